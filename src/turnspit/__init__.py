@@ -1,0 +1,67 @@
+"""Turnspit: a durable background-job queue for Python.
+
+::
+
+    from turnspit import Turnspit
+
+    app = Turnspit("sqlite:///shop.db")
+
+    @app.task
+    async def greet(name: str) -> str:
+        return f"Hello {name}"
+
+    with app.worker():
+        print(greet.enqueue(name="Ada").get_result(timeout=5))
+"""
+
+from turnspit.app import Turnspit
+from turnspit.blueprints import Blueprint
+from turnspit.context import JobContext, current_job
+from turnspit.errors import (
+    ConfigurationError,
+    EngineUnavailable,
+    InvalidArguments,
+    InvalidPayload,
+    JobCancelled,
+    JobDead,
+    JobNotFound,
+    JobTimeout,
+    ResultTimeout,
+    TurnspitError,
+)
+from turnspit.events import Event
+from turnspit.jobs import Job
+from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
+from turnspit.retries import Retry
+from turnspit.states import JobState
+
+__all__ = [
+    "Blueprint",
+    "Cancel",
+    "ConfigurationError",
+    "EngineUnavailable",
+    "Event",
+    "GiveUp",
+    "InvalidArguments",
+    "InvalidPayload",
+    "Job",
+    "JobCancelled",
+    "JobContext",
+    "JobDead",
+    "JobNotFound",
+    "JobState",
+    "JobTimeout",
+    "ResultTimeout",
+    "Retry",
+    "RetryAfter",
+    "Snooze",
+    "Turnspit",
+    "TurnspitError",
+    "current_job",
+]
+
+__version__ = "0.1.0"
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__
+del _name

@@ -1,0 +1,23 @@
+"""Removes what has been kept long enough."""
+
+from turnspit.contract import Engine
+from turnspit.records import PruneRequest
+
+__all__ = ["Pruner"]
+
+_INTERVAL = 30.0
+
+
+class Pruner:
+    """Prunes in small transactions, so that no claim waits behind it."""
+
+    name = "pruner"
+
+    def __init__(self, engine: Engine, request: PruneRequest) -> None:
+        self._engine = engine
+        self._request = request
+
+    async def run_once(self) -> float:
+        """Prune one portion; seconds until the next."""
+        removed = await self._engine.awrite(self._engine.prune_jobs, self._request)
+        return 0.05 if removed >= self._request.limit else _INTERVAL

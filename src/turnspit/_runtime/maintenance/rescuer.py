@@ -1,0 +1,61 @@
+"""Returns the jobs of dead workers."""
+
+import logging
+from collections.abc import Callable
+
+from turnspit.contract import Engine
+from turnspit.events import Event, EventBus, EventName
+
+__all__ = ["Rescuer"]
+
+logger = logging.getLogger("turnspit")
+
+
+class Rescuer:
+    """Rescues only while this worker's own lease has been renewed without a gap for one lease time, so that
+    an outage of the store is not followed by workers robbing each other.
+    """
+
+    name = "rescuer"
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        worker: Callable[[], int],
+        may_rescue: Callable[[], bool],
+        interval: float,
+        max_crashes: int,
+        bus: EventBus,
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._may_rescue = may_rescue
+        self._interval = interval
+        self._max_crashes = max_crashes
+        self._bus = bus
+
+    async def run_once(self) -> float:
+        """Declare silent workers dead and return what they were running; seconds until the next look."""
+        if not self._may_rescue():
+            return self._interval
+        report = await self._engine.awrite(self._engine.rescue_jobs, self._worker(), self._max_crashes)
+        for worker in report.workers:
+            logger.warning("worker %s is dead: it stopped renewing its lease", worker)
+        if report.returned:
+            logger.warning("rescued %s jobs of dead workers", len(report.returned))
+        for job in report.dead:
+            logger.error("job %s is dead: it crashed its worker %s times", job, self._max_crashes)
+        await self._tell("rescued", report.returned)
+        await self._tell("dead", report.dead)
+        await self._tell("cancelled", report.cancelled)
+        return self._interval
+
+    async def _tell(self, name: EventName, jobs: tuple[int, ...]) -> None:
+        if not self._bus.wants(name):
+            return
+        for job in jobs:
+            record = await self._engine.aread(self._engine.get_job, job)
+            if record is not None:
+                event = Event(name, job, record.task, record.queue, record.attempt, "WorkerDied", record.reason)
+                await self._bus.send(event)

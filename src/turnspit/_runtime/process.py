@@ -1,0 +1,60 @@
+"""A worker as a process of its own: signals, and a prompt end."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit._runtime.worker.worker import Worker
+
+__all__ = ["run_worker_process"]
+
+logger = logging.getLogger("turnspit")
+
+
+def run_worker_process(
+    parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None = None
+) -> int:
+    """Run a worker until SIGTERM, SIGINT or ``until_empty``; the exit code.
+
+    The first signal lets running jobs end within the grace time; a second hands them back at once.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        clean = runner.run(_live(parts, settings, on_start))
+    if not clean:
+        # Python would wait for threads that nobody can stop; their jobs were handed back.
+        logger.error("a thread did not end in time: leaving without it")
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+async def _live(
+    parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None
+) -> bool:
+    worker = Worker(parts, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, worker.request_stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(worker.request_stop))
+    await worker.start()
+    if on_start is not None:
+        on_start(worker)
+    await worker.stopping.wait()
+    return await worker.stop()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415  (optional extra)
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

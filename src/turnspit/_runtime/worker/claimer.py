@@ -1,0 +1,166 @@
+"""Exchanges with the store: what ended goes out, new jobs come in, in one transaction.
+
+The worker buffers about 100 ms of its own measured work beyond its free slots, so that no-op jobs come in hundreds
+and slow jobs one by one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+
+from turnspit._runtime.service import Backoff
+from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.finisher import Batch, Finisher
+from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit.clock import monotonic, sleep
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb
+from turnspit.errors import TurnspitError
+from turnspit.records import Claim, ClaimRequest, FinishReport
+
+__all__ = ["Claimer", "exchange"]
+
+logger = logging.getLogger("turnspit")
+
+_AHEAD = 0.1
+_MOST_AHEAD = 1000
+_MEASURE = 0.05
+
+
+def exchange(engine: Engine, batch: Batch, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
+    """Store a batch and claim, in one transaction."""
+    if batch.updates:
+        yield from engine.record_progress(batch.updates)
+    report = (yield from engine.finish_jobs(batch.finishes)) if batch.ended else FinishReport()
+    claims = (yield from engine.claim_jobs(request)) if request is not None else []
+    return report, claims
+
+
+class Claimer:
+    """The worker's loop with the store. At most one exchange is under way."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: WorkerSettings,
+        executor: Executor,
+        finisher: Finisher,
+        *,
+        worker: Callable[[], int],
+        may_claim: Callable[[], bool],
+        tasks: Callable[[], frozenset[str]],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._executor = executor
+        self._finisher = finisher
+        self._worker = worker
+        self._may_claim = may_claim
+        self._tasks = tasks
+        self._signal = asyncio.Event()
+        self._backoff = Backoff()
+        self._work_waits = True
+        self._poll_at = 0.0
+        self._after = ""
+        self._prefetch = 0
+        self._measured_at = monotonic()
+        self._measured = 0
+        self.claiming = True
+        self.exchanging = asyncio.Lock()
+        """Held while an exchange is under way; who holds it knows that no claim is in flight."""
+
+    def signal(self) -> None:
+        """Something may be due: look."""
+        self._signal.set()
+
+    def work_waits(self) -> None:
+        """There may be jobs to claim."""
+        self._work_waits = True
+        self._signal.set()
+
+    def slot_freed(self) -> None:
+        """A job ended here: claim, if there is work and the buffer runs low."""
+        if self._work_waits and self._demand():
+            self._signal.set()
+
+    async def run(self) -> None:
+        """Exchange whenever something is due, until cancelled."""
+        while True:
+            self._signal.clear()
+            if not await self._round():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, self._poll_at - monotonic()) if self.claiming else None):
+                        await self._signal.wait()
+
+    async def flush(self) -> None:
+        """Store everything that ended; raises if the store does not take it."""
+        async with self.exchanging:
+            batch = self._finisher.take()
+            if batch:
+                await self._store(batch, None)
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the last claim found the queues empty."""
+        return not self._work_waits
+
+    async def _round(self) -> bool:
+        """One exchange, if one is due; whether one was."""
+        async with self.exchanging:
+            request = self._request()
+            if request is None and not self._finisher.is_due:
+                return False
+            batch = self._finisher.take()
+            try:
+                await self._store(batch, request)
+            except TurnspitError as error:
+                self._work_waits = True
+                delay = self._backoff.delay()
+                logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay)
+                await sleep(delay)
+                self._finisher.retry()
+            else:
+                self._backoff.reset()
+        return True
+
+    async def _store(self, batch: Batch, request: ClaimRequest | None) -> None:
+        try:
+            report, claims = await self._engine.awrite(exchange, self._engine, batch, request)
+        except BaseException:
+            self._finisher.put_back(batch)
+            raise
+        if request is not None:
+            self._work_waits = self._work_waits or len(claims) >= request.limit
+            self._after = claims[-1].queue if claims else self._after
+            self._executor.add(claims)
+        await self._finisher.stored(batch, report)
+
+    def _request(self) -> ClaimRequest | None:
+        now = monotonic()
+        self._measure(now)
+        demand = self._demand()
+        if not demand or not (self._work_waits or now >= self._poll_at):
+            return None
+        # Cleared before the claim: a wake that comes while it is under way must not be lost.
+        self._work_waits = False
+        self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
+        return ClaimRequest(self._worker(), demand, self._tasks(), self._settings.queues, self._after)
+
+    def _demand(self) -> int:
+        """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""
+        executor = self._executor
+        if not self.claiming or not self._may_claim():
+            return 0
+        waiting = len(executor.buffer)
+        if waiting > self._prefetch // 2:
+            return 0
+        return max(0, executor.concurrency + self._prefetch - len(executor.running) - waiting)
+
+    def _measure(self, now: float) -> None:
+        elapsed = now - self._measured_at
+        if elapsed >= _MEASURE:
+            rate = (self._finisher.finished - self._measured) / elapsed
+            self._prefetch = min(_MOST_AHEAD, int(rate * _AHEAD))
+            self._measured_at, self._measured = now, self._finisher.finished

@@ -1,0 +1,254 @@
+"""One job: load, run, decide. ``Executor.execute`` is its table of contents."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import Any
+
+from pydantic import ValidationError
+
+from turnspit._runtime.worker.failures import describe
+from turnspit._runtime.worker.finisher import Ended, Finisher
+from turnspit._runtime.worker.runners import Runners
+from turnspit._runtime.worker.settings import WorkerParts
+from turnspit.clock import monotonic
+from turnspit.codec import decode
+from turnspit.context import JobContext, activate_job
+from turnspit.errors import InvalidPayload, JobTimeout
+from turnspit.events import Event
+from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
+from turnspit.records import Claim, Completion, Ending, EndingMove, ErrorRecord, Finish
+from turnspit.signatures import describe_validation_error
+from turnspit.tasks import Task
+
+__all__ = ["Executor", "Running"]
+
+logger = logging.getLogger("turnspit")
+
+_INVALID_DELAY = 15_000_000
+_INVALID_PATIENCE = 600_000_000
+"""A payload that does not validate may be a newer release's: it is tried for ten minutes."""
+
+
+class Running:
+    """A job that is running here."""
+
+    __slots__ = ("claim", "context", "deadline", "is_async", "started", "task")
+
+    def __init__(self, claim: Claim, context: JobContext) -> None:
+        self.claim = claim
+        self.context = context
+        self.started = monotonic()
+        self.deadline: float | None = None
+        self.is_async = True
+        self.task: asyncio.Task[None] | None = None
+
+    def stop(self, reason: str) -> None:
+        """Tell the job to stop: a coroutine is cancelled, a thread sees ``job.cancelled``."""
+        self.context.stop(reason)
+        if self.is_async and self.task is not None:
+            self.task.cancel()
+
+
+class Executor:
+    """Runs claimed jobs in ``concurrency`` slots; what does not fit waits in its buffer."""
+
+    def __init__(
+        self, parts: WorkerParts, runners: Runners, finisher: Finisher, concurrency: int, on_free: Callable[[], None]
+    ) -> None:
+        self._parts = parts
+        self._runners = runners
+        self._finisher = finisher
+        self._on_free = on_free
+        self._loop = asyncio.get_running_loop()
+        self._clean = copy_context()
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._alone = False
+        self.concurrency = concurrency
+        self.resources: Mapping[str, Any] = {}
+        self.buffer: deque[Claim] = deque()
+        self.running: dict[int, Running] = {}
+        self.paused = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits here."""
+        return not self.running and not self.buffer
+
+    def add(self, claims: list[Claim]) -> None:
+        """Take claimed jobs and start as many as there are free slots."""
+        self.buffer.extend(claims)
+        self.fill()
+
+    def fill(self) -> None:
+        """Start waiting jobs. One with a crash behind it runs alone, so that it can take no neighbour with it."""
+        buffer, running = self.buffer, self.running
+        while buffer and len(running) < self.concurrency and not self._alone and not self.paused:
+            if buffer[0].crashes:
+                if running:
+                    return
+                self._alone = True
+            self._start(buffer.popleft())
+
+    def _start(self, claim: Claim) -> None:
+        running = Running(claim, JobContext(claim, self._finisher, self.resources))
+        self.running[claim.id] = running
+        # A fresh context for each job: nothing that one sets is seen by another.
+        running.task = self._loop.create_task(self.execute(running), context=self._clean.copy())
+
+    async def execute(self, running: Running) -> None:
+        """Run one attempt to its end and hand the outcome over."""
+        claim = running.claim
+        activate_job(running.context)
+        if self._parts.bus.wants("started"):
+            await self._parts.bus.send(Event("started", claim.id, claim.task, claim.queue, claim.attempt))
+        finish: Finish | None
+        error: BaseException | None = None
+        try:
+            finish = await self._attempt(running)
+        except (Exception, asyncio.CancelledError, SystemExit) as raised:  # noqa: BLE001  (every outcome is stored)
+            error = raised
+            finish, error = self._decide(running, raised)
+        self._free(running)
+        if finish is not None:
+            self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
+
+    async def _attempt(self, running: Running) -> Completion:
+        claim = running.claim
+        task = self._parts.tasks[claim.task]
+        arguments = _load(task, claim.args)
+        self._limit_time(running, task)
+        value = await self._runners.run(task, running.context, arguments)
+        return self._completion(task, claim, value)
+
+    def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
+        if not task.keeps_result:
+            return Completion(claim.id, claim.fence)
+        try:
+            result = task.signature.dump_result(value, self._parts.max_result)
+        except InvalidPayload as error:
+            # The work is done: running it again for the sake of its result would do it twice.
+            self._finisher.report_log(claim, "error", str(error))
+            return Completion(claim.id, claim.fence, note=str(error))
+        return Completion(claim.id, claim.fence, result, task.keep_result_for)
+
+    def _decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException | None]:
+        """What an attempt that did not return becomes; ``None`` where it is not this worker's to say."""
+        claim, stopped = running.claim, running.context.stop_reason
+        if isinstance(error, asyncio.CancelledError) or stopped == "timeout":
+            if stopped in ("shutdown", "lost"):
+                return None, error
+            if stopped == "timeout":
+                error = _timeout_error(running, error)
+        record = describe(error, claim.task)
+        if stopped == "cancelled" and not isinstance(error, Snooze):
+            return self._end(claim, EndingMove.CANCEL, record), error
+        match error:
+            case Snooze():
+                return self._end(claim, EndingMove.SNOOZE, record, error.delay), error
+            case Cancel():
+                return self._end(claim, EndingMove.CANCEL, record), error
+            case GiveUp():
+                return self._end(claim, EndingMove.DEAD, record), error
+            case _Unreadable():
+                record = ErrorRecord("InvalidPayload", str(error), None, record.fingerprint)
+                return Ending(
+                    claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE
+                ), error
+            case _:
+                return self._retry(claim, record, error), error
+
+    def _retry(self, claim: Claim, record: ErrorRecord, error: BaseException) -> Ending:
+        task = self._parts.tasks.get(claim.task)
+        policy = (task.retry if task is not None and task.retry is not None else self._parts.retry).overridden_by(
+            claim.retry
+        )
+        try:
+            delay = policy.next_delay(claim.attempt, error)
+        except Exception:
+            logger.exception("the retry policy of %s failed for job %s", claim.task, claim.id)
+            delay = None
+        if isinstance(error, RetryAfter) and claim.attempt < policy.limit:
+            delay = error.delay
+        if delay is None:
+            return self._end(claim, EndingMove.DEAD, record)
+        logger.info("job %s (%s) failed, attempt %s: %r", claim.id, claim.task, claim.attempt, error)
+        return self._end(claim, EndingMove.RETRY, record, delay)
+
+    @staticmethod
+    def _end(claim: Claim, move: EndingMove, record: ErrorRecord, delay: int = 0) -> Ending:
+        return Ending(claim.id, claim.fence, move, record, delay)
+
+    def _free(self, running: Running) -> None:
+        self.running.pop(running.claim.id, None)
+        self._alone = False
+        self.fill()
+        self._on_free()
+
+    def _limit_time(self, running: Running, task: Task[Any, Any]) -> None:
+        limit = running.claim.timeout or task.timeout or self._parts.timeout
+        running.is_async = task.is_async
+        running.deadline = running.started + limit / 1_000_000
+        # One timer for the earliest deadline: a job that ends in time costs no timer of its own.
+        if self._deadline_timer is None or self._deadline_timer.when() > self._loop.time() + limit / 1_000_000:
+            self._watch(running.deadline)
+
+    def _watch(self, deadline: float) -> None:
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        delay = max(0.0, deadline - monotonic())
+        self._deadline_timer = self._loop.call_later(delay, self._stop_late)
+
+    def _stop_late(self) -> None:
+        self._deadline_timer = None
+        now = monotonic()
+        waiting = []
+        for running in self.running.values():
+            if running.deadline is None:
+                continue
+            if running.deadline <= now + 0.001:
+                running.deadline = None
+                running.stop("timeout")
+                self._report_time_out(running)
+            else:
+                waiting.append(running.deadline)
+        if waiting:
+            self._watch(min(waiting))
+
+    @staticmethod
+    def _report_time_out(running: Running) -> None:
+        how = "cancelled" if running.is_async else "told to stop; its thread keeps its slot until it ends"
+        logger.warning("job %s (%s) is over its time-out: %s", running.claim.id, running.claim.task, how)
+
+    def close(self) -> None:
+        """Forget the timers."""
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+
+
+class _Unreadable(Exception):  # noqa: N818  (never leaves this module)
+    """The stored payload does not fit the task's signature."""
+
+
+def _load(task: Task[Any, Any], text: str) -> dict[str, Any]:
+    try:
+        return task.signature.load(text)
+    except ValidationError as error:
+        return _upgrade(task, text, error)
+
+
+def _upgrade(task: Task[Any, Any], text: str, error: ValidationError) -> dict[str, Any]:
+    if task.upgrade is None:
+        raise _Unreadable(describe_validation_error(error)) from error
+    try:
+        return task.signature.bind((), task.upgrade(decode(text)))
+    except Exception as upgrade_error:
+        raise _Unreadable(f"{describe_validation_error(error)}; upgrade: {upgrade_error}") from upgrade_error
+
+
+def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
+    seconds = monotonic() - running.started
+    error = JobTimeout(f"stopped after {seconds:.1f} s, over its time-out")
+    return error.with_traceback(cause.__traceback__)

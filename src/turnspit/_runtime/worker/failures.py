@@ -1,0 +1,55 @@
+"""What is kept of an exception: type, message, a bounded traceback, and the fingerprint that groups dead letters.
+
+>>> normalise("order 17 of ada@example.com not found at 0x7f3a")
+'order # of # not found at #'
+"""
+
+import hashlib
+import re
+import traceback
+from concurrent.futures import thread
+from pathlib import Path
+
+from turnspit.records import ErrorRecord
+
+__all__ = ["describe", "normalise"]
+
+_LONGEST_MESSAGE = 2_000
+_LONGEST_TRACEBACK = 16_000
+_OURS = (str(Path(__file__).parents[2]), thread.__file__)
+_VARIABLE = re.compile(
+    r"[\w.+-]+@[\w-]+\.[\w.-]+"  # e-mail addresses
+    r"|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"  # UUIDs
+    r"|\b0x[0-9a-fA-F]+\b"
+    r"|'[^']*'|\"[^\"]*\""
+    r"|\b\d[\d.,:]*"
+)
+
+
+def describe(error: BaseException, task: str) -> ErrorRecord:
+    """The stored form of an exception."""
+    kind = type(error).__name__
+    message = str(error)[:_LONGEST_MESSAGE]
+    identity = f"{task}\n{kind}\n{normalise(message)}"
+    fingerprint = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:12]
+    return ErrorRecord(kind, _storable(message), _storable(_format_traceback(error)), fingerprint)
+
+
+def normalise(message: str) -> str:
+    """The message without what differs from job to job: numbers, addresses, quoted values."""
+    return _VARIABLE.sub("#", message)
+
+
+def _format_traceback(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next  # how Turnspit called the function helps nobody
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    if len(text) <= _LONGEST_TRACEBACK:
+        return text
+    half = _LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "\\0")

@@ -1,0 +1,56 @@
+"""Compares what the store says of this worker's jobs with what it holds."""
+
+import logging
+
+from turnspit._runtime.worker.claimer import Claimer
+from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.finisher import Finisher
+from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit.contract import Engine
+
+__all__ = ["Reconciler"]
+
+logger = logging.getLogger("turnspit")
+
+
+class Reconciler:
+    """Stops jobs whose cancellation was requested, and returns claims whose answer was lost."""
+
+    name = "reconciler"
+
+    def __init__(
+        self, engine: Engine, executor: Executor, finisher: Finisher, claimer: Claimer, interval: float
+    ) -> None:
+        self._engine = engine
+        self._executor = executor
+        self._finisher = finisher
+        self._claimer = claimer
+        self._interval = interval
+        self.heartbeat: Heartbeat | None = None
+
+    async def run_once(self) -> float:
+        """Look once; seconds until the next look."""
+        if self.heartbeat is None or not self.heartbeat.is_current:
+            return self._interval
+        worker = self.heartbeat.worker
+        await self._stop_cancelled(worker)
+        async with self._claimer.exchanging:
+            held = {*self._executor.running, *self._finisher.held}
+            held.update(claim.id for claim in self._executor.buffer)
+            returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, held)
+        if returned:
+            logger.warning("worker %s returned %s jobs whose claim's answer was lost", worker, len(returned))
+        return self._interval
+
+    async def _stop_cancelled(self, worker: int) -> None:
+        cancelled = set(await self._engine.aread(self._engine.find_cancelled, worker))
+        waiting = [claim for claim in self._executor.buffer if claim.id in cancelled]
+        for claim in waiting:
+            self._executor.buffer.remove(claim)
+        for job in cancelled:
+            running = self._executor.running.get(job)
+            if running is not None:
+                running.stop("cancelled")
+        if waiting:
+            claims = [(claim.id, claim.fence) for claim in waiting]
+            await self._engine.awrite(self._engine.return_jobs, claims)

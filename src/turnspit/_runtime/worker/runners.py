@@ -1,0 +1,63 @@
+"""How a task's function is run: on the event loop, or in a thread.
+
+A coroutine can be cancelled. A thread cannot be stopped from outside: after its time-out it is told
+(``job.cancelled``), keeps its slot until it ends, and if it returns after all, its job is completed,
+because the work is done.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+from turnspit._runtime.worker.settings import Middleware
+from turnspit.context import JobContext
+from turnspit.tasks import Task
+
+__all__ = ["Runners"]
+
+
+class Runners:
+    """Runs calls of tasks, inside the app's middleware."""
+
+    def __init__(self, concurrency: int, middleware: tuple[Middleware, ...]) -> None:
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="turnspit-job")
+        self._middleware = middleware
+
+    async def run(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+        """What the function returns; raises what it raises."""
+        if not self._middleware:
+            return await self._call(task, context, arguments)
+        return await self._wrapped(0, task, context, arguments)
+
+    async def _wrapped(self, depth: int, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+        if depth == len(self._middleware):
+            return await self._call(task, context, arguments)
+
+        async def call_next(context: JobContext) -> Any:
+            return await self._wrapped(depth + 1, task, context, arguments)
+
+        return await self._middleware[depth](context, call_next)
+
+    async def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+        if task.is_async:
+            return await task.signature.call(task.function, context, arguments)
+        return await self._in_thread(lambda: task.signature.call(task.function, context, arguments))
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._threads, copy_context().run, _without_stop_iteration, function)
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Let idle threads end; those that still run a job are left to it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _without_stop_iteration(function: Callable[[], Any]) -> Any:
+    """A future cannot carry StopIteration."""
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError("the task raised StopIteration") from error

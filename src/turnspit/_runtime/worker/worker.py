@@ -1,0 +1,272 @@
+"""A worker: composes its parts, starts and stops them in order."""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from turnspit._runtime.maintenance.promoter import Promoter
+from turnspit._runtime.maintenance.pruner import Pruner
+from turnspit._runtime.maintenance.rescuer import Rescuer
+from turnspit._runtime.service import Backoff, Service
+from turnspit._runtime.worker.claimer import Claimer
+from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.finisher import Finisher
+from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit._runtime.worker.reconciler import Reconciler
+from turnspit._runtime.worker.runners import Runners
+from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit.clock import monotonic, sleep
+from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.errors import TurnspitError
+from turnspit.records import NewWorker, PruneRequest
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("turnspit")
+
+_CANCEL_TIME = 5.0
+_FLUSH_TIME = 10.0
+_EMPTY_CHECK = 0.02
+
+
+class Worker:
+    """Claims jobs and runs them, until it is stopped.
+
+    ::
+
+        worker = Worker(parts, WorkerSettings(concurrency=20))
+        await worker.start()
+        await worker.stopping.wait()
+        await worker.stop()
+    """
+
+    def __init__(self, parts: WorkerParts, settings: WorkerSettings) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._engine = parts.engine
+        self._loop = asyncio.get_running_loop()
+        self._stack = AsyncExitStack()
+        self.stopping = asyncio.Event()
+        """Set when the worker should stop: by ``request_stop``, or empty with ``until_empty``."""
+        self._at_once = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heartbeat: Heartbeat | None = None
+        self._stop_listening: Callable[[], None] | None = None
+        self._runners = Runners(settings.concurrency, parts.middleware)
+        self.finisher = Finisher(
+            tasks=parts.tasks, bus=parts.bus, is_idle=lambda: self.executor.is_idle, signal=lambda: self.claimer.signal()
+        )
+        self.executor = Executor(
+            parts, self._runners, self.finisher, settings.concurrency, lambda: self.claimer.slot_freed()
+        )
+        self.claimer = Claimer(
+            self._engine,
+            settings,
+            self.executor,
+            self.finisher,
+            worker=lambda: self.id,
+            may_claim=lambda: self._heartbeat is not None and self._heartbeat.is_current,
+            tasks=lambda: parts.tasks.names,
+        )
+        self._reconciler = Reconciler(
+            self._engine, self.executor, self.finisher, self.claimer, settings.heartbeat
+        )
+        self.services = self._make_services()
+
+    def _make_services(self) -> dict[str, Service]:
+        services: dict[str, Service] = {"reconciler": Service(self._reconciler)}
+        if self._settings.maintenance:
+            parts, settings = self._parts, self._settings
+            services["promoter"] = Service(Promoter(self._engine))
+            services["rescuer"] = Service(
+                Rescuer(
+                    self._engine,
+                    worker=lambda: self.id,
+                    may_rescue=lambda: self._heartbeat is not None and self._heartbeat.is_gapless,
+                    interval=settings.lease / 15,
+                    max_crashes=settings.max_crashes,
+                    bus=parts.bus,
+                )
+            )
+            prune = PruneRequest(parts.history_retention, parts.dead_retention)
+            services["pruner"] = Service(Pruner(self._engine, prune))
+        return services
+
+    @property
+    def id(self) -> int:
+        """The worker's number in its store; a new one after it was declared dead."""
+        return 0 if self._heartbeat is None else self._heartbeat.worker
+
+    async def start(self) -> None:
+        """Open the lifespan, register, and begin to claim."""
+        try:
+            self.executor.resources = await self._open_lifespans()
+            await self._register()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self._stop_listening = self._engine.wakeups.listen(self._hear)
+        for service in self.services.values():
+            service.start()
+        self._tasks = [asyncio.create_task(self.claimer.run(), name="turnspit claimer")]
+        if self._settings.until_empty:
+            self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
+
+    async def _open_lifespans(self) -> Mapping[str, Any]:
+        resources: dict[str, Any] = {}
+        for lifespan in self._parts.lifespans:
+            make = asynccontextmanager(lifespan) if inspect.isasyncgenfunction(lifespan) else lifespan
+            provided = await self._stack.enter_async_context(make(self._parts.app))  # type: ignore[arg-type]
+            resources |= provided or {}
+        return resources
+
+    async def _register(self) -> None:
+        settings = self._settings
+        new = NewWorker(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self._parts.version,
+            queues=settings.queues,
+            tasks=self._parts.tasks.names,
+            concurrency=settings.concurrency,
+            lease=int(settings.lease * 1_000_000),
+        )
+        worker = await self._engine.awrite(self._engine.register_worker, new)
+        self._heartbeat = Heartbeat(
+            self._engine,
+            worker,
+            lease=settings.lease,
+            interval=settings.heartbeat,
+            on_dead=lambda: self._loop.call_soon_threadsafe(self._declared_dead),
+        )
+        self._heartbeat.start()
+        self._reconciler.heartbeat = self._heartbeat
+        logger.info("worker %s started: pid %s, store %s", worker, os.getpid(), self._engine.location)
+
+    def _declared_dead(self) -> None:
+        """Another worker took this one's jobs: stop them, and come back under a new id."""
+        self._heartbeat = self._reconciler.heartbeat = None
+        self.executor.buffer.clear()
+        for running in list(self.executor.running.values()):
+            running.stop("lost")
+        self._tasks.append(asyncio.create_task(self._come_back(), name="turnspit register"))
+
+    async def _come_back(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._register()
+            except TurnspitError as error:
+                delay = backoff.delay()
+                logger.warning("could not register again: %s; trying again in %.1f s", error, delay)
+                await sleep(delay)
+            else:
+                self.claimer.work_waits()
+                return
+
+    def _hear(self, wake: Wake) -> None:
+        """A wake, in some thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
+            self._loop.call_soon_threadsafe(self._react, wake.kind)
+
+    def _react(self, kind: WakeKind) -> None:
+        if kind is WakeKind.READY:
+            self.claimer.work_waits()
+        elif kind is WakeKind.SCHEDULED and "promoter" in self.services:
+            self.services["promoter"].wake()
+        elif kind is WakeKind.CANCEL:
+            self.services["reconciler"].wake()
+
+    async def _stop_when_empty(self) -> None:
+        while True:
+            await sleep(_EMPTY_CHECK)
+            if not (self.executor.is_idle and self.finisher.is_empty and self.claimer.found_nothing):
+                continue
+            with contextlib.suppress(TurnspitError):
+                engine, settings = self._engine, self._settings
+                tasks = self._parts.tasks.names
+                if await engine.aread(engine.ready_count, settings.queues, tasks) == 0:
+                    self.stopping.set()
+                    return
+                self.claimer.work_waits()
+
+    def request_stop(self) -> None:
+        """Stop in order; a second request gives running jobs no more time."""
+        if self.stopping.is_set():
+            self._at_once.set()
+        self.stopping.set()
+
+    async def stop(self) -> bool:
+        """Stop claiming, let running jobs end within the grace time, hand back the rest, store what ended.
+
+        :returns: whether nothing is left running; a thread that will not end is left behind.
+        """
+        self.stopping.set()
+        self.claimer.claiming = False
+        await self._hand_back_buffer()
+        await self._wait_for_running(self._settings.grace)
+        left = list(self.executor.running.values())
+        for running in left:
+            running.stop("shutdown")
+        await self._wait_for_running(_CANCEL_TIME if any(each.is_async for each in left) else 0.1, at_once=False)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for service in self.services.values():
+            await service.stop()
+        await self._store_what_is_left([(each.claim.id, each.claim.fence) for each in left])
+        await self._close()
+        return not self.executor.running
+
+    async def _hand_back_buffer(self) -> None:
+        async with self.claimer.exchanging:
+            claims = [(claim.id, claim.fence) for claim in self.executor.buffer]
+            self.executor.buffer.clear()
+        if claims:
+            with contextlib.suppress(TurnspitError):  # the lease runs out, and others rescue them
+                await self._engine.awrite(self._engine.return_jobs, claims)
+
+    async def _wait_for_running(self, seconds: float, *, at_once: bool = True) -> None:
+        until = monotonic() + seconds
+        stop_waiting = asyncio.create_task(self._at_once.wait()) if at_once else None
+        while self.executor.running and monotonic() < until:
+            waiting: set[asyncio.Task[Any]] = {each.task for each in self.executor.running.values() if each.task}
+            if stop_waiting is not None:
+                if stop_waiting.done():
+                    break
+                waiting.add(stop_waiting)
+            await asyncio.wait(waiting, timeout=until - monotonic(), return_when=asyncio.FIRST_COMPLETED)
+        if stop_waiting is not None:
+            stop_waiting.cancel()
+
+    async def _store_what_is_left(self, handed_back: list[tuple[int, int]]) -> None:
+        backoff, until = Backoff(), monotonic() + _FLUSH_TIME
+        while True:
+            try:
+                await self.claimer.flush()
+                if handed_back:
+                    await self._engine.awrite(self._engine.return_jobs, handed_back)
+                await self._engine.awrite(self._engine.retire_worker, self.id)
+            except TurnspitError as error:
+                if monotonic() > until:
+                    logger.error("worker %s could not store its last work: %s; others rescue it", self.id, error)
+                    return
+                await sleep(backoff.delay())
+            else:
+                return
+
+    async def _close(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        if self._stop_listening is not None:
+            await asyncio.to_thread(self._stop_listening)
+        self.executor.close()
+        self._runners.close()
+        await self._stack.aclose()
+        logger.info("worker %s stopped", self.id)

@@ -1,0 +1,326 @@
+"""The app: the only module that wires things together."""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, TypeVar
+
+from turnspit._runtime.process import run_worker_process
+from turnspit._runtime.worker.embedded import EmbeddedWorker
+from turnspit._runtime.worker.settings import Lifespan, Middleware, WorkerParts, WorkerSettings
+from turnspit.blueprints import Blueprint, TaskDeclarer
+from turnspit.client import Client
+from turnspit.clock import Duration, to_duration
+from turnspit.codec import DEFAULT_LIMIT, check_text
+from turnspit.contract import Engine
+from turnspit.engines import DEFAULT_URL, open_engine
+from turnspit.errors import ConfigurationError
+from turnspit.events import EventBus, EventName
+from turnspit.jobs import Job
+from turnspit.operations import Jobs, Queues
+from turnspit.payloads import Payloads
+from turnspit.records import NewJob
+from turnspit.retries import Retry
+from turnspit.tasks import Task
+
+__all__ = ["Turnspit"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Turnspit(TaskDeclarer):
+    """An application's jobs: its tasks and the store where their jobs live.
+
+    Constructing it opens nothing; the store is opened by the first call that needs it.
+
+    :param url: ``sqlite:///shop.db``. Default: ``$TURNSPIT_URL``, else ``sqlite:///turnspit.db``.
+    :param retry: for tasks without their own; ten attempts by default.
+    :param timeout: seconds or ``timedelta`` that one attempt may take; one hour by default.
+    :param max_payload: bytes of JSON that one job's arguments may take; 1 MiB by default.
+    :param max_result: bytes of JSON that one result may take; 1 MiB by default.
+    :param keep_history: how long completed and cancelled jobs are kept, seconds or ``timedelta``; seven days by
+        default, ``None`` for good.
+    :param keep_dead: how long dead letters are kept; ``None``, the default, keeps them for good.
+    :param durability: ``"full"``: an accepted job survives a power cut. ``"relaxed"``: it survives the death of
+        every process, and a power cut may take the last moments.
+    :param deadline: seconds that a call waits for the store before it raises ``EngineUnavailable``.
+
+    ::
+
+        app = Turnspit("sqlite:///shop.db")
+
+        @app.task
+        async def greet(name: str) -> str:
+            return f"Hello {name}"
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: Duration = 3600,
+        max_payload: int = DEFAULT_LIMIT,
+        max_result: int = DEFAULT_LIMIT,
+        keep_history: Duration | None = timedelta(days=7),
+        keep_dead: Duration | None = None,
+        durability: str = "full",
+        deadline: float = 10.0,
+    ) -> None:
+        super().__init__()
+        self.max_payload = max_payload
+        self.events = EventBus()
+        self._retry = retry or Retry()
+        self._timeout = to_duration(timeout, "timeout")
+        self._max_result = max_result
+        self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
+        self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
+        self._engine_options: dict[str, Any] = {"durability": durability, "deadline": deadline}
+        self._middleware: list[Middleware] = []
+        self._lifespans: list[Lifespan] = []
+        self._client = Client(self)
+        self._engine: Engine | None = None
+        self._url = url
+        self.jobs = Jobs(self, self._client)
+        self.queues = Queues(self)
+        if url is not None:
+            self._engine = open_engine(url, **self._engine_options)
+
+    @property
+    def engine(self) -> Engine:
+        """The store."""
+        if self._engine is None:
+            url = self._url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL
+            self._engine = open_engine(url, **self._engine_options)
+        return self._engine
+
+    def configure(self, url: str) -> None:
+        """Set the store's URL later than at construction, as a Flask application factory does.
+
+        :raises ConfigurationError: for a URL that no engine has.
+        """
+        engine = open_engine(url, **self._engine_options)
+        self.close()
+        self._url, self._engine = url, engine
+
+    def replace_engine(self, engine: Engine | None) -> Engine | None:
+        """Use another store from now on; the one before. For the test kit."""
+        before, self._engine = self._engine, engine
+        return before
+
+    def _declare(self, task: Task[Any, Any]) -> None:
+        self._include_task(task)
+
+    def _include_task(self, task: Task[Any, Any]) -> None:
+        self.tasks.add(task)
+        task.bind_to(self._client)
+
+    def include(self, blueprint: Blueprint) -> None:
+        """Make a blueprint's tasks usable, also those that it declares later."""
+        if not isinstance(blueprint, Blueprint):
+            raise ConfigurationError(f"include() takes a Blueprint, not {blueprint!r}")
+        blueprint.include_into(self._include_task)
+
+    def discover(self, module: str) -> list[str]:
+        """Import a module and everything below it, and include the blueprints found there; the modules imported.
+
+        ::
+
+            app.discover("shop.jobs")
+        """
+        found: list[str] = []
+        for loaded in _import_tree(module):
+            found.append(loaded.__name__)
+            for value in list(vars(loaded).values()):
+                if isinstance(value, Blueprint):
+                    self.include(value)
+        return found
+
+    def lifespan(self, function: F) -> F:
+        """Give tasks shared resources: an async generator that yields a dict, as Starlette's lifespan.
+
+        It runs once in each worker; what it yields is ``job.resources``.
+
+        ::
+
+            @app.lifespan
+            async def lifespan(app):
+                async with httpx.AsyncClient() as client:
+                    yield {"client": client}
+        """
+        self._lifespans.append(function)
+        return function
+
+    def middleware(self, function: F) -> F:
+        """Wrap every run, async and threaded: ``async def wrap(job, call_next): return await call_next(job)``.
+
+        The first one declared is the outermost.
+        """
+        self._middleware.append(function)
+        return function
+
+    def on(self, *names: EventName) -> Callable[[F], F]:
+        """Call a function, plain or async, for events; see ``turnspit.events``.
+
+        ::
+
+            @app.on("dead")
+            def page_somebody(event): ...
+        """
+
+        def register(function: F) -> F:
+            self.events.on(names, function)
+            return function
+
+        return register
+
+    def payloads(self) -> Payloads:
+        """All tasks as one discriminated union, for foreign producers."""
+        return Payloads(self.tasks.tasks)
+
+    def enqueue_message(self, message: Mapping[str, Any] | str | bytes) -> Job[Any]:
+        """Check a foreign producer's ``{"task": ..., "args": ...}`` (a dict or JSON text) and store it.
+
+        :raises InvalidArguments: if it names no task or its arguments do not fit; nothing is stored.
+        """
+        name, args = self.payloads().validate(message)
+        return self.tasks[name].enqueue(**args)
+
+    async def aenqueue_message(self, message: Mapping[str, Any] | str | bytes) -> Job[Any]:
+        """``enqueue_message`` for async code."""
+        name, args = self.payloads().validate(message)
+        return await self.tasks[name].aenqueue(**args)
+
+    def enqueue_many(
+        self,
+        jobs: Iterable[NewJob[Any]],
+        *,
+        tx: object | None = None,
+        chunk: int = 1000,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[int]:
+        """Store many jobs, made by ``task.new(...)``; their ids.
+
+        The iterable is streamed: each chunk is one transaction, so that after an error the chunks before it are
+        stored. With ``tx`` all chunks join that one transaction.
+
+        :param progress: called after each chunk with how many jobs are stored.
+
+        ::
+
+            app.enqueue_many(send_confirmation.new(to=to, order_id=i) for to, i in rows)
+        """
+        return self._client.enqueue_many(jobs, tx=tx, chunk=chunk, progress=progress)
+
+    async def aenqueue_many(
+        self,
+        jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]],
+        *,
+        tx: object | None = None,
+        chunk: int = 1000,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[int]:
+        """``enqueue_many`` for async code; also takes an async iterable."""
+        return await self._client.aenqueue_many(jobs, tx=tx, chunk=chunk, progress=progress)
+
+    def worker(
+        self,
+        *,
+        queues: Iterable[str] | None = None,
+        concurrency: int = 10,
+        grace: float = 25.0,
+        until_empty: bool = False,
+    ) -> EmbeddedWorker:
+        """A worker inside this program: ``with app.worker(): ...`` or ``async with app.worker(): ...``.
+
+        :param queues: which queues it serves; all by default.
+        :param concurrency: how many jobs it runs at once.
+        :param grace: seconds that running jobs may go on when it stops.
+        :param until_empty: it ends when nothing is ready or running any more.
+        """
+        return EmbeddedWorker(self.worker_parts(), self._worker_settings(queues, concurrency, grace, until_empty))
+
+    def run_worker(
+        self,
+        *,
+        queues: Iterable[str] | None = None,
+        concurrency: int = 10,
+        grace: float = 25.0,
+        until_empty: bool = False,
+        on_start: Callable[[Any], None] | None = None,
+    ) -> int:
+        """Be a worker until a signal or, with ``until_empty``, until nothing is left; the exit code."""
+        settings = self._worker_settings(queues, concurrency, grace, until_empty)
+        return run_worker_process(self.worker_parts(), settings, on_start)
+
+    def worker_parts(self) -> WorkerParts:
+        """What a worker of this app is made of."""
+        from turnspit import __version__  # noqa: PLC0415  (the package's door imports this module)
+
+        return WorkerParts(
+            app=self,
+            engine=self.engine,
+            tasks=self.tasks,
+            bus=self.events,
+            middleware=tuple(self._middleware),
+            lifespans=tuple(self._lifespans),
+            retry=self._retry,
+            timeout=self._timeout,
+            max_result=self._max_result,
+            history_retention=self._keep_history,
+            dead_retention=self._keep_dead,
+            version=__version__,
+        )
+
+    @staticmethod
+    def _worker_settings(
+        queues: Iterable[str] | None, concurrency: int, grace: float, until_empty: bool
+    ) -> WorkerSettings:
+        if isinstance(queues, str):
+            raise ConfigurationError(f"queues is a list of names, not {queues!r}")
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
+        served = None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues)
+        to_duration(grace, "grace")
+        return WorkerSettings(queues=served, concurrency=concurrency, grace=grace, until_empty=until_empty)
+
+    def migrate(self) -> tuple[str, ...]:
+        """Bring the store's schema up to date; the names of the migrations applied."""
+        return self.engine.migrate()
+
+    def close(self) -> None:
+        """Let go of connections and threads. The app opens the store again when it is used."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def __enter__(self) -> "Turnspit":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Turnspit":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Turnspit {self.engine.location} {len(self.tasks.tasks)} tasks>"
+
+
+def _import_tree(name: str) -> list[ModuleType]:
+    module = importlib.import_module(name)
+    modules = [module]
+    for entry in pkgutil.walk_packages(getattr(module, "__path__", []), prefix=name + "."):
+        if Path(entry.name).name != "__main__":
+            modules.append(importlib.import_module(entry.name))
+    return modules

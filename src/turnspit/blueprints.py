@@ -1,0 +1,163 @@
+"""Declaring tasks: on an app, or on a blueprint that an app includes later.
+
+::
+
+    reports = Blueprint("reports")
+
+    @reports.task
+    def build(month: str) -> str: ...
+
+    app.include(reports)          # the task's name is "reports.build"
+"""
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from turnspit.clock import Duration
+from turnspit.codec import check_text
+from turnspit.context import JobContext
+from turnspit.errors import ConfigurationError
+from turnspit.retries import Retry
+from turnspit.tasks import AsyncTask, SyncTask, Task, TaskOptions, make_task
+
+__all__ = ["Blueprint", "TaskDecorator", "TaskRegistry"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskDecorator(Protocol):
+    """What ``@app.task(...)`` returns: it keeps the function's own signature and result type."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> SyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+
+
+class TaskRegistry(Mapping[str, Task[Any, Any]]):
+    """Tasks by name and alias. Two tasks of one name are refused, except when a notebook's cell runs again."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task[Any, Any]] = {}
+        self.names: frozenset[str] = frozenset()
+
+    def add(self, task: Task[Any, Any]) -> None:
+        """Add a task under its name and aliases.
+
+        :raises ConfigurationError: if another function's task has one of them.
+        """
+        for name in (task.name, *task.aliases):
+            other = self._tasks.get(name)
+            if other is not None and other is not task and other.origin != task.origin:
+                raise ConfigurationError(
+                    f"two tasks are named {name!r}: {'.'.join(other.origin)} and {'.'.join(task.origin)}; "
+                    "give one of them @task(name=...)"
+                )
+        for name in (task.name, *task.aliases):
+            self._tasks[name] = task
+        self.names = frozenset(self._tasks)
+
+    def __getitem__(self, name: str) -> Task[Any, Any]:
+        return self._tasks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def tasks(self) -> list[Task[Any, Any]]:
+        """Each task once, by name."""
+        return sorted(set(self._tasks.values()), key=lambda task: task.name)
+
+
+class TaskDeclarer:
+    """The ``task`` decorator, shared by apps and blueprints."""
+
+    _prefix = ""
+    _default_queue = "default"
+
+    def __init__(self) -> None:
+        self.tasks = TaskRegistry()
+
+    def _declare(self, task: Task[Any, Any]) -> None:
+        self.tasks.add(task)
+
+    @overload
+    def task(
+        self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[JobContext, P], R], /) -> SyncTask[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        queue: str | None = None,
+        priority: int = 0,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        keep_result: bool | Duration = True,
+        upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        on_dead: Callable[[JobContext, BaseException], Any] | None = None,
+    ) -> TaskDecorator: ...
+    def task(self, function: Any = None, /, *, queue: str | None = None, **options: Any) -> Any:
+        """Declare a task on ``async def`` (runs on the event loop) or ``def`` (runs in a thread).
+
+        A leading ``JobContext`` parameter is given by the worker and is not part of the caller's signature.
+        The options are those of ``TaskOptions``.
+
+        :raises ConfigurationError: if the function, its signature or an option cannot be a task's.
+        """
+
+        def declare(function: Callable[..., Any]) -> Task[Any, Any]:
+            task = make_task(function, self._prefix, TaskOptions(queue=queue or self._default_queue, **options))
+            self._declare(task)
+            return task
+
+        return declare if function is None else declare(function)
+
+
+class Blueprint(TaskDeclarer):
+    """A group of tasks that needs no app at import; ``app.include(blueprint)`` makes them usable.
+
+    :param name: put before each task's name, with a dot.
+    :param queue: the default queue of its tasks.
+    """
+
+    def __init__(self, name: str, *, queue: str = "default") -> None:
+        super().__init__()
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"a blueprint needs a name, not {name!r}")
+        self.name = check_text(name, "a blueprint's name")
+        self._prefix = name + "."
+        self._default_queue = queue
+        self._includers: list[Callable[[Task[Any, Any]], None]] = []
+
+    def _declare(self, task: Task[Any, Any]) -> None:
+        super()._declare(task)
+        for include in self._includers:
+            include(task)
+
+    def include_into(self, include: Callable[[Task[Any, Any]], None]) -> None:
+        """Hand every task, also those declared later, to ``include``; called by ``app.include``."""
+        self._includers.append(include)
+        for task in self.tasks.tasks:
+            include(task)
+
+    def __repr__(self) -> str:
+        return f"<Blueprint {self.name} {len(self.tasks.tasks)} tasks>"

@@ -1,0 +1,251 @@
+"""Storing jobs and waiting for them, from sync and async code, inside the caller's transaction when given one."""
+
+import asyncio
+import threading
+import warnings
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from turnspit.blueprints import TaskRegistry
+from turnspit.clock import monotonic
+from turnspit.codec import decode
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.errors import JobNotFound, ResultTimeout
+from turnspit.jobs import Job
+from turnspit.records import Inserted, JobRecord, LogLine, NewJob
+from turnspit.states import WAITING_STATES
+
+__all__ = ["Client", "Stored"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+Progress = Callable[[int], None]
+
+_CHUNK = 1000
+_LOOK_AGAIN = 0.5
+
+
+class Stored(Protocol):
+    """What a client needs of its app: an engine that may be replaced, and the tasks."""
+
+    max_payload: int
+    tasks: TaskRegistry
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+class Client:
+    """Implements ``tasks.Enqueuer`` and ``jobs.JobStore`` over an engine."""
+
+    def __init__(self, app: Stored) -> None:
+        self._app = app
+        self._warned = False
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of JSON that one job's arguments may take."""
+        return self._app.max_payload
+
+    def enqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
+        """Store one job."""
+        self._warn_in_loop()
+        engine = self._app.engine
+        if tx is None:
+            return self._job(new, engine.write(engine.insert_job, new))
+        return self._job(new, engine.write_in(tx, engine.insert_job, new))
+
+    async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
+        """``enqueue`` for async code."""
+        engine = self._app.engine
+        if tx is None:
+            return self._job(new, await engine.awrite(engine.insert_job, new))
+        return self._job(new, await engine.awrite_in(tx, engine.insert_job, new))
+
+    def enqueue_many(
+        self, jobs: Iterable[NewJob[Any]], *, tx: object | None, chunk: int, progress: Progress | None
+    ) -> list[int]:
+        """Store jobs in chunks, one transaction each; their ids."""
+        self._warn_in_loop()
+        engine = self._app.engine
+        ids: list[int] = []
+        for part in _chunks(jobs, chunk):
+            if tx is None:
+                ids += engine.write(engine.insert_jobs, part)
+            else:
+                ids += engine.write_in(tx, engine.insert_jobs, part)
+            if progress is not None:
+                progress(len(ids))
+        return ids
+
+    async def aenqueue_many(
+        self,
+        jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]],
+        *,
+        tx: object | None,
+        chunk: int,
+        progress: Progress | None,
+    ) -> list[int]:
+        """``enqueue_many`` for async code; also takes an async iterable."""
+        engine = self._app.engine
+        ids: list[int] = []
+        async for part in _achunks(jobs, chunk):
+            if tx is None:
+                ids += await engine.awrite(engine.insert_jobs, part)
+            else:
+                ids += await engine.awrite_in(tx, engine.insert_jobs, part)
+            if progress is not None:
+                progress(len(ids))
+        return ids
+
+    def get_record(self, job_id: int) -> JobRecord:
+        """The stored job.
+
+        :raises JobNotFound: if there is none.
+        """
+        return _found(self._app.engine.read(self._app.engine.get_job, job_id), job_id)
+
+    async def aget_record(self, job_id: int) -> JobRecord:
+        """``get_record`` for async code."""
+        return _found(await self._app.engine.aread(self._app.engine.get_job, job_id), job_id)
+
+    def get_logs(self, job_id: int) -> list[LogLine]:
+        """The job's log lines."""
+        return self._app.engine.read(self._app.engine.list_logs, job_id)
+
+    async def aget_logs(self, job_id: int) -> list[LogLine]:
+        """``get_logs`` for async code."""
+        return await self._app.engine.aread(self._app.engine.list_logs, job_id)
+
+    def wait_final(self, job_id: int, timeout: float | None) -> JobRecord:
+        """The job once it has ended.
+
+        :raises ResultTimeout: if it has not ended after ``timeout`` seconds.
+        """
+        finished = threading.Event()
+        until = None if timeout is None else monotonic() + timeout
+        record = self.get_record(job_id)
+        if record.state.is_final:
+            return record
+        stop_listening = self._app.engine.wakeups.listen(_when_finished(job_id, finished.set))
+        try:
+            while True:
+                finished.clear()
+                record = self.get_record(job_id)
+                if record.state.is_final:
+                    return record
+                finished.wait(_time_to_wait(record, until, timeout))
+        finally:
+            stop_listening()
+
+    async def await_final(self, job_id: int, timeout: float | None) -> JobRecord:
+        """``wait_final`` for async code."""
+        finished = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        until = None if timeout is None else monotonic() + timeout
+        record = await self.aget_record(job_id)
+        if record.state.is_final:
+            return record
+        listener = _when_finished(job_id, lambda: loop.call_soon_threadsafe(finished.set))
+        stop_listening = self._app.engine.wakeups.listen(listener)
+        try:
+            while True:
+                finished.clear()
+                record = await self.aget_record(job_id)
+                if record.state.is_final:
+                    return record
+                try:
+                    async with asyncio.timeout(_time_to_wait(record, until, timeout)):
+                        await finished.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await asyncio.to_thread(stop_listening)
+
+    def load_result(self, record: JobRecord) -> Any:
+        """The stored result as what the task returns; as JSON values where the task is unknown here."""
+        task = self._app.tasks.get(record.task)
+        text = record.result or "null"
+        return decode(text) if task is None else task.signature.load_result(text)
+
+    def _job(self, new: NewJob[R], inserted: Inserted) -> Job[R]:
+        record = JobRecord(
+            id=inserted.id,
+            task=new.task,
+            queue=new.queue,
+            state=inserted.state,
+            args=new.args,
+            priority=new.priority,
+            created_at=inserted.created_at,
+            run_at=inserted.run_at,
+            retry=new.retry,
+            timeout=new.timeout,
+            tags=new.tags,
+            metadata=new.metadata,
+        )
+        return Job(record, self)
+
+    def _warn_in_loop(self) -> None:
+        if self._warned:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._warned = True
+        warnings.warn(
+            "a sync verb was called inside a running event loop, which waits for the store meanwhile: "
+            "use the verb with an a in front, as in await task.aenqueue(...)",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+
+def _found(record: JobRecord | None, job_id: int) -> JobRecord:
+    if record is None:
+        raise JobNotFound(f"there is no job {job_id}: it never existed, or it was deleted or pruned")
+    return record
+
+
+def _chunks(jobs: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(jobs)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+async def _achunks(jobs: Iterable[T] | AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
+    if not isinstance(jobs, AsyncIterable):
+        for part in _chunks(jobs, size):
+            yield part
+        return
+    part = []
+    async for job in jobs:
+        part.append(job)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _when_finished(job_id: int, then: Callable[[], object]) -> Callable[[Wake], None]:
+    def listener(wake: Wake) -> None:
+        if wake.kind is WakeKind.FINISHED and (not wake.jobs or job_id in wake.jobs):
+            then()
+
+    return listener
+
+
+def _time_to_wait(record: JobRecord, until: float | None, timeout: float | None) -> float:
+    if until is None:
+        return _LOOK_AGAIN
+    left = until - monotonic()
+    if left <= 0:
+        hint = ""
+        if record.state in WAITING_STATES and not record.attempt:
+            hint = f"; is a worker running that serves the queue {record.queue!r}?"
+        raise ResultTimeout(f"job {record.id} ({record.task}) is still {record.state} after {timeout:g} s{hint}")
+    return min(left, _LOOK_AGAIN)

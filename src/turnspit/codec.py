@@ -1,0 +1,86 @@
+"""Where values become JSON text and come back. Never pickle: no payload is executed.
+
+>>> encode({"order_id": 7}, what="metadata")
+'{"order_id":7}'
+>>> encode(float("nan"), what="metadata")
+Traceback (most recent call last):
+...
+turnspit.errors.InvalidPayload: metadata cannot be stored: NaN and Infinity are not JSON
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from turnspit.errors import InvalidPayload
+
+__all__ = ["DEFAULT_LIMIT", "check_text", "decode", "encode"]
+
+DEFAULT_LIMIT = 1024 * 1024
+"""Bytes of JSON that one payload may take."""
+
+_NOT_NUMBERS = (b"NaN", b"Infinity")
+
+
+def encode(
+    value: Any, *, what: str, limit: int = DEFAULT_LIMIT, serializer: Callable[[Any], bytes] | None = None
+) -> str:
+    """``value`` as JSON text of at most ``limit`` bytes.
+
+    :param what: how the error message names the value.
+    :param serializer: turns the value into JSON bytes; by default ``pydantic_core.to_json``.
+    :raises InvalidPayload: if it is not JSON or too large.
+    """
+    try:
+        data = to_json(value, inf_nan_mode="constants") if serializer is None else serializer(value)
+    except (PydanticSerializationError, UnicodeError, TypeError, ValueError, RecursionError) as error:
+        raise InvalidPayload(f"{what} cannot be stored: {_cause(error)}") from error
+    if any(word in data for word in _NOT_NUMBERS):
+        _refuse_constants(data, what)
+    if len(data) > limit:
+        raise InvalidPayload(
+            f"{what} cannot be stored: {len(data):,} bytes of JSON are over the limit of {limit:,}; "
+            "store the data elsewhere and pass a reference"
+        )
+    return data.decode()
+
+
+def decode(text: str) -> Any:
+    """The value of JSON text.
+
+    :raises InvalidPayload: if it is not JSON.
+    """
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise InvalidPayload(f"stored text is not JSON: {error}") from error
+
+
+def check_text(text: str, what: str, limit: int = 255) -> str:
+    """``text`` if it can be stored as a name (a queue, a tag): not empty, at most ``limit`` characters, no NUL.
+
+    :raises InvalidPayload: otherwise.
+    """
+    if not isinstance(text, str) or not 0 < len(text) <= limit or "\0" in text:
+        raise InvalidPayload(f"{what} must be text of 1 to {limit} characters without NUL, not {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidPayload(f"{what} must be text without surrogates, not {text!r}") from None
+    return text
+
+
+def _refuse_constants(data: bytes, what: str) -> None:
+    def refuse(name: str) -> None:
+        raise InvalidPayload(f"{what} cannot be stored: NaN and Infinity are not JSON")
+
+    json.loads(data, parse_constant=refuse)
+
+
+def _cause(error: Exception) -> str:
+    text = str(error)
+    if "surrogates" in text:
+        return "text with surrogates is not Unicode"
+    return text.removeprefix("Error serializing to JSON: ").removeprefix("TypeError: ")

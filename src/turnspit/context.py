@@ -1,0 +1,186 @@
+"""What a running job knows about itself.
+
+A task that takes a leading ``JobContext`` receives it; anywhere below, ``current_job()`` finds it.
+
+>>> context = JobContext.detached("make_invoice")
+>>> context.progress(0.5, "rendering")
+>>> context.attempt
+1
+"""
+
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, Protocol
+
+from turnspit.clock import from_moment
+from turnspit.codec import decode
+from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
+from turnspit.records import Claim
+
+__all__ = ["JobContext", "Reporter", "activate_job", "current_job"]
+
+
+class Reporter(Protocol):
+    """Where a context's progress and log lines go."""
+
+    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
+        """Keep how far the job is."""
+        ...
+
+    def report_log(self, claim: Claim, level: str, message: str) -> None:
+        """Keep a log line with the job."""
+        ...
+
+
+class _Silent:
+    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
+        """A detached context reports to nobody."""
+
+    def report_log(self, claim: Claim, level: str, message: str) -> None:
+        """A detached context reports to nobody."""
+
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class JobContext:
+    """The running job: who it is, what it may use, and how it reports.
+
+    ::
+
+        @app.task
+        def make_invoice(job: JobContext, order_id: int) -> str:
+            job.progress(0.5, "rendering")
+            return job.resources["printer"].render(order_id)
+    """
+
+    __slots__ = ("_claim", "_reporter", "_stop", "resources", "stop_reason")
+
+    def __init__(self, claim: Claim, reporter: Reporter, resources: Mapping[str, Any]) -> None:
+        self._claim = claim
+        self._reporter = reporter
+        self._stop: threading.Event | None = None
+        self.resources = resources
+        """What the app's lifespan provided."""
+        self.stop_reason: str | None = None
+
+    @classmethod
+    def detached(cls, task: str = "detached", resources: Mapping[str, Any] | None = None) -> "JobContext":
+        """A context for a plain call or a unit test: attempt 1 of job 0, reporting to nobody."""
+        claim = Claim(0, 0, task, "default", "{}", 1, 0, 0, 0, 0, 0, None, None, None, None)
+        return cls(claim, _Silent(), resources or {})
+
+    @property
+    def id(self) -> int:
+        """The job's id: the same for every attempt and after a replay."""
+        return self._claim.id
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        return self._claim.task
+
+    @property
+    def queue(self) -> str:
+        """The queue it was claimed from."""
+        return self._claim.queue
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._claim.attempt
+
+    @property
+    def created_at(self) -> datetime:
+        """When the job was enqueued."""
+        return from_moment(self._claim.created_at)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What ``using(metadata=)`` gave."""
+        return dict(decode(self._claim.metadata)) if self._claim.metadata else {}
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What ``using(tags=)`` gave."""
+        return tuple(decode(self._claim.tags)) if self._claim.tags else ()
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that is the same for every attempt of this job: give it to the e-mail or payment service."""
+        return f"turnspit-{self._claim.task}-{self._claim.id}"
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Report how far the job is; stored soon, not at once, and only the newest report.
+
+        :param fraction: from 0 to 1.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
+        self._reporter.report_progress(self._claim, fraction, message)
+
+    def log(self, message: str, level: str = "info") -> None:
+        """Keep a line with the job, for ``turnspit jobs show`` and the dashboard.
+
+        :param level: ``"debug"``, ``"info"``, ``"warning"`` or ``"error"``.
+        """
+        if level not in _LEVELS:
+            raise ValueError(f"a log level is one of {', '.join(_LEVELS)}, not {level!r}")
+        self._reporter.report_log(self._claim, level, message)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt should stop: cancelled, timed out, or shutting down.
+
+        An async task is cancelled by itself. A thread cannot be stopped from outside: a long plain function
+        looks here between its steps, or calls ``raise_if_cancelled()``.
+        """
+        return self.stop_reason is not None
+
+    def raise_if_cancelled(self) -> None:
+        """Raise if this attempt should stop.
+
+        :raises JobTimeout: after the time-out.
+        :raises JobCancelled: after a cancellation or at shutdown.
+        """
+        if self.stop_reason == "timeout":
+            raise JobTimeout(f"job {self.id} ({self.task}) stopped itself after its time-out")
+        if self.stop_reason is not None:
+            raise JobCancelled(f"job {self.id} ({self.task}) was told to stop: {self.stop_reason}")
+
+    def wait_cancelled(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds in a thread, less if told to stop; whether it was told."""
+        if self._stop is None:
+            self._stop = threading.Event()
+        if self.cancelled:
+            return True
+        self._stop.wait(timeout)
+        return self.cancelled
+
+    def stop(self, reason: str) -> None:
+        """Tell the attempt to stop. Called by the worker."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+        if self._stop is not None:
+            self._stop.set()
+
+    def __repr__(self) -> str:
+        return f"<JobContext job={self.id} task={self.task!r} attempt={self.attempt}>"
+
+
+_current: ContextVar[JobContext] = ContextVar("turnspit_current_job")
+
+activate_job = _current.set
+
+
+def current_job() -> JobContext:
+    """The job that is running here.
+
+    :raises TurnspitError: outside a job.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise TurnspitError("current_job() was called outside a job") from None

@@ -1,0 +1,75 @@
+"""Jobs on their way from enqueued to ended."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from turnspit.contract.verbs import Verb
+from turnspit.records import (
+    Claim,
+    ClaimRequest,
+    Finish,
+    FinishReport,
+    Inserted,
+    NewJob,
+    ProgressUpdate,
+    PruneRequest,
+)
+
+__all__ = ["Jobs"]
+
+
+class Jobs(Protocol):
+    """The verbs that move jobs. Each one is atomic, and safe beside any number of other processes."""
+
+    def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
+        """Store one job: ``scheduled`` if its time is still to come, else ``ready``.
+
+        ``at`` is a moment, ``delay`` counts from the database's now; the later of the two decides.
+        Ids grow and are never used again.
+        """
+        ...
+
+    def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        """Store many jobs, all or none; their ids in the order given."""
+        ...
+
+    def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        """Give the worker up to ``limit`` ready jobs, which become ``running``.
+
+        Inside a queue: larger priority first, then smaller id. Between queues: round-robin that begins behind
+        ``request.after``, so that a busy queue cannot starve another. Each claim adds one to ``fence``, which never
+        goes back, and to ``attempt``. A job whose task the worker does not know stays ``ready`` if another live
+        worker knows the task, and becomes ``held`` if none does, so that it cannot slow later claims.
+        """
+        ...
+
+    def finish_jobs(self, finishes: Sequence[Finish]) -> Verb[FinishReport]:
+        """End attempts. A finish whose ``(id, fence)`` is not the running claim writes nothing and is reported lost,
+        except one that is found in history under its own fence: that one succeeded and its answer was lost.
+
+        A completion moves the job to history. An ending is kept as an attempt with its error; then the job is
+        scheduled ``delay`` from now (``RETRY``; ``SNOOZE`` and ``INVALID``, which give the attempt back), dead, or
+        cancelled. A job whose cancellation was requested is cancelled instead of scheduled.
+        """
+        ...
+
+    def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
+        """Give claimed jobs back unrun, with their attempt restored; the ids that were really returned.
+
+        A job whose cancellation was requested is cancelled instead.
+        """
+        ...
+
+    def promote_jobs(self, limit: int) -> Verb[tuple[int, int | None]]:
+        """Make due ``scheduled`` jobs ready, oldest first: how many, and microseconds to the next due time."""
+        ...
+
+    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[list[tuple[int, int]]]:
+        """Keep progress and log lines of running jobs; the ``(id, fence)`` of claims that were not current."""
+        ...
+
+    def prune_jobs(self, request: PruneRequest) -> Verb[int]:
+        """Remove final jobs past their time with their attempts and log lines, at most ``limit`` of each kind,
+        at a cost that does not grow with the history. How many rows were removed.
+        """
+        ...

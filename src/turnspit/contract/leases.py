@@ -1,0 +1,51 @@
+"""Workers and the leases by which they hold their jobs: one heartbeat row a worker, not one a job."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from turnspit.contract.verbs import Verb
+from turnspit.records import NewWorker, RescueReport, WorkerRecord
+
+__all__ = ["Leases"]
+
+
+class Leases(Protocol):
+    """The verbs of a worker's life."""
+
+    def register_worker(self, worker: NewWorker) -> Verb[int]:
+        """A worker begins: its id, never used again. Jobs that were held because no live worker knew their task
+        become ready if this one knows it.
+        """
+        ...
+
+    def renew_lease(self, worker: int, lease: int) -> Verb[bool]:
+        """Prolong the worker's lease to ``lease`` microseconds from now; ``False`` if it was declared dead."""
+        ...
+
+    def retire_worker(self, worker: int) -> Verb[None]:
+        """A worker ends in order. Jobs that it still owns can be rescued at once."""
+        ...
+
+    def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+        """Declare workers with an expired lease dead and return their running jobs.
+
+        Each such job keeps an attempt with outcome ``crashed``, gets its attempt back and one more crash. The first
+        crash may be a neighbour's fault; from then on a job runs alone in its process, and after ``max_crashes``
+        crashes alone it is dead. A job whose cancellation was requested is cancelled.
+        """
+        ...
+
+    def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
+        """Return the running jobs that the worker owns but does not hold: claims whose answer was lost.
+
+        Only for a worker with no claim in flight.
+        """
+        ...
+
+    def find_cancelled(self, worker: int) -> Verb[list[int]]:
+        """The worker's running jobs whose cancellation was requested."""
+        ...
+
+    def list_workers(self) -> Verb[list[WorkerRecord]]:
+        """Live workers, and those that ended within the last hour, newest first."""
+        ...

@@ -1,0 +1,41 @@
+"""Looking at jobs and queues. These verbs change nothing."""
+
+from typing import Protocol
+
+from turnspit.contract.verbs import Verb
+from turnspit.jobs import JobFilter
+from turnspit.records import DeadGroup, JobRecord, LogLine, QueueStats
+
+__all__ = ["Queries"]
+
+
+class Queries(Protocol):
+    """The verbs that read."""
+
+    def get_job(self, job_id: int) -> Verb[JobRecord | None]:
+        """One job, live or final, with its attempts."""
+        ...
+
+    def list_jobs(self, filter_: JobFilter, limit: int, before: int | None) -> Verb[list[JobRecord]]:
+        """The newest jobs that match with an id below ``before``, with their attempts."""
+        ...
+
+    def count_jobs(self, filter_: JobFilter) -> Verb[int]:
+        """How many jobs match."""
+        ...
+
+    def list_logs(self, job_id: int) -> Verb[list[LogLine]]:
+        """The lines that a job logged, oldest first."""
+        ...
+
+    def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroup]]:
+        """Dead letters by fingerprint, the largest group first."""
+        ...
+
+    def list_queues(self) -> Verb[list[QueueStats]]:
+        """Every queue that has live jobs, dead letters, or finished jobs in the last hour, by name."""
+        ...
+
+    def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
+        """How many jobs of these queues and tasks are ready or running now; for ``--until-empty``."""
+        ...

@@ -1,0 +1,76 @@
+"""The caller's own transaction on the same file: ``tx=`` with ``sqlite3`` or SQLAlchemy."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from turnspit.contract.verbs import Row, Statement
+from turnspit.engines.sqlite.connection import execute
+from turnspit.errors import InvalidTransaction
+from turnspit.transactions import CallerTransaction, SqlalchemyTransaction, is_async_sqlalchemy, is_sqlalchemy
+
+__all__ = ["async_caller_transaction_error", "caller_transaction"]
+
+
+class _Sqlite3Transaction:
+    """A ``sqlite3.Connection``. It does not tell of its commit: other processes see the data version change."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        if not connection.in_transaction and (
+            connection.isolation_level is None or getattr(connection, "autocommit", None) is True
+        ):
+            raise InvalidTransaction(
+                "tx= was given a sqlite3 connection in autocommit mode with no open transaction: "
+                'run connection.execute("BEGIN") first, and commit when you are done'
+            )
+        self._connection = connection
+
+    def execute(self, statement: Statement) -> list[Row]:
+        return [tuple(row) for row in execute(self._connection, statement)]
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        return
+
+
+def caller_transaction(tx: object, path: Path) -> CallerTransaction:
+    """``tx`` as a runner, if sync code can use it and it is a transaction of this file.
+
+    :raises InvalidTransaction: otherwise, naming the right verb or the right file.
+    """
+    transaction: CallerTransaction
+    if isinstance(tx, sqlite3.Connection):
+        transaction = _Sqlite3Transaction(tx)
+    elif is_async_sqlalchemy(tx):
+        raise InvalidTransaction(
+            f"tx= was given a {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
+        )
+    elif is_sqlalchemy(tx):
+        transaction = SqlalchemyTransaction(tx)
+    else:
+        raise InvalidTransaction(
+            "on SQLite tx= takes a sqlite3 connection or a SQLAlchemy session or connection, "
+            f"not {type(tx).__module__}.{type(tx).__qualname__}"
+        )
+    _check_same_file(transaction, path)
+    return transaction
+
+
+def async_caller_transaction_error(tx: object) -> InvalidTransaction:
+    """What to say when a sync transaction was given to an async verb."""
+    return InvalidTransaction(
+        f"tx= was given a {type(tx).__module__.partition('.')[0]} {type(tx).__name__}, which is not async: "
+        "use the verb without an a in front, as in task.enqueue(...)"
+    )
+
+
+def _check_same_file(transaction: CallerTransaction, path: Path) -> None:
+    rows = transaction.execute(Statement("PRAGMA database_list", {}))
+    files = [row[2] for row in rows if row[1] == "main"]
+    other = files[0] if files and files[0] else "a database in memory"
+    try:
+        same = bool(files and files[0]) and os.path.samefile(other, path)
+    except OSError:
+        same = False
+    if not same:
+        raise InvalidTransaction(f"tx= is a transaction of {other}, but the jobs of this app are in {path}")

@@ -1,0 +1,260 @@
+"""Connections to one file: a thread that writes in groups, and a thread that reads.
+
+Verbs that wait together are committed together (group commit): one ``fsync`` serves them all. The first of a
+group runs bare, each further one in its own savepoint, so that one that fails takes no other with it. Their
+futures are resolved after the COMMIT. A full disk can roll the whole transaction back under us, hence the look
+at ``in_transaction`` after every error: the others of that group are then run again, each alone.
+"""
+
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from turnspit.clock import monotonic
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.engines.sqlite.errors import translate
+from turnspit.engines.sqlite.turnstile import Turnstile
+from turnspit.errors import EngineUnavailable
+from turnspit.transactions import drive
+
+__all__ = ["ConnectionThread", "Reader", "Writer", "connect", "execute"]
+
+_BUSY_TIMEOUT = 0.5
+_SELF_LOCK_PATIENCE = 1.0
+_GROUP_LIMIT = 512
+_WAL_WRITE_LOCK = 120
+
+
+def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
+    """A connection in autocommit mode with Turnspit's settings; transactions are begun explicitly."""
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    return connection
+
+
+def execute(connection: sqlite3.Connection, statement: Statement) -> list[Row]:
+    """Run one statement and fetch its rows."""
+    if statement.many:
+        connection.executemany(statement.sql, statement.params)
+        return []
+    return connection.execute(statement.sql, statement.params).fetchall()
+
+
+class _Call:
+    __slots__ = ("error", "future", "make_verb", "result", "wakes")
+
+    def __init__(self, make_verb: Callable[[], Verb[Any]]) -> None:
+        self.make_verb = make_verb
+        self.future: Future[Any] = Future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.wakes: list[Wake] = []
+
+    def resolve(self) -> None:
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class ConnectionThread:
+    """A thread that owns one connection and runs the verbs that are handed to it, in order."""
+
+    def __init__(self, path: Path, name: str, synchronous: str) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._waiting: deque[_Call] = deque()
+        self._work = threading.Condition(threading.Lock())
+        self._stopping = False
+        self.connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any]:
+        """Hand over a verb; its future resolves when it is committed."""
+        call = _Call(make_verb)
+        with self._work:
+            if self._stopping:
+                raise EngineUnavailable(f"store {self.path} was closed")
+            self._waiting.append(call)
+            self._work.notify()
+        return call.future
+
+    def close(self) -> None:
+        """Finish what waits, then close the connection."""
+        with self._work:
+            self._stopping = True
+            self._work.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                while not self._waiting and not self._stopping:
+                    self._work.wait()
+                if not self._waiting:
+                    break
+                first = self._waiting.popleft()
+            if first.future.set_running_or_notify_cancel():
+                self._serve(first)
+        if self.connection is not None:
+            self.connection.close()
+
+    def _serve(self, first: _Call) -> None:
+        raise NotImplementedError
+
+    def _opened(self) -> sqlite3.Connection:
+        if self.connection is None:
+            self.connection = connect(self.path, synchronous=self._synchronous)
+        return self.connection
+
+    def _translate(self, error: BaseException) -> BaseException:
+        return translate(error, str(self.path)) if isinstance(error, sqlite3.Error) else error
+
+
+class Reader(ConnectionThread):
+    """Runs each verb on a snapshot of its own."""
+
+    def _serve(self, first: _Call) -> None:
+        try:
+            connection = self._opened()
+            connection.execute("BEGIN")
+            try:
+                first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))
+            finally:
+                connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  (handed to the caller)
+            first.error = self._translate(error)
+        first.resolve()
+
+
+class Writer(ConnectionThread):
+    """Runs verbs in groups, each group one durable transaction."""
+
+    def __init__(
+        self, path: Path, turnstile: Turnstile, synchronous: str, on_wakes: Callable[[list[Wake]], None]
+    ) -> None:
+        self._turnstile = turnstile
+        self._on_wakes = on_wakes
+        super().__init__(path, "turnspit-writer", synchronous)
+
+    def _serve(self, first: _Call) -> None:
+        group = [first]
+        try:
+            with self._turnstile:
+                connection = self._opened()
+                self._begin(connection, first)
+                alone = self._run_group(connection, group)
+        except Exception as error:  # noqa: BLE001  (handed to the callers)
+            for call in group:
+                call.error = call.error or self._translate(error)
+            alone = []
+        self._on_wakes([wake for call in group if call.error is None for wake in call.wakes])
+        for call in group:
+            call.resolve()
+        for call in alone:
+            self._serve(call)
+
+    def _begin(self, connection: sqlite3.Connection, first: _Call) -> None:
+        """Take the write lock, for as long as anybody waits for it."""
+        started = monotonic()
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY:
+                    raise
+                waited = monotonic() - started
+                if waited > _SELF_LOCK_PATIENCE and _locked_by_this_process(self.path):
+                    raise EngineUnavailable(
+                        f"store {self.path} is locked by another connection of this very process: pass that "
+                        "connection or session as tx=, so that the job joins its transaction"
+                    ) from error
+                if waited > 60:
+                    raise
+            else:
+                return
+
+    def _run_group(self, connection: sqlite3.Connection, group: list[_Call]) -> list[_Call]:
+        """Run what waits and commit it together; the calls that must be run again, each alone."""
+        call = group[0]
+        while True:
+            if not self._run_call(connection, call, bare=call is group[0]):
+                return self._dissolve(group)
+            following = self._next_waiting() if len(group) < _GROUP_LIMIT else None
+            if following is None:
+                break
+            call = following
+            group.append(call)
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if len(group) == 1:
+                raise
+            group[0].error = error
+            return self._dissolve(group)
+        return []
+
+    def _run_call(self, connection: sqlite3.Connection, call: _Call, *, bare: bool) -> bool:
+        """Run one verb; ``False`` if its error took the whole transaction with it."""
+        try:
+            if not bare:
+                connection.execute("SAVEPOINT call")
+            call.result, call.wakes = drive(call.make_verb(), lambda statement: execute(connection, statement))
+            if not bare:
+                connection.execute("RELEASE call")
+        except Exception as error:  # noqa: BLE001  (handed to the caller)
+            call.error = self._translate(error)
+            if not connection.in_transaction:
+                return False
+            if bare:
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+            else:
+                connection.execute("ROLLBACK TO call")
+                connection.execute("RELEASE call")
+        return True
+
+    def _dissolve(self, group: list[_Call]) -> list[_Call]:
+        """Take the calls without an error of their own out of a group that was rolled back."""
+        alone = [call for call in group if call.error is None]
+        group[:] = [call for call in group if call.error is not None]
+        if len(alone) == 1 and not group:
+            group[:], alone = alone, []
+        return alone
+
+    def _next_waiting(self) -> _Call | None:
+        with self._work:
+            while self._waiting:
+                call = self._waiting.popleft()
+                if call.future.set_running_or_notify_cancel():
+                    return call
+        return None
+
+
+def _locked_by_this_process(path: Path) -> bool:
+    """Whether a connection of this process holds the WAL's write lock (Linux; elsewhere always ``False``)."""
+    try:
+        inode = os.stat(f"{path}-shm").st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    for line in locks.splitlines():
+        fields = line.replace("->", "").split()
+        if len(fields) == 8 and fields[3] == "WRITE" and fields[4] == str(os.getpid()):
+            is_wal = fields[5].endswith(f":{inode}") and fields[7] != "EOF"
+            if is_wal and int(fields[6]) <= _WAL_WRITE_LOCK <= int(fields[7]):
+                return True
+    return False

@@ -1,0 +1,95 @@
+"""The verbs of ``contract/control.py`` on SQLite."""
+
+from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.sqlite.filters import in_history, in_jobs, where
+from turnspit.engines.sqlite.jobs import SQL as JOBS_SQL
+from turnspit.engines.sqlite.jobs import JobVerbs
+from turnspit.engines.sqlite.rows import blocks, to_json
+from turnspit.jobs import JobFilter
+from turnspit.records import JobChanges
+from turnspit.states import JobState
+
+__all__ = ["ControlVerbs"]
+
+SQL = blocks("control")
+
+
+class ControlVerbs(JobVerbs):
+    """What a person does with jobs."""
+
+    def cancel_jobs(
+        self, filter_: JobFilter, reason: str, after: int, limit: int
+    ) -> Verb[list[tuple[int, JobState]]]:
+        if not in_jobs(filter_):
+            return []
+        rows = yield self._select("cancel_jobs", filter_, after, limit)
+        running = [job for job, state in rows if state == JobState.RUNNING]
+        waiting = [job for job, state in rows if state != JobState.RUNNING]
+        if running:
+            params = {"now": self.clock.now(), "ids": to_json(running), "reason": reason}
+            yield Statement(SQL["cancel_jobs_request"], params)
+            yield Wake(WakeKind.CANCEL)
+        if waiting:
+            yield from self.move_cancelled(waiting, reason)
+        return [(job, JobState.RUNNING if state == JobState.RUNNING else JobState.CANCELLED) for job, state in rows]
+
+    def replay_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:
+        dead, final = yield from self._oldest("replay_jobs", "replay_jobs_history", filter_, after, limit)
+        now = self.clock.now()
+        if dead:
+            yield Statement(SQL["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
+        if final:
+            params = {"now": now, "ids": to_json(final)}
+            yield Statement(SQL["replay_jobs_keep_attempt"], params)
+            yield Statement(SQL["replay_jobs_restore"], params)
+            yield Statement(JOBS_SQL["remove_history"], params)
+        if dead or final:
+            yield Wake(WakeKind.READY)
+        return sorted(dead + final)
+
+    def update_job(self, job_id: int, changes: JobChanges) -> Verb[JobState | None]:
+        params = {
+            "now": self.clock.now(),
+            "id": job_id,
+            "priority": changes.priority,
+            "queue": changes.queue,
+            "at": changes.at,
+            "delay": changes.delay,
+        }
+        return (yield from self._set_state("update_job", params))
+
+    def run_job_now(self, job_id: int) -> Verb[JobState | None]:
+        return (yield from self._set_state("run_job_now", {"now": self.clock.now(), "id": job_id}))
+
+    def _set_state(self, block: str, params: dict[str, object]) -> Verb[JobState | None]:
+        rows = yield Statement(SQL[block], params)
+        if not rows:
+            return None
+        state = JobState(rows[0][0])
+        yield Wake(WakeKind.READY if state is JobState.READY else WakeKind.SCHEDULED)
+        return state
+
+    def delete_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:
+        live, final = yield from self._oldest("delete_jobs", "delete_jobs_history", filter_, after, limit)
+        if live:
+            yield from self.remove_rows("remove_jobs", live)
+        if final:
+            yield from self.remove_rows("remove_history", final)
+        return sorted(live + final)
+
+    def _oldest(
+        self, block: str, history_block: str, filter_: JobFilter, after: int, limit: int
+    ) -> Verb[tuple[list[int], list[int]]]:
+        """The ``limit`` oldest jobs of both tables together: those in jobs, and those in history."""
+        found: list[tuple[int, bool]] = []
+        if in_jobs(filter_):
+            found += [(job, False) for (job,) in (yield self._select(block, filter_, after, limit))]
+        if in_history(filter_):
+            found += [(job, True) for (job,) in (yield self._select(history_block, filter_, after, limit))]
+        found = sorted(found)[:limit]
+        return [job for job, ended in found if not ended], [job for job, ended in found if ended]
+
+    @staticmethod
+    def _select(block: str, filter_: JobFilter, after: int, limit: int) -> Statement:
+        condition, params = where(filter_)
+        return Statement(SQL[block].replace("{where}", condition), params | {"after": after, "limit": limit})

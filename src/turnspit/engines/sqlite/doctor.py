@@ -1,0 +1,92 @@
+"""What can be wrong with a file, and what to do."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from turnspit.engines.sqlite.connection import connect
+from turnspit.engines.sqlite.schema import read_status
+
+__all__ = ["diagnose"]
+
+_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre")
+_FIXED_RESET_BUG = (3, 51, 3)
+_BACKPORTS = {(3, 44): 6, (3, 50): 7}
+
+
+def diagnose(path: Path) -> list[tuple[str, bool, str]]:
+    """Each finding: subject, whether it is well, and what it is or what to do."""
+    findings = [_version(), _file_system(path)]
+    if not path.exists():
+        return [*findings, ("file", True, f"{path} does not exist yet: the first enqueue or worker makes it")]
+    connection = connect(path)
+    try:
+        findings += [_schema(connection), _journal(connection), _free_space(path), _integrity(connection)]
+    finally:
+        connection.close()
+    return findings
+
+
+def _version() -> tuple[str, bool, str]:
+    version = sqlite3.sqlite_version_info
+    fixed = version >= _FIXED_RESET_BUG or version[2] >= _BACKPORTS.get(version[:2], 1000)
+    text = f"SQLite {sqlite3.sqlite_version}"
+    if version < (3, 35):
+        return "version", False, f"{text} has no RETURNING: Turnspit needs 3.38 or newer"
+    if not fixed:
+        return (
+            "version",
+            True,
+            f"{text}; releases before 3.51.3 (and 3.50.7, 3.44.6) can in rare cases damage a WAL file when two "
+            "connections write and checkpoint at the same instant: Turnspit's turnstile keeps its own apart; "
+            "prefer a newer Python build for files that other programs write too",
+        )
+    return "version", True, text
+
+
+def _file_system(path: Path) -> tuple[str, bool, str]:
+    folder = os.path.realpath(path.parent)
+    best = ("", "unknown")
+    try:
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "file system", True, "not known on this platform; keep the file off network drives"
+    for line in mounts.splitlines():
+        _, mount, kind, *_ = line.split(" ")
+        inside = folder == mount or folder.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best[0]):
+            best = mount, kind
+    if best[1].startswith(_NETWORK_FILE_SYSTEMS):
+        return (
+            "file system",
+            False,
+            f"{best[0]} is {best[1]}: WAL needs shared memory, which a network file system does not give; "
+            "move the file to a local disk, or use PostgreSQL",
+        )
+    return "file system", True, f"{best[1]} at {best[0] or '/'}"
+
+
+def _schema(connection: sqlite3.Connection) -> tuple[str, bool, str]:
+    status = read_status(connection)
+    if status.current > status.newest:
+        return "schema", False, f"version {status.current} is newer than this Turnspit ({status.newest}): upgrade it"
+    if status.pending:
+        return "schema", False, f"version {status.current}; run `turnspit migrate` for {', '.join(status.pending)}"
+    return "schema", True, f"version {status.current}, up to date"
+
+
+def _journal(connection: sqlite3.Connection) -> tuple[str, bool, str]:
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    return "journal", mode == "wal", f"journal_mode is {mode}" + ("" if mode == "wal" else ": Turnspit needs WAL")
+
+
+def _free_space(path: Path) -> tuple[str, bool, str]:
+    stat = os.statvfs(path)
+    free = stat.f_bavail * stat.f_frsize
+    text = f"{free / 1e9:.1f} GB free"
+    return "disk", free > 100_000_000, text if free > 100_000_000 else f"{text}: enqueue fails when it is full"
+
+
+def _integrity(connection: sqlite3.Connection) -> tuple[str, bool, str]:
+    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "integrity", answer == "ok", "quick_check is ok" if answer == "ok" else f"{answer}: restore a backup"

@@ -1,0 +1,31 @@
+"""SQLite's errors in words that say what to do."""
+
+import sqlite3
+
+from turnspit.errors import EngineError, EngineUnavailable
+
+__all__ = ["translate"]
+
+_PRIMARY_CODE = 0xFF
+
+_REASONS = {
+    sqlite3.SQLITE_BUSY: "is locked by another connection that holds its write lock for long",
+    sqlite3.SQLITE_LOCKED: "is locked by another connection of this process",
+    sqlite3.SQLITE_FULL: "cannot grow: the disk is full; free some space, nothing acknowledged was lost",
+    sqlite3.SQLITE_READONLY: "cannot be written: the file, its folder or the file system is read-only",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists and that this user may write there",
+    sqlite3.SQLITE_NOTADB: "is not an SQLite database: check the URL",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a backup, or see `sqlite3 FILE .recover`",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: the disk reports an error",
+    sqlite3.SQLITE_PERM: "cannot be used: this user has no permission",
+    sqlite3.SQLITE_AUTH: "cannot be used: this user has no permission",
+}
+
+
+def translate(error: sqlite3.Error, location: str) -> EngineError:
+    """The error as Turnspit's own, naming the store and the cure."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    reason = _REASONS.get(code)
+    if reason is None:
+        return EngineError(f"store {location}: {error}")
+    return EngineUnavailable(f"store {location} {reason} ({error})")

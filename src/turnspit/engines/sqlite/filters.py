@@ -1,0 +1,57 @@
+"""A ``JobFilter`` as SQL."""
+
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from turnspit.clock import to_moment
+from turnspit.jobs import JobFilter
+from turnspit.states import JobState
+
+__all__ = ["in_history", "in_jobs", "where"]
+
+_HISTORY = (JobState.COMPLETED, JobState.CANCELLED)
+_EQUAL = {"id": "id", "queue": "queue", "task": "task", "error": "error_type", "fingerprint": "fingerprint"}
+
+
+def in_jobs(filter_: JobFilter) -> bool:
+    """Whether live jobs and dead letters can match."""
+    return filter_.state is None or filter_.state not in _HISTORY
+
+
+def in_history(filter_: JobFilter) -> bool:
+    """Whether completed and cancelled jobs can match."""
+    return filter_.state is None or filter_.state in _HISTORY
+
+
+def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
+    """The condition and its parameters."""
+    terms, params = ["1"], {}
+    for field, column in _EQUAL.items():
+        value = getattr(filter_, field)
+        if value is not None:
+            terms.append(f"{column} = :f_{field}")
+            params[f"f_{field}"] = value
+    if filter_.state is not None:
+        terms.append("state = :f_state")
+        params["f_state"] = str(filter_.state)
+    if filter_.tag is not None:
+        terms.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :f_tag)")
+        params["f_tag"] = filter_.tag
+    if filter_.created_after is not None:
+        terms.append("created_at >= :f_after")
+        params["f_after"] = to_moment(filter_.created_after, "created_after")
+    if filter_.created_before is not None:
+        terms.append("created_at < :f_before")
+        params["f_before"] = to_moment(filter_.created_before, "created_before")
+    for number, (key, value) in enumerate((filter_.args or {}).items()):
+        terms.append(f"EXISTS (SELECT 1 FROM json_each(args) WHERE key = :f_key{number} AND value IS :f_value{number})")
+        params[f"f_key{number}"] = key
+        params[f"f_value{number}"] = _comparable(value)
+    return " AND ".join(terms), params
+
+
+def _comparable(value: Any) -> Any:
+    """The value as ``json_each`` shows it: objects and arrays as minified text."""
+    plain = from_json(to_json(value))
+    return to_json(plain).decode() if isinstance(plain, (dict, list)) else plain

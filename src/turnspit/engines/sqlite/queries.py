@@ -1,0 +1,72 @@
+"""The verbs of ``contract/queries.py`` on SQLite."""
+
+from collections import defaultdict
+
+from turnspit.clock import Clock
+from turnspit.contract.verbs import Statement, Verb
+from turnspit.engines.sqlite.filters import in_history, in_jobs, where
+from turnspit.engines.sqlite.rows import attempt_from_row, blocks, job_from_row, to_json
+from turnspit.jobs import JobFilter
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats
+
+__all__ = ["QueryVerbs"]
+
+SQL = blocks("queries")
+
+_NO_STATES = (0, 0, 0, 0, 0, 0, None)
+_LARGEST_ID = 2**63 - 1
+
+
+class QueryVerbs:
+    """Looking at jobs and queues."""
+
+    clock: Clock
+
+    def get_job(self, job_id: int) -> Verb[JobRecord | None]:
+        records = yield from self.list_jobs(JobFilter(id=job_id), 1, None)
+        return records[0] if records else None
+
+    def list_jobs(self, filter_: JobFilter, limit: int, before: int | None) -> Verb[list[JobRecord]]:
+        condition, params = where(filter_)
+        parts = []
+        if in_jobs(filter_):
+            parts.append(SQL["list_jobs_live"].replace("{where}", condition))
+        if in_history(filter_):
+            parts.append(SQL["list_jobs_final"].replace("{where}", condition))
+        params |= {"before": _LARGEST_ID if before is None else before, "limit": limit}
+        rows = yield Statement(" UNION ALL ".join(parts) + " ORDER BY 1 DESC LIMIT :limit", params)
+        attempts: defaultdict[int, list[AttemptRecord]] = defaultdict(list)
+        found = yield Statement(SQL["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})
+        for job, attempt in map(attempt_from_row, found):
+            attempts[job].append(attempt)
+        return [job_from_row(row, attempts[row[0]]) for row in rows]
+
+    def count_jobs(self, filter_: JobFilter) -> Verb[int]:
+        condition, params = where(filter_)
+        count = 0
+        for block, searched in (("count_jobs_live", in_jobs(filter_)), ("count_jobs_final", in_history(filter_))):
+            if searched:
+                [(found,)] = yield Statement(SQL[block].replace("{where}", condition), params)
+                count += found
+        return count
+
+    def list_logs(self, job_id: int) -> Verb[list[LogLine]]:
+        return [LogLine(*row) for row in (yield Statement(SQL["list_logs"], {"id": job_id}))]
+
+    def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroup]]:
+        return [DeadGroup(*row) for row in (yield Statement(SQL["group_dead_letters"], {"task": task}))]
+
+    def list_queues(self) -> Verb[list[QueueStats]]:
+        states = {row[0]: row[1:] for row in (yield Statement(SQL["list_queues"], {}))}
+        finished = {
+            row[0]: row[1:] for row in (yield Statement(SQL["list_queues_finished"], {"now": self.clock.now()}))
+        }
+        return [
+            QueueStats(queue, *states.get(queue, _NO_STATES), *finished.get(queue, (0, 0)))
+            for queue in sorted({*states, *finished})
+        ]
+
+    def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
+        params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
+        [(count,)] = yield Statement(SQL["ready_count"], params)
+        return int(count)

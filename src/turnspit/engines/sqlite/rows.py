@@ -1,0 +1,65 @@
+"""Between rows and records, and how this engine writes its values."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from turnspit.contract.verbs import Row
+from turnspit.engines.sqlfile import load_blocks
+from turnspit.records import AttemptRecord, JobRecord, WorkerRecord
+from turnspit.states import JobState
+
+__all__ = ["attempt_from_row", "blocks", "job_from_row", "to_json", "worker_from_row"]
+
+# SQLite's own clock has milliseconds; :now lets a test own it.
+_NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
+
+
+def blocks(name: str) -> Mapping[str, str]:
+    """The statements of ``sql/<name>.sql``."""
+    return load_blocks("turnspit.engines.sqlite", name, {"now": _NOW})
+
+
+def to_json(values: Iterable[Any]) -> str:
+    """A list for ``json_each``."""
+    return json.dumps(list(values), separators=(",", ":"))
+
+
+def job_from_row(row: Row, attempts: list[AttemptRecord]) -> JobRecord:
+    """A row of ``list_jobs_live`` or ``list_jobs_final`` with its stored attempts."""
+    record = JobRecord(*row)
+    record.state = JobState(record.state)
+    latest = _latest_attempt(record, attempts)
+    record.attempts = tuple(attempts) if latest is None else (*attempts, latest)
+    return record
+
+
+def attempt_from_row(row: Row) -> tuple[int, AttemptRecord]:
+    """The job's id and the attempt of a row of ``list_jobs_attempts``."""
+    return row[0], AttemptRecord(*row[1:])
+
+
+def worker_from_row(row: Row) -> WorkerRecord:
+    """A row of ``list_workers``."""
+    queues = None if row[4] is None else tuple(json.loads(row[4]))
+    tasks = tuple(json.loads(row[5]))
+    return WorkerRecord(*row[:4], queues, tasks, *row[6:11], bool(row[11]), row[12])
+
+
+def _latest_attempt(record: JobRecord, attempts: list[AttemptRecord]) -> AttemptRecord | None:
+    """The attempt that the job's own row stands for: the running one, or the one that completed."""
+    if record.state not in (JobState.RUNNING, JobState.COMPLETED):
+        return None
+    if attempts and attempts[-1].fence == record.fence:
+        return None
+    return AttemptRecord(
+        record.attempt,
+        record.fence,
+        str(record.state),
+        record.started_at,
+        record.finished_at,
+        record.worker,
+        None,
+        None,
+        None,
+    )

@@ -1,0 +1,58 @@
+-- {where} stands for the caller's filter (see filters.py).
+
+-- name: cancel_jobs
+SELECT id, state FROM turnspit_jobs
+WHERE state IN ('blocked', 'scheduled', 'held', 'ready', 'running')
+  AND (state <> 'running' OR cancel_requested_at IS NULL) AND {where} AND id > :after
+ORDER BY id LIMIT :limit;
+
+-- name: cancel_jobs_request
+UPDATE turnspit_jobs SET cancel_requested_at = {now}, reason = :reason
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: replay_jobs
+SELECT id FROM turnspit_jobs WHERE state = 'dead' AND {where} AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: replay_jobs_revive
+UPDATE turnspit_jobs
+SET state = 'ready', attempt = 0, crashes = 0, run_at = {now}, started_at = NULL, finished_at = NULL, worker = NULL,
+    cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
+    progress = NULL, progress_message = NULL
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: replay_jobs_history
+SELECT id FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: replay_jobs_keep_attempt
+-- The attempt that completed lived in the history row; it becomes a row of its own.
+INSERT OR IGNORE INTO turnspit_attempts (job, fence, attempt, outcome, started_at, finished_at, worker)
+SELECT id, fence, attempt, state, started_at, finished_at, worker
+FROM turnspit_history
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
+
+-- name: replay_jobs_restore
+INSERT INTO turnspit_jobs (
+    id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata)
+SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata
+FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: update_job
+UPDATE turnspit_jobs
+SET priority = coalesce(:priority, priority), queue = coalesce(:queue, queue),
+    run_at = coalesce(:at, {now} + :delay, run_at),
+    state = CASE WHEN coalesce(:at, {now} + :delay) > {now} THEN 'scheduled'
+                 WHEN coalesce(:at, {now} + :delay) IS NOT NULL THEN 'ready'
+                 ELSE state END
+WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
+RETURNING state;
+
+-- name: run_job_now
+UPDATE turnspit_jobs SET state = 'ready', run_at = {now}
+WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
+RETURNING state;
+
+-- name: delete_jobs
+SELECT id FROM turnspit_jobs WHERE state <> 'running' AND {where} AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: delete_jobs_history
+SELECT id FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;

@@ -1,0 +1,187 @@
+-- {now} stands for the :now parameter, or the database's clock where it is NULL (see engines/sqlite/README.md).
+
+-- name: insert_job
+INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
+SELECT :task, :queue, :args, :priority, :retry, :timeout, :tags, :metadata, moment,
+       max(coalesce(:at, moment), moment + :delay),
+       CASE WHEN max(coalesce(:at, moment), moment + :delay) > moment THEN 'scheduled' ELSE 'ready' END
+FROM (SELECT {now} AS moment)
+RETURNING id, state, run_at, created_at;
+
+-- name: insert_jobs
+-- executemany over plain tuples: 240k rows/s here, twice as fast as one statement over json_each.
+INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
+VALUES (?1, ?2, ?3, ?4, ?7, ?8, ?9, ?10, ?11, max(coalesce(?5, ?11), ?11 + ?6),
+        CASE WHEN max(coalesce(?5, ?11), ?11 + ?6) > ?11 THEN 'scheduled' ELSE 'ready' END);
+
+-- name: insert_jobs_last_id
+-- One writer holds the file's write lock, so the ids of one executemany follow each other.
+SELECT last_insert_rowid();
+
+-- name: now
+SELECT {now};
+
+-- name: claim_jobs
+-- The inner select walks turnspit_jobs_ready in its own order and stops at the limit.
+-- `skip` names tasks that only other live workers know; it is empty except during a rolling deploy.
+UPDATE turnspit_jobs
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
+WHERE id IN (
+    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+    WHERE state = 'ready' AND queue = :queue AND task NOT IN (SELECT value FROM json_each(:skip))
+    ORDER BY priority DESC, id LIMIT :limit
+)
+RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
+          retry, timeout, tags, metadata;
+
+-- name: claim_jobs_queues
+-- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
+WITH RECURSIVE busy(queue) AS (
+    SELECT min(queue) FROM turnspit_jobs WHERE state = 'ready'
+    UNION ALL
+    SELECT (SELECT min(queue) FROM turnspit_jobs WHERE state = 'ready' AND queue > busy.queue)
+    FROM busy WHERE busy.queue IS NOT NULL
+)
+SELECT queue FROM busy WHERE queue IS NOT NULL;
+
+-- name: claim_jobs_known_tasks
+SELECT DISTINCT value
+FROM turnspit_workers, json_each(tasks)
+WHERE stopped_at IS NULL AND expires_at > {now};
+
+-- name: claim_jobs_put_back
+UPDATE turnspit_jobs
+SET state = CASE WHEN task IN (SELECT value FROM json_each(:known)) THEN 'ready' ELSE 'held' END,
+    reason = CASE WHEN task IN (SELECT value FROM json_each(:known)) THEN reason
+             ELSE 'no live worker knows task ' || task END,
+    worker = NULL, attempt = attempt - 1, started_at = NULL
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: finish_jobs
+-- Two statements a batch, matched by primary key and fence. `finishes` is [[id, fence, result, keep], ...].
+-- CROSS JOIN keeps json_each outside: one lookup by primary key for each finish.
+INSERT INTO turnspit_history (
+    id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason,
+    result, result_until)
+SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at,
+       moment, worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at,
+       json_extract(finish.value, '$[4]'),
+       json_extract(finish.value, '$[2]'), moment + json_extract(finish.value, '$[3]')
+FROM (SELECT {now} AS moment)
+CROSS JOIN json_each(:finishes) AS finish
+CROSS JOIN turnspit_jobs AS job ON job.id = json_extract(finish.value, '$[0]')
+WHERE job.fence = json_extract(finish.value, '$[1]') AND job.state = 'running'
+RETURNING id, queue, task, finished_at - started_at;
+
+-- name: finish_jobs_remove
+DELETE FROM turnspit_jobs
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'running';
+
+-- name: finish_jobs_done_before
+SELECT id, fence FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: finish_jobs_find
+SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at
+FROM turnspit_jobs
+WHERE id = :id AND fence = :fence AND state = 'running';
+
+-- name: finish_jobs_attempt
+INSERT OR REPLACE INTO turnspit_attempts (
+    job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message, traceback)
+SELECT id, fence, attempt, :outcome, started_at, {now}, worker, :error_type, :error_message, :traceback
+FROM turnspit_jobs WHERE id = :id;
+
+-- name: finish_jobs_reschedule
+UPDATE turnspit_jobs
+SET state = CASE WHEN :delay > 0 THEN 'scheduled' ELSE 'ready' END, run_at = {now} + :delay,
+    attempt = attempt - :give_back, worker = NULL,
+    error_type = :error_type, reason = :error_message, fingerprint = :fingerprint, invalid_since = :invalid_since
+WHERE id = :id;
+
+-- name: finish_jobs_dead
+UPDATE turnspit_jobs
+SET state = 'dead', finished_at = {now},
+    error_type = :error_type, reason = :error_message, fingerprint = :fingerprint
+WHERE id = :id;
+
+-- name: move_cancelled
+INSERT INTO turnspit_history (
+    id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
+    fingerprint)
+SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
+       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at,
+       coalesce(:reason, reason), error_type, fingerprint
+FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: move_cancelled_remove
+DELETE FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: count_outcomes
+INSERT INTO turnspit_counters (minute, queue, task, outcome, count, run_time)
+VALUES ({now} / 60000000, :queue, :task, :outcome, :count, :run_time)
+ON CONFLICT (minute, queue, task, outcome)
+DO UPDATE SET count = count + excluded.count, run_time = run_time + excluded.run_time;
+
+-- name: return_jobs
+-- `claims` is [[id, fence], ...].
+UPDATE turnspit_jobs
+SET state = 'ready', worker = NULL, attempt = attempt - 1, started_at = NULL
+FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS fence FROM json_each(:claims)) AS claim
+WHERE turnspit_jobs.id = claim.id AND turnspit_jobs.fence = claim.fence AND state = 'running'
+RETURNING turnspit_jobs.id, cancel_requested_at;
+
+-- name: promote_jobs
+UPDATE turnspit_jobs SET state = 'ready'
+WHERE id IN (
+    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_scheduled
+    WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit
+)
+RETURNING id;
+
+-- name: promote_jobs_next
+SELECT min(run_at) - {now} FROM turnspit_jobs WHERE state = 'scheduled';
+
+-- name: record_progress
+UPDATE turnspit_jobs
+SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message)
+WHERE id = :id AND fence = :fence AND state = 'running'
+RETURNING id;
+
+-- name: record_progress_log
+-- At most 1,000 lines a job are kept; the last one says that there were more.
+INSERT INTO turnspit_logs (job, attempt, at, level, message)
+SELECT :id, :attempt, {now}, CASE WHEN kept = 999 THEN 'warning' ELSE :level END,
+       CASE WHEN kept = 999 THEN 'more than 1,000 lines: the rest is not kept' ELSE :message END
+FROM (SELECT count(*) AS kept FROM (SELECT 1 FROM turnspit_logs WHERE job = :id LIMIT 1000)) WHERE kept < 1000;
+
+-- name: prune_jobs_old
+SELECT id FROM turnspit_history WHERE finished_at <= {now} - :history ORDER BY finished_at LIMIT :limit;
+
+-- name: prune_jobs_dead
+SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_dead_finished
+WHERE state = 'dead' AND finished_at <= {now} - :dead ORDER BY finished_at LIMIT :limit;
+
+-- name: prune_jobs_results
+UPDATE turnspit_history SET result = NULL, result_until = NULL, reason = 'its result was kept for a limited time'
+WHERE id IN (SELECT id FROM turnspit_history WHERE result_until <= {now} ORDER BY result_until LIMIT :limit)
+RETURNING id;
+
+-- name: prune_jobs_counters
+DELETE FROM turnspit_counters WHERE minute < {now} / 60000000 - 60 * 24 * 30;
+
+-- name: prune_jobs_workers
+DELETE FROM turnspit_workers WHERE stopped_at <= {now} - :history;
+
+-- name: remove_history
+DELETE FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: remove_jobs
+DELETE FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: remove_attempts
+DELETE FROM turnspit_attempts WHERE job IN (SELECT value FROM json_each(:ids));
+
+-- name: remove_logs
+DELETE FROM turnspit_logs WHERE job IN (SELECT value FROM json_each(:ids));

@@ -1,0 +1,63 @@
+-- name: register_worker
+INSERT INTO turnspit_workers (host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at)
+SELECT :host, :pid, :version, :queues, :tasks, :concurrency, moment, moment, moment + :lease
+FROM (SELECT {now} AS moment)
+RETURNING id;
+
+-- name: register_worker_admit
+UPDATE turnspit_jobs SET state = 'ready', reason = NULL
+WHERE state = 'held' AND task IN (SELECT value FROM json_each(:tasks))
+RETURNING id;
+
+-- name: renew_lease
+-- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
+UPDATE turnspit_workers SET renewed_at = {now}, expires_at = {now} + :lease
+WHERE id = :worker AND stopped_at IS NULL
+RETURNING id;
+
+-- name: retire_worker
+UPDATE turnspit_workers SET stopped_at = {now}, expires_at = {now} WHERE id = :worker AND stopped_at IS NULL;
+
+-- name: rescue_jobs_workers
+UPDATE turnspit_workers SET stopped_at = {now}
+WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
+RETURNING id;
+
+-- name: rescue_jobs
+SELECT id, crashes, cancel_requested_at
+FROM turnspit_jobs INDEXED BY turnspit_jobs_running
+WHERE state = 'running' AND worker NOT IN (SELECT id FROM turnspit_workers WHERE stopped_at IS NULL)
+LIMIT 5000;
+
+-- name: rescue_jobs_attempts
+INSERT OR REPLACE INTO turnspit_attempts (
+    job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message)
+SELECT id, fence, attempt, 'crashed', started_at, {now}, worker, 'WorkerDied',
+       'its worker stopped renewing its lease'
+FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: rescue_jobs_return
+UPDATE turnspit_jobs
+SET state = 'ready', worker = NULL, attempt = attempt - 1, crashes = crashes + 1, started_at = NULL
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: rescue_jobs_dead
+UPDATE turnspit_jobs
+SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
+    error_type = 'WorkerDied', reason = 'crashed its worker ' || :max_crashes || ' times',
+    fingerprint = task || ':WorkerDied'
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: return_unheld_jobs
+SELECT id, fence FROM turnspit_jobs WHERE state = 'running' AND worker = :worker;
+
+-- name: find_cancelled
+SELECT id FROM turnspit_jobs WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL;
+
+-- name: list_workers
+SELECT id, host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at, stopped_at,
+       stopped_at IS NULL AND expires_at > {now},
+       (SELECT count(*) FROM turnspit_jobs AS job WHERE job.state = 'running' AND job.worker = turnspit_workers.id)
+FROM turnspit_workers
+WHERE stopped_at IS NULL OR stopped_at > {now} - 3600000000
+ORDER BY id DESC;

@@ -1,0 +1,52 @@
+-- {where} stands for the caller's filter (see filters.py). Both lists name the columns of JobRecord in its order.
+
+-- name: list_jobs_live
+SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+       (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
+       retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
+       fingerprint, NULL
+FROM turnspit_jobs AS job WHERE {where} AND id < :before
+
+-- name: list_jobs_final
+SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+       (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
+       retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
+       fingerprint, result
+FROM turnspit_history AS job WHERE {where} AND id < :before
+
+-- name: list_jobs_attempts
+SELECT job, attempt, fence, outcome, started_at, finished_at,
+       (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = turnspit_attempts.worker),
+       error_type, error_message, traceback
+FROM turnspit_attempts WHERE job IN (SELECT value FROM json_each(:ids)) ORDER BY job, fence;
+
+-- name: count_jobs_live
+SELECT count(*) FROM turnspit_jobs WHERE {where};
+
+-- name: count_jobs_final
+SELECT count(*) FROM turnspit_history WHERE {where};
+
+-- name: list_logs
+SELECT attempt, at, level, message FROM turnspit_logs WHERE job = :id ORDER BY id;
+
+-- name: group_dead_letters
+SELECT fingerprint, min(task), min(error_type), max(reason), count(*), max(id), min(finished_at), max(finished_at)
+FROM turnspit_jobs INDEXED BY turnspit_jobs_dead
+WHERE state = 'dead' AND (:task IS NULL OR task = :task)
+GROUP BY fingerprint ORDER BY count(*) DESC, max(id) DESC;
+
+-- name: list_queues
+SELECT queue, sum(state = 'ready'), sum(state = 'scheduled' AND attempt = 0), sum(state = 'scheduled' AND attempt > 0),
+       sum(state IN ('held', 'blocked')), sum(state = 'running'), sum(state = 'dead'),
+       min(CASE WHEN state = 'ready' THEN run_at END)
+FROM turnspit_jobs GROUP BY queue;
+
+-- name: list_queues_finished
+SELECT queue, sum(CASE WHEN outcome = 'completed' THEN count ELSE 0 END),
+       sum(CASE WHEN outcome IN ('failed', 'dead', 'crashed') THEN count ELSE 0 END)
+FROM turnspit_counters WHERE minute > {now} / 60000000 - 60 GROUP BY queue;
+
+-- name: ready_count
+SELECT count(*) FROM turnspit_jobs
+WHERE state IN ('ready', 'running') AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+  AND task IN (SELECT value FROM json_each(:tasks));

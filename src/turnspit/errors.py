@@ -1,0 +1,120 @@
+"""Every exception Turnspit raises, under one root.
+
+::
+
+    TurnspitError
+    ├── ConfigurationError        the app, a task or a URL is declared wrongly
+    │   └── NotIncluded           a blueprint's task used before app.include()
+    ├── InvalidArguments          the arguments do not fit the task's signature
+    ├── InvalidPayload            the arguments or a result cannot be stored as JSON, or are too large
+    ├── EngineError               the store said no
+    │   ├── EngineUnavailable     the store cannot be reached in time
+    │   ├── SchemaMismatch        the store was made by another release
+    │   └── InvalidTransaction    tx= cannot carry this call
+    ├── JobNotFound               no job has this id
+    ├── MoveNotAllowed            the job's state does not allow what was asked
+    ├── ResultError               get_result() has nothing to return
+    │   ├── ResultTimeout         the job did not end in time
+    │   ├── ResultNotStored       it ended, but its result was not kept
+    │   ├── JobDead               it ended as a dead letter
+    │   └── JobCancelled          it was cancelled
+    └── LostClaim                 this claim of the job is no longer the current one
+
+Each message says what happened, to which job or task, and what to do.
+"""
+
+__all__ = [
+    "ConfigurationError",
+    "EngineError",
+    "EngineUnavailable",
+    "InvalidArguments",
+    "InvalidPayload",
+    "InvalidTransaction",
+    "JobCancelled",
+    "JobDead",
+    "JobNotFound",
+    "JobTimeout",
+    "LostClaim",
+    "MoveNotAllowed",
+    "NotIncluded",
+    "ResultError",
+    "ResultNotStored",
+    "ResultTimeout",
+    "SchemaMismatch",
+    "TurnspitError",
+]
+
+
+class TurnspitError(Exception):
+    """The root of all errors raised by Turnspit."""
+
+
+class ConfigurationError(TurnspitError):
+    """The app, a task, a blueprint or a URL is declared wrongly."""
+
+
+class NotIncluded(ConfigurationError):
+    """A blueprint's task was used before its blueprint was included in an app."""
+
+
+class InvalidArguments(TurnspitError, ValueError):
+    """The arguments do not fit the task's signature. Nothing was stored."""
+
+
+class InvalidPayload(TurnspitError, ValueError):
+    """The arguments or the result cannot be stored as JSON, or are too large."""
+
+
+class EngineError(TurnspitError):
+    """The store refused a statement."""
+
+
+class EngineUnavailable(EngineError):
+    """The store could not be reached, or did not answer before the deadline.
+
+    A call that stores a job has then either stored it or not.
+    """
+
+
+class SchemaMismatch(EngineError):
+    """The store's schema is not the one this release works with."""
+
+
+class InvalidTransaction(EngineError):
+    """The object given as ``tx=`` cannot carry this call."""
+
+
+class JobNotFound(TurnspitError, LookupError):
+    """No job has this id: it never existed, or it was deleted or pruned."""
+
+
+class MoveNotAllowed(TurnspitError):
+    """The job's state does not allow this move (see ``turnspit.states``)."""
+
+
+class ResultError(TurnspitError):
+    """``get_result`` has nothing to return."""
+
+
+class ResultTimeout(ResultError, TimeoutError):
+    """The job did not end within the time given to ``get_result``."""
+
+
+class ResultNotStored(ResultError):
+    """The job completed, but its result was not kept."""
+
+
+class JobDead(ResultError):
+    """The job ended as a dead letter; the message carries its last error."""
+
+
+class JobCancelled(ResultError):
+    """The job was cancelled."""
+
+
+class JobTimeout(TurnspitError, TimeoutError):
+    """An attempt ran longer than its time-out."""
+
+
+class LostClaim(TurnspitError):
+    """This claim is no longer the current one: another worker owns the job now."""

@@ -1,0 +1,74 @@
+"""What a worker tells those who listen: ``@app.on("completed")``.
+
+An event is sent by the worker that ended the attempt, after the move was stored, and at most once: a worker
+that is killed between storing and telling does not tell. Whatever must happen belongs in a job.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Literal, get_args
+
+from turnspit.errors import ConfigurationError
+
+__all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName"]
+
+logger = logging.getLogger("turnspit")
+
+EventName = Literal["started", "completed", "failed", "snoozed", "cancelled", "dead", "lost", "rescued"]
+EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a job.
+
+    ``started`` an attempt begins · ``completed`` · ``failed`` an attempt failed and will be tried again ·
+    ``snoozed`` · ``cancelled`` · ``dead`` the job is a dead letter now · ``lost`` another worker owns the job ·
+    ``rescued`` a dead worker's job was returned to its queue.
+    """
+
+    name: EventName
+    job_id: int
+    task: str
+    queue: str
+    attempt: int
+    error_type: str | None = None
+    error_message: str | None = None
+    seconds: float | None = None
+    """How long the attempt ran."""
+
+
+Handler = Callable[[Event], Awaitable[None] | None]
+
+
+class EventBus:
+    """The handlers of one app, called in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, list[Handler]] = {}
+
+    def on(self, names: tuple[EventName, ...], handler: Handler) -> None:
+        """Call ``handler`` for the events of these names.
+
+        :raises ConfigurationError: for a name that is not an event.
+        """
+        for name in names:
+            if name not in EVENT_NAMES:
+                raise ConfigurationError(f"no event is named {name!r}; there are {', '.join(EVENT_NAMES)}")
+            self._handlers.setdefault(name, []).append(handler)
+
+    def wants(self, name: EventName) -> bool:
+        """Whether anybody listens: an event nobody wants is not even made."""
+        return name in self._handlers
+
+    async def send(self, event: Event) -> None:
+        """Call the handlers; one that raises is logged and the next one called."""
+        for handler in self._handlers.get(event.name, ()):
+            try:
+                answer = handler(event)
+                if isawaitable(answer):
+                    await answer
+            except Exception:
+                logger.exception("the %s handler %r failed for job %s", event.name, handler, event.job_id)

@@ -1,0 +1,302 @@
+"""Jobs as a user sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from turnspit.clock import from_moment
+from turnspit.codec import decode
+from turnspit.errors import JobCancelled, JobDead, ResultNotStored
+from turnspit.records import AttemptRecord, JobRecord, LogLine
+from turnspit.states import JobState
+
+__all__ = ["Attempt", "Job", "JobFilter", "JobLog", "JobStore", "Page"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class JobStore(Protocol):
+    """How a ``Job`` reaches the store it came from."""
+
+    def get_record(self, job_id: int) -> JobRecord: ...
+
+    async def aget_record(self, job_id: int) -> JobRecord: ...
+
+    def wait_final(self, job_id: int, timeout: float | None) -> JobRecord: ...
+
+    async def await_final(self, job_id: int, timeout: float | None) -> JobRecord: ...
+
+    def get_logs(self, job_id: int) -> list[LogLine]: ...
+
+    async def aget_logs(self, job_id: int) -> list[LogLine]: ...
+
+    def load_result(self, record: JobRecord) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a job."""
+
+    number: int
+    outcome: str
+    """``running``, ``completed``, ``failed``, ``snoozed``, ``cancelled``, ``dead``, ``invalid`` or ``crashed``."""
+    started_at: datetime | None
+    finished_at: datetime | None
+    worker: str | None
+    error_type: str | None
+    error_message: str | None
+    traceback: str | None
+
+    @classmethod
+    def from_record(cls, record: AttemptRecord) -> "Attempt":
+        """The attempt of a stored record."""
+        return cls(
+            record.number,
+            record.outcome,
+            _moment(record.started_at),
+            _moment(record.finished_at),
+            record.worker,
+            record.error_type,
+            record.error_message,
+            record.traceback,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobLog:
+    """One line that a job logged."""
+
+    attempt: int
+    at: datetime | None
+    level: str
+    message: str
+
+
+class Job(Generic[R]):
+    """A snapshot of one job; ``refresh()`` looks again.
+
+    ::
+
+        job = send_confirmation.enqueue(to="ada@example.com", order_id=7)
+        job.get_result(timeout=10)
+    """
+
+    __slots__ = ("_record", "_store")
+
+    def __init__(self, record: JobRecord, store: JobStore) -> None:
+        self._record = record
+        self._store = store
+
+    @property
+    def id(self) -> int:
+        """The job's number in its store; never used again."""
+        return self._record.id
+
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self._record.task
+
+    @property
+    def queue(self) -> str:
+        """The queue it waits in."""
+        return self._record.queue
+
+    @property
+    def state(self) -> JobState:
+        """Where it stood when this snapshot was taken."""
+        return self._record.state
+
+    @property
+    def priority(self) -> int:
+        """Larger runs first."""
+        return self._record.priority
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The stored arguments, as JSON values."""
+        return cast("dict[str, Any]", decode(self._record.args))
+
+    @property
+    def attempt(self) -> int:
+        """The number of its newest attempt; 0 before the first."""
+        return self._record.attempt
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt, oldest first, with its error."""
+        return tuple(Attempt.from_record(record) for record in self._record.attempts)
+
+    @property
+    def crashes(self) -> int:
+        """How many workers died while running it."""
+        return self._record.crashes
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What ``using(tags=)`` gave."""
+        return tuple(decode(self._record.tags)) if self._record.tags else ()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What ``using(metadata=)`` gave."""
+        return dict(decode(self._record.metadata)) if self._record.metadata else {}
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was enqueued, by the database's clock."""
+        return from_moment(self._record.created_at)
+
+    @property
+    def run_at(self) -> datetime:
+        """When it is or was due."""
+        return from_moment(self._record.run_at)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its newest attempt was claimed."""
+        return _moment(self._record.started_at)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it reached a final state."""
+        return _moment(self._record.finished_at)
+
+    @property
+    def worker(self) -> str | None:
+        """Which worker has or had it: ``host:pid#id``."""
+        return self._record.worker
+
+    @property
+    def timeout(self) -> timedelta | None:
+        """The time-out given by ``using(timeout=)``; ``None`` leaves it to the task."""
+        return None if self._record.timeout is None else timedelta(microseconds=self._record.timeout)
+
+    @property
+    def progress(self) -> float | None:
+        """The last fraction it reported."""
+        return self._record.progress
+
+    @property
+    def progress_message(self) -> str | None:
+        """The last message it reported."""
+        return self._record.progress_message
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked for its end while it ran."""
+        return self._record.cancel_requested_at is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is held, cancelled or dead; while retrying, its last error."""
+        return self._record.reason
+
+    @property
+    def error_type(self) -> str | None:
+        """The type of its last error."""
+        return self._record.error_type
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Which group of dead letters it belongs to."""
+        return self._record.fingerprint
+
+    @property
+    def is_retrying(self) -> bool:
+        """Whether it waits for another attempt."""
+        return self._record.state is JobState.SCHEDULED and self._record.attempt > 0
+
+    def refresh(self) -> "Job[R]":
+        """Look again; returns itself."""
+        self._record = self._store.get_record(self.id)
+        return self
+
+    async def arefresh(self) -> "Job[R]":
+        """Look again; returns itself."""
+        self._record = await self._store.aget_record(self.id)
+        return self
+
+    def get_logs(self) -> list[JobLog]:
+        """The lines it logged, oldest first."""
+        return [_log(line) for line in self._store.get_logs(self.id)]
+
+    async def aget_logs(self) -> list[JobLog]:
+        """The lines it logged, oldest first."""
+        return [_log(line) for line in await self._store.aget_logs(self.id)]
+
+    def get_result(self, timeout: float | None = None) -> R:
+        """Wait until the job ends and return what its function returned. Works from any process.
+
+        :param timeout: seconds to wait; ``None`` waits for good, ``0`` only looks.
+        :raises ResultTimeout: if it has not ended by then.
+        :raises JobDead: if it is a dead letter.
+        :raises JobCancelled: if it was cancelled.
+        :raises ResultNotStored: if its result was not kept.
+        """
+        self._record = self._store.wait_final(self.id, timeout)
+        return self._result()
+
+    async def aget_result(self, timeout: float | None = None) -> R:
+        """``get_result`` for async code."""
+        self._record = await self._store.await_final(self.id, timeout)
+        return self._result()
+
+    def _result(self) -> R:
+        record = self._record
+        if record.state is JobState.DEAD:
+            raise JobDead(f"job {record.id} ({record.task}) is dead: {record.error_type}: {record.reason}")
+        if record.state is JobState.CANCELLED:
+            raise JobCancelled(f"job {record.id} ({record.task}) was cancelled: {record.reason}")
+        if record.result is None:
+            raise ResultNotStored(
+                f"job {record.id} ({record.task}) completed, but its result was not kept"
+                f"{': ' + record.reason if record.reason else ''}"
+            )
+        return cast("R", self._store.load_result(record))
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.task} {self.state}>"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a call means; every field that is given must match.
+
+    ``args`` matches top-level arguments by equality; ``error`` matches the type of the last error;
+    times are aware datetimes.
+    """
+
+    id: int | None = None
+    state: JobState | str | None = None
+    queue: str | None = None
+    task: str | None = None
+    tag: str | None = None
+    args: Mapping[str, Any] | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it matches every job."""
+        return self == JobFilter()
+
+
+class Page(list[T]):
+    """A list with the cursor of its next page: ``list(..., after=page.next)``; ``None`` at the end."""
+
+    def __init__(self, items: list[T], after: str | None) -> None:
+        super().__init__(items)
+        self.next = after
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_moment(value)
+
+
+def _log(line: LogLine) -> JobLog:
+    return JobLog(line.attempt, _moment(line.at), line.level, line.message)

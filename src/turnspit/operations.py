@@ -1,0 +1,324 @@
+"""What a person does with jobs and queues: ``app.jobs`` and ``app.queues``."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NoReturn, TypedDict, Unpack
+
+from turnspit.client import Client, Stored
+from turnspit.clock import Duration, to_duration, to_moment
+from turnspit.codec import check_text
+from turnspit.errors import ConfigurationError, MoveNotAllowed
+from turnspit.jobs import Job, JobFilter, Page
+from turnspit.records import DeadGroup, JobChanges, QueueStats
+from turnspit.states import JobState
+
+__all__ = ["FilterFields", "Jobs", "Queues"]
+
+Ids = Sequence[int | tuple[int, JobState]]
+DeadGroups = list[DeadGroup]
+Stats = list[QueueStats]
+
+_BATCH = 1000
+_LARGEST_PAGE = 1000
+
+
+class FilterFields(TypedDict, total=False):
+    """Which jobs a call means; see ``JobFilter``."""
+
+    state: JobState | str
+    queue: str
+    task: str
+    tag: str
+    args: Mapping[str, Any]
+    error: str
+    fingerprint: str
+    created_after: datetime
+    created_before: datetime
+
+
+class Jobs:
+    """Look at jobs and change what happens to them.
+
+    The verbs that take many jobs work through them in small transactions, so that workers go on meanwhile. They
+    refuse to run without a filter unless ``all=True`` says that every job is meant.
+    """
+
+    def __init__(self, app: Stored, client: Client) -> None:
+        self._app = app
+        self._client = client
+
+    def get(self, job_id: int) -> Job[Any]:
+        """One job, live or final.
+
+        :raises JobNotFound: if there is none.
+        """
+        return Job(self._client.get_record(job_id), self._client)
+
+    async def aget(self, job_id: int) -> Job[Any]:
+        """``get`` for async code."""
+        return Job(await self._client.aget_record(job_id), self._client)
+
+    def list(self, *, limit: int = 50, after: str | None = None, **fields: Unpack[FilterFields]) -> Page[Job[Any]]:
+        """The newest jobs that match, a page at a time.
+
+        :param limit: how many at most, up to 1,000.
+        :param after: the ``next`` of the page before.
+
+        ::
+
+            page = app.jobs.list(state="dead", task="send_confirmation", args={"order_id": 7})
+            page = app.jobs.list(state="dead", after=page.next)
+        """
+        engine = self._app.engine
+        return self._page(engine.read(engine.list_jobs, make_filter(fields), _size(limit), _cursor(after)), limit)
+
+    async def alist(
+        self, *, limit: int = 50, after: str | None = None, **fields: Unpack[FilterFields]
+    ) -> Page[Job[Any]]:
+        """``list`` for async code."""
+        engine = self._app.engine
+        records = await engine.aread(engine.list_jobs, make_filter(fields), _size(limit), _cursor(after))
+        return self._page(records, limit)
+
+    def count(self, **fields: Unpack[FilterFields]) -> int:
+        """How many jobs match."""
+        return self._app.engine.read(self._app.engine.count_jobs, make_filter(fields))
+
+    async def acount(self, **fields: Unpack[FilterFields]) -> int:
+        """``count`` for async code."""
+        return await self._app.engine.aread(self._app.engine.count_jobs, make_filter(fields))
+
+    def cancel(
+        self, job_id: int | None = None, *, reason: str = "", all: bool = False, **fields: Unpack[FilterFields]
+    ) -> int:
+        """Cancel waiting jobs and request the end of running ones; how many.
+
+        A running async task is cancelled on its worker; a thread sees ``job.cancelled``. The request is kept with
+        the job, so that it outlives a crash.
+
+        :raises JobNotFound: if ``job_id`` is no job.
+        :raises MoveNotAllowed: if that job is final.
+        """
+        filter_ = _chosen("cancel", job_id, fields, all_=all)
+        total = self._repeat(lambda after: self._app.engine.write(self._app.engine.cancel_jobs, filter_, reason or "cancelled by a person", after, _BATCH))
+        if not total and job_id is not None:
+            self._explain_cancel(self.get(job_id))
+        return total
+
+    async def acancel(
+        self, job_id: int | None = None, *, reason: str = "", all: bool = False, **fields: Unpack[FilterFields]
+    ) -> int:
+        """``cancel`` for async code."""
+        filter_ = _chosen("cancel", job_id, fields, all_=all)
+        total = await self._arepeat(lambda after: self._app.engine.awrite(self._app.engine.cancel_jobs, filter_, reason or "cancelled by a person", after, _BATCH))
+        if not total and job_id is not None:
+            self._explain_cancel(await self.aget(job_id))
+        return total
+
+    def replay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+        """Make final jobs live again, with their history; how many. Without ``job_id`` and ``state``: dead letters.
+
+        :raises JobNotFound: if ``job_id`` is no job.
+        :raises MoveNotAllowed: if that job is not final.
+        """
+        filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
+        total = self._repeat(lambda after: self._app.engine.write(self._app.engine.replay_jobs, filter_, after, _BATCH))
+        if not total and job_id is not None:
+            _refuse("replayed", self.get(job_id), "only a completed, cancelled or dead job can be")
+        return total
+
+    async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+        """``replay`` for async code."""
+        filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
+        total = await self._arepeat(lambda after: self._app.engine.awrite(self._app.engine.replay_jobs, filter_, after, _BATCH))
+        if not total and job_id is not None:
+            _refuse("replayed", await self.aget(job_id), "only a completed, cancelled or dead job can be")
+        return total
+
+    def delete(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+        """Remove jobs that are not running, for good; how many.
+
+        :raises JobNotFound: if ``job_id`` is no job.
+        :raises MoveNotAllowed: if that job is running.
+        """
+        filter_ = _chosen("delete", job_id, fields, all_=all)
+        total = self._repeat(lambda after: self._app.engine.write(self._app.engine.delete_jobs, filter_, after, _BATCH))
+        if not total and job_id is not None:
+            _refuse("deleted", self.get(job_id), "cancel it first")
+        return total
+
+    async def adelete(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+        """``delete`` for async code."""
+        filter_ = _chosen("delete", job_id, fields, all_=all)
+        total = await self._arepeat(lambda after: self._app.engine.awrite(self._app.engine.delete_jobs, filter_, after, _BATCH))
+        if not total and job_id is not None:
+            _refuse("deleted", await self.aget(job_id), "cancel it first")
+        return total
+
+    def update(
+        self,
+        job_id: int,
+        *,
+        priority: int | None = None,
+        queue: str | None = None,
+        at: datetime | None = None,
+        delay: Duration | None = None,
+    ) -> Job[Any]:
+        """Change a waiting job's priority, queue or time.
+
+        :raises MoveNotAllowed: if the job is not waiting any more.
+        """
+        changes = _changes(priority, queue, at, delay)
+        if self._app.engine.write(self._app.engine.update_job, job_id, changes) is None:
+            _refuse("updated", self.get(job_id), "only a waiting job can be")
+        return self.get(job_id)
+
+    async def aupdate(
+        self,
+        job_id: int,
+        *,
+        priority: int | None = None,
+        queue: str | None = None,
+        at: datetime | None = None,
+        delay: Duration | None = None,
+    ) -> Job[Any]:
+        """``update`` for async code."""
+        changes = _changes(priority, queue, at, delay)
+        if await self._app.engine.awrite(self._app.engine.update_job, job_id, changes) is None:
+            _refuse("updated", await self.aget(job_id), "only a waiting job can be")
+        return await self.aget(job_id)
+
+    def run_now(self, job_id: int) -> Job[Any]:
+        """Make a waiting job ready, whatever its time.
+
+        :raises MoveNotAllowed: if the job is not waiting any more.
+        """
+        if self._app.engine.write(self._app.engine.run_job_now, job_id) is None:
+            _refuse("run now", self.get(job_id), "only a waiting job can be")
+        return self.get(job_id)
+
+    async def arun_now(self, job_id: int) -> Job[Any]:
+        """``run_now`` for async code."""
+        if await self._app.engine.awrite(self._app.engine.run_job_now, job_id) is None:
+            _refuse("run now", await self.aget(job_id), "only a waiting job can be")
+        return await self.aget(job_id)
+
+    def dead_groups(self, *, task: str | None = None) -> DeadGroups:
+        """Dead letters grouped by what went wrong (task, error type and normalised message), largest first."""
+        return self._app.engine.read(self._app.engine.group_dead_letters, task)
+
+    async def adead_groups(self, *, task: str | None = None) -> DeadGroups:
+        """``dead_groups`` for async code."""
+        return await self._app.engine.aread(self._app.engine.group_dead_letters, task)
+
+    @staticmethod
+    def _repeat(portion: Callable[[int], "Ids"]) -> int:
+        """Work through portions, each behind the largest id of the one before; how many jobs in all."""
+        total = after = 0
+        while done := portion(after):
+            total, after = total + len(done), _last(done)
+        return total
+
+    @staticmethod
+    async def _arepeat(portion: Callable[[int], Awaitable["Ids"]]) -> int:
+        total = after = 0
+        while done := await portion(after):
+            total, after = total + len(done), _last(done)
+        return total
+
+    def _page(self, records: Sequence[Any], limit: int) -> Page[Job[Any]]:
+        after = str(records[-1].id) if len(records) == limit else None
+        return Page([Job(record, self._client) for record in records], after)
+
+    @staticmethod
+    def _explain_cancel(job: Job[Any]) -> None:
+        """A running job whose end was requested before needs no second request."""
+        if job.state is not JobState.RUNNING:
+            _refuse("cancelled", job, "it has ended")
+
+
+class Queues:
+    """Look at queues."""
+
+    def __init__(self, app: Stored) -> None:
+        self._app = app
+
+    def stats(self) -> Stats:
+        """Every queue: how many jobs wait, run, and ended in the last hour, and since when the oldest waits."""
+        return self._app.engine.read(self._app.engine.list_queues)
+
+    async def astats(self) -> Stats:
+        """``stats`` for async code."""
+        return await self._app.engine.aread(self._app.engine.list_queues)
+
+
+def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilter:
+    """The filter of keyword arguments.
+
+    :raises ConfigurationError: for a field or a state that does not exist.
+    """
+    unknown = set(fields) - set(FilterFields.__annotations__)
+    if unknown:
+        raise ConfigurationError(
+            f"jobs cannot be filtered by {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(sorted(FilterFields.__annotations__))}"
+        )
+    state = fields.get("state")
+    if state is not None and state not in [str(each) for each in JobState]:
+        raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(JobState)}")
+    return JobFilter(id=job_id, **fields)
+
+
+def _chosen(
+    verb: str,
+    job_id: int | None,
+    fields: Mapping[str, Any],
+    *,
+    all_: bool,
+    default_state: JobState | None = None,
+) -> JobFilter:
+    filter_ = make_filter(fields, job_id)
+    if filter_.is_empty and not all_:
+        raise ConfigurationError(
+            f"app.jobs.{verb}() without a job or a filter means every job: say all=True if it does"
+        )
+    if filter_.id is None and filter_.state is None and default_state is not None:
+        return make_filter({**fields, "state": default_state})
+    return filter_
+
+
+def _changes(priority: int | None, queue: str | None, at: datetime | None, delay: Duration | None) -> JobChanges:
+    if at is not None and delay is not None:
+        raise ConfigurationError("update() takes delay= or at=, not both")
+    changes = JobChanges(
+        priority=priority,
+        queue=None if queue is None else check_text(queue, "a queue's name"),
+        at=None if at is None else to_moment(at),
+        delay=None if delay is None else to_duration(delay, "delay"),
+    )
+    if changes == JobChanges():
+        raise ConfigurationError("update() needs something to change: priority=, queue=, at= or delay=")
+    return changes
+
+
+def _refuse(verb: str, job: Job[Any], hint: str) -> NoReturn:
+    raise MoveNotAllowed(f"job {job.id} ({job.task}) is {job.state} and cannot be {verb}: {hint}")
+
+
+def _last(ids: Ids) -> int:
+    last = ids[-1]
+    return last if isinstance(last, int) else last[0]
+
+
+def _size(limit: int) -> int:
+    if not 1 <= limit <= _LARGEST_PAGE:
+        raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
+    return limit
+
+
+def _cursor(after: str | None) -> int | None:
+    if after is None:
+        return None
+    if not after.isdecimal():
+        raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
+    return int(after)

@@ -1,0 +1,48 @@
+"""What a task may raise to say how its attempt ends.
+
+Anything else that a task raises follows its ``Retry`` policy.
+
+>>> raise Snooze(300, reason="the printer is busy")
+Traceback (most recent call last):
+...
+turnspit.outcomes.Snooze: the printer is busy
+"""
+
+from turnspit.clock import Duration, to_duration
+
+__all__ = ["Cancel", "GiveUp", "Outcome", "RetryAfter", "Snooze"]
+
+
+class Outcome(Exception):  # noqa: N818  (they are outcomes, not errors)
+    """The root of the outcomes that a task raises."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Snooze(Outcome):
+    """Run this job again after ``delay`` (seconds or ``timedelta``); costs no attempt."""
+
+    def __init__(self, delay: Duration, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = to_duration(delay, "Snooze(delay)")
+
+
+class RetryAfter(Outcome):
+    """This attempt failed; try again after ``delay`` (seconds or ``timedelta``), whatever the policy's own delay.
+
+    The attempt counts: a job out of attempts is dead.
+    """
+
+    def __init__(self, delay: Duration, reason: str = "") -> None:
+        super().__init__(reason)
+        self.delay = to_duration(delay, "RetryAfter(delay)")
+
+
+class Cancel(Outcome):
+    """This job need not be done any more: it ends as ``cancelled``."""
+
+
+class GiveUp(Outcome):
+    """No attempt can succeed: the job goes to the dead letters now."""

@@ -1,0 +1,57 @@
+"""Messages from producers that are not this app: ``{"task": "send_confirmation", "args": {...}}``."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, cast
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from turnspit.errors import ConfigurationError, InvalidArguments
+from turnspit.signatures import describe_validation_error
+from turnspit.tasks import Task
+
+__all__ = ["Payloads"]
+
+
+class Payloads:
+    """All tasks of an app as one discriminated union.
+
+    ``type`` is the pydantic type, for an annotation or a ``TypeAdapter``; ``json_schema()`` is for other
+    languages; ``validate(message)`` checks a message.
+    """
+
+    def __init__(self, tasks: Iterable[Task[Any, Any]]) -> None:
+        self._models = [_message_model(task) for task in tasks]
+        if not self._models:
+            raise ConfigurationError("the app has no tasks yet, so there are no payloads")
+        union = Union[tuple(self._models)]  # type: ignore[valid-type]  # noqa: UP007
+        self.type: Any = Annotated[union, Field(discriminator="task")] if len(self._models) > 1 else self._models[0]
+        self._adapter: TypeAdapter[Any] = TypeAdapter(self.type)
+
+    def json_schema(self) -> dict[str, Any]:
+        """The union as JSON Schema (draft 2020-12)."""
+        return self._adapter.json_schema()
+
+    def validate(self, message: Mapping[str, Any] | str | bytes) -> tuple[str, dict[str, Any]]:
+        """The task's name and the arguments of a message: a dict or JSON text.
+
+        :raises InvalidArguments: if it names no task of the app or its arguments do not fit.
+        """
+        try:
+            if isinstance(message, (str, bytes)):
+                checked = self._adapter.validate_json(message)
+            else:
+                checked = self._adapter.validate_python(dict(message))
+        except ValidationError as error:
+            raise InvalidArguments(f"message: {describe_validation_error(error)}") from error
+        return checked.task, cast("dict[str, Any]", checked.args)
+
+
+def _message_model(task: Task[Any, Any]) -> type[BaseModel]:
+    names = (task.name, *task.aliases)
+    return create_model(
+        f"{task.name} message",
+        __config__=ConfigDict(extra="forbid", title=task.name),
+        __doc__=(task.function.__doc__ or "").strip() or None,
+        task=(Literal[names], ...),
+        args=(task.signature.arguments, ...),
+    )

@@ -1,0 +1,86 @@
+"""The states of a job and the moves between them.
+
+``MOVES`` is the source: the engines enforce it in SQL, and ``docs/states.md`` is generated from it.
+
+>>> JobState.COMPLETED.is_final
+True
+>>> is_allowed(JobState.READY, JobState.RUNNING)
+True
+>>> is_allowed(JobState.COMPLETED, JobState.RUNNING)
+False
+"""
+
+from enum import StrEnum
+
+__all__ = ["FINAL_STATES", "LIVE_STATES", "MOVES", "WAITING_STATES", "JobState", "is_allowed"]
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    BLOCKED = "blocked"
+    """Waits for other jobs of its workflow."""
+    SCHEDULED = "scheduled"
+    """Waits for its time: delayed, retrying or snoozed."""
+    HELD = "held"
+    """Due, but may not start: a limit, a paused key, or a task that no live worker knows."""
+    READY = "ready"
+    """Waits for a free worker."""
+    RUNNING = "running"
+    """Claimed by a worker."""
+    COMPLETED = "completed"
+    """Done."""
+    CANCELLED = "cancelled"
+    """Stopped on request."""
+    DEAD = "dead"
+    """A dead letter: out of attempts or impossible to run. Waits for a person."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only a replay can move the job from here."""
+        return self in FINAL_STATES
+
+
+WAITING_STATES = frozenset({JobState.BLOCKED, JobState.SCHEDULED, JobState.HELD, JobState.READY})
+LIVE_STATES = WAITING_STATES | {JobState.RUNNING}
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.DEAD})
+
+MOVES: dict[JobState, dict[JobState, str]] = {
+    JobState.BLOCKED: {
+        JobState.READY: "its dependencies are done",
+        JobState.HELD: "its dependencies are done, a limit holds it",
+        JobState.DEAD: "a dependency failed",
+        JobState.CANCELLED: "cancelled",
+    },
+    JobState.SCHEDULED: {
+        JobState.READY: "due",
+        JobState.HELD: "due, a limit holds it",
+        JobState.CANCELLED: "cancelled",
+    },
+    JobState.HELD: {
+        JobState.READY: "admitted",
+        JobState.SCHEDULED: "given a later time",
+        JobState.CANCELLED: "cancelled",
+    },
+    JobState.READY: {
+        JobState.RUNNING: "claimed",
+        JobState.HELD: "no live worker knows its task",
+        JobState.SCHEDULED: "given a later time",
+        JobState.CANCELLED: "cancelled",
+    },
+    JobState.RUNNING: {
+        JobState.COMPLETED: "its function returned",
+        JobState.SCHEDULED: "failed with attempts left, or snoozed",
+        JobState.READY: "returned by its worker, or rescued from a dead one",
+        JobState.CANCELLED: "cancelled while running",
+        JobState.DEAD: "out of attempts, given up, or crashing its workers",
+    },
+    JobState.COMPLETED: {JobState.READY: "replayed"},
+    JobState.CANCELLED: {JobState.READY: "replayed"},
+    JobState.DEAD: {JobState.READY: "replayed"},
+}
+
+
+def is_allowed(current: JobState, new: JobState) -> bool:
+    """Whether a job may move from ``current`` to ``new``."""
+    return new in MOVES[current]

@@ -1,0 +1,257 @@
+"""Tasks: declared functions whose calls can be stored and run later.
+
+::
+
+    app = Turnspit("sqlite:///shop.db")
+
+    @app.task(queue="email", retry=Retry(attempts=5), timeout=30)
+    async def send_confirmation(to: EmailStr, order_id: int) -> str: ...
+
+    send_confirmation.enqueue(to="ada@example.com", order_id=7)
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import update_wrapper
+from inspect import iscoroutinefunction
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+
+from turnspit.clock import Duration, to_duration, to_moment
+from turnspit.codec import check_text, encode
+from turnspit.context import JobContext, current_job
+from turnspit.errors import ConfigurationError, NotIncluded, TurnspitError
+from turnspit.jobs import Job
+from turnspit.records import NewJob
+from turnspit.retries import Retry
+from turnspit.signatures import Signature
+
+__all__ = ["AsyncTask", "BoundTask", "Enqueuer", "SyncTask", "Task", "TaskOptions", "make_task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PRIORITY_RANGE = range(-32768, 32768)
+
+
+class Enqueuer(Protocol):
+    """How a task reaches the store; bound when its app includes it."""
+
+    max_payload: int
+
+    def enqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
+
+    async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """How a task's jobs are run. Durations are seconds or ``timedelta``.
+
+    :param name: the stored name; keep it when the function is renamed. Default: the function's name.
+    :param aliases: names of stored jobs that this task also runs.
+    :param queue: where its jobs wait.
+    :param priority: larger runs first inside a queue; -32768 to 32767.
+    :param retry: when a failed attempt is tried again; default: the app's.
+    :param timeout: how long one attempt may take; default: the app's, one hour.
+    :param keep_result: ``False`` stores no result; a duration keeps it that long; ``True`` as long as the job.
+    :param upgrade: turns an old payload (a dict) that no longer fits the signature into one that does.
+    :param on_dead: called in the worker with the job's context and its last error when a job becomes a dead letter.
+    """
+
+    name: str | None = None
+    aliases: Sequence[str] = ()
+    queue: str = "default"
+    priority: int = 0
+    retry: Retry | None = None
+    timeout: Duration | None = None
+    keep_result: bool | Duration = True
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    on_dead: Callable[[JobContext, BaseException], Any] | None = None
+
+
+class Task(Generic[P, R]):
+    """A declared function. ``enqueue`` stores a call of it; a plain call is a plain call."""
+
+    is_async: bool
+
+    def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
+        update_wrapper(self, function)
+        self.function = function
+        self.name = check_text(name, "a task's name")
+        self.aliases = tuple(check_text(alias, "a task's alias") for alias in options.aliases)
+        self.queue = check_text(options.queue, "a queue's name")
+        self.priority = _check_priority(options.priority)
+        self.retry = options.retry
+        self.timeout = None if options.timeout is None else to_duration(options.timeout, "timeout")
+        self.upgrade = options.upgrade
+        self.on_dead = options.on_dead
+        keep = options.keep_result
+        self.keeps_result = keep is not False
+        self.keep_result_for = None if isinstance(keep, bool) else to_duration(keep, "keep_result")
+        self.signature = Signature(function, name)
+        self._enqueuer: Enqueuer | None = None
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """The module and qualified name of the function."""
+        return self.function.__module__, self.function.__qualname__
+
+    def bind_to(self, enqueuer: Enqueuer) -> None:
+        """Connect the task with an app; called by ``app.include``."""
+        if self._enqueuer is not None and self._enqueuer is not enqueuer:
+            raise ConfigurationError(f"task {self.name} belongs to another app already")
+        self._enqueuer = enqueuer
+
+    @property
+    def enqueuer(self) -> Enqueuer:
+        """The app's way to the store.
+
+        :raises NotIncluded: if no app has included the task's blueprint.
+        """
+        if self._enqueuer is None:
+            raise NotIncluded(
+                f"task {self.name} belongs to a blueprint that no app includes yet: "
+                f"add app.include(...) with the blueprint of {self.function.__module__}"
+            )
+        return self._enqueuer
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Store a call of this task. When it returns, the job survives a power cut.
+
+        :raises InvalidArguments: if the arguments do not fit the signature; nothing is stored.
+        :raises InvalidPayload: if they cannot be stored as JSON or are too large.
+        :raises EngineUnavailable: if the store does not answer in time.
+        """
+        return BoundTask(self).enqueue(*args, **kwargs)
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """``enqueue`` for async code."""
+        return await BoundTask(self).aenqueue(*args, **kwargs)
+
+    def new(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
+        """A validated call that is not stored yet, for ``app.enqueue_many``."""
+        return BoundTask(self).new(*args, **kwargs)
+
+    def using(
+        self,
+        *,
+        delay: Duration | None = None,
+        at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        tx: object | None = None,
+    ) -> "BoundTask[P, R]":
+        """This task with options for single jobs.
+
+        :param delay: seconds or ``timedelta`` from now.
+        :param at: an aware datetime; not together with ``delay``.
+        :param priority: larger runs first.
+        :param tags: short texts to find jobs by.
+        :param metadata: JSON values kept with the job, not passed to the function.
+        :param tx: the caller's own connection or session: the job exists exactly if its transaction commits.
+        """
+        if delay is not None and at is not None:
+            raise ConfigurationError("using() takes delay= or at=, not both")
+        if isinstance(tags, str):
+            raise ConfigurationError(f"tags is a list of texts, not {tags!r}")
+        options: dict[str, Any] = {
+            "delay": 0 if delay is None else to_duration(delay, "delay"),
+            "at": None if at is None else to_moment(at),
+            "priority": self.priority if priority is None else _check_priority(priority),
+            "queue": self.queue if queue is None else check_text(queue, "a queue's name"),
+            "retry": None if retry is None else retry.to_json(),
+            "timeout": None if timeout is None else to_duration(timeout, "timeout"),
+            "tags": encode([check_text(tag, "a tag") for tag in tags], what="tags") if tags else None,
+            "metadata": encode(dict(metadata), what="metadata") if metadata else None,
+        }
+        return BoundTask(self, options, tx)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class AsyncTask(Task[P, R]):
+    """A task on ``async def``: runs on the worker's event loop."""
+
+    is_async = True
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return cast("Coroutine[Any, Any, R]", _plain_call(self, args, kwargs))
+
+
+class SyncTask(Task[P, R]):
+    """A task on ``def``: runs in a thread of the worker."""
+
+    is_async = False
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast("R", _plain_call(self, args, kwargs))
+
+
+class BoundTask(Generic[P, R]):
+    """A task with options for single jobs, made by ``task.using(...)``."""
+
+    __slots__ = ("_options", "_task", "_tx")
+
+    def __init__(
+        self, task: Task[P, R], options: dict[str, Any] | None = None, tx: object | None = None
+    ) -> None:
+        self._task = task
+        self._options = options
+        self._tx = tx
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Store a call of the task; see ``Task.enqueue``."""
+        return self._task.enqueuer.enqueue(self._new(args, kwargs), self._tx)
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """``enqueue`` for async code."""
+        return await self._task.enqueuer.aenqueue(self._new(args, kwargs), self._tx)
+
+    def new(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
+        """A validated call that is not stored yet, for ``app.enqueue_many``."""
+        if self._tx is not None:
+            raise ConfigurationError("new() stores nothing, so it takes no tx=; give tx= to app.enqueue_many")
+        return self._new(args, kwargs)
+
+    def _new(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
+        task = self._task
+        payload = task.signature.dump(task.signature.bind(args, kwargs), task.enqueuer.max_payload)
+        if self._options is None:
+            return NewJob(task.name, task.queue, payload, task.priority)
+        return NewJob(task=task.name, args=payload, **self._options)
+
+
+def make_task(function: Callable[..., Any], prefix: str, options: TaskOptions) -> Task[Any, Any]:
+    """The task of a function.
+
+    :raises ConfigurationError: if the function or an option cannot be a task's.
+    """
+    if isinstance(function, Task) or not callable(function):
+        raise ConfigurationError(f"@task belongs on a function, not on {function!r}")
+    name = options.name or prefix + function.__name__
+    if "<locals>" in function.__qualname__ and function.__name__ == "<lambda>":
+        raise ConfigurationError("a lambda has no name to find it again by: give @task a named function")
+    kind = AsyncTask if iscoroutinefunction(function) else SyncTask
+    return kind(function, name, options)
+
+
+def _plain_call(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    if not task.signature.takes_context or (args and isinstance(args[0], JobContext)):
+        return task.function(*args, **kwargs)
+    try:
+        context = current_job()
+    except TurnspitError:
+        context = JobContext.detached(task.name)
+    return task.function(context, *args, **kwargs)
+
+
+def _check_priority(priority: int) -> int:
+    if not isinstance(priority, int) or priority not in PRIORITY_RANGE:
+        raise ConfigurationError(f"priority is a whole number from -32768 to 32767, not {priority!r}")
+    return priority

@@ -1,0 +1,101 @@
+"""Runners: on whose connection a verb runs.
+
+An engine drives verbs on its own connections; with ``tx=`` the caller's own connection or session drives them,
+inside the caller's transaction. SQLAlchemy is recognised by its module, never imported.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.errors import InvalidTransaction
+
+__all__ = ["CallerTransaction", "SqlalchemyTransaction", "adrive", "drive", "is_async_sqlalchemy", "is_sqlalchemy"]
+
+T = TypeVar("T")
+
+
+def drive(verb: Verb[T], execute: Callable[[Statement], list[Row]]) -> tuple[T, list[Wake]]:
+    """Run a verb to its end: its result, and the wakes to send after the commit.
+
+    >>> def seven() -> Verb[int]:
+    ...     return (yield Statement("select 7", ()))[0][0]
+    >>> drive(seven(), lambda statement: [(7,)])
+    (7, [])
+    """
+    wakes: list[Wake] = []
+    rows: list[Row] = []
+    try:
+        step = next(verb)
+        while True:
+            if isinstance(step, Wake):
+                wakes.append(step)
+                rows = []
+            else:
+                rows = execute(step)
+            step = verb.send(rows)
+    except StopIteration as stop:
+        return stop.value, wakes
+
+
+async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Row]]]) -> tuple[T, list[Wake]]:
+    """``drive`` on an async connection."""
+    wakes: list[Wake] = []
+    rows: list[Row] = []
+    try:
+        step = next(verb)
+        while True:
+            if isinstance(step, Wake):
+                wakes.append(step)
+                rows = []
+            else:
+                rows = await execute(step)
+            step = verb.send(rows)
+    except StopIteration as stop:
+        return stop.value, wakes
+
+
+class CallerTransaction(Protocol):
+    """The caller's transaction, as a verb's runner sees it."""
+
+    def execute(self, statement: Statement) -> list[Row]:
+        """Run one statement inside it."""
+        ...
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call back once it has committed, where its library says so; else never (polling sees the jobs)."""
+        ...
+
+
+def is_sqlalchemy(tx: object) -> bool:
+    """Whether ``tx`` is a SQLAlchemy session or connection, sync or async."""
+    return any(kind.__module__.startswith("sqlalchemy.") for kind in type(tx).__mro__)
+
+
+def is_async_sqlalchemy(tx: object) -> bool:
+    """Whether ``tx`` is an ``AsyncSession`` or an ``AsyncConnection``."""
+    return any(kind.__module__.startswith("sqlalchemy.ext.asyncio") for kind in type(tx).__mro__)
+
+
+class SqlalchemyTransaction:
+    """A SQLAlchemy ``Session`` or ``Connection`` as the runner of verbs."""
+
+    def __init__(self, tx: Any) -> None:
+        self._is_session = hasattr(tx, "get_bind")
+        if not self._is_session and not hasattr(tx, "exec_driver_sql"):
+            raise InvalidTransaction(f"tx= takes a SQLAlchemy Session or Connection, not {type(tx).__name__}")
+        self._tx = tx
+        self._connection = tx.connection() if self._is_session else tx
+
+    def execute(self, statement: Statement) -> list[Row]:
+        """Run the statement through the driver, as it is."""
+        result = self._connection.exec_driver_sql(statement.sql, statement.params or {})
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """A session tells after its commit; a bare connection only before, so there polling sees the jobs."""
+        if not self._is_session:
+            return
+        from sqlalchemy import event  # noqa: PLC0415  (a lazy door: only callers who brought it get here)
+
+        event.listen(self._tx, "after_commit", lambda _session: callback(), once=True)
