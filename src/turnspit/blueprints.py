@@ -30,11 +30,13 @@ class TaskDecorator(Protocol):
     """What ``@app.task(...)`` returns: it keeps the function's own signature and result type."""
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function too
         self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> SyncTask[P, R]: ...
     @overload
@@ -92,11 +94,13 @@ class TaskDeclarer:
         self.tasks.add(task)
 
     @overload
-    def task(
+    def task(  # type: ignore[overload-overlap]  # a coroutine function is a function too
         self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
     @overload
     def task(self, function: Callable[Concatenate[JobContext, P], R], /) -> SyncTask[P, R]: ...
     @overload
@@ -115,7 +119,7 @@ class TaskDeclarer:
         upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         on_dead: Callable[[JobContext, BaseException], Any] | None = None,
     ) -> TaskDecorator: ...
-    def task(self, function: Any = None, /, *, queue: str | None = None, **options: Any) -> Any:
+    def task(self, function: Any = None, queue: str | None = None, **options: Any) -> Any:
         """Declare a task on ``async def`` (runs on the event loop) or ``def`` (runs in a thread).
 
         A leading ``JobContext`` parameter is given by the worker and is not part of the caller's signature.

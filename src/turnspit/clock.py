@@ -77,8 +77,7 @@ def to_moment(value: datetime, name: str = "at") -> int:
     """
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ConfigurationError(
-            f"{name} must be a datetime with a time zone, not {value!r}; "
-            "use datetime.now(UTC) or zoneinfo.ZoneInfo"
+            f"{name} must be a datetime with a time zone, not {value!r}; use datetime.now(UTC) or zoneinfo.ZoneInfo"
         )
     return (value - _EPOCH) // _MICROSECOND
 

@@ -1,12 +1,13 @@
 """What a person does with jobs and queues: ``app.jobs`` and ``app.queues``."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypedDict, Unpack
 
 from turnspit.client import Client, Stored
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text
+from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
 from turnspit.records import DeadGroup, JobChanges, QueueStats
@@ -19,6 +20,7 @@ DeadGroups = list[DeadGroup]
 Stats = list[QueueStats]
 
 _BATCH = 1000
+_BY_A_PERSON = "cancelled by a person"
 _LARGEST_PAGE = 1000
 
 
@@ -100,7 +102,7 @@ class Jobs:
         :raises MoveNotAllowed: if that job is final.
         """
         filter_ = _chosen("cancel", job_id, fields, all_=all)
-        total = self._repeat(lambda after: self._app.engine.write(self._app.engine.cancel_jobs, filter_, reason or "cancelled by a person", after, _BATCH))
+        total = self._repeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON)
         if not total and job_id is not None:
             self._explain_cancel(self.get(job_id))
         return total
@@ -110,7 +112,7 @@ class Jobs:
     ) -> int:
         """``cancel`` for async code."""
         filter_ = _chosen("cancel", job_id, fields, all_=all)
-        total = await self._arepeat(lambda after: self._app.engine.awrite(self._app.engine.cancel_jobs, filter_, reason or "cancelled by a person", after, _BATCH))
+        total = await self._arepeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON)
         if not total and job_id is not None:
             self._explain_cancel(await self.aget(job_id))
         return total
@@ -122,7 +124,7 @@ class Jobs:
         :raises MoveNotAllowed: if that job is not final.
         """
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
-        total = self._repeat(lambda after: self._app.engine.write(self._app.engine.replay_jobs, filter_, after, _BATCH))
+        total = self._repeat(self._app.engine.replay_jobs, filter_)
         if not total and job_id is not None:
             _refuse("replayed", self.get(job_id), "only a completed, cancelled or dead job can be")
         return total
@@ -130,7 +132,7 @@ class Jobs:
     async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``replay`` for async code."""
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
-        total = await self._arepeat(lambda after: self._app.engine.awrite(self._app.engine.replay_jobs, filter_, after, _BATCH))
+        total = await self._arepeat(self._app.engine.replay_jobs, filter_)
         if not total and job_id is not None:
             _refuse("replayed", await self.aget(job_id), "only a completed, cancelled or dead job can be")
         return total
@@ -142,7 +144,7 @@ class Jobs:
         :raises MoveNotAllowed: if that job is running.
         """
         filter_ = _chosen("delete", job_id, fields, all_=all)
-        total = self._repeat(lambda after: self._app.engine.write(self._app.engine.delete_jobs, filter_, after, _BATCH))
+        total = self._repeat(self._app.engine.delete_jobs, filter_)
         if not total and job_id is not None:
             _refuse("deleted", self.get(job_id), "cancel it first")
         return total
@@ -150,7 +152,7 @@ class Jobs:
     async def adelete(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``delete`` for async code."""
         filter_ = _chosen("delete", job_id, fields, all_=all)
-        total = await self._arepeat(lambda after: self._app.engine.awrite(self._app.engine.delete_jobs, filter_, after, _BATCH))
+        total = await self._arepeat(self._app.engine.delete_jobs, filter_)
         if not total and job_id is not None:
             _refuse("deleted", await self.aget(job_id), "cancel it first")
         return total
@@ -211,18 +213,16 @@ class Jobs:
         """``dead_groups`` for async code."""
         return await self._app.engine.aread(self._app.engine.group_dead_letters, task)
 
-    @staticmethod
-    def _repeat(portion: Callable[[int], "Ids"]) -> int:
+    def _repeat(self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object) -> int:
         """Work through portions, each behind the largest id of the one before; how many jobs in all."""
         total = after = 0
-        while done := portion(after):
+        while done := self._app.engine.write(verb, filter_, *args, after, _BATCH):
             total, after = total + len(done), _last(done)
         return total
 
-    @staticmethod
-    async def _arepeat(portion: Callable[[int], Awaitable["Ids"]]) -> int:
+    async def _arepeat(self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object) -> int:
         total = after = 0
-        while done := await portion(after):
+        while done := await self._app.engine.awrite(verb, filter_, *args, after, _BATCH):
             total, after = total + len(done), _last(done)
         return total
 

@@ -13,7 +13,7 @@ from turnspit.clock import Duration, to_duration
 __all__ = ["Cancel", "GiveUp", "Outcome", "RetryAfter", "Snooze"]
 
 
-class Outcome(Exception):  # noqa: N818  (they are outcomes, not errors)
+class Outcome(Exception):
     """The root of the outcomes that a task raises."""
 
     def __init__(self, reason: str = "") -> None:

@@ -23,9 +23,11 @@ class Payloads:
         self._models = [_message_model(task) for task in tasks]
         if not self._models:
             raise ConfigurationError("the app has no tasks yet, so there are no payloads")
-        union = Union[tuple(self._models)]  # type: ignore[valid-type]  # noqa: UP007
-        self.type: Any = Annotated[union, Field(discriminator="task")] if len(self._models) > 1 else self._models[0]
-        self._adapter: TypeAdapter[Any] = TypeAdapter(self.type)
+        kind: Any = self._models[0]
+        if len(self._models) > 1:
+            kind = Annotated[Union[tuple(self._models)], Field(discriminator="task")]  # noqa: UP007
+        self.type: Any = kind
+        self._adapter = TypeAdapter[Any](kind)
 
     def json_schema(self) -> dict[str, Any]:
         """The union as JSON Schema (draft 2020-12)."""
@@ -47,11 +49,11 @@ class Payloads:
 
 
 def _message_model(task: Task[Any, Any]) -> type[BaseModel]:
-    names = (task.name, *task.aliases)
+    names: Any = Literal[(task.name, *task.aliases)]
     return create_model(
         f"{task.name} message",
         __config__=ConfigDict(extra="forbid", title=task.name),
         __doc__=(task.function.__doc__ or "").strip() or None,
-        task=(Literal[names], ...),
+        task=(names, ...),
         args=(task.signature.arguments, ...),
     )

@@ -253,7 +253,9 @@ class WorkerRecord:
     expires_at: int
     stopped_at: int | None
     live: bool
+    """Whether its lease is running."""
     running: int
+    """How many jobs it has claimed."""
 
 
 class RescueReport(NamedTuple):
@@ -289,7 +291,8 @@ class QueueStats(NamedTuple):
     failed_last_hour: int
 
 
-class DeadGroup(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeadGroup:
     """Dead letters that share a task, an error type and a normalised message."""
 
     fingerprint: str

@@ -92,7 +92,7 @@ class Retry:
     def _delay_after(self, attempt: int, error: BaseException) -> int | None:
         if self.delay is None:
             base, cap = to_duration(self.base), to_duration(self.cap)
-            return min(cap, base * 2 ** min(attempt - 1, 62))
+            return min(cap, base << min(attempt - 1, 62))
         if callable(self.delay):
             chosen = self.delay(attempt, error)
             return None if chosen is None else to_duration(chosen, "Retry(delay=) returned")

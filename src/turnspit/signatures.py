@@ -120,8 +120,8 @@ class Signature:
                 raise ConfigurationError(f"task {self._task}: JobContext must be the first parameter")
             required = parameter.default is inspect.Parameter.empty
             fields[parameter.name] = hint if required else typing.NotRequired[hint]
-        arguments = TypedDict(f"{self._task} arguments", fields)  # type: ignore[operator]
-        arguments.__pydantic_config__ = _CONFIG
+        arguments = TypedDict(f"{self._task} arguments", fields)  # type: ignore[misc]
+        setattr(arguments, "__pydantic_config__", _CONFIG)  # noqa: B010  (pydantic reads it there)
         return arguments
 
     def _adapt(self, kind: Any) -> TypeAdapter[Any]:

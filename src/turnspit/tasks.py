@@ -37,7 +37,8 @@ PRIORITY_RANGE = range(-32768, 32768)
 class Enqueuer(Protocol):
     """How a task reaches the store; bound when its app includes it."""
 
-    max_payload: int
+    @property
+    def max_payload(self) -> int: ...
 
     def enqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
 
@@ -76,7 +77,7 @@ class Task(Generic[P, R]):
     is_async: bool
 
     def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
-        update_wrapper(self, function)
+        update_wrapper(cast("Any", self), function)
         self.function = function
         self.name = check_text(name, "a task's name")
         self.aliases = tuple(check_text(alias, "a task's alias") for alias in options.aliases)
@@ -198,9 +199,7 @@ class BoundTask(Generic[P, R]):
 
     __slots__ = ("_options", "_task", "_tx")
 
-    def __init__(
-        self, task: Task[P, R], options: dict[str, Any] | None = None, tx: object | None = None
-    ) -> None:
+    def __init__(self, task: Task[P, R], options: dict[str, Any] | None = None, tx: object | None = None) -> None:
         self._task = task
         self._options = options
         self._tx = tx

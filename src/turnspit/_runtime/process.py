@@ -34,9 +34,7 @@ def run_worker_process(
     return 0
 
 
-async def _live(
-    parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None
-) -> bool:
+async def _live(parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None) -> bool:
     worker = Worker(parts, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,6 +4,7 @@ An engine is where jobs live. Its verbs are sans-I/O (``verbs.py``); ``write`` a
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from turnspit.clock import Clock
@@ -20,7 +21,8 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 
-class SchemaStatus(Protocol):
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
     """Where a store's schema stands."""
 
     current: int
@@ -37,7 +39,11 @@ class Engine(Jobs, Control, Queries, Leases, Protocol):
     location: str
     """Where the store is, absolute, without secrets; for banners."""
     clock: Clock
-    wakeups: Wakeups
+
+    @property
+    def wakeups(self) -> Wakeups:
+        """The store's bell."""
+        ...
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         """Run a verb in a transaction of its own, durable when this returns.

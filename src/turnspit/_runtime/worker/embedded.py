@@ -23,9 +23,7 @@ class EmbeddedWorker:
 
     def __enter__(self) -> "EmbeddedWorker":
         self._started = Future()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._live()), name="turnspit-worker", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="turnspit-worker", daemon=True)
         self._thread.start()
         self._started.result()
         return self
@@ -65,7 +63,7 @@ class EmbeddedWorker:
         try:
             self._worker = Worker(self._parts, self._settings)
             await self._worker.start()
-        except BaseException as error:  # noqa: BLE001  (raised where the worker was started)
+        except BaseException as error:
             self._started.set_exception(error)
             return
         self._started.set_result(asyncio.get_running_loop())

@@ -108,7 +108,7 @@ class Executor:
         error: BaseException | None = None
         try:
             finish = await self._attempt(running)
-        except (Exception, asyncio.CancelledError, SystemExit) as raised:  # noqa: BLE001  (every outcome is stored)
+        except (Exception, asyncio.CancelledError, SystemExit) as raised:
             error = raised
             finish, error = self._decide(running, raised)
         self._free(running)
@@ -134,7 +134,7 @@ class Executor:
             return Completion(claim.id, claim.fence, note=str(error))
         return Completion(claim.id, claim.fence, result, task.keep_result_for)
 
-    def _decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException | None]:
+    def _decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException]:
         """What an attempt that did not return becomes; ``None`` where it is not this worker's to say."""
         claim, stopped = running.claim, running.context.stop_reason
         if isinstance(error, asyncio.CancelledError) or stopped == "timeout":
@@ -142,23 +142,22 @@ class Executor:
                 return None, error
             if stopped == "timeout":
                 error = _timeout_error(running, error)
+        return self._ending(claim, error, cancelled=stopped == "cancelled"), error
+
+    def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
         record = describe(error, claim.task)
-        if stopped == "cancelled" and not isinstance(error, Snooze):
-            return self._end(claim, EndingMove.CANCEL, record), error
         match error:
             case Snooze():
-                return self._end(claim, EndingMove.SNOOZE, record, error.delay), error
-            case Cancel():
-                return self._end(claim, EndingMove.CANCEL, record), error
+                return self._end(claim, EndingMove.SNOOZE, record, error.delay)
+            case _ if cancelled or isinstance(error, Cancel):
+                return self._end(claim, EndingMove.CANCEL, record)
             case GiveUp():
-                return self._end(claim, EndingMove.DEAD, record), error
+                return self._end(claim, EndingMove.DEAD, record)
             case _Unreadable():
                 record = ErrorRecord("InvalidPayload", str(error), None, record.fingerprint)
-                return Ending(
-                    claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE
-                ), error
+                return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE)
             case _:
-                return self._retry(claim, record, error), error
+                return self._retry(claim, record, error)
 
     def _retry(self, claim: Claim, record: ErrorRecord, error: BaseException) -> Ending:
         task = self._parts.tasks.get(claim.task)
@@ -228,7 +227,7 @@ class Executor:
             self._deadline_timer.cancel()
 
 
-class _Unreadable(Exception):  # noqa: N818  (never leaves this module)
+class _Unreadable(Exception):
     """The stored payload does not fit the task's signature."""
 
 

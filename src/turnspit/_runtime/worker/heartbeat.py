@@ -20,7 +20,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self, engine: Engine, worker: int, *, lease: float, interval: float, on_dead: Callable[[], None]
+        self, engine: Engine, worker: int, *, lease: float, interval: float, on_dead: Callable[[], object]
     ) -> None:
         self.worker = worker
         self._engine = engine

@@ -60,7 +60,10 @@ class Worker:
         self._stop_listening: Callable[[], None] | None = None
         self._runners = Runners(settings.concurrency, parts.middleware)
         self.finisher = Finisher(
-            tasks=parts.tasks, bus=parts.bus, is_idle=lambda: self.executor.is_idle, signal=lambda: self.claimer.signal()
+            tasks=parts.tasks,
+            bus=parts.bus,
+            is_idle=lambda: self.executor.is_idle,
+            signal=lambda: self.claimer.signal(),
         )
         self.executor = Executor(
             parts, self._runners, self.finisher, settings.concurrency, lambda: self.claimer.slot_freed()
@@ -74,9 +77,7 @@ class Worker:
             may_claim=lambda: self._heartbeat is not None and self._heartbeat.is_current,
             tasks=lambda: parts.tasks.names,
         )
-        self._reconciler = Reconciler(
-            self._engine, self.executor, self.finisher, self.claimer, settings.heartbeat
-        )
+        self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer, settings.heartbeat)
         self.services = self._make_services()
 
     def _make_services(self) -> dict[str, Service]:

@@ -133,7 +133,7 @@ class Reader(ConnectionThread):
                 first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))
             finally:
                 connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001  (handed to the caller)
+        except Exception as error:
             first.error = self._translate(error)
         first.resolve()
 
@@ -155,7 +155,7 @@ class Writer(ConnectionThread):
                 connection = self._opened()
                 self._begin(connection, first)
                 alone = self._run_group(connection, group)
-        except Exception as error:  # noqa: BLE001  (handed to the callers)
+        except Exception as error:
             for call in group:
                 call.error = call.error or self._translate(error)
             alone = []
@@ -215,7 +215,7 @@ class Writer(ConnectionThread):
             call.result, call.wakes = drive(call.make_verb(), lambda statement: execute(connection, statement))
             if not bare:
                 connection.execute("RELEASE call")
-        except Exception as error:  # noqa: BLE001  (handed to the caller)
+        except Exception as error:
             call.error = self._translate(error)
             if not connection.in_transaction:
                 return False

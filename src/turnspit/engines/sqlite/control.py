@@ -1,5 +1,7 @@
 """The verbs of ``contract/control.py`` on SQLite."""
 
+from collections.abc import Mapping
+
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.sqlite.filters import in_history, in_jobs, where
 from turnspit.engines.sqlite.jobs import SQL as JOBS_SQL
@@ -17,9 +19,7 @@ SQL = blocks("control")
 class ControlVerbs(JobVerbs):
     """What a person does with jobs."""
 
-    def cancel_jobs(
-        self, filter_: JobFilter, reason: str, after: int, limit: int
-    ) -> Verb[list[tuple[int, JobState]]]:
+    def cancel_jobs(self, filter_: JobFilter, reason: str, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
         if not in_jobs(filter_):
             return []
         rows = yield self._select("cancel_jobs", filter_, after, limit)
@@ -61,7 +61,7 @@ class ControlVerbs(JobVerbs):
     def run_job_now(self, job_id: int) -> Verb[JobState | None]:
         return (yield from self._set_state("run_job_now", {"now": self.clock.now(), "id": job_id}))
 
-    def _set_state(self, block: str, params: dict[str, object]) -> Verb[JobState | None]:
+    def _set_state(self, block: str, params: Mapping[str, object]) -> Verb[JobState | None]:
         rows = yield Statement(SQL[block], params)
         if not rows:
             return None

@@ -34,12 +34,10 @@ def _version() -> tuple[str, bool, str]:
     if version < (3, 35):
         return "version", False, f"{text} has no RETURNING: Turnspit needs 3.38 or newer"
     if not fixed:
-        return (
-            "version",
-            True,
-            f"{text}; releases before 3.51.3 (and 3.50.7, 3.44.6) can in rare cases damage a WAL file when two "
+        text += (
+            "; releases before 3.51.3 (and 3.50.7, 3.44.6) can in rare cases damage a WAL file when two "
             "connections write and checkpoint at the same instant: Turnspit's turnstile keeps its own apart; "
-            "prefer a newer Python build for files that other programs write too",
+            "prefer a newer Python build for files that other programs write too"
         )
     return "version", True, text
 
@@ -57,12 +55,11 @@ def _file_system(path: Path) -> tuple[str, bool, str]:
         if inside and len(mount) >= len(best[0]):
             best = mount, kind
     if best[1].startswith(_NETWORK_FILE_SYSTEMS):
-        return (
-            "file system",
-            False,
+        text = (
             f"{best[0]} is {best[1]}: WAL needs shared memory, which a network file system does not give; "
-            "move the file to a local disk, or use PostgreSQL",
+            "move the file to a local disk, or use PostgreSQL"
         )
+        return "file system", False, text
     return "file system", True, f"{best[1]} at {best[0] or '/'}"
 
 

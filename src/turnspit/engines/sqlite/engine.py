@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from turnspit.clock import Clock, SystemClock
+from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Verb
 from turnspit.engines.sqlite.caller import async_caller_transaction_error, caller_transaction
 from turnspit.engines.sqlite.connection import Reader, Writer, connect
@@ -21,7 +22,7 @@ from turnspit.engines.sqlite.doctor import diagnose
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.leases import LeaseVerbs
 from turnspit.engines.sqlite.queries import QueryVerbs
-from turnspit.engines.sqlite.schema import Status, migrate, read_status, schema_sql
+from turnspit.engines.sqlite.schema import migrate, read_status, schema_sql
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.errors import ConfigurationError, EngineUnavailable
@@ -77,14 +78,16 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         self._forget()
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return self._wait(self._opened()[0].submit(lambda: verb(*args, **kwargs)))
+        future: Future[T] = self._opened()[0].submit(lambda: verb(*args, **kwargs))
+        return self._wait(future)
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         writer = self._writer or (await asyncio.to_thread(self._opened))[0]
         return await self._await(writer.submit(lambda: verb(*args, **kwargs)))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return self._wait(self._opened()[1].submit(lambda: verb(*args, **kwargs)))
+        future: Future[T] = self._opened()[1].submit(lambda: verb(*args, **kwargs))
+        return self._wait(future)
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         reader = self._reader or (await asyncio.to_thread(self._opened))[1]
@@ -111,7 +114,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         with self._connected() as connection, Turnstile(self._folder / "turnstile"):
             return migrate(connection, self.location)
 
-    def schema_status(self) -> Status:
+    def schema_status(self) -> SchemaStatus:
         if not self.path.exists():
             with sqlite3.connect(":memory:") as empty:
                 return read_status(empty)

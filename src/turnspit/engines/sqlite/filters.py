@@ -45,7 +45,7 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         terms.append("created_at < :f_before")
         params["f_before"] = to_moment(filter_.created_before, "created_before")
     for number, (key, value) in enumerate((filter_.args or {}).items()):
-        terms.append(f"EXISTS (SELECT 1 FROM json_each(args) WHERE key = :f_key{number} AND value IS :f_value{number})")
+        terms.append(f"EXISTS (SELECT 1 FROM json_each(args) WHERE key = :f_key{number} AND value IS :f_value{number})")  # noqa: S608 (numbers)
         params[f"f_key{number}"] = key
         params[f"f_value{number}"] = _comparable(value)
     return " AND ".join(terms), params

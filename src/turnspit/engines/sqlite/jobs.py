@@ -147,7 +147,8 @@ class JobVerbs:
             yield Statement(SQL["count_outcomes"], params)
 
     def _finish_ending(self, ending: Ending, report: FinishReport) -> Verb[None]:
-        params = {"now": self.clock.now(), "id": ending.id, "fence": ending.fence} | ending.error._asdict()
+        params: dict[str, Any] = {"now": self.clock.now(), "id": ending.id, "fence": ending.fence}
+        params |= {"traceback": ending.error.traceback, "fingerprint": ending.error.fingerprint}
         found = yield Statement(SQL["finish_jobs_find"], params)
         if not found:
             report.lost.append((ending.id, ending.fence))

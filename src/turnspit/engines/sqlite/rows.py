@@ -41,9 +41,22 @@ def attempt_from_row(row: Row) -> tuple[int, AttemptRecord]:
 
 def worker_from_row(row: Row) -> WorkerRecord:
     """A row of ``list_workers``."""
-    queues = None if row[4] is None else tuple(json.loads(row[4]))
-    tasks = tuple(json.loads(row[5]))
-    return WorkerRecord(*row[:4], queues, tasks, *row[6:11], bool(row[11]), row[12])
+    worker, host, pid, version, queues, tasks, concurrency, started, renewed, expires, stopped, live, running = row
+    return WorkerRecord(
+        id=worker,
+        host=host,
+        pid=pid,
+        version=version,
+        queues=None if queues is None else tuple(json.loads(queues)),
+        tasks=tuple(json.loads(tasks)),
+        concurrency=concurrency,
+        started_at=started,
+        renewed_at=renewed,
+        expires_at=expires,
+        stopped_at=stopped,
+        live=bool(live),
+        running=running,
+    )
 
 
 def _latest_attempt(record: JobRecord, attempts: list[AttemptRecord]) -> AttemptRecord | None:

@@ -3,13 +3,13 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from turnspit.contract import SchemaStatus
 from turnspit.errors import SchemaMismatch
 
-__all__ = ["Status", "migrate", "migrations", "read_status", "schema_sql"]
+__all__ = ["migrate", "migrations", "read_status", "schema_sql"]
 
 _FILE = re.compile(r"^(\d{4})_\w+\.sql$")
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS turnspit_schema (
@@ -17,15 +17,6 @@ _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS turnspit_schema (
     name TEXT NOT NULL,
     applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Where a file's schema stands; see ``contract.SchemaStatus``."""
-
-    current: int
-    newest: int
-    pending: tuple[str, ...]
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -39,13 +30,13 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def read_status(connection: sqlite3.Connection) -> Status:
+def read_status(connection: sqlite3.Connection) -> SchemaStatus:
     """Where the schema of this connection's file stands."""
     known = migrations()
     exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'").fetchone()
     row = connection.execute("SELECT max(version) FROM turnspit_schema").fetchone() if exists else (None,)
     current = row[0] or 0
-    return Status(current, known[-1][0], tuple(name for number, name, _ in known if number > current))
+    return SchemaStatus(current, known[-1][0], tuple(name for number, name, _ in known if number > current))
 
 
 def migrate(connection: sqlite3.Connection, location: str) -> tuple[str, ...]:
@@ -85,7 +76,7 @@ def schema_sql() -> str:
     parts = [_VERSION_TABLE + ";\n"]
     for number, name, sql in migrations():
         parts.append(f"-- {name}\n{sql.strip()}\n")
-        parts.append(f"INSERT INTO turnspit_schema (version, name) VALUES ({number}, '{name}');\n")
+        parts.append(f"INSERT INTO turnspit_schema (version, name) VALUES ({number}, '{name}');\n")  # noqa: S608 (our own)
     return "\n".join(parts)
 
 
