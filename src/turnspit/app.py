@@ -31,6 +31,8 @@ __all__ = ["Turnspit"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SECOND = 1_000_000
+
 
 class Turnspit(TaskDeclarer):
     """An application's jobs: its tasks and the store where their jobs live.
@@ -232,8 +234,10 @@ class Turnspit(TaskDeclarer):
         *,
         queues: Iterable[str] | None = None,
         concurrency: int = 10,
-        grace: float = 25.0,
+        grace: Duration = 25.0,
         until_empty: bool = False,
+        lease: Duration = 15.0,
+        heartbeat: Duration | None = None,
     ) -> EmbeddedWorker:
         """A worker inside this program: ``with app.worker(): ...`` or ``async with app.worker(): ...``.
 
@@ -241,20 +245,28 @@ class Turnspit(TaskDeclarer):
         :param concurrency: how many jobs it runs at once.
         :param grace: seconds that running jobs may go on when it stops.
         :param until_empty: it ends when nothing is ready or running any more.
+        :param lease: seconds after its last heartbeat when others take its jobs.
+        :param heartbeat: seconds between heartbeats; a third of the lease by default.
         """
-        return EmbeddedWorker(self.worker_parts(), self._worker_settings(queues, concurrency, grace, until_empty))
+        settings = _worker_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
+        return EmbeddedWorker(self.worker_parts(), settings)
 
     def run_worker(
         self,
         *,
         queues: Iterable[str] | None = None,
         concurrency: int = 10,
-        grace: float = 25.0,
+        grace: Duration = 25.0,
         until_empty: bool = False,
+        lease: Duration = 15.0,
+        heartbeat: Duration | None = None,
         on_start: Callable[[Any], None] | None = None,
     ) -> int:
-        """Be a worker until a signal or, with ``until_empty``, until nothing is left; the exit code."""
-        settings = self._worker_settings(queues, concurrency, grace, until_empty)
+        """Be a worker until a signal or, with ``until_empty``, until nothing is left; the exit code.
+
+        The parameters are those of ``worker``.
+        """
+        settings = _worker_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
         return run_worker_process(self.worker_parts(), settings, on_start)
 
     def worker_parts(self) -> WorkerParts:
@@ -275,18 +287,6 @@ class Turnspit(TaskDeclarer):
             dead_retention=self._keep_dead,
             version=__version__,
         )
-
-    @staticmethod
-    def _worker_settings(
-        queues: Iterable[str] | None, concurrency: int, grace: float, until_empty: bool
-    ) -> WorkerSettings:
-        if isinstance(queues, str):
-            raise ConfigurationError(f"queues is a list of names, not {queues!r}")
-        if not isinstance(concurrency, int) or concurrency < 1:
-            raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
-        served = None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues)
-        to_duration(grace, "grace")
-        return WorkerSettings(queues=served, concurrency=concurrency, grace=grace, until_empty=until_empty)
 
     def migrate(self) -> tuple[str, ...]:
         """Bring the store's schema up to date; the names of the migrations applied."""
@@ -315,6 +315,35 @@ class Turnspit(TaskDeclarer):
 
     def __repr__(self) -> str:
         return f"<Turnspit {self.engine.location} {len(self.tasks.tasks)} tasks>"
+
+
+def _worker_settings(
+    queues: Iterable[str] | None,
+    concurrency: int,
+    grace: Duration,
+    until_empty: bool,
+    lease: Duration,
+    heartbeat: Duration | None,
+) -> WorkerSettings:
+    if isinstance(queues, str):
+        raise ConfigurationError(f"queues is a list of names, not {queues!r}")
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
+    held = to_duration(lease, "lease") / _SECOND
+    beat = held / 3 if heartbeat is None else to_duration(heartbeat, "heartbeat") / _SECOND
+    if not 0 < beat <= held / 2:
+        raise ConfigurationError(
+            f"heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: "
+            f"not {beat:g} s with a lease of {held:g} s"
+        )
+    return WorkerSettings(
+        queues=None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues),
+        concurrency=concurrency,
+        grace=to_duration(grace, "grace") / _SECOND,
+        until_empty=until_empty,
+        lease=held,
+        heartbeat=beat,
+    )
 
 
 def _import_tree(name: str) -> list[ModuleType]:
