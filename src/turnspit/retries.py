@@ -1,8 +1,8 @@
 """When a failed attempt is tried again.
 
 >>> policy = Retry(attempts=5, base=1.0, cap=300.0, jitter="none")
->>> [policy.next_delay(attempt, ValueError()) / 1_000_000 for attempt in (1, 2, 3, 4, 5)][:4]
-[1.0, 2.0, 4.0, 8.0]
+>>> [policy.next_delay(attempt, ValueError()) for attempt in (1, 2, 3, 4, 5)]
+[1000000, 2000000, 4000000, 8000000, None]
 """
 
 import json

@@ -12,34 +12,37 @@ False
 
 from enum import StrEnum
 
-__all__ = ["FINAL_STATES", "LIVE_STATES", "MOVES", "WAITING_STATES", "JobState", "is_allowed"]
+__all__ = ["FINAL_STATES", "LIVE_STATES", "MEANINGS", "MOVES", "WAITING_STATES", "JobState", "is_allowed"]
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """Where a job stands; see ``MEANINGS``."""
 
     BLOCKED = "blocked"
-    """Waits for other jobs of its workflow."""
     SCHEDULED = "scheduled"
-    """Waits for its time: delayed, retrying or snoozed."""
     HELD = "held"
-    """Due, but may not start: a limit, a paused key, or a task that no live worker knows."""
     READY = "ready"
-    """Waits for a free worker."""
     RUNNING = "running"
-    """Claimed by a worker."""
     COMPLETED = "completed"
-    """Done."""
     CANCELLED = "cancelled"
-    """Stopped on request."""
     DEAD = "dead"
-    """A dead letter: out of attempts or impossible to run. Waits for a person."""
 
     @property
     def is_final(self) -> bool:
         """Whether only a replay can move the job from here."""
         return self in FINAL_STATES
 
+
+MEANINGS: dict[JobState, str] = {
+    JobState.BLOCKED: "Waits for other jobs of its workflow.",
+    JobState.SCHEDULED: "Waits for its time: delayed, retrying or snoozed.",
+    JobState.HELD: "Due, but may not start: a limit, a paused key, or a task that no live worker knows.",
+    JobState.READY: "Waits for a free worker.",
+    JobState.RUNNING: "Claimed by a worker.",
+    JobState.COMPLETED: "Done.",
+    JobState.CANCELLED: "Stopped on request.",
+    JobState.DEAD: "A dead letter: out of attempts or impossible to run. Waits for a person.",
+}
 
 WAITING_STATES = frozenset({JobState.BLOCKED, JobState.SCHEDULED, JobState.HELD, JobState.READY})
 LIVE_STATES = WAITING_STATES | {JobState.RUNNING}

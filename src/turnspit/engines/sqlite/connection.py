@@ -9,6 +9,7 @@ at ``in_transaction`` after every error: the others of that group are then run a
 import os
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -66,7 +67,7 @@ class _Call:
             self.future.set_exception(self.error)
 
 
-class ConnectionThread:
+class ConnectionThread(ABC):
     """A thread that owns one connection and runs the verbs that are handed to it, in order."""
 
     def __init__(self, path: Path, name: str, synchronous: str) -> None:
@@ -110,8 +111,9 @@ class ConnectionThread:
         if self.connection is not None:
             self.connection.close()
 
+    @abstractmethod
     def _serve(self, first: _Call) -> None:
-        raise NotImplementedError
+        """Run a call that was handed over, and resolve its future."""
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:

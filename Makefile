@@ -1,0 +1,56 @@
+# Two commands are enough: `make demo` and `make test`. Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench docs lock clean
+
+help: ## Show what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with everything pinned (the others do it when needed)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Turnspit needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 2; }
+	@echo "setting up $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Watch a small shop's orders being worked off, with a worker killed half-way
+	@$(BIN)/python -m examples.orders.demo
+
+test: $(READY) ## Run every test
+	@$(BIN)/python -m pytest -q
+
+check: $(READY) ## Lint, types, import floors, sizes, public names
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright --warnings
+	@$(BIN)/lint-imports --no-cache > /tmp/turnspit-imports.$$$$ || { cat /tmp/turnspit-imports.$$$$; exit 1; }
+	@$(BIN)/python -m pytest -q tests/architecture
+	@echo "all checks passed"
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(READY) ## Measure beside the raw limit, huey and litequeue (minutes)
+	@$(BIN)/python -m benchmarks
+
+docs: $(READY) ## Write the generated pages of docs/ again
+	@$(BIN)/python -m tests.docs.generate
+
+lock: ## Pin the newest development dependencies, with hashes
+	@$(PYTHON) -m venv --clear .lock && .lock/bin/pip install --quiet uv
+	@cd requirements && ../.lock/bin/uv pip compile --universal --upgrade --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-header --quiet dev.in -o dev.txt
+	@rm -r .lock
+
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

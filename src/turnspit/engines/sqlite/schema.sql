@@ -1,0 +1,132 @@
+-- Generated from migrations/ by `make docs`.
+
+CREATE TABLE IF NOT EXISTS turnspit_schema (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+
+-- 0001_initial
+-- Live jobs and dead letters. Small while work flows: completed and cancelled jobs move to history.
+CREATE TABLE turnspit_jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used again, also after the newest row moved away
+    task TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('blocked', 'scheduled', 'held', 'ready', 'running', 'dead')),
+    args TEXT NOT NULL,
+    priority INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    fence INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,            -- all times: microseconds since 1970 UTC
+    run_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    worker INTEGER,
+    retry TEXT,
+    timeout INTEGER,
+    tags TEXT,
+    metadata TEXT,
+    progress REAL,
+    progress_message TEXT,
+    cancel_requested_at INTEGER,
+    reason TEXT,
+    error_type TEXT,
+    fingerprint TEXT,
+    invalid_since INTEGER
+);
+
+-- The claim walks this index and nothing else.
+CREATE INDEX turnspit_jobs_ready ON turnspit_jobs (queue, priority DESC, id) WHERE state = 'ready';
+CREATE INDEX turnspit_jobs_running ON turnspit_jobs (worker) WHERE state = 'running';
+CREATE INDEX turnspit_jobs_scheduled ON turnspit_jobs (run_at) WHERE state = 'scheduled';
+CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task) WHERE state = 'held';
+CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (fingerprint, id) WHERE state = 'dead';
+CREATE INDEX turnspit_jobs_dead_finished ON turnspit_jobs (finished_at) WHERE state = 'dead';
+
+-- Completed and cancelled jobs, until they are pruned.
+CREATE TABLE turnspit_history (
+    id INTEGER PRIMARY KEY,
+    task TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('completed', 'cancelled')),
+    args TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    run_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER NOT NULL,
+    worker INTEGER,
+    retry TEXT,
+    timeout INTEGER,
+    tags TEXT,
+    metadata TEXT,
+    progress REAL,
+    progress_message TEXT,
+    cancel_requested_at INTEGER,
+    reason TEXT,
+    error_type TEXT,
+    fingerprint TEXT,
+    result TEXT,
+    result_until INTEGER
+);
+
+CREATE INDEX turnspit_history_finished ON turnspit_history (finished_at);
+CREATE INDEX turnspit_history_result_until ON turnspit_history (result_until) WHERE result_until IS NOT NULL;
+
+-- Attempts that did not complete. The one that completed is the history row itself.
+CREATE TABLE turnspit_attempts (
+    job INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER NOT NULL,
+    worker INTEGER,
+    error_type TEXT,
+    error_message TEXT,
+    traceback TEXT,
+    PRIMARY KEY (job, fence)
+) WITHOUT ROWID;
+
+CREATE TABLE turnspit_logs (
+    id INTEGER PRIMARY KEY,
+    job INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+
+CREATE INDEX turnspit_logs_job ON turnspit_logs (job, id);
+
+-- One row a worker process; its heartbeat keeps all its claims.
+CREATE TABLE turnspit_workers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    queues TEXT,
+    tasks TEXT NOT NULL,
+    concurrency INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    stopped_at INTEGER
+);
+
+-- Ended attempts per minute, so that no screen or metric counts rows.
+CREATE TABLE turnspit_counters (
+    minute INTEGER NOT NULL,                -- minutes since 1970
+    queue TEXT NOT NULL,
+    task TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    run_time INTEGER NOT NULL,              -- microseconds, summed
+    PRIMARY KEY (minute, queue, task, outcome)
+) WITHOUT ROWID;
+
+INSERT INTO turnspit_schema (version, name) VALUES (1, '0001_initial');

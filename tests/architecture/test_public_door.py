@@ -1,0 +1,98 @@
+"""What ``import turnspit`` gives, costs and loads."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import turnspit
+
+PUBLIC_NAMES = [
+    "Blueprint",
+    "Cancel",
+    "ConfigurationError",
+    "EngineUnavailable",
+    "Event",
+    "GiveUp",
+    "InvalidArguments",
+    "InvalidPayload",
+    "Job",
+    "JobCancelled",
+    "JobContext",
+    "JobDead",
+    "JobNotFound",
+    "JobState",
+    "JobTimeout",
+    "ResultTimeout",
+    "Retry",
+    "RetryAfter",
+    "Snooze",
+    "Turnspit",
+    "TurnspitError",
+    "current_job",
+]
+DRIVERS_AND_FRAMEWORKS = [
+    "sqlite3",
+    "psycopg",
+    "asyncpg",
+    "sqlalchemy",
+    "starlette",
+    "django",
+    "flask",
+    "typer",
+    "rich",
+]
+LONGEST_IMPORT_BEYOND_PYDANTIC = 0.150
+
+MEASURE = """
+import json, sys, time
+started = time.perf_counter()
+import {first}
+between = time.perf_counter()
+import turnspit
+ended = time.perf_counter()
+print(json.dumps({{"beyond": ended - between, "modules": sorted(sys.modules)}}))
+"""
+
+
+def run(code: str) -> Any:
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert sorted(turnspit.__all__) == PUBLIC_NAMES
+
+
+def test_nothing_else_is_exposed() -> None:
+    modules = {name for name, value in vars(turnspit).items() if type(value).__name__ == "module"}
+    exposed = {name for name in vars(turnspit) if not name.startswith("_")} - modules
+    assert exposed == set(PUBLIC_NAMES)
+
+
+def test_public_names_show_their_public_path() -> None:
+    assert {getattr(turnspit, name).__module__ for name in turnspit.__all__} == {"turnspit"}
+
+
+def test_importing_loads_no_driver_and_no_web_framework() -> None:
+    modules = set(run(MEASURE.format(first="json"))["modules"])
+    assert modules.isdisjoint(DRIVERS_AND_FRAMEWORKS)
+
+
+def test_constructing_an_app_opens_nothing(tmp_path: Any) -> None:
+    code = f"""
+import json, os, threading
+from turnspit import Turnspit
+app = Turnspit("sqlite:///{tmp_path}/shop.db")
+@app.task
+async def greet(name: str) -> None: ...
+print(json.dumps([os.listdir({str(tmp_path)!r}), threading.active_count()]))
+"""
+    assert run(code) == [[], 1]
+
+
+def test_importing_costs_little_beyond_pydantic() -> None:
+    # The best of several: what the machine's other work adds is not ours.
+    warm = "pydantic, pydantic.json_schema, asyncio, logging, importlib.resources, concurrent.futures"
+    best = min(run(MEASURE.format(first=warm))["beyond"] for _ in range(5))
+    assert best < LONGEST_IMPORT_BEYOND_PYDANTIC

@@ -1,0 +1,51 @@
+"""One word finds every hop: a contract verb, its engine method and its named SQL block share a name."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from turnspit.contract.control import Control
+from turnspit.contract.jobs import Jobs
+from turnspit.contract.leases import Leases
+from turnspit.contract.queries import Queries
+from turnspit.engines.sqlite import SqliteEngine
+
+SOURCE = Path(__file__).parents[2] / "src" / "turnspit"
+ENGINES = {"sqlite": SqliteEngine}
+NOUNS = {"jobs": Jobs, "control": Control, "queries": Queries, "leases": Leases}
+NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def verbs(noun: str) -> list[str]:
+    return [name for name, _ in inspect.getmembers(NOUNS[noun], inspect.isfunction) if not name.startswith("_")]
+
+
+def blocks(engine: str, noun: str) -> list[str]:
+    return NAME.findall((SOURCE / "engines" / engine / "sql" / f"{noun}.sql").read_text())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_verb_has_a_block_of_its_name_and_an_engine_method(engine: str, noun: str) -> None:
+    names = blocks(engine, noun)
+    for verb in verbs(noun):
+        if verb in ("get_job",):  # the same rows as list_jobs, with one id
+            continue
+        assert any(name == verb or name.startswith(verb + "_") for name in names), f"{verb} has no block in {noun}.sql"
+        assert inspect.isgeneratorfunction(getattr(ENGINES[engine], verb))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_block_is_used(engine: str, noun: str) -> None:
+    code = "".join(path.read_text() for path in (SOURCE / "engines" / engine).glob("*.py"))
+    unused = [name for name in blocks(engine, noun) if f'"{name}"' not in code]
+    assert unused == []
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_every_verb_says_what_it_promises(noun: str) -> None:
+    for verb in verbs(noun):
+        assert inspect.getdoc(getattr(NOUNS[noun], verb)), f"{verb} has no docstring"

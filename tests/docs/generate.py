@@ -1,0 +1,146 @@
+"""Writes the pages of ``docs/`` that come from the code: ``python -m tests.docs.generate`` (``make docs``)."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.docs.docstrings import markdown
+
+import turnspit
+from turnspit import errors, events
+from turnspit.blueprints import Blueprint
+from turnspit.engines import open_engine
+from turnspit.operations import Jobs, Queues
+from turnspit.records import DeadGroup, NewJob, QueueStats
+from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
+from turnspit.tasks import BoundTask, Task, TaskOptions
+
+DOCS = Path(__file__).parents[2] / "docs"
+GENERATED = "<!-- Generated from the code by `make docs`. -->\n"
+
+
+def states_page() -> str:
+    """``docs/states.md``: the states, and a diagram of their moves."""
+    lines = [GENERATED, "# States", "", "Where a job stands, and every move that exists.", "", "```mermaid"]
+    lines += ["stateDiagram-v2", "    [*] --> scheduled: enqueued for later", "    [*] --> ready: enqueued"]
+    lines += [f"    {state} --> {new}: {why}" for state, moves in MOVES.items() for new, why in moves.items()]
+    lines += ["```", "", "| state | meaning | final |", "|---|---|---|"]
+    lines += [f"| `{state}` | {MEANINGS[state]} | {'yes' if state in FINAL_STATES else ''} |" for state in JobState]
+    lines += ["", "| from | to | when |", "|---|---|---|"]
+    lines += [f"| `{state}` | `{new}` | {why} |" for state, moves in MOVES.items() for new, why in moves.items()]
+    lines += [
+        "",
+        "A job in `scheduled` with attempts behind it is shown as retrying. `completed`, `cancelled` and `dead` are",
+        "final: only a replay makes such a job live again, with its history.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def reference_page() -> str:
+    """``docs/reference.md``: everything public, from its docstring."""
+    lines = [GENERATED, "# Reference", "", "Everything that `import turnspit` exposes, and what it leads to.", ""]
+    lines += _class("Turnspit", turnspit.Turnspit, show_init=True)
+    lines += _class("app.jobs", Jobs) + _class("app.queues", Queues)
+    lines += _class("Task", Task) + _class("task.using(...)", BoundTask) + _fields("@app.task options", TaskOptions)
+    lines += _class("Blueprint", Blueprint, show_init=True)
+    lines += _class("Job", turnspit.Job) + _class("JobContext", turnspit.JobContext)
+    lines += _function("current_job", turnspit.current_job)
+    lines += _class("Retry", turnspit.Retry, show_init=True)
+    for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.Cancel, turnspit.GiveUp):
+        lines += _class(outcome.__name__, outcome, show_init=True)
+    lines += _fields("Event", events.Event)
+    for record in (QueueStats, DeadGroup, NewJob):
+        lines += _fields(record.__name__, record)
+    lines += ["## Errors", "", "```text", *_tree(), "```", ""]
+    for name in errors.__all__:
+        lines += [f"**`{name}`** {markdown(getattr(errors, name))}", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def schema_page() -> str:
+    """``engines/sqlite/schema.sql``: the sum of the migrations."""
+    return "-- Generated from migrations/ by `make docs`.\n\n" + open_engine("sqlite:///schema.db").schema_sql()
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    DOCS / "states.md": states_page,
+    DOCS / "reference.md": reference_page,
+    DOCS.parent / "src" / "turnspit" / "engines" / "sqlite" / "schema.sql": schema_page,
+}
+
+
+def _class(title: str, cls: type, *, show_init: bool = False) -> list[str]:
+    lines = [f"## {title}", ""]
+    if show_init:
+        lines += ["```python", f"{cls.__name__}{_signature(cls)}", "```", ""]
+    lines += [markdown(cls), ""]
+    for name, member in _members(cls):
+        if isinstance(member, property):
+            lines += [f"**`{name}`** {markdown(member)}", ""]
+        else:
+            prefix = "await " if inspect.iscoroutinefunction(member) else ""
+            lines += [f"**`{prefix}{name}{_signature(member)}`**", "", markdown(member), ""]
+    return lines
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    for base in reversed(cls.__mro__):
+        if not base.__module__.startswith("turnspit"):
+            continue
+        for name, member in vars(base).items():
+            shown = isinstance(member, property) or inspect.isfunction(member)
+            if shown and not name.startswith("_") and inspect.getdoc(member) and vars(cls).get(name, member) is member:
+                yield name, member
+
+
+def _function(title: str, function: Callable[..., Any]) -> list[str]:
+    return [f"## {title}", "", f"**`{function.__name__}{_signature(function)}`**", "", markdown(function), ""]
+
+
+def _fields(title: str, record: type) -> list[str]:
+    lines = [f"## {title}", "", markdown(record), "", "| field | type | default |", "|---|---|---|"]
+    if dataclasses.is_dataclass(record):
+        for field in dataclasses.fields(record):
+            default = "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
+            lines.append(f"| `{field.name}` | {_type(field.type)} | {default} |")
+    else:
+        defaults = getattr(record, "_field_defaults", {})
+        for name, kind in record.__annotations__.items():
+            default = f"`{defaults[name]!r}`" if name in defaults else ""
+            lines.append(f"| `{name}` | {_type(kind)} | {default} |")
+    return [*lines, ""]
+
+
+def _type(kind: Any) -> str:
+    text = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+    if not isinstance(kind, type):
+        text = str(kind)
+    for noise in ("typing.", "collections.abc.", "datetime.", "turnspit.retries.", "turnspit.context."):
+        text = text.replace(noise, "")
+    return f"`{text}`".replace("|", "\\|")
+
+
+def _signature(function: Callable[..., Any]) -> str:
+    text = str(inspect.signature(function))
+    for noise in ("typing.", "collections.abc.", "datetime.", "turnspit.", "jobs.", "records.", "retries.", "states."):
+        text = text.replace(noise, "")
+    return text.replace("(self, ", "(").replace("(self)", "()").replace("'", "").replace(" | None = None", " = None")
+
+
+def _tree() -> list[str]:
+    tree = (errors.__doc__ or "").split("::\n", 1)[1].split("\n\nEach", 1)[0]
+    return inspect.cleandoc(tree).splitlines()
+
+
+def main() -> None:
+    """Write every generated page."""
+    for path, make in PAGES.items():
+        path.write_text(make(), encoding="utf-8")
+        print(f"wrote {path}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
