@@ -86,6 +86,7 @@ class Turnspit(TaskDeclarer):
         self._lifespans: list[Lifespan] = []
         self._client = Client(self)
         self._engine: Engine | None = None
+        self._replacement: Engine | None = None
         self._url = url
         self.jobs = Jobs(self, self._client)
         self.queues = Queues(self)
@@ -95,6 +96,8 @@ class Turnspit(TaskDeclarer):
     @property
     def engine(self) -> Engine:
         """The store."""
+        if self._replacement is not None:
+            return self._replacement
         if self._engine is None:
             url = self._url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL
             self._engine = open_engine(url, **self._engine_options)
@@ -106,12 +109,16 @@ class Turnspit(TaskDeclarer):
         :raises ConfigurationError: for a URL that no engine has.
         """
         engine = open_engine(url, **self._engine_options)
-        self.close()
+        if self._engine is not None:
+            self._engine.close()
         self._url, self._engine = url, engine
 
     def replace_engine(self, engine: Engine | None) -> Engine | None:
-        """Use another store from now on; the one before. For the test kit."""
-        before, self._engine = self._engine, engine
+        """Use this store instead of the URL's, until it is called with ``None``; what it replaces. For the test kit.
+
+        A replacement outlives ``configure``: an application factory that runs in a test cannot undo it.
+        """
+        before, self._replacement = self._replacement, engine
         return before
 
     def _declare(self, task: Task[Any, Any]) -> None:
@@ -294,8 +301,9 @@ class Turnspit(TaskDeclarer):
 
     def close(self) -> None:
         """Let go of connections and threads. The app opens the store again when it is used."""
-        if self._engine is not None:
-            self._engine.close()
+        engine = self._replacement or self._engine
+        if engine is not None:
+            engine.close()
 
     def __enter__(self) -> "Turnspit":
         return self
