@@ -159,6 +159,8 @@ class Blueprint(TaskDeclarer):
 
     def include_into(self, include: Callable[[Task[Any, Any]], None]) -> None:
         """Hand every task, also those declared later, to ``include``; called by ``app.include``."""
+        if include in self._includers:
+            return
         self._includers.append(include)
         for task in self.tasks.tasks:
             include(task)

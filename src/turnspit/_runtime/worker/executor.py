@@ -5,17 +5,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from turnspit._runtime.worker.failures import describe
-from turnspit._runtime.worker.finisher import Ended, Finisher
+from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
 from turnspit.codec import decode
-from turnspit.context import JobContext, activate_job
+from turnspit.context import JobContext, Reporter, activate_job
 from turnspit.errors import InvalidPayload, JobTimeout
 from turnspit.events import Event
 from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
@@ -23,13 +23,21 @@ from turnspit.records import Claim, Completion, Ending, EndingMove, ErrorRecord,
 from turnspit.signatures import describe_validation_error
 from turnspit.tasks import Task
 
-__all__ = ["Executor", "Running"]
+__all__ = ["Ends", "Executor", "Running"]
 
 logger = logging.getLogger("turnspit")
 
 _INVALID_DELAY = 15_000_000
 _INVALID_PATIENCE = 600_000_000
 """A payload that does not validate may be a newer release's: it is tried for ten minutes."""
+
+
+class Ends(Reporter, Protocol):
+    """Where ended attempts go: a worker's finisher."""
+
+    def add(self, ended: Ended) -> None:
+        """An attempt ended."""
+        ...
 
 
 class Running:
@@ -56,7 +64,7 @@ class Executor:
     """Runs claimed jobs in ``concurrency`` slots; what does not fit waits in its buffer."""
 
     def __init__(
-        self, parts: WorkerParts, runners: Runners, finisher: Finisher, concurrency: int, on_free: Callable[[], None]
+        self, parts: WorkerParts, runners: Runners, finisher: Ends, concurrency: int, on_free: Callable[[], None]
     ) -> None:
         self._parts = parts
         self._runners = runners
@@ -137,11 +145,10 @@ class Executor:
     def _decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException]:
         """What an attempt that did not return becomes; ``None`` where it is not this worker's to say."""
         claim, stopped = running.claim, running.context.stop_reason
-        if isinstance(error, asyncio.CancelledError) or stopped == "timeout":
-            if stopped in ("shutdown", "lost"):
-                return None, error
-            if stopped == "timeout":
-                error = _timeout_error(running, error)
+        if stopped in ("shutdown", "lost"):
+            return None, error  # interrupted, not failed: the job is handed back, or is another's already
+        if stopped == "timeout":
+            error = _timeout_error(running, error)
         return self._ending(claim, error, cancelled=stopped == "cancelled"), error
 
     def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:

@@ -48,10 +48,15 @@ class Batch:
     """What is stored in one transaction."""
 
     ended: list[Ended] = field(default_factory=list)
-    updates: list[ProgressUpdate] = field(default_factory=list)
+    reports: dict[int, "Report"] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.ended or self.updates)
+        return bool(self.ended or self.reports)
+
+    @property
+    def updates(self) -> list[ProgressUpdate]:
+        """What running jobs reported."""
+        return [report.as_update() for report in self.reports.values()]
 
     @property
     def finishes(self) -> list[Finish]:
@@ -59,7 +64,9 @@ class Batch:
         return [each.finish for each in self.ended]
 
 
-class _Report:
+class Report:
+    """What one running job reported and is not stored yet."""
+
     __slots__ = ("claim", "lines", "message", "progress")
 
     def __init__(self, claim: Claim) -> None:
@@ -67,6 +74,10 @@ class _Report:
         self.progress: float | None = None
         self.message: str | None = None
         self.lines: list[LogLine] = []
+
+    def as_update(self) -> ProgressUpdate:
+        """The report as it is stored."""
+        return ProgressUpdate(self.claim.id, self.claim.fence, self.progress, self.message, tuple(self.lines))
 
 
 class Finisher:
@@ -81,7 +92,7 @@ class Finisher:
         self._signal = signal
         self._loop = asyncio.get_running_loop()
         self._ended: list[Ended] = []
-        self._reports: dict[int, _Report] = {}
+        self._reports: dict[int, Report] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due = False
         self.in_flight: list[Ended] = []
@@ -110,9 +121,9 @@ class Finisher:
         line = LogLine(claim.attempt, None, level, message[:10_000])
         self._loop.call_soon_threadsafe(lambda: self._report_of(claim).lines.append(line))
 
-    def _report_of(self, claim: Claim) -> _Report:
+    def _report_of(self, claim: Claim) -> Report:
         self._start_timer(_PROGRESS_DELAY)
-        return self._reports.setdefault(claim.id, _Report(claim))
+        return self._reports.setdefault(claim.id, Report(claim))
 
     def _start_timer(self, delay: float) -> None:
         when = self._loop.time() + delay
@@ -148,19 +159,20 @@ class Finisher:
             self._timer.cancel()
             self._timer = None
         reports, self._reports = self._reports, {}
-        batch = Batch(self._ended, [_update(report) for report in reports.values()])
+        batch = Batch(self._ended, reports)
         self._ended = []
         self.in_flight = batch.ended
         return batch
 
     def put_back(self, batch: Batch) -> None:
-        """Keep what could not be stored, before what came since; progress is not worth keeping, lines are."""
+        """Keep what could not be stored, before what came since."""
         self._ended[:0] = batch.ended
         self.in_flight = []
-        for update in batch.updates:
-            claim = next((each.claim for each in batch.ended if each.claim.id == update.id), None)
-            if update.lines and claim is not None:
-                self._reports.setdefault(update.id, _Report(claim)).lines[:0] = update.lines
+        for job, report in batch.reports.items():
+            newer = self._reports.setdefault(job, report)
+            if newer is not report:
+                newer.lines[:0] = report.lines
+                newer.progress = report.progress if newer.progress is None else newer.progress
 
     def retry(self) -> None:
         """What could not be stored is due again."""
@@ -203,8 +215,3 @@ class Finisher:
                 await answer
         except Exception:
             logger.exception("on_dead of %s failed for job %s", task.name, ended.claim.id)
-
-
-def _update(report: _Report) -> ProgressUpdate:
-    claim = report.claim
-    return ProgressUpdate(claim.id, claim.fence, report.progress, report.message, tuple(report.lines))
