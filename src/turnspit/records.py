@@ -30,6 +30,7 @@ __all__ = [
     "PruneRequest",
     "QueueStats",
     "RescueReport",
+    "TaskStats",
     "WorkerRecord",
 ]
 
@@ -91,6 +92,8 @@ class ClaimRequest:
     """``None``: every queue that has work."""
     after: str = ""
     """The queue that was served last: the round begins behind it."""
+    job: int | None = None
+    """Only this job, whatever its queue; for the test kit."""
 
 
 class ErrorRecord(NamedTuple):
@@ -289,6 +292,18 @@ class QueueStats(NamedTuple):
     oldest_ready_at: int | None
     completed_last_hour: int
     failed_last_hour: int
+
+
+class TaskStats(NamedTuple):
+    """The live jobs and dead letters of one task at one moment."""
+
+    task: str
+    ready: int
+    scheduled: int
+    held: int
+    running: int
+    dead: int
+    oldest_ready_at: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from turnspit.contract.verbs import Verb
 from turnspit.jobs import JobFilter
-from turnspit.records import DeadGroup, JobRecord, LogLine, QueueStats
+from turnspit.records import DeadGroup, JobRecord, LogLine, QueueStats, TaskStats
 
 __all__ = ["Queries"]
 
@@ -34,6 +34,10 @@ class Queries(Protocol):
 
     def list_queues(self) -> Verb[list[QueueStats]]:
         """Every queue that has live jobs, dead letters, or finished jobs in the last hour, by name."""
+        ...
+
+    def list_tasks(self) -> Verb[list[TaskStats]]:
+        """Every task that has live jobs or dead letters, by name."""
         ...
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:

@@ -11,7 +11,7 @@ from turnspit.contract import Engine
 from turnspit.events import EventBus
 from turnspit.retries import Retry
 
-__all__ = ["Lifespan", "Middleware", "WorkerParts", "WorkerSettings"]
+__all__ = ["CallNext", "Lifespan", "Middleware", "WorkerParts", "WorkerSettings"]
 
 CallNext = Callable[[JobContext], Awaitable[Any]]
 Middleware = Callable[[JobContext, CallNext], Awaitable[Any]]

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from turnspit._runtime.maintenance.promoter import Promoter
@@ -18,6 +17,7 @@ from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.reconciler import Reconciler
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
@@ -107,7 +107,7 @@ class Worker:
     async def start(self) -> None:
         """Open the lifespan, register, and begin to claim."""
         try:
-            self.executor.resources = await self._open_lifespans()
+            self.executor.resources = await open_lifespans(self._parts, self._stack)
             await self._register()
         except BaseException:
             await self._stack.aclose()
@@ -118,14 +118,6 @@ class Worker:
         self._tasks = [asyncio.create_task(self.claimer.run(), name="turnspit claimer")]
         if self._settings.until_empty:
             self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
-
-    async def _open_lifespans(self) -> Mapping[str, Any]:
-        resources: dict[str, Any] = {}
-        for lifespan in self._parts.lifespans:
-            make = asynccontextmanager(lifespan) if inspect.isasyncgenfunction(lifespan) else lifespan
-            provided = await self._stack.enter_async_context(make(self._parts.app))  # type: ignore[arg-type]
-            resources |= provided or {}
-        return resources
 
     async def _register(self) -> None:
         settings = self._settings
@@ -201,6 +193,14 @@ class Worker:
         """Stop in order; a second request gives running jobs no more time."""
         if self.stopping.is_set():
             self._at_once.set()
+            logger.info("worker %s: handing running jobs back at once", self.id)
+        elif self.executor.running:
+            logger.info(
+                "worker %s: stopping; %s running jobs may take up to %g s, a second signal hands them back at once",
+                self.id,
+                len(self.executor.running),
+                self._settings.grace,
+            )
         self.stopping.set()
 
     async def stop(self) -> bool:

@@ -23,7 +23,7 @@ from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.errors import EngineUnavailable
 from turnspit.transactions import drive
 
-__all__ = ["ConnectionThread", "Reader", "Writer", "connect", "execute"]
+__all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_to_look", "execute"]
 
 _BUSY_TIMEOUT = 0.5
 _SELF_LOCK_PATIENCE = 1.0
@@ -40,6 +40,11 @@ def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     return connection
+
+
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """A connection to an existing file that changes nothing, not even its journal mode."""
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
 
 
 def execute(connection: sqlite3.Connection, statement: Statement) -> list[Row]:

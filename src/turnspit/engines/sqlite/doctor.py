@@ -2,9 +2,12 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from turnspit.engines.sqlite.connection import connect
+from turnspit.contract import SchemaStatus
+from turnspit.engines.sqlite.connection import connect_to_look
+from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.schema import read_status
 
 __all__ = ["diagnose"]
@@ -18,13 +21,20 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
     """Each finding: subject, whether it is well, and what it is or what to do."""
     findings = [_version(), _file_system(path)]
     if not path.exists():
-        return [*findings, ("file", True, f"{path} does not exist yet: the first enqueue or worker makes it")]
-    connection = connect(path)
+        missing = "does not exist yet: the first enqueue or worker makes it; was another working directory meant?"
+        return [*findings, ("file", False, f"{path} {missing}")]
     try:
-        findings += [_schema(connection), _journal(connection), _free_space(path), _integrity(connection)]
-    finally:
-        connection.close()
-    return findings
+        with closing(connect_to_look(path)) as connection:
+            return [*findings, *_inside(connection), _free_space(path)]
+    except sqlite3.Error as error:
+        return [*findings, ("file", False, str(translate(error, str(path))))]
+
+
+def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
+    status = read_status(connection)
+    findings = [_schema(status), _integrity(connection)]
+    # The first use of a file sets WAL.
+    return [*findings, _journal(connection)] if status.current else findings
 
 
 def _version() -> tuple[str, bool, str]:
@@ -63,8 +73,7 @@ def _file_system(path: Path) -> tuple[str, bool, str]:
     return "file system", True, f"{best[1]} at {best[0] or '/'}"
 
 
-def _schema(connection: sqlite3.Connection) -> tuple[str, bool, str]:
-    status = read_status(connection)
+def _schema(status: SchemaStatus) -> tuple[str, bool, str]:
     if status.current > status.newest:
         return "schema", False, f"version {status.current} is newer than this Turnspit ({status.newest}): upgrade it"
     if status.pending:

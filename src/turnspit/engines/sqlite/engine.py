@@ -5,10 +5,11 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +17,7 @@ from turnspit.clock import Clock, SystemClock
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Verb
 from turnspit.engines.sqlite.caller import async_caller_transaction_error, caller_transaction
-from turnspit.engines.sqlite.connection import Reader, Writer, connect
+from turnspit.engines.sqlite.connection import Reader, Writer, connect, connect_to_look
 from turnspit.engines.sqlite.control import ControlVerbs
 from turnspit.engines.sqlite.doctor import diagnose
 from turnspit.engines.sqlite.errors import translate
@@ -111,14 +112,14 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         return result
 
     def migrate(self) -> tuple[str, ...]:
-        with self._connected() as connection, Turnstile(self._folder / "turnstile"):
+        with self._connected(self._connect) as connection, closing(self._new_turnstile()) as turnstile, turnstile:
             return migrate(connection, self.location)
 
     def schema_status(self) -> SchemaStatus:
         if not self.path.exists():
             with sqlite3.connect(":memory:") as empty:
                 return read_status(empty)
-        with self._connected() as connection:
+        with self._connected(connect_to_look) as connection:
             return read_status(connection)
 
     def schema_sql(self) -> str:
@@ -147,7 +148,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
             if self._writer is None or self._reader is None:
                 self._check_folder()
                 self.migrate()
-                self._turnstile = Turnstile(self._folder / "turnstile")
+                self._turnstile = self._new_turnstile()
                 self._reader = Reader(self.path, "turnspit-reader", self._synchronous)
                 self._writer = Writer(self.path, self._turnstile, self._synchronous, self.wakeups.send)
             return self._writer, self._reader
@@ -158,8 +159,21 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
                 f"store {self.path} cannot be made: its folder does not exist; create {self.path.parent} first"
             )
 
-    def _connected(self) -> "_Connected":
-        return _Connected(self.path, self._synchronous, self.location)
+    def _new_turnstile(self) -> Turnstile:
+        return Turnstile(self._folder / "turnstile")
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        return connect(path, synchronous=self._synchronous)
+
+    @contextmanager
+    def _connected(self, connect_: Callable[[Path], sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
+        """A connection for a moment, with SQLite's errors translated."""
+        try:
+            with closing(connect_(self.path)) as connection:
+                connection.execute("PRAGMA busy_timeout = 10000")
+                yield connection
+        except sqlite3.Error as error:
+            raise translate(error, self.location) from error
 
     def _wait(self, future: Future[T]) -> T:
         try:
@@ -183,28 +197,6 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
             f"store {self.location} did not answer within {self.deadline:g} s: "
             + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
         )
-
-
-class _Connected:
-    """A connection for a moment, with SQLite's errors translated."""
-
-    def __init__(self, path: Path, synchronous: str, location: str) -> None:
-        self._path = path
-        self._synchronous = synchronous
-        self._location = location
-
-    def __enter__(self) -> sqlite3.Connection:
-        try:
-            self._connection = connect(self._path, synchronous=self._synchronous)
-        except sqlite3.Error as error:
-            raise translate(error, self._location) from error
-        self._connection.execute("PRAGMA busy_timeout = 10000")
-        return self._connection
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise translate(error, self._location) from error
 
 
 def _forget_all() -> None:

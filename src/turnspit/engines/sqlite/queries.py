@@ -7,7 +7,7 @@ from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.sqlite.filters import in_history, in_jobs, where
 from turnspit.engines.sqlite.rows import attempt_from_row, blocks, job_from_row, to_json
 from turnspit.jobs import JobFilter
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats, TaskStats
 
 __all__ = ["QueryVerbs"]
 
@@ -65,6 +65,9 @@ class QueryVerbs:
             QueueStats(queue, *states.get(queue, _NO_STATES), *finished.get(queue, (0, 0)))
             for queue in sorted({*states, *finished})
         ]
+
+    def list_tasks(self) -> Verb[list[TaskStats]]:
+        return [TaskStats(*row) for row in (yield Statement(SQL["list_tasks"], {}))]
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}

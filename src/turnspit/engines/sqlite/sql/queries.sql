@@ -46,6 +46,11 @@ SELECT queue, sum(CASE WHEN outcome = 'completed' THEN count ELSE 0 END),
        sum(CASE WHEN outcome IN ('failed', 'dead', 'crashed') THEN count ELSE 0 END)
 FROM turnspit_counters WHERE minute > {now} / 60000000 - 60 GROUP BY queue;
 
+-- name: list_tasks
+SELECT task, sum(state = 'ready'), sum(state = 'scheduled'), sum(state IN ('held', 'blocked')), sum(state = 'running'),
+       sum(state = 'dead'), min(CASE WHEN state = 'ready' THEN run_at END)
+FROM turnspit_jobs GROUP BY task ORDER BY task;
+
 -- name: ready_count
 SELECT count(*) FROM turnspit_jobs
 WHERE state IN ('ready', 'running') AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
