@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
-from turnspit.records import Claim
+from turnspit.records import Claim, JobRecord
 
 __all__ = ["JobContext", "Reporter", "activate_job", "current_job"]
 
@@ -71,6 +71,28 @@ class JobContext:
         """A context for a plain call or a unit test: attempt 1 of job 0, reporting to nobody."""
         claim = Claim(0, 0, task, "default", "{}", 1, 0, 0, 0, 0, 0, None, None, None, None)
         return cls(claim, _Silent(), resources or {})
+
+    @classmethod
+    def of_record(cls, record: JobRecord, reporter: Reporter, resources: Mapping[str, Any]) -> "JobContext":
+        """The context of a stored job that is not running."""
+        claim = Claim(
+            id=record.id,
+            fence=record.fence,
+            task=record.task,
+            queue=record.queue,
+            args=record.args,
+            attempt=record.attempt,
+            crashes=record.crashes,
+            priority=record.priority,
+            created_at=record.created_at,
+            run_at=record.run_at,
+            started_at=record.started_at or record.run_at,
+            retry=record.retry,
+            timeout=record.timeout,
+            tags=record.tags,
+            metadata=record.metadata,
+        )
+        return cls(claim, reporter, resources)
 
     @property
     def id(self) -> int:

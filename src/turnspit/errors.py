@@ -18,7 +18,8 @@
     │   ├── ResultNotStored       it ended, but its result was not kept
     │   ├── JobDead               it ended as a dead letter
     │   └── JobCancelled          it was cancelled
-    └── LostClaim                 this claim of the job is no longer the current one
+    ├── LostClaim                 this claim of the job is no longer the current one
+    └── WorkerDied                the job's worker stopped renewing its lease
 
 Each message says what happened, to which job or task, and what to do.
 """
@@ -42,6 +43,7 @@ __all__ = [
     "ResultTimeout",
     "SchemaMismatch",
     "TurnspitError",
+    "WorkerDied",
 ]
 
 
@@ -118,3 +120,7 @@ class JobTimeout(TurnspitError, TimeoutError):
 
 class LostClaim(TurnspitError):
     """This claim is no longer the current one: another worker owns the job now."""
+
+
+class WorkerDied(TurnspitError):
+    """The job's worker stopped renewing its lease: it was killed, or lost its machine."""

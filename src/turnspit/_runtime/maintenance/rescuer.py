@@ -1,10 +1,11 @@
 """Returns the jobs of dead workers."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from turnspit.contract import Engine
 from turnspit.events import Event, EventBus, EventName
+from turnspit.records import JobRecord
 
 __all__ = ["Rescuer"]
 
@@ -27,6 +28,7 @@ class Rescuer:
         interval: float,
         max_crashes: int,
         bus: EventBus,
+        on_dead: Callable[[JobRecord], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._worker = worker
@@ -34,6 +36,7 @@ class Rescuer:
         self._interval = interval
         self._max_crashes = max_crashes
         self._bus = bus
+        self._on_dead = on_dead
 
     async def run_once(self) -> float:
         """Declare silent workers dead and return what they were running; seconds until the next look."""
@@ -45,7 +48,9 @@ class Rescuer:
         if report.returned:
             logger.warning("rescued %s jobs of dead workers", len(report.returned))
         for job in report.dead:
-            logger.error("job %s is dead: it crashed its worker %s times", job, self._max_crashes)
+            record = await self._engine.aread(self._engine.get_job, job)
+            if record is not None:
+                await self._on_dead(record)
         await self._tell("rescued", report.returned)
         await self._tell("dead", report.dead)
         await self._tell("cancelled", report.cancelled)

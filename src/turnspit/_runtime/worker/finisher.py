@@ -196,22 +196,23 @@ class Finisher:
         name = "lost" if is_lost else _EVENT_BY_STATE[state]
         if name == "failed" and not isinstance(ended.finish, Completion) and ended.finish.move == "snoozed":
             name = "snoozed"
-        if name == "dead":
-            await self._call_on_dead(ended)
+        if name == "dead" and error is not None:
+            await self.call_on_dead(ended.context, error)
         if self._bus.wants(name):
             kind = None if error is None else type(error).__name__
             message = None if error is None else str(error)
             event = Event(name, claim.id, claim.task, claim.queue, claim.attempt, kind, message, ended.seconds)
             await self._bus.send(event)
 
-    async def _call_on_dead(self, ended: Ended) -> None:
-        task = self._tasks.get(ended.claim.task)
-        logger.error("job %s (%s) is dead: %s", ended.claim.id, ended.claim.task, ended.error)
-        if task is None or task.on_dead is None or ended.error is None:
+    async def call_on_dead(self, context: JobContext, error: BaseException) -> None:
+        """Tell the task that its job is a dead letter now."""
+        task = self._tasks.get(context.task)
+        logger.error("job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, error)
+        if task is None or task.on_dead is None:
             return
         try:
-            answer: Any = task.on_dead(ended.context, ended.error)
+            answer: Any = task.on_dead(context, error)
             if asyncio.iscoroutine(answer):
                 await answer
         except Exception:
-            logger.exception("on_dead of %s failed for job %s", task.name, ended.claim.id)
+            logger.exception("on_dead of %s failed for job %s", task.name, context.id)

@@ -22,9 +22,10 @@ from turnspit._runtime.worker.reconciler import Reconciler
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit.clock import monotonic, sleep
+from turnspit.context import JobContext
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.errors import TurnspitError
-from turnspit.records import NewWorker, PruneRequest
+from turnspit.errors import TurnspitError, WorkerDied
+from turnspit.records import JobRecord, NewWorker, PruneRequest
 
 __all__ = ["Worker"]
 
@@ -93,6 +94,7 @@ class Worker:
                     interval=settings.lease / 15,
                     max_crashes=settings.max_crashes,
                     bus=parts.bus,
+                    on_dead=self._tell_crashed,
                 )
             )
             prune = PruneRequest(parts.history_retention, parts.dead_retention)
@@ -162,6 +164,11 @@ class Worker:
             else:
                 self.claimer.work_waits()
                 return
+
+    async def _tell_crashed(self, record: JobRecord) -> None:
+        """A job was rescued for the last time: its task's on_dead is called here, far from the crash."""
+        context = JobContext.of_record(record, self.finisher, self.executor.resources)
+        await self.finisher.call_on_dead(context, WorkerDied(record.reason or "its worker died"))
 
     def _hear(self, wake: Wake) -> None:
         """A wake, in some thread."""
