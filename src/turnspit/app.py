@@ -5,7 +5,7 @@ import os
 import pkgutil
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
-from pathlib import Path
+from inspect import isgeneratorfunction
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
@@ -19,13 +19,13 @@ from turnspit.codec import DEFAULT_LIMIT, check_text
 from turnspit.contract import Engine
 from turnspit.engines import DEFAULT_URL, open_engine
 from turnspit.errors import ConfigurationError
-from turnspit.events import EventBus, EventName
+from turnspit.events import EventBus, EventName, check_event_names
 from turnspit.jobs import Job
 from turnspit.operations import Jobs, Queues
 from turnspit.payloads import Payloads
 from turnspit.records import NewJob
 from turnspit.retries import Retry
-from turnspit.tasks import Task
+from turnspit.tasks import BoundTask, Task, check_retry, check_timeout
 
 __all__ = ["Turnspit"]
 
@@ -76,14 +76,15 @@ class Turnspit(TaskDeclarer):
         super().__init__()
         self.max_payload = max_payload
         self.events = EventBus()
-        self._retry = retry or Retry()
-        self._timeout = to_duration(timeout, "timeout")
+        self._retry = check_retry(retry) or Retry()
+        self._timeout = check_timeout(timeout)
         self._max_result = max_result
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
         self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
         self._engine_options: dict[str, Any] = {"durability": durability, "deadline": deadline}
         self._middleware: list[Middleware] = []
         self._lifespans: list[Lifespan] = []
+        self._payloads: tuple[list[Task[Any, Any]], Payloads] | None = None
         self._client = Client(self)
         self._engine: Engine | None = None
         self._replacement: Engine | None = None
@@ -161,6 +162,8 @@ class Turnspit(TaskDeclarer):
                 async with httpx.AsyncClient() as client:
                     yield {"client": client}
         """
+        if isgeneratorfunction(function):
+            raise ConfigurationError(f"a lifespan is an async generator: write async def {function.__name__}(app)")
         self._lifespans.append(function)
         return function
 
@@ -181,6 +184,8 @@ class Turnspit(TaskDeclarer):
             def page_somebody(event): ...
         """
 
+        check_event_names(names)
+
         def register(function: F) -> F:
             self.events.on(names, function)
             return function
@@ -189,20 +194,25 @@ class Turnspit(TaskDeclarer):
 
     def payloads(self) -> Payloads:
         """All tasks as one discriminated union, for foreign producers."""
-        return Payloads(self.tasks.tasks)
+        tasks = self.tasks.tasks
+        if self._payloads is None or self._payloads[0] != tasks:
+            self._payloads = tasks, Payloads(tasks)
+        return self._payloads[1]
 
     def enqueue_message(self, message: Mapping[str, Any] | str | bytes) -> Job[Any]:
         """Check a foreign producer's ``{"task": ..., "args": ...}`` (a dict or JSON text) and store it.
 
         :raises InvalidArguments: if it names no task or its arguments do not fit; nothing is stored.
         """
-        name, args = self.payloads().validate(message)
-        return self.tasks[name].enqueue(**args)
+        return self._client.enqueue(self._checked_message(message))
 
     async def aenqueue_message(self, message: Mapping[str, Any] | str | bytes) -> Job[Any]:
         """``enqueue_message`` for async code."""
-        name, args = self.payloads().validate(message)
-        return await self.tasks[name].aenqueue(**args)
+        return await self._client.aenqueue(self._checked_message(message))
+
+    def _checked_message(self, message: Mapping[str, Any] | str | bytes) -> NewJob[Any]:
+        name, arguments = self.payloads().validate(message)
+        return BoundTask(self.tasks[name]).new_validated(arguments)
 
     def enqueue_many(
         self,
@@ -358,6 +368,6 @@ def _import_tree(name: str) -> list[ModuleType]:
     module = importlib.import_module(name)
     modules = [module]
     for entry in pkgutil.walk_packages(getattr(module, "__path__", []), prefix=name + "."):
-        if Path(entry.name).name != "__main__":
+        if entry.name.rpartition(".")[2] != "__main__":
             modules.append(importlib.import_module(entry.name))
     return modules

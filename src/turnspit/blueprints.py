@@ -153,6 +153,7 @@ class Blueprint(TaskDeclarer):
         self._includers: list[Callable[[Task[Any, Any]], None]] = []
 
     def _declare(self, task: Task[Any, Any]) -> None:
+        task.blueprint = self
         super()._declare(task)
         for include in self._includers:
             include(task)
@@ -161,9 +162,10 @@ class Blueprint(TaskDeclarer):
         """Hand every task, also those declared later, to ``include``; called by ``app.include``."""
         if include in self._includers:
             return
-        self._includers.append(include)
         for task in self.tasks.tasks:
             include(task)
+        if include not in self._includers:
+            self._includers.append(include)
 
     def __repr__(self) -> str:
         return f"<Blueprint {self.name} {len(self.tasks.tasks)} tasks>"

@@ -24,18 +24,16 @@ DEFAULT_LIMIT = 1024 * 1024
 _NOT_NUMBERS = (b"NaN", b"Infinity")
 
 
-def encode(
-    value: Any, *, what: str, limit: int = DEFAULT_LIMIT, serializer: Callable[[Any], bytes] | None = None
-) -> str:
+def encode(value: Any, *, what: str, limit: int = DEFAULT_LIMIT, simplify: Callable[[Any], Any] | None = None) -> str:
     """``value`` as JSON text of at most ``limit`` bytes.
 
     :param what: how the error message names the value.
-    :param serializer: turns the value into JSON bytes; by default ``pydantic_core.to_json``.
+    :param simplify: turns the value into dicts, lists, texts and numbers first.
     :raises InvalidPayload: if it is not JSON or too large.
     """
     try:
-        data = to_json(value, inf_nan_mode="constants") if serializer is None else serializer(value)
-    except (PydanticSerializationError, UnicodeError, TypeError, ValueError, RecursionError) as error:
+        data = to_json(value if simplify is None else simplify(value), inf_nan_mode="constants")
+    except Exception as error:  # a property or a serializer of the user's own may raise anything
         raise InvalidPayload(f"{what} cannot be stored: {_cause(error)}") from error
     if any(word in data for word in _NOT_NUMBERS):
         _refuse_constants(data, what)
@@ -83,4 +81,8 @@ def _cause(error: Exception) -> str:
     text = str(error)
     if "surrogates" in text:
         return "text with surrogates is not Unicode"
-    return text.removeprefix("Error serializing to JSON: ").removeprefix("TypeError: ")
+    if isinstance(error, UnicodeDecodeError):
+        return "bytes that are not UTF-8 have no place in JSON; pydantic.Base64Bytes makes text of them"
+    if isinstance(error, PydanticSerializationError):
+        return text.removeprefix("Error serializing to JSON: ")
+    return f"{type(error).__name__}: {text}"

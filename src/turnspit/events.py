@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from turnspit.errors import ConfigurationError
 
-__all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName"]
+__all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName", "check_event_names"]
 
 logger = logging.getLogger("turnspit")
 
@@ -40,6 +40,19 @@ class Event:
     """How long the attempt ran."""
 
 
+def check_event_names(names: tuple[str, ...]) -> None:
+    """See that each is the name of an event.
+
+    :raises ConfigurationError: otherwise, or if there is none.
+    """
+    known = ", ".join(EVENT_NAMES)
+    if not names:
+        raise ConfigurationError(f"say which events: on({EVENT_NAMES[1]!r}); there are {known}")
+    for name in names:
+        if name not in EVENT_NAMES:
+            raise ConfigurationError(f"no event is named {name!r}; there are {known}")
+
+
 Handler = Callable[[Event], Awaitable[None] | None]
 
 
@@ -54,9 +67,8 @@ class EventBus:
 
         :raises ConfigurationError: for a name that is not an event.
         """
+        check_event_names(names)
         for name in names:
-            if name not in EVENT_NAMES:
-                raise ConfigurationError(f"no event is named {name!r}; there are {', '.join(EVENT_NAMES)}")
             self._handlers.setdefault(name, []).append(handler)
 
     def wants(self, name: EventName) -> bool:

@@ -12,6 +12,7 @@ from turnspit.errors import ConfigurationError, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
 from turnspit.records import DeadGroup, JobChanges, QueueStats
 from turnspit.states import JobState
+from turnspit.tasks import check_priority
 
 __all__ = ["FilterFields", "Jobs", "Queues"]
 
@@ -266,6 +267,9 @@ def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilt
     state = fields.get("state")
     if state is not None and state not in [str(each) for each in JobState]:
         raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(JobState)}")
+    args = fields.get("args")
+    if args is not None and not isinstance(args, Mapping):
+        raise ConfigurationError(f"args= takes a dict of arguments, not {args!r}")
     return JobFilter(id=job_id, **fields)
 
 
@@ -291,7 +295,7 @@ def _changes(priority: int | None, queue: str | None, at: datetime | None, delay
     if at is not None and delay is not None:
         raise ConfigurationError("update() takes delay= or at=, not both")
     changes = JobChanges(
-        priority=priority,
+        priority=None if priority is None else check_priority(priority),
         queue=None if queue is None else check_text(queue, "a queue's name"),
         at=None if at is None else to_moment(at),
         delay=None if delay is None else to_duration(delay, "delay"),
@@ -319,6 +323,6 @@ def _size(limit: int) -> int:
 def _cursor(after: str | None) -> int | None:
     if after is None:
         return None
-    if not after.isdecimal():
+    if not isinstance(after, str) or not after.isdecimal():
         raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
     return int(after)

@@ -38,11 +38,13 @@ class Payloads:
 
         :raises InvalidArguments: if it names no task of the app or its arguments do not fit.
         """
+        if not isinstance(message, (str, bytes, Mapping)):
+            raise InvalidArguments(f"message: it is a dict or JSON text, not {type(message).__name__}")
         try:
-            if isinstance(message, (str, bytes)):
-                checked = self._adapter.validate_json(message)
+            if isinstance(message, Mapping):
+                checked = self._adapter.validator.validate_python(dict(message), by_alias=True, by_name=True)
             else:
-                checked = self._adapter.validate_python(dict(message))
+                checked = self._adapter.validator.validate_json(message, by_alias=True, by_name=True)
         except ValidationError as error:
             raise InvalidArguments(f"message: {describe_validation_error(error)}") from error
         return checked.task, cast("dict[str, Any]", checked.args)

@@ -12,19 +12,23 @@
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreConfig, SchemaSerializer
 from typing_extensions import TypedDict
 
-from turnspit.codec import encode
+from turnspit.codec import decode, encode
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments
 
 __all__ = ["Signature", "describe_validation_error"]
 
-_CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False, ser_json_inf_nan="constants")
+_CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
+_SECRETS = (Secret, SecretStr, SecretBytes)
 _REFUSED = {
     inspect.Parameter.VAR_POSITIONAL: "*{name}: give every argument a name",
     inspect.Parameter.VAR_KEYWORD: "**{name}: give every argument a name",
@@ -41,7 +45,7 @@ class Signature:
         self._task = task
         try:
             hints = typing.get_type_hints(function, include_extras=True)
-        except NameError as error:
+        except (NameError, SyntaxError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"task {task}: an annotation cannot be resolved: {error}") from error
         parameters = list(inspect.signature(function).parameters.values())
         self.takes_context = bool(parameters) and hints.get(parameters[0].name) is JobContext
@@ -49,13 +53,15 @@ class Signature:
             parameters = parameters[1:]
         self._refuse(parameters)
         self._inspected = inspect.Signature(parameters)
-        self.positional_only = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+        self._positional_only = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
         self.arguments = self._arguments_type(parameters, hints)
         self._adapter = self._adapt(self.arguments)
-        self._validate = self._adapter.validator.validate_python
-        self._validate_json = self._adapter.validator.validate_json
-        self._to_json = self._adapter.serializer.to_json
+        # Stored by name and read by name or alias, so that a model with aliases comes back as it went.
+        self._validate = partial(self._adapter.validator.validate_python, by_alias=True, by_name=True)
+        self._validate_json = partial(self._adapter.validator.validate_json, by_alias=True, by_name=True)
+        self._simplify = _simplifier(self._adapter)
         self._result = self._adapt(hints.get("return", Any))
+        self._simplify_result = _simplifier(self._result)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, validated, by name.
@@ -77,7 +83,7 @@ class Signature:
 
         :raises InvalidPayload: if they are not JSON or over ``limit`` bytes.
         """
-        return encode(arguments, what=f"arguments of {self._task}", limit=limit, serializer=self._to_json)
+        return encode(arguments, what=f"arguments of {self._task}", limit=limit, simplify=self._simplify)
 
     def load(self, text: str) -> dict[str, Any]:
         """Stored JSON text as arguments for the function.
@@ -88,10 +94,20 @@ class Signature:
 
     def call(self, function: Callable[..., Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """Call ``function`` as it wants to be called."""
-        positional = [arguments.pop(name) for name in self.positional_only if name in arguments]
+        positional: list[Any] = []
+        if self._positional_only:
+            positional, arguments = self._split(arguments)
         if self.takes_context:
             return function(context, *positional, **arguments)
         return function(*positional, **arguments)
+
+    def _split(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """What has no name for the function, with defaults where an earlier one was left out; and the rest."""
+        rest = dict(arguments)
+        names = [parameter.name for parameter in self._positional_only]
+        given = max((position for position, name in enumerate(names, 1) if name in rest), default=0)
+        positional = [rest.pop(each.name, each.default) for each in self._positional_only[:given]]
+        return positional, rest
 
     def dump_result(self, value: Any, limit: int) -> str:
         """What the function returned, as JSON text.
@@ -100,11 +116,14 @@ class Signature:
         """
         if value is None:
             return "null"
-        return encode(value, what=f"the result of {self._task}", limit=limit, serializer=self._result.dump_json)
+        return encode(value, what=f"the result of {self._task}", limit=limit, simplify=self._simplify_result)
 
     def load_result(self, text: str) -> Any:
-        """A stored result as what the function returned."""
-        return self._result.validate_json(text)
+        """A stored result as what the function returned; as JSON values where it does not fit the annotation."""
+        try:
+            return self._result.validator.validate_json(text, by_alias=True, by_name=True)
+        except ValidationError:
+            return decode(text)
 
     def _refuse(self, parameters: list[inspect.Parameter]) -> None:
         for parameter in parameters:
@@ -118,6 +137,11 @@ class Signature:
             hint = hints.get(parameter.name, Any)
             if hint is JobContext:
                 raise ConfigurationError(f"task {self._task}: JobContext must be the first parameter")
+            if isinstance(parameter.default, FieldInfo):
+                raise ConfigurationError(
+                    f"task {self._task}: {parameter.name} has Field(...) as its default, which the function itself "
+                    f"would receive: write Annotated[<type>, Field(...)], and a plain default behind it"
+                )
             required = parameter.default is inspect.Parameter.empty
             fields[parameter.name] = hint if required else typing.NotRequired[hint]
         arguments = TypedDict(f"{self._task} arguments", fields)  # type: ignore[misc]
@@ -126,13 +150,36 @@ class Signature:
 
     def _adapt(self, kind: Any) -> TypeAdapter[Any]:
         try:
-            return TypeAdapter(kind)
+            adapter: TypeAdapter[Any] = TypeAdapter(kind)
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise ConfigurationError(
                 f"task {self._task}: {kind!r} cannot be stored as JSON ({reason}); "
                 "annotate it with types that pydantic knows"
             ) from error
+        if _holds_secret(adapter.core_schema):
+            raise ConfigurationError(
+                f"task {self._task}: a secret type (as SecretStr) would be stored as stars: pass a name by which "
+                "the task finds the secret, or a plain str if the store may hold it"
+            )
+        return adapter
+
+
+def _simplifier(adapter: TypeAdapter[Any]) -> Callable[[Any], Any]:
+    """Turns a value into dicts, lists, texts and numbers, NaN among them: pydantic's own way to JSON, and its own
+    configuration, would make it null without a word.
+    """
+    serializer = SchemaSerializer(adapter.core_schema, CoreConfig(ser_json_inf_nan="constants"))
+    return partial(serializer.to_python, mode="json", round_trip=True, warnings="none")
+
+
+def _holds_secret(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        kind = schema.get("cls")
+        if isinstance(kind, type) and issubclass(kind, _SECRETS):
+            return True
+        return any(_holds_secret(value) for key, value in schema.items() if key != "metadata")
+    return isinstance(schema, (list, tuple)) and any(_holds_secret(value) for value in schema)
 
 
 def describe_validation_error(error: ValidationError) -> str:

@@ -10,11 +10,12 @@
     send_confirmation.enqueue(to="ada@example.com", order_id=7)
 """
 
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import update_wrapper
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from turnspit.clock import Duration, to_duration, to_moment
@@ -26,7 +27,18 @@ from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.signatures import Signature
 
-__all__ = ["AsyncTask", "BoundTask", "Enqueuer", "SyncTask", "Task", "TaskOptions", "make_task"]
+__all__ = [
+    "AsyncTask",
+    "BoundTask",
+    "Enqueuer",
+    "SyncTask",
+    "Task",
+    "TaskOptions",
+    "check_priority",
+    "check_retry",
+    "check_timeout",
+    "make_task",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,17 +92,21 @@ class Task(Generic[P, R]):
         update_wrapper(cast("Any", self), function)
         self.function = function
         self.name = check_text(name, "a task's name")
+        if isinstance(options.aliases, str):
+            raise ConfigurationError(f"aliases is a list of names, not {options.aliases!r}")
         self.aliases = tuple(check_text(alias, "a task's alias") for alias in options.aliases)
         self.queue = check_text(options.queue, "a queue's name")
-        self.priority = _check_priority(options.priority)
-        self.retry = options.retry
-        self.timeout = None if options.timeout is None else to_duration(options.timeout, "timeout")
+        self.priority = check_priority(options.priority)
+        self.retry = check_retry(options.retry)
+        self.timeout = None if options.timeout is None else check_timeout(options.timeout)
         self.upgrade = options.upgrade
         self.on_dead = options.on_dead
         keep = options.keep_result
         self.keeps_result = keep is not False
         self.keep_result_for = None if isinstance(keep, bool) else to_duration(keep, "keep_result")
         self.signature = Signature(function, name)
+        self.blueprint: object | None = None
+        """Where it was declared, if not on an app."""
         self._enqueuer: Enqueuer | None = None
 
     @property
@@ -112,12 +128,18 @@ class Task(Generic[P, R]):
         """
         if self._enqueuer is None:
             raise NotIncluded(
-                f"task {self.name} belongs to a blueprint that no app includes yet: "
-                f"add app.include(...) with the blueprint of {self.function.__module__}"
+                f"task {self.name} belongs to a blueprint that no app includes yet: add the line {self._include_line()}"
             )
         return self._enqueuer
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def _include_line(self) -> str:
+        module = sys.modules.get(self.function.__module__)
+        for name, value in vars(module).items() if module is not None else ():
+            if value is self.blueprint:
+                return f"app.include({name}), with {name} from {self.function.__module__}"
+        return f"app.include(...) with the blueprint of {self.function.__module__}"
+
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a call of this task. When it returns, the job survives a power cut.
 
         :raises InvalidArguments: if the arguments do not fit the signature; nothing is stored.
@@ -126,11 +148,11 @@ class Task(Generic[P, R]):
         """
         return BoundTask(self).enqueue(*args, **kwargs)
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """``enqueue`` for async code."""
         return await BoundTask(self).aenqueue(*args, **kwargs)
 
-    def new(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
+    def new(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """A validated call that is not stored yet, for ``app.enqueue_many``."""
         return BoundTask(self).new(*args, **kwargs)
 
@@ -163,10 +185,10 @@ class Task(Generic[P, R]):
         options: dict[str, Any] = {
             "delay": 0 if delay is None else to_duration(delay, "delay"),
             "at": None if at is None else to_moment(at),
-            "priority": self.priority if priority is None else _check_priority(priority),
+            "priority": self.priority if priority is None else check_priority(priority),
             "queue": self.queue if queue is None else check_text(queue, "a queue's name"),
-            "retry": None if retry is None else retry.to_json(),
-            "timeout": None if timeout is None else to_duration(timeout, "timeout"),
+            "retry": _override(retry),
+            "timeout": None if timeout is None else check_timeout(timeout),
             "tags": encode([check_text(tag, "a tag") for tag in tags], what="tags") if tags else None,
             "metadata": encode(dict(metadata), what="metadata") if metadata else None,
         }
@@ -181,7 +203,7 @@ class AsyncTask(Task[P, R]):
 
     is_async = True
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         return cast("Coroutine[Any, Any, R]", _plain_call(self, args, kwargs))
 
 
@@ -190,7 +212,7 @@ class SyncTask(Task[P, R]):
 
     is_async = False
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return cast("R", _plain_call(self, args, kwargs))
 
 
@@ -204,23 +226,27 @@ class BoundTask(Generic[P, R]):
         self._options = options
         self._tx = tx
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a call of the task; see ``Task.enqueue``."""
         return self._task.enqueuer.enqueue(self._new(args, kwargs), self._tx)
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """``enqueue`` for async code."""
         return await self._task.enqueuer.aenqueue(self._new(args, kwargs), self._tx)
 
-    def new(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
+    def new(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """A validated call that is not stored yet, for ``app.enqueue_many``."""
         if self._tx is not None:
             raise ConfigurationError("new() stores nothing, so it takes no tx=; give tx= to app.enqueue_many")
         return self._new(args, kwargs)
 
     def _new(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
+        return self.new_validated(self._task.signature.bind(args, kwargs))
+
+    def new_validated(self, arguments: Mapping[str, Any]) -> NewJob[R]:
+        """``new`` for arguments that the signature has validated already."""
         task = self._task
-        payload = task.signature.dump(task.signature.bind(args, kwargs), task.enqueuer.max_payload)
+        payload = task.signature.dump(arguments, task.enqueuer.max_payload)
         if self._options is None:
             return NewJob(task.name, task.queue, payload, task.priority)
         return NewJob(task=task.name, args=payload, **self._options)
@@ -231,11 +257,16 @@ def make_task(function: Callable[..., Any], prefix: str, options: TaskOptions) -
 
     :raises ConfigurationError: if the function or an option cannot be a task's.
     """
-    if isinstance(function, Task) or not callable(function):
+    if isinstance(function, (Task, type)) or not callable(function) or not hasattr(function, "__qualname__"):
         raise ConfigurationError(f"@task belongs on a function, not on {function!r}")
-    name = options.name or prefix + function.__name__
-    if "<locals>" in function.__qualname__ and function.__name__ == "<lambda>":
+    if function.__name__ == "<lambda>":
         raise ConfigurationError("a lambda has no name to find it again by: give @task a named function")
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"@task belongs on a function that returns: {function.__qualname__} has a yield, and nobody would run "
+            "it to its end"
+        )
+    name = options.name or prefix + function.__name__
     kind = AsyncTask if iscoroutinefunction(function) else SyncTask
     return kind(function, name, options)
 
@@ -250,7 +281,37 @@ def _plain_call(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str
     return task.function(context, *args, **kwargs)
 
 
-def _check_priority(priority: int) -> int:
+def _override(retry: Retry | None) -> str | None:
+    policy = check_retry(retry)
+    return None if policy is None else policy.to_json()
+
+
+def check_priority(priority: int) -> int:
+    """``priority`` if a job can have it.
+
+    :raises ConfigurationError: otherwise.
+    """
     if not isinstance(priority, int) or priority not in PRIORITY_RANGE:
         raise ConfigurationError(f"priority is a whole number from -32768 to 32767, not {priority!r}")
     return priority
+
+
+def check_retry(retry: Retry | None) -> Retry | None:
+    """``retry`` if it is a policy.
+
+    :raises ConfigurationError: otherwise.
+    """
+    if retry is not None and not isinstance(retry, Retry):
+        raise ConfigurationError(f"retry takes a Retry, as in Retry(attempts=3), not {retry!r}")
+    return retry
+
+
+def check_timeout(timeout: Duration) -> int:
+    """A time-out as microseconds.
+
+    :raises ConfigurationError: if it is not a duration, or is nothing.
+    """
+    duration = to_duration(timeout, "timeout")
+    if not duration:
+        raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    return duration
