@@ -40,6 +40,7 @@ class Jobs(Protocol):
         ``request.after``, so that a busy queue cannot starve another. Each claim adds one to ``fence``, which never
         goes back, and to ``attempt``. A job whose task the worker does not know stays ``ready`` if another live
         worker knows the task, and becomes ``held`` if none does, so that it cannot slow later claims.
+        With ``request.job`` that one job is claimed, if it is ready.
         """
         ...
 

@@ -26,6 +26,11 @@ __all__ = ["JobVerbs"]
 
 SQL = blocks("jobs")
 
+_MOST_QUEUES = 16
+"""Queues that share one claim: with 1,000 queues, 500 statements of one job each took 37 ms, 16 of 32 take 4 ms."""
+_MOST_PUT_BACK = 2000
+"""Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
+
 
 class JobVerbs:
     """Jobs on their way from enqueued to ended."""
@@ -51,17 +56,26 @@ class JobVerbs:
         return list(range(last - len(new) + 1, last + 1))
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        if request.job is not None:
+            return (yield from self._claim_job(request))
         claims: list[Claim] = []
         skip: set[str] = set()
+        put_back = 0
         queues = yield from self._queues_in_turn(request)
         while queues and len(claims) < request.limit:
-            share = -(-(request.limit - len(claims)) // len(queues))
+            share = -(-(request.limit - len(claims)) // min(len(queues), _MOST_QUEUES))
             unserved = []
             for queue in queues:
                 limit = min(share, request.limit - len(claims))
+                if not limit:
+                    break
                 claimed, foreign = yield from self._claim_queue(request, queue, limit, skip)
                 claims += claimed
-                if foreign or len(claimed) == limit > 0:
+                put_back += foreign
+                if put_back >= _MOST_PUT_BACK:
+                    yield Wake(WakeKind.READY)  # the rest in another claim: others wait for the write lock
+                    return claims
+                if len(claimed) + foreign == limit:
                     unserved.append(queue)
             queues = unserved
         return claims
@@ -78,7 +92,7 @@ class JobVerbs:
 
     def _claim_queue(
         self, request: ClaimRequest, queue: str, limit: int, skip: set[str]
-    ) -> Verb[tuple[list[Claim], bool]]:
+    ) -> Verb[tuple[list[Claim], int]]:
         params = {
             "now": self.clock.now(),
             "worker": request.worker,
@@ -93,7 +107,15 @@ class JobVerbs:
             yield from self._put_back(foreign, skip)
             claims = [claim for claim in claims if claim.task in request.tasks]
         claims.sort(key=lambda claim: (-claim.priority, claim.id))
-        return claims, bool(foreign)
+        return claims, len(foreign)
+
+    def _claim_job(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        params = {"now": self.clock.now(), "worker": request.worker, "job": request.job}
+        claims = [Claim._make(row) for row in (yield Statement(SQL["claim_jobs_chosen"], params))]
+        if any(claim.task not in request.tasks for claim in claims):
+            yield from self._put_back(claims, set())
+            return []
+        return claims
 
     def _put_back(self, foreign: list[Claim], skip: set[str]) -> Verb[None]:
         """Jobs that this worker cannot run: left for a live worker that can, or held."""
@@ -213,7 +235,8 @@ class JobVerbs:
                 lost.append((update.id, update.fence))
                 continue
             for line in update.lines:
-                yield Statement(SQL["record_progress_log"], line._asdict() | {"id": update.id, "now": line.at})
+                moment = self.clock.now() if line.at is None else line.at
+                yield Statement(SQL["record_progress_log"], line._asdict() | {"id": update.id, "now": moment})
         return lost
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:

@@ -34,6 +34,13 @@ WHERE id IN (
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata;
 
+-- name: claim_jobs_chosen
+UPDATE turnspit_jobs
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
+WHERE id = :job AND state = 'ready'
+RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
+          retry, timeout, tags, metadata;
+
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
 WITH RECURSIVE busy(queue) AS (

@@ -1,0 +1,306 @@
+"""A private store: jobs run when the test says so, and time passes when the test says so."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, overload
+
+from turnspit._runtime.maintenance.rescuer import Rescuer
+from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit.app import Turnspit
+from turnspit.clock import Duration, to_duration, to_moment
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb
+from turnspit.errors import ConfigurationError, MoveNotAllowed, TurnspitError
+from turnspit.jobs import Job
+from turnspit.operations import Jobs
+from turnspit.records import PruneRequest
+from turnspit.states import JobState
+from turnspit.tasks import Task
+from turnspit.testing.assertions import Assertions
+from turnspit.testing.clock import TestClock
+from turnspit.testing.matching import find_task
+from turnspit.testing.ran import RanJob
+from turnspit.testing.worker import TestWorker
+
+__all__ = ["TestStore"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+_PORTION = 5000
+_MOST = 10_000
+
+
+class TestStore(Assertions):
+    """What ``with turnspit.testing.override(app) as t`` gives: the app's store for one test.
+
+    The verbs that run jobs (``drain``, ``run_one``) and those that look at them have async twins with an ``a`` in
+    front, as everywhere.
+
+    :param resources: what tasks find in ``job.resources`` instead of what the app's lifespan provides.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self, app: Turnspit, engine: Engine, clock: TestClock, resources: Mapping[str, Any] | None = None
+    ) -> None:
+        self._app = app
+        self._engine = engine
+        self.clock = clock
+        """The clock of this store; it stands still until it is moved."""
+        self.resources = resources
+        """What tasks find in ``job.resources``; ``None``: what the app's lifespan provides."""
+
+    @property
+    def app(self) -> Turnspit:
+        """The app.
+
+        :raises TurnspitError: if it does not use this store any more.
+        """
+        if self._app.engine is not self._engine:
+            raise TurnspitError(
+                "this private store is not in use: its override has ended, or another override of the same app is "
+                "inside it; use the innermost one"
+            )
+        return self._app
+
+    @property
+    def jobs(self) -> Jobs:
+        """``app.jobs``."""
+        return self.app.jobs
+
+    @property
+    def tasks(self) -> Mapping[str, Task[Any, Any]]:
+        """``app.tasks``."""
+        return self.app.tasks
+
+    @property
+    def now(self) -> datetime:
+        """The time by this store's clock, in UTC."""
+        return self.clock.time
+
+    def drain(
+        self, *, queues: Iterable[str] | None = None, recursive: bool = False, reraise: bool = False
+    ) -> list[RanJob[Any]]:
+        """Run every job that is ready or due now, each for one attempt, and return them in the order they ran.
+
+        They run one after another, larger priority first, then the oldest. What becomes ready meanwhile (a job
+        that a job enqueues, a retry without a delay) waits for the next ``drain``, unless ``recursive``.
+
+        :param queues: only jobs of these queues.
+        :param recursive: go on until nothing is ready; not for what is scheduled for later.
+        :param reraise: raise the exception of the first job that fails, which ends the drain; by default none is
+            raised and each job returned has its ``error``.
+
+        ::
+
+            assert [job.state for job in t.drain()] == ["completed", "scheduled"]
+        """
+        return _run(lambda: self.adrain(queues=queues, recursive=recursive, reraise=reraise))
+
+    async def adrain(
+        self, *, queues: Iterable[str] | None = None, recursive: bool = False, reraise: bool = False
+    ) -> list[RanJob[Any]]:
+        """``drain`` for async code: async jobs run on the caller's event loop."""
+        if isinstance(queues, str):
+            raise ConfigurationError(f"queues is a list of names, not {queues!r}")
+        served = None if queues is None else frozenset(queues)
+        ran: list[RanJob[Any]] = []
+        async with self._worker() as worker:
+            while ready := await self._ready_jobs(served):
+                for job in ready:
+                    if recursive and len(ran) == _MOST:
+                        raise TurnspitError(
+                            f"drain(recursive=True) ran {_MOST:,} jobs and more are ready: "
+                            f"does {job.task} enqueue itself?"
+                        )
+                    ran += await self._run_attempt(worker, job, reraise=reraise)
+                if not recursive:
+                    break
+        return ran
+
+    @overload
+    def run_one(self, job: Job[R], *, reraise: bool = False) -> RanJob[R]: ...
+    @overload
+    def run_one(self, job: int, *, reraise: bool = False) -> RanJob[Any]: ...
+    def run_one(self, job: Job[Any] | int, *, reraise: bool = False) -> RanJob[Any]:
+        """Run one attempt of this job, a ``Job`` or its id, and return the job as it stands afterwards.
+
+        :param reraise: raise what the task raised, except ``Snooze`` and ``Cancel``; by default nothing is raised
+            and the job returned has it as ``error``.
+        :raises MoveNotAllowed: if the job is not ready, saying what to do.
+        :raises JobNotFound: if there is no such job.
+
+        ::
+
+            ran = t.run_one(job)
+            assert isinstance(ran.error, SMTPServerDisconnected)
+            assert ran.is_retrying
+        """
+        return _run(lambda: self.arun_one(job, reraise=reraise))
+
+    @overload
+    async def arun_one(self, job: Job[R], *, reraise: bool = False) -> RanJob[R]: ...
+    @overload
+    async def arun_one(self, job: int, *, reraise: bool = False) -> RanJob[Any]: ...
+    async def arun_one(self, job: Job[Any] | int, *, reraise: bool = False) -> RanJob[Any]:
+        """``run_one`` for async code: an async job runs on the caller's event loop."""
+        job_id = job.id if isinstance(job, Job) else job
+        async with self._worker() as worker:
+            await self._engine.awrite(self._promote)
+            found = await self.jobs.aget(job_id)
+            find_task(self.tasks, found.task)
+            ran = [] if found.state is not JobState.READY else await self._run_attempt(worker, found, reraise=reraise)
+            if not ran:
+                raise MoveNotAllowed(self._why_not_ready(await self.jobs.aget(job_id)))
+            return ran[0]
+
+    def advance(self, by: Duration) -> int:
+        """Move the clock forward by seconds or a ``timedelta`` and make ready what became due; how many jobs.
+
+        Nothing runs: that is what ``drain`` is for.
+        """
+        self._move_to(self.now + timedelta(microseconds=to_duration(by, "advance(by)")))
+        return self._engine.write(self._promote)[0]
+
+    async def aadvance(self, by: Duration) -> int:
+        """``advance`` for async code."""
+        self._move_to(self.now + timedelta(microseconds=to_duration(by, "advance(by)")))
+        return (await self._engine.awrite(self._promote))[0]
+
+    def advance_to(self, moment: datetime) -> int:
+        """Move the clock to a moment, an aware datetime that is not in its past; see ``advance``."""
+        self._move_to(moment)
+        return self._engine.write(self._promote)[0]
+
+    async def aadvance_to(self, moment: datetime) -> int:
+        """``advance_to`` for async code."""
+        self._move_to(moment)
+        return (await self._engine.awrite(self._promote))[0]
+
+    def next_due(self) -> datetime | None:
+        """When the next scheduled job is due; ``None`` if none is scheduled.
+
+        ::
+
+            while (due := t.next_due()) is not None:
+                t.advance_to(due)
+                t.drain()
+        """
+        return self._after(self.app.engine.write(self._promote)[1])
+
+    async def anext_due(self) -> datetime | None:
+        """``next_due`` for async code."""
+        return self._after((await self.app.engine.awrite(self._promote))[1])
+
+    def maintain(self) -> None:
+        """Do once what workers do beside running jobs: promote what is due, return the jobs of workers whose lease
+        ran out, and prune what was kept long enough.
+        """
+        _run(self.amaintain)
+
+    async def amaintain(self) -> None:
+        """``maintain`` for async code."""
+        parts, engine = self._parts(), self._engine
+        crashes = WorkerSettings().max_crashes
+        rescuer = Rescuer(
+            engine, worker=lambda: 0, may_rescue=lambda: True, interval=0, max_crashes=crashes, bus=parts.bus
+        )
+        await rescuer.run_once()
+        await engine.awrite(self._promote)
+        request = PruneRequest(parts.history_retention, parts.dead_retention)
+        while await engine.awrite(engine.prune_jobs, request) >= request.limit:
+            continue
+
+    def _worker(self) -> TestWorker:
+        return TestWorker(self._parts())
+
+    def _parts(self) -> WorkerParts:
+        parts = self.app.worker_parts()
+        if self.resources is None:
+            return parts
+        given = self.resources
+
+        async def provide(_app: object) -> AsyncIterator[Mapping[str, Any]]:
+            yield given
+
+        return replace(parts, lifespans=(provide,))
+
+    async def _ready_jobs(self, queues: frozenset[str] | None) -> list[Job[Any]]:
+        """What is ready or due, of tasks that the app knows, in the order in which it runs."""
+        await self._engine.awrite(self._promote)
+        ready = await self._alist({"state": JobState.READY})
+        chosen = [job for job in ready if job.task in self.tasks and (queues is None or job.queue in queues)]
+        return sorted(chosen, key=lambda job: (-job.priority, job.id))
+
+    async def _run_attempt(self, worker: TestWorker, job: Job[Any], *, reraise: bool) -> list[RanJob[Any]]:
+        """The job after its attempt; nothing if it was not ready any more."""
+        ended = await worker.run(job.id)
+        if ended is None:
+            return []
+        ran = RanJob(await self.jobs.aget(job.id), ended.error)
+        if reraise:
+            ran.raise_error()
+        return [ran]
+
+    def _promote(self) -> Verb[tuple[int, int | None]]:
+        """Make ready what is due: how many jobs, and microseconds until the next is."""
+        total = 0
+        while True:
+            promoted, until_next = yield from self._engine.promote_jobs(_PORTION)
+            total += promoted
+            if promoted < _PORTION:
+                return total, until_next
+
+    def _after(self, microseconds: int | None) -> datetime | None:
+        return None if microseconds is None else self.now + timedelta(microseconds=microseconds)
+
+    def _move_to(self, moment: datetime) -> None:
+        if self.app and to_moment(moment, "moment") < self.clock.now():
+            raise ConfigurationError(
+                f"the clock stands at {self.now}, after {moment}: only t.clock.set() moves it back"
+            )
+        self.clock.set(moment)
+
+    def _why_not_ready(self, job: Job[Any]) -> str:
+        named = f"job {job.id} ({job.task}) is {job.state}"
+        if job.state is JobState.SCHEDULED:
+            seconds = (job.run_at - self.now).total_seconds()
+            return (
+                f"{named} for {job.run_at}, {seconds:g} s after this store's now: "
+                f"advance({seconds:g}) makes it ready, and so does jobs.run_now({job.id})"
+            )
+        if job.state.is_final:
+            return f"{named} and cannot be run: jobs.replay({job.id}) makes it live again"
+        return f"{named} and cannot be run{': ' + job.reason if job.reason else ''}"
+
+    def __repr__(self) -> str:
+        return f"<TestStore {self._engine.location} at {self.now.isoformat()}>"
+
+
+def _run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end, on an event loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run_here(make)
+    warnings.warn(
+        "a sync verb of the test store was called inside a running event loop, which waits meanwhile: use the verb "
+        "with an a in front, as in await t.adrain()",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, _run_here, make).result()
+
+
+def _run_here(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    # A loop of our own making leaves the thread's current event loop alone, which some test plugins keep.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(make())

@@ -1,0 +1,120 @@
+"""A worker for tests: it runs the jobs it is told to run, one at a time, and does nothing else.
+
+It is made of the parts of the real one: the same claim, executor, runners, middleware, finisher and events. There
+is no claim loop, no heartbeat and no maintenance, so that what happens depends on the test alone.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from turnspit._runtime.worker.claimer import exchange
+from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.finisher import Batch, Ended, Finisher
+from turnspit._runtime.worker.lifespans import open_lifespans
+from turnspit._runtime.worker.runners import Runners
+from turnspit._runtime.worker.settings import WorkerParts
+from turnspit.records import ClaimRequest, NewWorker
+
+__all__ = ["TestWorker"]
+
+_LEASE = 86_400_000_000
+"""Nobody renews it: a day is longer than any test."""
+_LOOK = 0.02
+"""How often a job that is running is looked at, in seconds: was its cancellation requested?"""
+_CANCEL_TIME = 5.0
+
+
+class TestWorker:
+    """Used as an async context manager; lifespans are open inside it."""
+
+    __test__ = False
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+        self._engine = parts.engine
+        self._id = 0
+        self._due = asyncio.Event()
+        self._stack = AsyncExitStack()
+        self._runners = Runners(1, parts.middleware)
+        self._finisher = Finisher(
+            tasks=parts.tasks, bus=parts.bus, is_idle=lambda: self._executor.is_idle, signal=self._due.set
+        )
+        self._executor = Executor(parts, self._runners, self._finisher, 1, lambda: None)
+
+    async def __aenter__(self) -> "TestWorker":
+        try:
+            self._executor.resources = await open_lifespans(self._parts, self._stack)
+            self._id = await self._engine.awrite(self._engine.register_worker, self._description())
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    def _description(self) -> NewWorker:
+        return NewWorker(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self._parts.version,
+            queues=None,
+            tasks=self._parts.tasks.names,
+            concurrency=1,
+            lease=_LEASE,
+        )
+
+    async def run(self, job: int) -> Ended | None:
+        """Claim this job, run one attempt, store its end; ``None`` if the job was not ready."""
+        request = ClaimRequest(self._id, 1, self._parts.tasks.names, job=job)
+        _, claims = await self._engine.awrite(exchange, self._engine, Batch(), request)
+        self._executor.add(claims)
+        ended: list[Ended] = []
+        while claims and not ended:
+            if not await self._becomes_due():
+                await self._stop_if_cancelled()
+            if self._finisher.is_due:
+                ended = await self._store()
+        return ended[0] if ended else None
+
+    async def _becomes_due(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK):
+                await self._due.wait()
+        was_due = self._due.is_set()
+        self._due.clear()
+        return was_due
+
+    async def _store(self) -> list[Ended]:
+        batch = self._finisher.take()
+        report, _ = await self._engine.awrite(exchange, self._engine, batch, None)
+        await self._finisher.stored(batch, report)
+        return batch.ended
+
+    async def _stop_if_cancelled(self) -> None:
+        for job in await self._engine.aread(self._engine.find_cancelled, self._id):
+            if job in self._executor.running:
+                self._executor.running[job].stop("cancelled")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._hand_back()
+            await self._engine.awrite(self._engine.retire_worker, self._id)
+        finally:
+            self._executor.close()
+            self._runners.close()
+            await self._stack.aclose()
+
+    async def _hand_back(self) -> None:
+        """Only where the test itself was interrupted is something still running."""
+        left = list(self._executor.running.values())
+        for running in left:
+            running.stop("shutdown")
+        tasks = [running.task for running in left if running.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCEL_TIME)
+            claims = [(running.claim.id, running.claim.fence) for running in left]
+            await self._engine.awrite(self._engine.return_jobs, claims)
