@@ -289,9 +289,10 @@ class QueueStats(NamedTuple):
     held: int
     running: int
     dead: int
-    oldest_ready_at: int | None
     completed_last_hour: int
     failed_last_hour: int
+    oldest_ready_at: int | None
+    """Since when the job waits that has waited longest in its line: the first of a priority."""
 
 
 class TaskStats(NamedTuple):

@@ -1,6 +1,6 @@
 """The verbs of ``contract/queries.py`` on SQLite."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from turnspit.clock import Clock
 from turnspit.contract.verbs import Statement, Verb
@@ -13,7 +13,7 @@ __all__ = ["QueryVerbs"]
 
 SQL = blocks("queries")
 
-_NO_STATES = (0, 0, 0, 0, 0, 0, None)
+_COUNTED = ("ready", "scheduled", "retrying", "held", "running", "dead", "completed_last_hour", "failed_last_hour")
 _LARGEST_ID = 2**63 - 1
 
 
@@ -57,17 +57,16 @@ class QueryVerbs:
         return [DeadGroup(*row) for row in (yield Statement(SQL["group_dead_letters"], {"task": task}))]
 
     def list_queues(self) -> Verb[list[QueueStats]]:
-        states = {row[0]: row[1:] for row in (yield Statement(SQL["list_queues"], {}))}
-        finished = {
-            row[0]: row[1:] for row in (yield Statement(SQL["list_queues_finished"], {"now": self.clock.now()}))
-        }
+        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for queue, state, count in (yield Statement(SQL["list_queues"], {})):
+            counts[queue][state] = count
+        for queue, completed, failed in (yield Statement(SQL["list_queues_finished"], {"now": self.clock.now()})):
+            counts[queue].update(completed_last_hour=completed, failed_last_hour=failed)
+        oldest = dict((yield Statement(SQL["list_queues_oldest"], {})))
         return [
-            QueueStats(queue, *states.get(queue, _NO_STATES), *finished.get(queue, (0, 0)))
-            for queue in sorted({*states, *finished})
+            QueueStats(queue, *(counts[queue][name] for name in _COUNTED), oldest_ready_at=oldest.get(queue))
+            for queue in sorted(counts)
         ]
-
-    def list_tasks(self) -> Verb[list[TaskStats]]:
-        return [TaskStats(*row) for row in (yield Statement(SQL["list_tasks"], {}))]
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
