@@ -21,8 +21,6 @@ __all__ = ["DEFAULT_LIMIT", "check_text", "decode", "encode"]
 DEFAULT_LIMIT = 1024 * 1024
 """Bytes of JSON that one payload may take."""
 
-_NOT_NUMBERS = (b"NaN", b"Infinity")
-
 
 def encode(value: Any, *, what: str, limit: int = DEFAULT_LIMIT, simplify: Callable[[Any], Any] | None = None) -> str:
     """``value`` as JSON text of at most ``limit`` bytes.
@@ -35,7 +33,7 @@ def encode(value: Any, *, what: str, limit: int = DEFAULT_LIMIT, simplify: Calla
         data = to_json(value if simplify is None else simplify(value), inf_nan_mode="constants")
     except Exception as error:  # a property or a serializer of the user's own may raise anything
         raise InvalidPayload(f"{what} cannot be stored: {_cause(error)}") from error
-    if any(word in data for word in _NOT_NUMBERS):
+    if b"NaN" in data or b"Infinity" in data:
         _refuse_constants(data, what)
     if len(data) > limit:
         raise InvalidPayload(

@@ -170,7 +170,7 @@ def _simplifier(adapter: TypeAdapter[Any]) -> Callable[[Any], Any]:
     configuration, would make it null without a word.
     """
     serializer = SchemaSerializer(adapter.core_schema, CoreConfig(ser_json_inf_nan="constants"))
-    return partial(serializer.to_python, mode="json", round_trip=True, warnings="none")
+    return partial(serializer.to_python, mode="json", round_trip=True, warnings=False)
 
 
 def _holds_secret(schema: Any) -> bool:
