@@ -14,6 +14,8 @@ __all__ = ["CallerTransaction", "SqlalchemyTransaction", "adrive", "drive", "is_
 
 T = TypeVar("T")
 
+_WAITING = "turnspit_after_commit"
+
 
 def drive(verb: Verb[T], execute: Callable[[Statement], list[Row]]) -> tuple[T, list[Wake]]:
     """Run a verb to its end: its result, and the wakes to send after the commit.
@@ -81,6 +83,8 @@ class SqlalchemyTransaction:
     """A SQLAlchemy ``Session`` or ``Connection`` as the runner of verbs."""
 
     def __init__(self, tx: Any) -> None:
+        if hasattr(tx, "registry") and callable(tx):
+            tx = tx()  # a scoped_session stands for the session of this thread
         self._is_session = hasattr(tx, "get_bind")
         if not self._is_session and not hasattr(tx, "exec_driver_sql"):
             raise InvalidTransaction(f"tx= takes a SQLAlchemy Session or Connection, not {type(tx).__name__}")
@@ -96,6 +100,27 @@ class SqlalchemyTransaction:
         """A session tells after its commit; a bare connection only before, so there polling sees the jobs."""
         if not self._is_session:
             return
-        from sqlalchemy import event  # noqa: PLC0415  (a lazy door: only callers who brought it get here)
+        waiting: list[Callable[[], None]] | None = self._tx.info.get(_WAITING)
+        if waiting is None:
+            waiting = self._tx.info[_WAITING] = []
+            _listen(self._tx, waiting)
+        waiting.append(callback)
 
-        event.listen(self._tx, "after_commit", lambda _session: callback(), once=True)
+
+def _listen(session: Any, waiting: list[Callable[[], None]]) -> None:
+    """Once for each session: call what waits after the commit, drop it after a rollback."""
+    from sqlalchemy import event  # noqa: PLC0415  (a lazy door: only callers who brought it get here)
+
+    def committed(session: Any) -> None:
+        if not session.in_nested_transaction():  # the end of a savepoint is no commit
+            callbacks = waiting[:]
+            waiting.clear()
+            for callback in callbacks:
+                callback()
+
+    def ended(_session: Any, transaction: Any) -> None:
+        if transaction.parent is None:
+            waiting.clear()
+
+    event.listen(session, "after_commit", committed)
+    event.listen(session, "after_transaction_end", ended)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from turnspit.contract.verbs import Row, Statement
-from turnspit.engines.sqlite.connection import execute
 from turnspit.errors import InvalidTransaction
 from turnspit.transactions import CallerTransaction, SqlalchemyTransaction, is_async_sqlalchemy, is_sqlalchemy
 
@@ -27,7 +26,13 @@ class _Sqlite3Transaction:
         self._connection = connection
 
     def execute(self, statement: Statement) -> list[Row]:
-        return [tuple(row) for row in execute(self._connection, statement)]
+        # A cursor of our own: the caller's row_factory may make dicts of rows.
+        cursor = self._connection.cursor()
+        cursor.row_factory = None
+        if statement.many:
+            cursor.executemany(statement.sql, statement.params)
+            return []
+        return cursor.execute(statement.sql, statement.params).fetchall()
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         return

@@ -6,7 +6,7 @@ futures are resolved after the COMMIT. A full disk can roll the whole transactio
 at ``in_transaction`` after every error: the others of that group are then run again, each alone.
 """
 
-import os
+import contextlib
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
@@ -16,29 +16,33 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from turnspit.clock import monotonic
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.sqlite.errors import translate
+from turnspit.engines.sqlite.locks import begin, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
-from turnspit.errors import EngineUnavailable
 from turnspit.transactions import drive
 
 __all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_to_look", "execute"]
 
+_OPEN_PATIENCE = 10.0
+_WRITE_PATIENCE = 60.0
 _BUSY_TIMEOUT = 0.5
-_SELF_LOCK_PATIENCE = 1.0
 _GROUP_LIMIT = 512
-_WAL_WRITE_LOCK = 120
+_JOIN_TIMEOUT = 5.0
 
 
 def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
     """A connection in autocommit mode with Turnspit's settings; transactions are begun explicitly."""
     connection = sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=_OPEN_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
     )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    try:
+        use_wal(connection, path, _OPEN_PATIENCE)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -56,14 +60,20 @@ def execute(connection: sqlite3.Connection, statement: Statement) -> list[Row]:
 
 
 class _Call:
-    __slots__ = ("error", "future", "make_verb", "result", "wakes")
+    __slots__ = ("error", "future", "make_verb", "result", "started", "wakes")
 
     def __init__(self, make_verb: Callable[[], Verb[Any]]) -> None:
         self.make_verb = make_verb
         self.future: Future[Any] = Future()
+        self.started = False
         self.result: Any = None
         self.error: BaseException | None = None
         self.wakes: list[Wake] = []
+
+    def start(self) -> bool:
+        """Whether it is to be run; from now on its caller cannot take it back."""
+        self.started = self.started or self.future.set_running_or_notify_cancel()
+        return self.started
 
     def resolve(self) -> None:
         if self.error is None:
@@ -85,12 +95,12 @@ class ConnectionThread(ABC):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any]:
-        """Hand over a verb; its future resolves when it is committed."""
+    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
+        """Hand over a verb; its future resolves when it is committed. ``None`` if this thread was closed."""
         call = _Call(make_verb)
         with self._work:
             if self._stopping:
-                raise EngineUnavailable(f"store {self.path} was closed")
+                return None
             self._waiting.append(call)
             self._work.notify()
         return call.future
@@ -101,7 +111,12 @@ class ConnectionThread(ABC):
             self._stopping = True
             self._work.notify()
         if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=_JOIN_TIMEOUT)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread still lives and may use its connection."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
@@ -111,7 +126,7 @@ class ConnectionThread(ABC):
                 if not self._waiting:
                     break
                 first = self._waiting.popleft()
-            if first.future.set_running_or_notify_cancel():
+            if not first.future.cancelled():
                 self._serve(first)
         if self.connection is not None:
             self.connection.close()
@@ -125,6 +140,17 @@ class ConnectionThread(ABC):
             self.connection = connect(self.path, synchronous=self._synchronous)
         return self.connection
 
+    def _abandon(self) -> None:
+        """After an error: leave no transaction open, and no connection that cannot even roll back."""
+        if self.connection is None or not self.connection.in_transaction:
+            return
+        try:
+            self.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.close()
+            self.connection = None
+
     def _translate(self, error: BaseException) -> BaseException:
         return translate(error, str(self.path)) if isinstance(error, sqlite3.Error) else error
 
@@ -133,15 +159,16 @@ class Reader(ConnectionThread):
     """Runs each verb on a snapshot of its own."""
 
     def _serve(self, first: _Call) -> None:
+        if not first.start():
+            return
         try:
             connection = self._opened()
             connection.execute("BEGIN")
-            try:
-                first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))
-            finally:
-                connection.execute("COMMIT")
+            first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))
+            connection.execute("COMMIT")
         except Exception as error:
             first.error = self._translate(error)
+            self._abandon()
         first.resolve()
 
 
@@ -155,62 +182,49 @@ class Writer(ConnectionThread):
         self._on_wakes = on_wakes
         super().__init__(path, "turnspit-writer", synchronous)
 
-    def _serve(self, first: _Call) -> None:
+    def _opened(self) -> sqlite3.Connection:
+        if self.connection is None:
+            self.connection = super()._opened()
+            self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
+        return self.connection
+
+    def _serve(self, first: _Call, limit: int = _GROUP_LIMIT) -> None:
         group = [first]
+        alone: list[_Call] = []
         try:
             with self._turnstile:
                 connection = self._opened()
-                self._begin(connection, first)
-                alone = self._run_group(connection, group)
+                begin(connection, self.path, _WRITE_PATIENCE, lambda: not first.future.cancelled())
+                alone = self._run_group(connection, group, limit)
         except Exception as error:
+            self._abandon()
             for call in group:
                 call.error = call.error or self._translate(error)
-            alone = []
         self._on_wakes([wake for call in group if call.error is None for wake in call.wakes])
         for call in group:
-            call.resolve()
+            if call.start():
+                call.resolve()
         for call in alone:
-            self._serve(call)
+            self._serve(call, limit=1)
 
-    def _begin(self, connection: sqlite3.Connection, first: _Call) -> None:
-        """Take the write lock, for as long as anybody waits for it."""
-        started = monotonic()
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY:
-                    raise
-                waited = monotonic() - started
-                if waited > _SELF_LOCK_PATIENCE and _locked_by_this_process(self.path):
-                    raise EngineUnavailable(
-                        f"store {self.path} is locked by another connection of this very process: pass that "
-                        "connection or session as tx=, so that the job joins its transaction"
-                    ) from error
-                if waited > 60:
-                    raise
-            else:
-                return
+    def _run_group(self, connection: sqlite3.Connection, group: list[_Call], limit: int) -> list[_Call]:
+        """Run what waits and commit it together; the calls that must be run again, each alone.
 
-    def _run_group(self, connection: sqlite3.Connection, group: list[_Call]) -> list[_Call]:
-        """Run what waits and commit it together; the calls that must be run again, each alone."""
-        call = group[0]
-        while True:
-            if not self._run_call(connection, call, bare=call is group[0]):
-                return self._dissolve(group)
-            following = self._next_waiting() if len(group) < _GROUP_LIMIT else None
-            if following is None:
-                break
-            call = following
+        Until the write lock was ours, the caller of the first one could take it back.
+        """
+        call = group[0] if group[0].start() else self._next_waiting()
+        group.clear()
+        while call is not None:
             group.append(call)
+            if not self._run_call(connection, call, bare=len(group) == 1):
+                return self._dissolve(group)
+            call = self._next_waiting() if len(group) < limit else None
         try:
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            if len(group) == 1:
+        except sqlite3.Error:
+            if len(group) <= 1:
                 raise
-            group[0].error = error
+            self._abandon()
             return self._dissolve(group)
         return []
 
@@ -234,34 +248,17 @@ class Writer(ConnectionThread):
                 connection.execute("RELEASE call")
         return True
 
-    def _dissolve(self, group: list[_Call]) -> list[_Call]:
+    @staticmethod
+    def _dissolve(group: list[_Call]) -> list[_Call]:
         """Take the calls without an error of their own out of a group that was rolled back."""
         alone = [call for call in group if call.error is None]
         group[:] = [call for call in group if call.error is not None]
-        if len(alone) == 1 and not group:
-            group[:], alone = alone, []
         return alone
 
     def _next_waiting(self) -> _Call | None:
         with self._work:
             while self._waiting:
                 call = self._waiting.popleft()
-                if call.future.set_running_or_notify_cancel():
+                if call.start():
                     return call
         return None
-
-
-def _locked_by_this_process(path: Path) -> bool:
-    """Whether a connection of this process holds the WAL's write lock (Linux; elsewhere always ``False``)."""
-    try:
-        inode = os.stat(f"{path}-shm").st_ino
-        locks = Path("/proc/locks").read_text(encoding="ascii")
-    except OSError:
-        return False
-    for line in locks.splitlines():
-        fields = line.replace("->", "").split()
-        if len(fields) == 8 and fields[3] == "WRITE" and fields[4] == str(os.getpid()):
-            is_wal = fields[5].endswith(f":{inode}") and fields[7] != "EOF"
-            if is_wal and int(fields[6]) <= _WAL_WRITE_LOCK <= int(fields[7]):
-                return True
-    return False

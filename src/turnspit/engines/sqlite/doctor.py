@@ -31,7 +31,7 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
 
 
 def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
-    status = read_status(connection)
+    status = read_status(connection.execute)
     findings = [_schema(status), _integrity(connection)]
     # The first use of a file sets WAL.
     return [*findings, _journal(connection)] if status.current else findings

@@ -1,6 +1,7 @@
 """A store in one file: composes the verbs of this folder and runs them."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -11,17 +12,18 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from turnspit.clock import Clock, SystemClock
 from turnspit.contract import SchemaStatus
-from turnspit.contract.verbs import Verb
+from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.sqlite.caller import async_caller_transaction_error, caller_transaction
-from turnspit.engines.sqlite.connection import Reader, Writer, connect, connect_to_look
+from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer, connect, connect_to_look
 from turnspit.engines.sqlite.control import ControlVerbs
 from turnspit.engines.sqlite.doctor import diagnose
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.leases import LeaseVerbs
+from turnspit.engines.sqlite.locks import begin
 from turnspit.engines.sqlite.queries import QueryVerbs
 from turnspit.engines.sqlite.schema import migrate, read_status, schema_sql
 from turnspit.engines.sqlite.turnstile import Turnstile
@@ -34,11 +36,21 @@ __all__ = ["SqliteEngine"]
 Q = ParamSpec("Q")
 T = TypeVar("T")
 
+logger = logging.getLogger("turnspit")
+
 _engines: "weakref.WeakSet[SqliteEngine]" = weakref.WeakSet()
 # Connections that a fork copied into this process. SQLite forbids using or closing them here.
 _inherited: list[object] = []
 
+_MIGRATION_PATIENCE = 10.0
 _SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
+
+
+class _Open(NamedTuple):
+    writer: Writer
+    reader: Reader
+    turnstile: Turnstile
+    identity: tuple[int, int] | None
 
 
 class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
@@ -66,38 +78,46 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        self._writer: Writer | None = None
-        self._reader: Reader | None = None
-        self._turnstile: Turnstile | None = None
+        self._open: _Open | None = None
         self.wakeups = SqliteWakeups(self.path, self._folder)
 
+    def prepare_fork(self) -> None:
+        """Before a fork: let go of the file and keep others from opening it until ``resume_after_fork``.
+
+        SQLite keeps its locks in the memory of the process. A child that inherits an open connection believes in
+        locks that it does not hold: it waits for ever, or writes beside others.
+        """
+        self._lock.acquire()
+        self._let_go()
+
+    def resume_after_fork(self) -> None:
+        """In the parent: go on; the next call opens the file again."""
+        self._lock.release()
+        self.wakeups.resume()
+
     def forget_after_fork(self) -> None:
-        """In a forked child: drop what belongs to the parent, without closing it."""
-        _inherited.append((self._writer, self._reader, self.wakeups))
-        if self._turnstile is not None:
-            self._turnstile.close()
+        """In the child: begin anew. What a busy thread of the parent did not let go of is kept, never closed."""
+        _inherited.append((self._open, self.wakeups))
         self._forget()
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future: Future[T] = self._opened()[0].submit(lambda: verb(*args, **kwargs))
-        return self._wait(future)
+        return self._wait(self._hand_over(_writer, lambda: verb(*args, **kwargs)))
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        writer = self._writer or (await asyncio.to_thread(self._opened))[0]
-        return await self._await(writer.submit(lambda: verb(*args, **kwargs)))
+        return await self._await(await self._ahand_over(_writer, lambda: verb(*args, **kwargs)))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future: Future[T] = self._opened()[1].submit(lambda: verb(*args, **kwargs))
-        return self._wait(future)
+        return self._wait(self._hand_over(_reader, lambda: verb(*args, **kwargs)))
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        reader = self._reader or (await asyncio.to_thread(self._opened))[1]
-        return await self._await(reader.submit(lambda: verb(*args, **kwargs)))
+        return await self._await(await self._ahand_over(_reader, lambda: verb(*args, **kwargs)))
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        self._opened()
         transaction = caller_transaction(tx, self.path)
         try:
+            if self._open is None:
+                # The caller may hold the write lock already: a new store gets its schema in the same transaction.
+                migrate(lambda sql: transaction.execute(Statement(sql, ())), self.location)
             result, wakes = drive(verb(*args, **kwargs), transaction.execute)
         except sqlite3.Error as error:
             raise translate(error, self.location) from error
@@ -107,20 +127,24 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
             raise async_caller_transaction_error(tx)
-        await asyncio.to_thread(self._opened)
         result: T = await tx.run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
         return result
 
     def migrate(self) -> tuple[str, ...]:
-        with self._connected(self._connect) as connection, closing(self._new_turnstile()) as turnstile, turnstile:
-            return migrate(connection, self.location)
+        with closing(self._new_turnstile()) as turnstile, turnstile, self._connected(self._connect) as connection:
+            if not read_status(connection.execute).pending:
+                return migrate(connection.execute, self.location)
+            connection.execute("PRAGMA busy_timeout = 500")
+            begin(connection, self.path, _MIGRATION_PATIENCE, lambda: True)
+            with connection:
+                return migrate(connection.execute, self.location)
 
     def schema_status(self) -> SchemaStatus:
         if not self.path.exists():
             with sqlite3.connect(":memory:") as empty:
-                return read_status(empty)
+                return read_status(empty.execute)
         with self._connected(connect_to_look) as connection:
-            return read_status(connection)
+            return read_status(connection.execute)
 
     def schema_sql(self) -> str:
         return schema_sql()
@@ -130,28 +154,59 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
 
     def close(self) -> None:
         with self._lock:
-            opened = (self._writer, self._reader)
-            self._writer = self._reader = None
-            turnstile, self._turnstile = self._turnstile, None
+            self._let_go()
         self.wakeups.close()
-        for thread in opened:
-            if thread is not None:
-                thread.close()
-        if turnstile is not None:
-            turnstile.close()
 
-    def _opened(self) -> tuple[Writer, Reader]:
-        writer, reader = self._writer, self._reader
-        if writer is not None and reader is not None:
-            return writer, reader
+    def _let_go(self) -> None:
+        """Close threads and connections, keep who listens."""
+        opened, self._open = self._open, None
+        self.wakeups.pause()
+        if opened is not None:
+            opened.writer.close()
+            opened.reader.close()
+            if not opened.writer.is_running:
+                opened.turnstile.close()
+
+    def _hand_over(self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]) -> Future[T]:
+        while True:
+            future = choose(self._opened()).submit(make_verb)
+            if future is not None:  # else it was closed in between, by another thread or before a fork
+                return future
+
+    async def _ahand_over(
+        self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]
+    ) -> Future[T]:
+        opened = self._open
+        if opened is not None and self._is_current(opened):
+            future = choose(opened).submit(make_verb)
+            if future is not None:
+                return future
+        return await asyncio.to_thread(self._hand_over, choose, make_verb)
+
+    def _opened(self) -> _Open:
+        opened = self._open
+        if opened is not None and self._is_current(opened):
+            return opened
         with self._lock:
-            if self._writer is None or self._reader is None:
+            if self._open is not None and not self._is_current(self._open):
+                logger.warning("store %s was moved or deleted while it was open: opening what is there now", self.path)
+                self._let_go()
+                self.wakeups.resume()
+            if self._open is None:
                 self._check_folder()
                 self.migrate()
-                self._turnstile = self._new_turnstile()
-                self._reader = Reader(self.path, "turnspit-reader", self._synchronous)
-                self._writer = Writer(self.path, self._turnstile, self._synchronous, self.wakeups.send)
-            return self._writer, self._reader
+                turnstile = self._new_turnstile()
+                self._open = _Open(
+                    Writer(self.path, turnstile, self._synchronous, self.wakeups.send),
+                    Reader(self.path, "turnspit-reader", self._synchronous),
+                    turnstile,
+                    _identity(self.path),
+                )
+            return self._open
+
+    def _is_current(self, opened: _Open) -> bool:
+        """Whether the path still names the file that was opened: jobs must not go into a deleted one."""
+        return _identity(self.path) == opened.identity
 
     def _check_folder(self) -> None:
         if not self.path.parent.is_dir():
@@ -179,30 +234,61 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         try:
             return future.result(self.deadline)
         except (FutureTimeoutError, FutureCancelledError) as error:
-            if future.done() and not future.cancelled():
-                raise
-            raise self._too_late(future) from error
+            return self._late_answer(future, error)
 
     async def _await(self, future: Future[T]) -> T:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline)
         except TimeoutError as error:
-            if future.done() and not future.cancelled():
-                raise
-            raise self._too_late(future) from error
+            return self._late_answer(future, error)
 
-    def _too_late(self, future: Future[T]) -> EngineUnavailable:
+    def _late_answer(self, future: Future[T], error: BaseException) -> T:
+        """The answer that came at the last moment; or what became of the call, as far as it can be known."""
         not_run = future.cancel()
-        return EngineUnavailable(
+        if future.done() and not not_run:
+            return future.result()
+        raise EngineUnavailable(
             f"store {self.location} did not answer within {self.deadline:g} s: "
             + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
-        )
+        ) from error
 
 
-def _forget_all() -> None:
-    for engine in list(_engines):
+def _writer(opened: _Open) -> ConnectionThread:
+    return opened.writer
+
+
+def _reader(opened: _Open) -> ConnectionThread:
+    return opened.reader
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+_forking: list[SqliteEngine] = []
+
+
+def _prepare_fork() -> None:
+    _forking[:] = _engines
+    for engine in _forking:
+        engine.prepare_fork()
+
+
+def _resume_parent() -> None:
+    for engine in _forking:
+        engine.resume_after_fork()
+    _forking.clear()
+
+
+def _resume_child() -> None:
+    for engine in _forking:
         engine.forget_after_fork()
+    _forking.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(before=_prepare_fork, after_in_parent=_resume_parent, after_in_child=_resume_child)

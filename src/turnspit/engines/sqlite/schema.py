@@ -2,14 +2,19 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from turnspit.contract import SchemaStatus
+from turnspit.contract.verbs import Row
 from turnspit.errors import SchemaMismatch
 
 __all__ = ["migrate", "migrations", "read_status", "schema_sql"]
+
+Execute = Callable[[str], Iterable[Row]]
+"""Runs one statement on some connection."""
 
 _FILE = re.compile(r"^(\d{4})_\w+\.sql$")
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS turnspit_schema (
@@ -19,6 +24,7 @@ _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS turnspit_schema (
 )"""
 
 
+@cache
 def migrations() -> list[tuple[int, str, str]]:
     """Number, name and SQL of every migration, in order."""
     folder = files("turnspit.engines.sqlite").joinpath("migrations")
@@ -30,21 +36,21 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def read_status(connection: sqlite3.Connection) -> SchemaStatus:
-    """Where the schema of this connection's file stands."""
+def read_status(execute: Execute) -> SchemaStatus:
+    """Where the schema of a file stands."""
     known = migrations()
-    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'").fetchone()
-    row = connection.execute("SELECT max(version) FROM turnspit_schema").fetchone() if exists else (None,)
-    current = row[0] or 0
+    exists = list(execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'"))
+    [(version,)] = execute("SELECT max(version) FROM turnspit_schema") if exists else [(None,)]
+    current = version or 0
     return SchemaStatus(current, known[-1][0], tuple(name for number, name, _ in known if number > current))
 
 
-def migrate(connection: sqlite3.Connection, location: str) -> tuple[str, ...]:
-    """Apply what is missing, in one transaction; the names applied. Safe from many processes at once.
+def migrate(execute: Execute, location: str) -> tuple[str, ...]:
+    """Apply what is missing, inside a transaction that the caller has begun; the names applied.
 
     :raises SchemaMismatch: if the file was made by a newer release.
     """
-    status = read_status(connection)
+    status = read_status(execute)
     if status.current > status.newest:
         raise SchemaMismatch(
             f"store {location} has schema {status.current}, but this Turnspit knows {status.newest}: "
@@ -52,23 +58,13 @@ def migrate(connection: sqlite3.Connection, location: str) -> tuple[str, ...]:
         )
     if not status.pending:
         return ()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.execute(_VERSION_TABLE)
-        current = read_status(connection).current
-        applied = []
-        for number, name, sql in migrations():
-            if number > current:
-                for statement in _statements(sql):
-                    connection.execute(statement)
-                connection.execute("INSERT INTO turnspit_schema (version, name) VALUES (?, ?)", (number, name))
-                applied.append(name)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return tuple(applied)
+    execute(_VERSION_TABLE)
+    for number, name, sql in migrations():
+        if name in status.pending:
+            for statement in _statements(sql):
+                execute(statement)
+            execute(_record(number, name))
+    return status.pending
 
 
 def schema_sql() -> str:
@@ -76,8 +72,12 @@ def schema_sql() -> str:
     parts = [_VERSION_TABLE + ";\n"]
     for number, name, sql in migrations():
         parts.append(f"-- {name}\n{sql.strip()}\n")
-        parts.append(f"INSERT INTO turnspit_schema (version, name) VALUES ({number}, '{name}');\n")  # noqa: S608 (our own)
+        parts.append(f"{_record(number, name)};\n")
     return "\n".join(parts)
+
+
+def _record(number: int, name: str) -> str:
+    return f"INSERT INTO turnspit_schema (version, name) VALUES ({number}, '{name}')"  # noqa: S608 (our own)
 
 
 def _statements(sql: str) -> Iterator[str]:

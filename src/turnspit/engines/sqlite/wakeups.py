@@ -17,15 +17,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from turnspit.clock import monotonic
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.contract.wakeups import Listener
-from turnspit.engines.sqlite.connection import connect
+from turnspit.engines.sqlite.connection import connect_to_look
 
 __all__ = ["SqliteWakeups"]
 
 logger = logging.getLogger("turnspit")
 
 _POLL = 0.05
+_QUIET = 0.05
+_FULL_QUEUE = 8
+"""A receiver's queue holds ten datagrams on many systems; what found no room was dropped by its sender."""
+_MOST_MESSAGES = 256
 _LONGEST_SOCKET_PATH = 100
 _MOST_IDS = 200
 _DATAGRAM = 16384
@@ -42,7 +47,11 @@ class SqliteWakeups:
         self._lock = threading.Lock()
         self._thread: _ListenerThread | None = None
         self._sender: socket.socket | None = None
-        self._known: tuple[int, list[str]] = (0, [])
+        self._paused = False
+        self._sockets: list[str] = []
+        self._changed = 0
+        self._quiet_at = 0.0
+        self._is_settled = False
 
     def send(self, wakes: list[Wake]) -> None:
         if not wakes:
@@ -58,8 +67,7 @@ class SqliteWakeups:
     def listen(self, listener: Listener) -> Callable[[], None]:
         with self._lock:
             self._listeners = [*self._listeners, listener]
-            if self._thread is None:
-                self._thread = _ListenerThread(self._path, self._folder, self._dispatch)
+            self._start()
 
         def end() -> None:
             with self._lock:
@@ -72,15 +80,33 @@ class SqliteWakeups:
 
         return end
 
-    def close(self) -> None:
-        """End the listening thread and the sending socket."""
+    def _start(self) -> None:
+        if self._thread is None and self._listeners and not self._paused:
+            self._thread = _ListenerThread(self._path, self._folder, self._dispatch)
+
+    def pause(self) -> None:
+        """Let go of sockets and connections, keep the listeners."""
         with self._lock:
-            thread, self._thread, self._listeners = self._thread, None, []
+            self._paused = True
+            thread, self._thread = self._thread, None
             sender, self._sender = self._sender, None
         if thread is not None:
             thread.close()
         if sender is not None:
             sender.close()
+
+    def resume(self) -> None:
+        """Listen again."""
+        with self._lock:
+            self._paused = False
+            self._start()
+
+    def close(self) -> None:
+        """End the listening thread and the sending socket, and forget who listened."""
+        self.pause()
+        with self._lock:
+            self._listeners = []
+            self._paused = False
 
     def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
         for listener in self._listeners:
@@ -91,15 +117,23 @@ class SqliteWakeups:
                     logger.exception("a wake-up listener failed")
 
     def _other_sockets(self) -> list[str]:
-        """The sockets of other listeners; the folder is listed again only when it changed."""
+        """The sockets of other listeners; the folder is listed again only when it changed.
+
+        File systems tell times in steps of milliseconds: a folder that changed just now may change again without
+        showing it, so it is listed until it has been quiet for a moment.
+        """
         try:
             changed = os.stat(self._folder).st_mtime_ns
-            if changed != self._known[0]:
-                self._known = changed, [name for name in os.listdir(self._folder) if name.endswith(".sock")]
+            now = monotonic()
+            if changed != self._changed:
+                self._changed, self._quiet_at, self._is_settled = changed, now + _QUIET, False
+            if not self._is_settled:
+                self._is_settled = now > self._quiet_at
+                self._sockets = [name for name in os.listdir(self._folder) if name.endswith(".sock")]
         except OSError:
             return []
         own = self._thread.name if self._thread is not None else None
-        return [name for name in self._known[1] if name != own]
+        return [name for name in self._sockets if name != own]
 
     def _send_to(self, name: str, message: bytes) -> None:
         address = str(self._folder / name)
@@ -123,6 +157,8 @@ class _ListenerThread:
         self._path = path
         self._dispatch = dispatch
         self._stopping = threading.Event()
+        self._connection: sqlite3.Connection | None = None
+        self._version = 0
         self.name = f"{os.getpid()}-{os.urandom(4).hex()}.sock"
         self._address = folder / self.name
         self._socket = self._bind()
@@ -143,44 +179,48 @@ class _ListenerThread:
         return bound
 
     def _run(self) -> None:
-        version = 0
-        connection: sqlite3.Connection | None = None
         while not self._stopping.is_set():
             wakes = self._receive()
             if self._stopping.is_set():
                 break
-            try:
-                connection = connection or connect(self._path)
-                newest = connection.execute("PRAGMA data_version").fetchone()[0]
-            except sqlite3.Error:
-                continue  # a locked or full store: the workers say so, and this looks again
-            if not wakes and newest != version:
+            if self._has_changed() and not wakes:
                 wakes = _EVERYTHING
-            version = newest
             if wakes:
                 self._dispatch(wakes)
-        if connection is not None:
-            connection.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _has_changed(self) -> bool:
+        """Whether anybody committed since the last look. A store that cannot be read now is looked at again."""
+        before = self._version
+        try:
+            self._connection = self._connection or connect_to_look(self._path)
+            self._version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return False
+        return self._version != before
 
     def _receive(self) -> tuple[Wake, ...]:
+        """What came within one look, merged. So many that some may have found no room count as everything."""
         if self._socket is None:
             self._stopping.wait(_POLL)
             return ()
+        messages: list[bytes] = []
         try:
-            lines = [self._socket.recv(_DATAGRAM)]
+            messages.append(self._socket.recv(_DATAGRAM))
             self._socket.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                while len(lines) < 256:
-                    lines.append(self._socket.recv(_DATAGRAM))
-        except TimeoutError:
-            return ()
+            while len(messages) < _MOST_MESSAGES:
+                messages.append(self._socket.recv(_DATAGRAM))
+        except (TimeoutError, BlockingIOError):
+            pass
         except OSError:
             self._stopping.wait(_POLL)
-            return ()
         finally:
             with contextlib.suppress(OSError):
                 self._socket.settimeout(_POLL)
-        return _merge([_from_line(line) for each in lines for line in each.decode().splitlines() if line])
+        if len(messages) >= _FULL_QUEUE:
+            return _EVERYTHING
+        return _merge([wake for each in messages for wake in _from_message(each)])
 
     def close(self) -> None:
         self._stopping.set()
@@ -215,6 +255,14 @@ def _merge(wakes: list[Wake]) -> tuple[Wake, ...]:
 
 def _to_line(wake: Wake) -> str:
     return f"{wake.kind} {','.join(map(str, wake.jobs))}"
+
+
+def _from_message(message: bytes) -> list[Wake]:
+    """The wakes of a datagram; one that a newer release sends in words of its own means anything."""
+    try:
+        return [_from_line(line) for line in message.decode().splitlines() if line]
+    except ValueError:
+        return list(_EVERYTHING)
 
 
 def _from_line(line: str) -> Wake:
