@@ -4,6 +4,7 @@ An event is sent by the worker that ended the attempt, after the move was stored
 that is killed between storing and telling does not tell. Whatever must happen belongs in a job.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -82,5 +83,8 @@ class EventBus:
                 answer = handler(event)
                 if isawaitable(answer):
                     await answer
-            except Exception:
+            except (Exception, SystemExit, asyncio.CancelledError):
+                here = asyncio.current_task()
+                if here is not None and here.cancelling():
+                    raise  # not the handler: whoever sends the event is being stopped
                 logger.exception("the %s handler %r failed for job %s", event.name, handler, event.job_id)

@@ -27,6 +27,7 @@ logger = logging.getLogger("turnspit")
 _AHEAD = 0.1
 _MOST_AHEAD = 1000
 _MEASURE = 0.05
+_STALE = 1.0
 
 
 def exchange(engine: Engine, batch: Batch, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
@@ -65,6 +66,7 @@ class Claimer:
         self._poll_at = 0.0
         self._after = ""
         self._prefetch = 0
+        self._claimed_at = monotonic()
         self._measured_at = monotonic()
         self._measured = 0
         self.claiming = True
@@ -111,14 +113,21 @@ class Claimer:
         async with self.exchanging:
             request = self._request()
             if request is None and not self._finisher.is_due:
+                await self._give_back_surplus()
                 return False
             batch = self._finisher.take()
             try:
                 await self._store(batch, request)
-            except TurnspitError as error:
+            except Exception as error:
                 self._work_waits = True
                 delay = self._backoff.delay()
-                logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay)
+                logger.warning(
+                    "worker %s: %s; trying again in %.1f s",
+                    self._worker(),
+                    error,
+                    delay,
+                    exc_info=not isinstance(error, TurnspitError),
+                )
                 await sleep(delay)
                 self._finisher.retry()
             else:
@@ -135,28 +144,46 @@ class Claimer:
             self._work_waits = self._work_waits or len(claims) >= request.limit
             self._after = claims[-1].queue if claims else self._after
             self._executor.add(claims)
-        await self._finisher.stored(batch, report)
+        self._finisher.settle(batch, report)
+        self._finisher.teller.add(batch.ended, report)
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
         self._measure(now)
+        is_time = now >= self._poll_at
+        if is_time:
+            # Also where nothing can be claimed now: a time that has passed would make the loop spin.
+            self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
+            self._executor.fill()  # the lease may have been renewed after a gap
         demand = self._demand()
-        if not demand or not (self._work_waits or now >= self._poll_at):
+        if not demand or not (self._work_waits or is_time):
             return None
         # Cleared before the claim: a wake that comes while it is under way must not be lost.
         self._work_waits = False
-        self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
+        self._claimed_at = now
         return ClaimRequest(self._worker(), demand, self._tasks(), self._settings.queues, self._after)
 
     def _demand(self) -> int:
         """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""
         executor = self._executor
-        if not self.claiming or not self._may_claim():
+        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
             return 0
         waiting = len(executor.buffer)
         if waiting > self._prefetch // 2:
             return 0
         return max(0, executor.concurrency + self._prefetch - len(executor.running) - waiting)
+
+    async def _give_back_surplus(self) -> None:
+        """Jobs that were buffered behind fast ones and now wait behind slow ones go back, for other workers."""
+        buffer = self._executor.buffer
+        if len(buffer) <= self._prefetch or monotonic() - self._claimed_at < _STALE:
+            return
+        surplus = [buffer.pop() for _ in range(len(buffer) - self._prefetch)]
+        try:
+            await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in surplus])
+        except TurnspitError as error:
+            logger.warning("worker %s could not hand back %s jobs: %s", self._worker(), len(surplus), error)
+            buffer.extend(reversed(surplus))
 
     def _measure(self, now: float) -> None:
         elapsed = now - self._measured_at

@@ -1,6 +1,7 @@
 """A worker inside a program: tests, notebooks, small apps."""
 
 import asyncio
+import contextlib
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -35,7 +36,8 @@ class EmbeddedWorker:
         assert self._thread is not None
         if self._thread.is_alive():
             loop = self._started.result()
-            loop.call_soon_threadsafe(self._worker.request_stop)
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                loop.call_soon_threadsafe(self._worker.request_stop)
         self._thread.join()
 
     def wait(self) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from types import CoroutineType
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
-from turnspit.codec import decode
+from turnspit.codec import decode, encode
 from turnspit.context import JobContext, Reporter, activate_job
 from turnspit.errors import InvalidPayload, JobTimeout
 from turnspit.events import Event
@@ -43,7 +44,7 @@ class Ends(Reporter, Protocol):
 class Running:
     """A job that is running here."""
 
-    __slots__ = ("claim", "context", "deadline", "is_async", "started", "task")
+    __slots__ = ("_told", "begun", "claim", "context", "deadline", "is_async", "started", "task")
 
     def __init__(self, claim: Claim, context: JobContext) -> None:
         self.claim = claim
@@ -51,12 +52,21 @@ class Running:
         self.started = monotonic()
         self.deadline: float | None = None
         self.is_async = True
+        self.begun = False
+        """A task that is cancelled before its first step never runs at all: it would not free its slot."""
         self.task: asyncio.Task[None] | None = None
+        self._told = ""
 
     def stop(self, reason: str) -> None:
-        """Tell the job to stop: a coroutine is cancelled, a thread sees ``job.cancelled``."""
+        """Tell the job to stop: a coroutine is cancelled, a thread sees ``job.cancelled``.
+
+        The same reason again changes nothing, so that a coroutine that cleans up is not interrupted in it.
+        """
+        if reason == self._told:
+            return
+        self._told = reason
         self.context.stop(reason)
-        if self.is_async and self.task is not None:
+        if self.is_async and self.begun and self.task is not None:
             self.task.cancel()
 
 
@@ -64,12 +74,19 @@ class Executor:
     """Runs claimed jobs in ``concurrency`` slots; what does not fit waits in its buffer."""
 
     def __init__(
-        self, parts: WorkerParts, runners: Runners, finisher: Ends, concurrency: int, on_free: Callable[[], None]
+        self,
+        parts: WorkerParts,
+        runners: Runners,
+        finisher: Ends,
+        concurrency: int,
+        on_free: Callable[[], None],
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
         self._parts = parts
         self._runners = runners
         self._finisher = finisher
         self._on_free = on_free
+        self._may_start = may_start
         self._loop = asyncio.get_running_loop()
         self._clean = copy_context()
         self._deadline_timer: asyncio.TimerHandle | None = None
@@ -78,12 +95,16 @@ class Executor:
         self.resources: Mapping[str, Any] = {}
         self.buffer: deque[Claim] = deque()
         self.running: dict[int, Running] = {}
-        self.paused = False
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs or waits here."""
         return not self.running and not self.buffer
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a job with a crash behind it runs alone here, or waits to: others are better off elsewhere."""
+        return self._alone or bool(self.buffer and self.buffer[0].crashes)
 
     def add(self, claims: list[Claim]) -> None:
         """Take claimed jobs and start as many as there are free slots."""
@@ -93,7 +114,7 @@ class Executor:
     def fill(self) -> None:
         """Start waiting jobs. One with a crash behind it runs alone, so that it can take no neighbour with it."""
         buffer, running = self.buffer, self.running
-        while buffer and len(running) < self.concurrency and not self._alone and not self.paused:
+        while buffer and len(running) < self.concurrency and not self._alone and self._may_start():
             if buffer[0].crashes:
                 if running:
                     return
@@ -110,25 +131,36 @@ class Executor:
         """Run one attempt to its end and hand the outcome over."""
         claim = running.claim
         activate_job(running.context)
-        if self._parts.bus.wants("started"):
-            await self._parts.bus.send(Event("started", claim.id, claim.task, claim.queue, claim.attempt))
-        finish: Finish | None
+        running.begun = True
+        finish: Finish | None = None
         error: BaseException | None = None
         try:
             finish = await self._attempt(running)
-        except (Exception, asyncio.CancelledError, SystemExit) as raised:
-            error = raised
+        except GeneratorExit:
+            raise  # the event loop is gone
+        except BaseException as raised:  # a handler's SystemExit or KeyboardInterrupt ends its attempt, not the worker
             finish, error = self._decide(running, raised)
-        self._free(running)
+        finally:
+            self._free(running)
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
 
     async def _attempt(self, running: Running) -> Completion:
         claim = running.claim
+        if running.context.stop_reason is not None:
+            raise asyncio.CancelledError
+        if self._parts.bus.wants("started"):
+            await self._parts.bus.send(Event("started", claim.id, claim.task, claim.queue, claim.attempt))
         task = self._parts.tasks[claim.task]
         arguments = _load(task, claim.args)
         self._limit_time(running, task)
         value = await self._runners.run(task, running.context, arguments)
+        if isinstance(value, CoroutineType):
+            value.close()
+            raise GiveUp(
+                f"{claim.task} returned a coroutine that nobody awaited: declare the task with async def, "
+                "and await what it calls"
+            )
         return self._completion(task, claim, value)
 
     def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
@@ -149,6 +181,10 @@ class Executor:
             return None, error  # interrupted, not failed: the job is handed back, or is another's already
         if stopped == "timeout":
             error = _timeout_error(running, error)
+        if isinstance(error, _Unreadable):
+            error = InvalidPayload(str(error))
+            record = describe(error, claim.task)._replace(traceback=None)
+            return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
         return self._ending(claim, error, cancelled=stopped == "cancelled"), error
 
     def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
@@ -160,18 +196,14 @@ class Executor:
                 return self._end(claim, EndingMove.CANCEL, record)
             case GiveUp():
                 return self._end(claim, EndingMove.DEAD, record)
-            case _Unreadable():
-                record = ErrorRecord("InvalidPayload", str(error), None, record.fingerprint)
-                return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE)
             case _:
                 return self._retry(claim, record, error)
 
     def _retry(self, claim: Claim, record: ErrorRecord, error: BaseException) -> Ending:
         task = self._parts.tasks.get(claim.task)
-        policy = (task.retry if task is not None and task.retry is not None else self._parts.retry).overridden_by(
-            claim.retry
-        )
+        policy = task.retry if task is not None and task.retry is not None else self._parts.retry
         try:
+            policy = policy.overridden_by(claim.retry)
             delay = policy.next_delay(claim.attempt, error)
         except Exception:
             logger.exception("the retry policy of %s failed for job %s", claim.task, claim.id)
@@ -180,7 +212,9 @@ class Executor:
             delay = error.delay
         if delay is None:
             return self._end(claim, EndingMove.DEAD, record)
-        logger.info("job %s (%s) failed, attempt %s: %r", claim.id, claim.task, claim.attempt, error)
+        logger.info(
+            "job %s (%s) failed, attempt %s: %s: %s", claim.id, claim.task, claim.attempt, record.type, record.message
+        )
         return self._end(claim, EndingMove.RETRY, record, delay)
 
     @staticmethod
@@ -188,7 +222,9 @@ class Executor:
         return Ending(claim.id, claim.fence, move, record, delay)
 
     def _free(self, running: Running) -> None:
-        self.running.pop(running.claim.id, None)
+        # A job that was taken away and came back may run here twice for a while: only its own entry is removed.
+        if self.running.get(running.claim.id) is running:
+            del self.running[running.claim.id]
         self._alone = False
         self.fill()
         self._on_free()
@@ -249,7 +285,7 @@ def _upgrade(task: Task[Any, Any], text: str, error: ValidationError) -> dict[st
     if task.upgrade is None:
         raise _Unreadable(describe_validation_error(error)) from error
     try:
-        return task.signature.bind((), task.upgrade(decode(text)))
+        return task.signature.load(encode(task.upgrade(decode(text)), what="the upgraded payload"))
     except Exception as upgrade_error:
         raise _Unreadable(f"{describe_validation_error(error)}; upgrade: {upgrade_error}") from upgrade_error
 
@@ -257,4 +293,6 @@ def _upgrade(task: Task[Any, Any], text: str, error: ValidationError) -> dict[st
 def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
     seconds = monotonic() - running.started
     error = JobTimeout(f"stopped after {seconds:.1f} s, over its time-out")
+    if not isinstance(cause, asyncio.CancelledError | JobTimeout):
+        error.__cause__ = cause  # what a thread said when it ended at last
     return error.with_traceback(cause.__traceback__)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from turnspit.records import ErrorRecord
 
-__all__ = ["describe", "normalise"]
+__all__ = ["describe", "message_of", "normalise", "storable"]
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 16_000
@@ -29,10 +29,10 @@ _VARIABLE = re.compile(
 def describe(error: BaseException, task: str) -> ErrorRecord:
     """The stored form of an exception."""
     kind = type(error).__name__
-    message = str(error)[:_LONGEST_MESSAGE]
+    message = message_of(error)[:_LONGEST_MESSAGE]
     identity = f"{task}\n{kind}\n{normalise(message)}"
     fingerprint = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:12]
-    return ErrorRecord(kind, _storable(message), _storable(_format_traceback(error)), fingerprint)
+    return ErrorRecord(kind, storable(message), storable(_format_traceback(error)), fingerprint)
 
 
 def normalise(message: str) -> str:
@@ -51,5 +51,14 @@ def _format_traceback(error: BaseException) -> str:
     return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
 
 
-def _storable(text: str) -> str:
+def message_of(error: BaseException) -> str:
+    """The text of an exception, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception as failure:  # an exception of the user's own, in whose words another one is hidden
+        return f"its text could not be made: {type(failure).__name__}"
+
+
+def storable(text: str) -> str:
+    """The text without what a database cannot keep."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\\0")

@@ -5,16 +5,16 @@ else is running. One that could not be stored stays here and is tried again.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from turnspit._runtime.worker.failures import storable
+from turnspit._runtime.worker.teller import Ended, Teller
 from turnspit.blueprints import TaskRegistry
-from turnspit.context import JobContext
-from turnspit.events import Event, EventBus, EventName
-from turnspit.records import Claim, Completion, Finish, FinishReport, LogLine, ProgressUpdate
-from turnspit.states import JobState
+from turnspit.events import EventBus
+from turnspit.records import Claim, Finish, FinishReport, LogLine, ProgressUpdate
 
 __all__ = ["Batch", "Ended", "Finisher"]
 
@@ -23,24 +23,9 @@ logger = logging.getLogger("turnspit")
 _ACK_DELAY = 0.01
 _PROGRESS_DELAY = 0.25
 _FULL = 500
-_EVENT_BY_STATE: dict[JobState, EventName] = {
-    JobState.COMPLETED: "completed",
-    JobState.CANCELLED: "cancelled",
-    JobState.DEAD: "dead",
-    JobState.SCHEDULED: "failed",
-    JobState.READY: "failed",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt that ended, and what its listeners want to know."""
-
-    finish: Finish
-    claim: Claim
-    context: JobContext
-    seconds: float
-    error: BaseException | None = None
+_LONGEST_LINE = 10_000
+_MOST_LINES = 1_000
+"""The store keeps no more of a job."""
 
 
 @dataclass(slots=True)
@@ -86,8 +71,7 @@ class Finisher:
     def __init__(
         self, *, tasks: TaskRegistry, bus: EventBus, is_idle: Callable[[], bool], signal: Callable[[], None]
     ) -> None:
-        self._tasks = tasks
-        self._bus = bus
+        self.teller = Teller(tasks, bus, signal)
         self._is_idle = is_idle
         self._signal = signal
         self._loop = asyncio.get_running_loop()
@@ -110,16 +94,36 @@ class Finisher:
     def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
         """Keep the newest progress of a running job. From any thread."""
 
+        text = None if message is None else storable(str(message))[:_LONGEST_LINE]
+
         def keep() -> None:
             report = self._report_of(claim)
-            report.progress, report.message = progress, message
+            report.progress, report.message = progress, text
 
-        self._loop.call_soon_threadsafe(keep)
+        self._on_loop(keep)
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         """Keep a log line of a running job. From any thread."""
-        line = LogLine(claim.attempt, None, level, message[:10_000])
-        self._loop.call_soon_threadsafe(lambda: self._report_of(claim).lines.append(line))
+        line = LogLine(claim.attempt, None, level, storable(str(message))[:_LONGEST_LINE])
+
+        def keep() -> None:
+            report = self._report_of(claim)
+            if len(report.lines) <= _MOST_LINES:
+                report.lines.append(line)
+
+        self._on_loop(keep)
+
+    def _on_loop(self, keep: Callable[[], None]) -> None:
+        """At once on the worker's own loop, so that a job's last words are there before its end is stored."""
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            keep()
+            return
+        with contextlib.suppress(RuntimeError):  # a thread that was left behind: its worker has ended
+            self._loop.call_soon_threadsafe(keep)
 
     def _report_of(self, claim: Claim) -> Report:
         self._start_timer(_PROGRESS_DELAY)
@@ -172,47 +176,21 @@ class Finisher:
             newer = self._reports.setdefault(job, report)
             if newer is not report:
                 newer.lines[:0] = report.lines
-                newer.progress = report.progress if newer.progress is None else newer.progress
+                if newer.progress is None:
+                    newer.progress, newer.message = report.progress, report.message
 
     def retry(self) -> None:
         """What could not be stored is due again."""
         if not self.is_empty:
             self._set_due()
 
-    async def stored(self, batch: Batch, report: FinishReport) -> None:
-        """The batch is stored: tell whoever listens."""
+    def settle(self, batch: Batch, report: FinishReport) -> None:
+        """The batch is stored."""
         self.in_flight = []
         for job, fence in report.lost:
             logger.warning("job %s: claim %s was no longer current, its end was not stored", job, fence)
-        if not (report.states or report.lost or self._bus.wants("completed")):
-            return
-        lost = set(report.lost)
-        for ended in batch.ended:
-            await self._tell(ended, report, is_lost=(ended.claim.id, ended.claim.fence) in lost)
 
-    async def _tell(self, ended: Ended, report: FinishReport, *, is_lost: bool) -> None:
-        claim, error = ended.claim, ended.error
-        state = report.states.get(claim.id, JobState.COMPLETED)
-        name = "lost" if is_lost else _EVENT_BY_STATE[state]
-        if name == "failed" and not isinstance(ended.finish, Completion) and ended.finish.move == "snoozed":
-            name = "snoozed"
-        if name == "dead" and error is not None:
-            await self.call_on_dead(ended.context, error)
-        if self._bus.wants(name):
-            kind = None if error is None else type(error).__name__
-            message = None if error is None else str(error)
-            event = Event(name, claim.id, claim.task, claim.queue, claim.attempt, kind, message, ended.seconds)
-            await self._bus.send(event)
-
-    async def call_on_dead(self, context: JobContext, error: BaseException) -> None:
-        """Tell the task that its job is a dead letter now."""
-        task = self._tasks.get(context.task)
-        logger.error("job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, error)
-        if task is None or task.on_dead is None:
-            return
-        try:
-            answer: Any = task.on_dead(context, error)
-            if asyncio.iscoroutine(answer):
-                await answer
-        except Exception:
-            logger.exception("on_dead of %s failed for job %s", task.name, context.id)
+    async def stored(self, batch: Batch, report: FinishReport) -> None:
+        """The batch is stored: tell whoever listens, before this returns."""
+        self.settle(batch, report)
+        await self.teller.tell(batch.ended, report)

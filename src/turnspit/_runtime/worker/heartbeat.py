@@ -59,6 +59,8 @@ class Heartbeat:
             except TurnspitError as error:
                 logger.warning("worker %s could not renew its lease: %s", self.worker, error)
                 continue
+            if self._stopping.is_set():
+                return
             if not renewed:
                 logger.error("worker %s was declared dead: its jobs belong to others now", self.worker)
                 self._on_dead()

@@ -33,6 +33,7 @@ logger = logging.getLogger("turnspit")
 
 _CANCEL_TIME = 5.0
 _FLUSH_TIME = 10.0
+_TELL_TIME = 5.0
 _EMPTY_CHECK = 0.02
 
 
@@ -57,6 +58,7 @@ class Worker:
         """Set when the worker should stop: by ``request_stop``, or empty with ``until_empty``."""
         self._at_once = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
         self._heartbeat: Heartbeat | None = None
         self._stop_listening: Callable[[], None] | None = None
         self._runners = Runners(settings.concurrency, parts.middleware)
@@ -67,7 +69,12 @@ class Worker:
             signal=lambda: self.claimer.signal(),
         )
         self.executor = Executor(
-            parts, self._runners, self.finisher, settings.concurrency, lambda: self.claimer.slot_freed()
+            parts,
+            self._runners,
+            self.finisher,
+            settings.concurrency,
+            on_free=lambda: self.claimer.slot_freed(),
+            may_start=self._has_lease,
         )
         self.claimer = Claimer(
             self._engine,
@@ -75,7 +82,7 @@ class Worker:
             self.executor,
             self.finisher,
             worker=lambda: self.id,
-            may_claim=lambda: self._heartbeat is not None and self._heartbeat.is_current,
+            may_claim=self._has_lease,
             tasks=lambda: parts.tasks.names,
         )
         self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer, settings.heartbeat)
@@ -106,6 +113,10 @@ class Worker:
         """The worker's number in its store; a new one after it was declared dead."""
         return 0 if self._heartbeat is None else self._heartbeat.worker
 
+    def _has_lease(self) -> bool:
+        """One that cannot renew its lease starts nothing: others may be about to take its jobs."""
+        return self._heartbeat is not None and self._heartbeat.is_current
+
     async def start(self) -> None:
         """Open the lifespan, register, and begin to claim."""
         try:
@@ -118,6 +129,7 @@ class Worker:
         for service in self.services.values():
             service.start()
         self._tasks = [asyncio.create_task(self.claimer.run(), name="turnspit claimer")]
+        self._telling = asyncio.create_task(self.finisher.teller.run(), name="turnspit teller")
         if self._settings.until_empty:
             self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
 
@@ -168,7 +180,7 @@ class Worker:
     async def _tell_crashed(self, record: JobRecord) -> None:
         """A job was rescued for the last time: its task's on_dead is called here, far from the crash."""
         context = JobContext.of_record(record, self.finisher, self.executor.resources)
-        await self.finisher.call_on_dead(context, WorkerDied(record.reason or "its worker died"))
+        await self.finisher.teller.call_on_dead(context, WorkerDied(record.reason or "its worker died"))
 
     def _hear(self, wake: Wake) -> None:
         """A wake, in some thread."""
@@ -223,8 +235,9 @@ class Worker:
         for running in left:
             running.stop("shutdown")
         await self._wait_for_running(_CANCEL_TIME if any(each.is_async for each in left) else 0.1, at_once=False)
-        for task in self._tasks:
-            task.cancel()
+        async with self.claimer.exchanging:  # one that is cancelled half-way would not know what it stored
+            for task in self._tasks:
+                task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for service in self.services.values():
             await service.stop()
@@ -260,6 +273,7 @@ class Worker:
                 await self.claimer.flush()
                 if handed_back:
                     await self._engine.awrite(self._engine.return_jobs, handed_back)
+                await self._end_heartbeat()
                 await self._engine.awrite(self._engine.retire_worker, self.id)
             except TurnspitError as error:
                 if monotonic() > until:
@@ -269,12 +283,21 @@ class Worker:
             else:
                 return
 
-    async def _close(self) -> None:
+    async def _end_heartbeat(self) -> None:
         if self._heartbeat is not None:
-            self._heartbeat.stop()
+            await asyncio.to_thread(self._heartbeat.stop)
+
+    async def _close(self) -> None:
+        await self._end_heartbeat()
         if self._stop_listening is not None:
             await asyncio.to_thread(self._stop_listening)
+        await self.finisher.teller.finish(_TELL_TIME)
+        if self._telling is not None:
+            self._telling.cancel()
         self.executor.close()
         self._runners.close()
-        await self._stack.aclose()
+        try:
+            await self._stack.aclose()
+        except Exception:
+            logger.exception("worker %s: a lifespan failed at its end", self.id)
         logger.info("worker %s stopped", self.id)

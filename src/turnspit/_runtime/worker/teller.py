@@ -1,0 +1,130 @@
+"""Tells those who listen what became of the attempts that ended: event handlers, and a task's ``on_dead``.
+
+It works beside the exchanges with the store: a slow listener delays no claim and no acknowledgement, and one that
+waits for another job of this worker does not wait for itself. While it is far behind, its worker claims nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import isawaitable, iscoroutinefunction
+
+from turnspit._runtime.worker.failures import message_of
+from turnspit.blueprints import TaskRegistry
+from turnspit.context import JobContext
+from turnspit.events import Event, EventBus, EventName
+from turnspit.records import Claim, Ending, EndingMove, Finish, FinishReport
+from turnspit.states import JobState
+
+__all__ = ["Ended", "Teller"]
+
+logger = logging.getLogger("turnspit")
+
+_FAR_BEHIND = 100
+_EVENT_BY_STATE: dict[JobState, EventName] = {
+    JobState.COMPLETED: "completed",
+    JobState.CANCELLED: "cancelled",
+    JobState.DEAD: "dead",
+    JobState.SCHEDULED: "failed",
+    JobState.READY: "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that ended, and what its listeners want to know."""
+
+    finish: Finish
+    claim: Claim
+    context: JobContext
+    seconds: float
+    error: BaseException | None = None
+
+
+class Teller:
+    """Tells in the order in which the attempts were stored."""
+
+    def __init__(self, tasks: TaskRegistry, bus: EventBus, on_caught_up: Callable[[], None]) -> None:
+        self._tasks = tasks
+        self._bus = bus
+        self._on_caught_up = on_caught_up
+        self._waiting: asyncio.Queue[tuple[list[Ended], FinishReport]] = asyncio.Queue()
+
+    def add(self, ended: list[Ended], report: FinishReport) -> None:
+        """These attempts are stored: tell soon."""
+        if self._concerns_anybody(report):
+            self._waiting.put_nowait((ended, report))
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether the listeners cannot keep up with the jobs."""
+        return self._waiting.qsize() >= _FAR_BEHIND
+
+    async def run(self) -> None:
+        """Tell what waits, until cancelled."""
+        while True:
+            ended, report = await self._waiting.get()
+            try:
+                await self.tell(ended, report)
+            finally:
+                self._waiting.task_done()
+            if self._waiting.qsize() == _FAR_BEHIND - 1:
+                self._on_caught_up()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until everything is told, but no longer than this."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._waiting.join()
+        except TimeoutError:
+            logger.warning("event handlers did not end within %g s: not every event was told", seconds)
+
+    async def tell(self, ended: list[Ended], report: FinishReport) -> None:
+        """Tell of these attempts now."""
+        if not self._concerns_anybody(report):
+            return
+        lost = set(report.lost)
+        for each in ended:
+            await self._tell_one(each, report, is_lost=(each.claim.id, each.claim.fence) in lost)
+
+    def _concerns_anybody(self, report: FinishReport) -> bool:
+        return bool(report.states or report.lost or self._bus.wants("completed"))
+
+    async def _tell_one(self, ended: Ended, report: FinishReport, *, is_lost: bool) -> None:
+        claim, finish = ended.claim, ended.finish
+        state = report.states.get(claim.id, JobState.COMPLETED)
+        name = "lost" if is_lost else _EVENT_BY_STATE[state]
+        if name == "failed" and isinstance(finish, Ending) and finish.move is EndingMove.SNOOZE:
+            name = "snoozed"
+        if name == "dead" and ended.error is not None:
+            await self.call_on_dead(ended.context, ended.error)
+        if self._bus.wants(name):
+            error = finish.error if isinstance(finish, Ending) else None
+            event = Event(
+                name,
+                claim.id,
+                claim.task,
+                claim.queue,
+                claim.attempt,
+                None if error is None else error.type,
+                None if error is None else error.message,
+                ended.seconds,
+            )
+            await self._bus.send(event)
+
+    async def call_on_dead(self, context: JobContext, error: BaseException) -> None:
+        """Tell the task that its job is a dead letter now; a plain function in a thread, as its job ran."""
+        task = self._tasks.get(context.task)
+        logger.error("job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, message_of(error))
+        if task is None or task.on_dead is None:
+            return
+        try:
+            if iscoroutinefunction(task.on_dead):
+                answer = task.on_dead(context, error)
+            else:
+                answer = await asyncio.to_thread(task.on_dead, context, error)
+            if isawaitable(answer):
+                await answer
+        except Exception:
+            logger.exception("on_dead of %s failed for job %s", task.name, context.id)
