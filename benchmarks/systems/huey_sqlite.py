@@ -1,0 +1,106 @@
+"""huey on SQLite: ``SqliteHuey`` with ``fsync=True`` and a consumer that polls every 10 ms instead of every 100 ms."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from huey import SqliteHuey
+
+from benchmarks.contract import AT_ONCE, System, payload, starts
+from benchmarks.systems.sqlite_store import Look
+
+_POLL = 0.01
+
+
+class HueyOnSqlite(System):
+    """One consumer process with one worker thread: huey serialises a process's threads on one connection."""
+
+    name = "huey"
+    share = 0.1
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(store)
+        logging.getLogger("huey").setLevel(logging.WARNING)
+        self._huey = SqliteHuey(filename=str(store), fsync=True)
+        self._look = Look(store)
+        self._done = Path(f"{store}-done")
+
+        @self._huey.task()
+        def deliver(to: str, order_id: int, note: str) -> None:
+            self._ran += 1
+
+        @self._huey.task()
+        def mark(to: str, order_id: int, note: str) -> None:
+            starts.mark(order_id)
+
+        self._ran = 0
+        self._deliver, self._mark = deliver, mark
+        self._consumer = self._huey.create_consumer(workers=1, initial_delay=_POLL, max_delay=_POLL, periodic=False)
+
+    @classmethod
+    def settings(cls) -> dict[str, str]:
+        return {
+            "version": version("huey"),
+            "durability": "WAL, fsync=True (synchronous=FULL)",
+            "settings": f"one worker thread a process, polling every {_POLL * 1000:g} ms; no periodic tasks",
+            "sqlite": sqlite3.sqlite_version,
+        }
+
+    def open(self) -> None:
+        self._huey.storage.queue_size()
+
+    def enqueue_one_by_one(self, first: int, count: int) -> None:
+        for number in range(first, first + count):
+            self._deliver(**payload(number))
+
+    def enqueue_at_once(self, count: int) -> None:
+        def enqueue_some(first: int) -> None:
+            for number in range(first, count, AT_ONCE):
+                self._deliver(**payload(number))
+
+        threads = [threading.Thread(target=enqueue_some, args=(first,)) for first in range(AT_ONCE)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def enqueue_bulk(self, count: int) -> None:
+        # huey has no bulk verb that writes many rows in one transaction; map() enqueues one by one.
+        self._deliver.map([tuple(payload(number).values()) for number in range(count)])
+
+    def fill(self, count: int) -> None:
+        queue = self._huey.storage.name
+        rows = ((queue, self._huey.serialize_task(self._deliver.s(**payload(number))), 0) for number in range(count))
+        with self._huey.storage.db(commit=True) as cursor:
+            cursor.executemany("INSERT INTO task (queue, data, priority) VALUES (?, ?, ?)", rows)
+
+    def enqueue_marked(self, number: int) -> None:
+        self._mark(**payload(number))
+
+    def work(self) -> None:
+        self._consumer.run()
+        # A finished job of huey leaves no row: the worker says how many its handler ran.
+        with self._done.open("a", encoding="ascii") as done:
+            done.write(f"{self._ran}\n")
+
+    def stop(self) -> None:
+        self._consumer.stop_flag.set()
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        self._consumer.start()
+        yield
+        self._consumer.stop(graceful=True)
+
+    def is_drained(self) -> bool:
+        return not self._look.number("SELECT 1 FROM task LIMIT 1")
+
+    def count_completed(self) -> int:
+        return sum(int(line) for line in self._done.read_text(encoding="ascii").split())
+
+    def count_untouched(self) -> int:
+        return self._look.number("SELECT count(*) FROM task")

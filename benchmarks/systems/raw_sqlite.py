@@ -1,0 +1,113 @@
+"""The raw limit: Turnspit's own statements on its own schema in a bare ``sqlite3`` loop, 500 a batch.
+
+No threads, no types, no handlers, no events, no other process: nobody can be faster on these tables.
+"""
+
+import json
+import platform
+import sqlite3
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contract import System, payload
+from benchmarks.systems.sqlite_store import Look
+from turnspit import Turnspit
+from turnspit.engines.sqlite.rows import blocks
+
+_BATCH = 500
+_NEW = {"task": "deliver", "queue": "default", "priority": 0, "at": None, "delay": 0, "retry": None, "timeout": None,
+        "tags": None, "metadata": None, "now": None}  # fmt: skip
+
+
+class RawSqlite(System):
+    """INSERT and COMMIT; one ``executemany`` and COMMIT; claim 500 and finish the 500 before, in one transaction."""
+
+    name = "raw"
+    measurements = ("one", "bulk", "drain_1")
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(store)
+        self._sql = blocks("jobs")
+        self._look = Look(store)
+        self._stopping = threading.Event()
+
+    @classmethod
+    def settings(cls) -> dict[str, str]:
+        return {
+            "version": "sqlite3 of Python " + platform.python_version(),
+            "durability": "WAL, synchronous=FULL",
+            "settings": f"Turnspit's statements and schema, {_BATCH} a batch, one thread",
+            "sqlite": sqlite3.sqlite_version,
+        }
+
+    def open(self) -> None:
+        app = Turnspit(f"sqlite:///{self.store}")
+        app.migrate()
+        app.close()
+        self._connection = sqlite3.connect(self.store, isolation_level=None, cached_statements=256)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+
+    def enqueue_one_by_one(self, first: int, count: int) -> None:
+        insert = self._sql["insert_job"]
+        for number in range(first, first + count):
+            self._connection.execute(insert, _NEW | {"args": _text(number)}).fetchall()
+
+    def enqueue_bulk(self, count: int) -> None:
+        now = time.time_ns() // 1000
+        rows = (
+            ("deliver", "default", _text(number), 0, None, 0, None, None, None, None, now) for number in range(count)
+        )
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(self._sql["insert_jobs"], rows)
+        self._connection.execute("COMMIT")
+
+    def work(self) -> None:
+        claimed: list[tuple[Any, ...]] = []
+        while not self._stopping.is_set():
+            self._connection.execute("BEGIN IMMEDIATE")
+            if claimed:
+                self._finish(claimed)
+            params = {"now": None, "worker": 1, "queue": "default", "limit": _BATCH, "tasks": '["deliver"]'}
+            claimed = self._connection.execute(self._sql["claim_jobs"], params).fetchall()
+            self._connection.execute("COMMIT")
+            if not claimed:
+                self._stopping.wait(0.001)
+
+    def _finish(self, claimed: list[tuple[Any, ...]]) -> None:
+        finishes = json.dumps([(row[0], row[1], "null", None, None) for row in claimed])
+        done = self._connection.execute(self._sql["finish_jobs"], {"now": None, "finishes": finishes}).fetchall()
+        self._connection.execute(self._sql["finish_jobs_remove"], {"ids": json.dumps([row[0] for row in done])})
+        for (queue, task), count in Counter(row[1:3] for row in done).items():
+            params = {
+                "now": None,
+                "queue": queue,
+                "task": task,
+                "outcome": "completed",
+                "count": count,
+                "run_time": 0,
+            }
+            self._connection.execute(self._sql["count_outcomes"], params)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def is_drained(self) -> bool:
+        return not self._look.number("SELECT 1 FROM turnspit_jobs LIMIT 1")
+
+    def count_completed(self) -> int:
+        return self._look.number("SELECT count(*) FROM turnspit_history WHERE state = 'completed'")
+
+    def count_untouched(self) -> int:
+        return self._look.number("SELECT count(*) FROM turnspit_jobs WHERE state = 'ready' AND fence = 0")
+
+
+_TEXT = json.dumps(payload(0), separators=(",", ":")).replace(":0,", ":%d,")
+
+
+def _text(number: int) -> str:
+    """The payload as JSON, without the cost of making JSON."""
+    return _TEXT % number
