@@ -1,6 +1,7 @@
 """Storing jobs and waiting for them, from sync and async code, inside the caller's transaction when given one."""
 
 import asyncio
+import sys
 import threading
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ from turnspit.clock import monotonic
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.errors import JobNotFound, ResultTimeout
+from turnspit.errors import ConfigurationError, JobNotFound, ResultTimeout
 from turnspit.jobs import Job
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob
 from turnspit.states import WAITING_STATES
@@ -106,11 +107,11 @@ class Client:
 
         :raises JobNotFound: if there is none.
         """
-        return _found(self._app.engine.read(self._app.engine.get_job, job_id), job_id)
+        return _found(self._app.engine.read(self._app.engine.get_job, _possible(job_id)), job_id)
 
     async def aget_record(self, job_id: int) -> JobRecord:
         """``get_record`` for async code."""
-        return _found(await self._app.engine.aread(self._app.engine.get_job, job_id), job_id)
+        return _found(await self._app.engine.aread(self._app.engine.get_job, _possible(job_id)), job_id)
 
     def get_logs(self, job_id: int) -> list[LogLine]:
         """The job's log lines."""
@@ -125,6 +126,7 @@ class Client:
 
         :raises ResultTimeout: if it has not ended after ``timeout`` seconds.
         """
+        self._warn_in_loop()
         finished = threading.Event()
         until = None if timeout is None else monotonic() + timeout
         record = self.get_record(job_id)
@@ -200,8 +202,16 @@ class Client:
             "a sync verb was called inside a running event loop, which waits for the store meanwhile: "
             "use the verb with an a in front, as in await task.aenqueue(...)",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=_outside(),
         )
+
+
+def _outside() -> int:
+    """The ``stacklevel`` of the first caller that is not Turnspit itself, seen from the function that warns."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "turnspit":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _found(record: JobRecord | None, job_id: int) -> JobRecord:
@@ -210,25 +220,46 @@ def _found(record: JobRecord | None, job_id: int) -> JobRecord:
     return record
 
 
-def _chunks(jobs: Iterable[T], size: int) -> Iterator[list[T]]:
+def _possible(job_id: int) -> int:
+    """A number that no job has, where the store could not even ask for it."""
+    return job_id if isinstance(job_id, int) and 0 < job_id < 2**63 else 0
+
+
+def _chunks(jobs: Iterable[NewJob[Any]], size: int) -> Iterator[list[NewJob[Any]]]:
+    _check_size(size)
     iterator = iter(jobs)
     while part := list(islice(iterator, size)):
-        yield part
+        yield _checked(part)
 
 
-async def _achunks(jobs: Iterable[T] | AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
+async def _achunks(
+    jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]], size: int
+) -> AsyncIterator[list[NewJob[Any]]]:
     if not isinstance(jobs, AsyncIterable):
         for part in _chunks(jobs, size):
             yield part
         return
+    _check_size(size)
     part = []
     async for job in jobs:
         part.append(job)
         if len(part) == size:
-            yield part
+            yield _checked(part)
             part = []
     if part:
-        yield part
+        yield _checked(part)
+
+
+def _check_size(size: int) -> None:
+    if not isinstance(size, int) or size < 1:
+        raise ConfigurationError(f"chunk is a whole number of at least 1, not {size!r}")
+
+
+def _checked(part: list[NewJob[Any]]) -> list[NewJob[Any]]:
+    for job in part:
+        if not isinstance(job, NewJob):
+            raise ConfigurationError(f"enqueue_many takes what task.new(...) returns, not {job!r}")
+    return part
 
 
 def _when_finished(job_id: int, then: Callable[[], object]) -> Callable[[Wake], None]:

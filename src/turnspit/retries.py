@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal, cast
 
 from turnspit.clock import Duration, to_duration
 from turnspit.errors import ConfigurationError
@@ -19,6 +19,8 @@ __all__ = ["Jitter", "Retry"]
 
 Jitter = Literal["full", "equal", "none"]
 DelayFunction = Callable[[int, BaseException], Duration | None]
+
+ExceptionTypes = tuple[type[BaseException], ...]
 
 _SECOND = 1_000_000
 
@@ -37,13 +39,13 @@ class Retry:
         repeats), or a callable ``(attempt, error) -> delay``; ``None`` from the callable gives up.
     :param jitter: ``"full"``, ``"equal"`` (half fixed, half drawn) or ``"none"``. The default is ``"full"``
         for the exponential rule and ``"none"`` for ``delay``.
-    :param on: only these exception types are tried again.
+    :param on: only these exception types (one, or several) are tried again.
     :param never_on: these exception types are never tried again.
 
     ::
 
         Retry(attempts=5, base=1.0, cap=300.0)
-        Retry(delay=[1, 10, 60], on=(ConnectionError,))
+        Retry(delay=[1, 10, 60], on=ConnectionError)
     """
 
     attempts: int | None = None
@@ -51,8 +53,8 @@ class Retry:
     cap: Duration = 3600.0
     delay: Duration | Sequence[Duration] | DelayFunction | None = None
     jitter: Jitter | None = None
-    on: tuple[type[BaseException], ...] = ()
-    never_on: tuple[type[BaseException], ...] = ()
+    on: type[BaseException] | Sequence[type[BaseException]] = ()
+    never_on: type[BaseException] | Sequence[type[BaseException]] = ()
 
     def __post_init__(self) -> None:
         if self.attempts is not None and (not isinstance(self.attempts, int) or self.attempts < 1):
@@ -67,8 +69,7 @@ class Retry:
             for delay in self._delays():
                 to_duration(delay, "Retry(delay=)")
         for name in ("on", "never_on"):
-            if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in getattr(self, name)):
-                raise ConfigurationError(f"Retry({name}=) takes exception types, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, _exception_types(name, getattr(self, name)))
 
     @property
     def limit(self) -> int:
@@ -85,9 +86,9 @@ class Retry:
         return None if delay is None else self._with_jitter(delay)
 
     def _covers(self, error: BaseException) -> bool:
-        if self.never_on and isinstance(error, self.never_on):
+        if self.never_on and isinstance(error, cast("ExceptionTypes", self.never_on)):
             return False
-        return not self.on or isinstance(error, self.on)
+        return not self.on or isinstance(error, cast("ExceptionTypes", self.on))
 
     def _delay_after(self, attempt: int, error: BaseException) -> int | None:
         if self.delay is None:
@@ -151,3 +152,12 @@ class Retry:
     def __str__(self) -> str:
         given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
         return f"Retry({', '.join(given)})"
+
+
+def _exception_types(name: str, given: Any) -> ExceptionTypes:
+    kinds = (given,) if isinstance(given, type) else given
+    if not isinstance(kinds, Sequence) or not all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+    ):
+        raise ConfigurationError(f"Retry({name}=) takes exception types, not {given!r}")
+    return tuple(kinds)
