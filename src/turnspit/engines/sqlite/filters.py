@@ -11,6 +11,9 @@ from turnspit.states import JobState
 __all__ = ["in_history", "in_jobs", "where"]
 
 _HISTORY = (JobState.COMPLETED, JobState.CANCELLED)
+_LARGEST = 2**63 - 1
+_ARGS = "json_each(CASE WHEN json_valid(args) THEN args END)"
+"""A foreign writer's arguments may be no JSON: they match nothing."""
 _EQUAL = {"id": "id", "queue": "queue", "task": "task", "error": "error_type", "fingerprint": "fingerprint"}
 
 
@@ -29,6 +32,8 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
     terms, params = ["1"], {}
     for field, column in _EQUAL.items():
         value = getattr(filter_, field)
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            return "0", {}
         if value is not None:
             terms.append(f"{column} = :f_{field}")
             params[f"f_{field}"] = value
@@ -45,7 +50,8 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         terms.append("created_at < :f_before")
         params["f_before"] = to_moment(filter_.created_before, "created_before")
     for number, (key, value) in enumerate((filter_.args or {}).items()):
-        terms.append(f"EXISTS (SELECT 1 FROM json_each(args) WHERE key = :f_key{number} AND value IS :f_value{number})")  # noqa: S608 (numbers)
+        match = f"key = :f_key{number} AND value IS :f_value{number}"
+        terms.append(f"EXISTS (SELECT 1 FROM {_ARGS} WHERE {match})")  # noqa: S608 (our own words and a number)
         params[f"f_key{number}"] = key
         params[f"f_value{number}"] = _comparable(value)
     return " AND ".join(terms), params
@@ -54,4 +60,6 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
 def _comparable(value: Any) -> Any:
     """The value as ``json_each`` shows it: objects and arrays as minified text."""
     plain = from_json(to_json(value))
+    if isinstance(plain, int) and abs(plain) > _LARGEST:
+        return float(plain)
     return to_json(plain).decode() if isinstance(plain, (dict, list)) else plain

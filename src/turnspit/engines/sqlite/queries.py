@@ -62,11 +62,14 @@ class QueryVerbs:
             counts[queue][state] = count
         for queue, completed, failed in (yield Statement(SQL["list_queues_finished"], {"now": self.clock.now()})):
             counts[queue].update(completed_last_hour=completed, failed_last_hour=failed)
-        oldest = dict((yield Statement(SQL["list_queues_oldest"], {})))
+        oldest: dict[str, int] = dict((yield Statement(SQL["list_queues_oldest"], {})))
         return [
-            QueueStats(queue, *(counts[queue][name] for name in _COUNTED), oldest_ready_at=oldest.get(queue))
+            QueueStats._make((queue, *(counts[queue][name] for name in _COUNTED), oldest.get(queue)))
             for queue in sorted(counts)
         ]
+
+    def list_tasks(self) -> Verb[list[TaskStats]]:
+        return [TaskStats(*row) for row in (yield Statement(SQL["list_tasks"], {}))]
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}

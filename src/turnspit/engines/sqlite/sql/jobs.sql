@@ -22,13 +22,14 @@ SELECT last_insert_rowid();
 SELECT {now};
 
 -- name: claim_jobs
--- The inner select walks turnspit_jobs_ready in its own order and stops at the limit.
--- `skip` names tasks that only other live workers know; it is empty except during a rolling deploy.
+-- The inner select walks turnspit_jobs_ready in its own order and stops at the limit. What others know is left as it is:
+-- a claim that wrote to it woke everybody by its commit, who claimed again (21 commits a second and 6 % of a core, idle).
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
 WHERE id IN (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-    WHERE state = 'ready' AND queue = :queue AND task NOT IN (SELECT value FROM json_each(:skip))
+    WHERE state = 'ready' AND queue = :queue AND task IN (SELECT value FROM json_each(:tasks))
+      AND (SELECT stopped_at FROM turnspit_workers WHERE id = :worker) IS NULL
     ORDER BY priority DESC, id LIMIT :limit
 )
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
@@ -37,7 +38,8 @@ RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, 
 -- name: claim_jobs_chosen
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
-WHERE id = :job AND state = 'ready'
+WHERE id = :job AND state = 'ready' AND task IN (SELECT value FROM json_each(:tasks))
+  AND (SELECT stopped_at FROM turnspit_workers WHERE id = :worker) IS NULL
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata;
 
@@ -51,18 +53,17 @@ WITH RECURSIVE busy(queue) AS (
 )
 SELECT queue FROM busy WHERE queue IS NOT NULL;
 
--- name: claim_jobs_known_tasks
-SELECT DISTINCT value
-FROM turnspit_workers, json_each(tasks)
-WHERE stopped_at IS NULL AND expires_at > {now};
-
--- name: claim_jobs_put_back
-UPDATE turnspit_jobs
-SET state = CASE WHEN task IN (SELECT value FROM json_each(:known)) THEN 'ready' ELSE 'held' END,
-    reason = CASE WHEN task IN (SELECT value FROM json_each(:known)) THEN reason
-             ELSE 'no live worker knows task ' || task END,
-    worker = NULL, attempt = attempt - 1, started_at = NULL
-WHERE id IN (SELECT value FROM json_each(:ids));
+-- name: claim_jobs_hold
+-- A worker counts as live until it is declared dead: then it comes back by registering, which admits its jobs.
+UPDATE turnspit_jobs SET state = 'held', reason = 'no live worker knows task ' || task
+WHERE id IN (
+    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+    WHERE state = 'ready' AND queue = :queue
+      AND task NOT IN (SELECT value FROM json_each(:tasks))
+      AND task NOT IN (SELECT value FROM turnspit_workers, json_each(tasks) WHERE stopped_at IS NULL)
+    LIMIT :limit
+)
+RETURNING id;
 
 -- name: finish_jobs
 -- Two statements a batch, matched by primary key and fence. `finishes` is [[id, fence, result, keep], ...].
