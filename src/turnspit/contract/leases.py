@@ -27,11 +27,12 @@ class Leases(Protocol):
         ...
 
     def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
-        """Declare workers with an expired lease dead and return their running jobs.
+        """Declare workers with an expired lease dead, and return the running jobs of workers that are not live.
 
-        Each such job keeps an attempt with outcome ``crashed``, gets its attempt back and one more crash. The first
-        crash may be a neighbour's fault; from then on a job runs alone in its process, and after ``max_crashes``
-        crashes alone it is dead. A job whose cancellation was requested is cancelled.
+        Only a worker that has renewed its own lease without a gap for one lease time may declare others dead: after
+        an outage all leases have run out. Each job keeps an attempt with outcome ``crashed``, gets its attempt back
+        and one more crash. The first crash may be a neighbour's fault; from then on a job runs alone in its process,
+        and after ``max_crashes`` crashes alone it is dead. A job whose cancellation was requested is cancelled.
         """
         ...
 

@@ -122,14 +122,15 @@ class JobVerbs:
         rows = yield Statement(SQL["finish_jobs"], params)
         done = {row[0] for row in rows}
         yield Statement(SQL["finish_jobs_remove"], {"ids": to_json(done)})
-        yield from self._count(rows)
+        yield from self.count_outcomes(rows, "completed")
         missing = [each for each in completions if each.id not in done]
         if missing:
             ids = to_json(each.id for each in missing)
             before = yield Statement(SQL["finish_jobs_done_before"], {"ids": ids})
             report.lost += [(each.id, each.fence) for each in missing if (each.id, each.fence) not in before]
 
-    def _count(self, rows: list[Row], outcome: str = "completed") -> Verb[None]:
+    def count_outcomes(self, rows: list[Row], outcome: str) -> Verb[None]:
+        """Count ended attempts: ``rows`` are id, queue, task and run time."""
         counts: Counter[tuple[str, str]] = Counter()
         run_times: defaultdict[tuple[str, str], int] = defaultdict(int)
         for _, queue, task, run_time in rows:
@@ -164,7 +165,7 @@ class JobVerbs:
             "invalid_since": invalid_since if move is EndingMove.INVALID else None,
         }
         yield Statement(SQL["finish_jobs_attempt"], params)
-        yield from self._count([(ending.id, queue, task, run_time)], str(move))
+        yield from self.count_outcomes([(ending.id, queue, task, run_time)], str(move))
         if move is EndingMove.DEAD:
             yield Statement(SQL["finish_jobs_dead"], params)
             report.states[ending.id] = JobState.DEAD

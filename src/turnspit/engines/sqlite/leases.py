@@ -41,12 +41,13 @@ class LeaseVerbs(JobVerbs):
     def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
         workers = yield Statement(SQL["rescue_jobs_workers"], params)
-        rows = yield Statement(SQL["rescue_jobs"], {})
+        rows = yield Statement(SQL["rescue_jobs"], params)
         if not rows:
             return RescueReport(tuple(row[0] for row in workers), (), (), ())
-        cancelled = tuple(job for job, _, requested in rows if requested is not None)
-        dead = tuple(job for job, crashes, requested in rows if requested is None and crashes >= max_crashes)
-        returned = tuple(job for job, crashes, requested in rows if requested is None and crashes < max_crashes)
+        cancelled = tuple(job for job, *_, requested in rows if requested is not None)
+        dead = tuple(job for job, *_, crashes, requested in rows if requested is None and crashes >= max_crashes)
+        returned = tuple(job for job, *_, crashes, requested in rows if requested is None and crashes < max_crashes)
+        yield from self.count_outcomes([row[:4] for row in rows], "crashed")
         yield Statement(SQL["rescue_jobs_attempts"], params | {"ids": to_json(row[0] for row in rows)})
         yield Statement(SQL["rescue_jobs_return"], {"ids": to_json(returned)})
         yield Statement(SQL["rescue_jobs_dead"], params | {"ids": to_json(dead)})

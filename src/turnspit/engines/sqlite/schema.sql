@@ -118,6 +118,7 @@ CREATE TABLE turnspit_workers (
     started_at INTEGER NOT NULL,
     renewed_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    gapless_since INTEGER NOT NULL,         -- from when on the lease was renewed before it ran out
     stopped_at INTEGER
 );
 

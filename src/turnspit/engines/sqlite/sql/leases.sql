@@ -1,6 +1,7 @@
 -- name: register_worker
-INSERT INTO turnspit_workers (host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at)
-SELECT :host, :pid, :version, :queues, :tasks, :concurrency, moment, moment, moment + :lease
+INSERT INTO turnspit_workers (host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at,
+                              gapless_since)
+SELECT :host, :pid, :version, :queues, :tasks, :concurrency, moment, moment, moment + :lease, moment
 FROM (SELECT {now} AS moment)
 RETURNING id;
 
@@ -11,7 +12,9 @@ RETURNING id;
 
 -- name: renew_lease
 -- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
-UPDATE turnspit_workers SET renewed_at = {now}, expires_at = {now} + :lease
+UPDATE turnspit_workers
+SET renewed_at = {now}, expires_at = {now} + :lease,
+    gapless_since = CASE WHEN expires_at > {now} THEN gapless_since ELSE {now} END
 WHERE id = :worker AND stopped_at IS NULL
 RETURNING id;
 
@@ -19,12 +22,16 @@ RETURNING id;
 UPDATE turnspit_workers SET stopped_at = {now}, expires_at = {now} WHERE id = :worker AND stopped_at IS NULL;
 
 -- name: rescue_jobs_workers
+-- The rescuer's own lease must have held for one lease time: after a suspended machine or an outage every lease has run
+-- out, and whoever looks first would rob the others before they can renew.
 UPDATE turnspit_workers SET stopped_at = {now}
 WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
+  AND (SELECT stopped_at IS NULL AND expires_at > {now} AND {now} - gapless_since >= expires_at - renewed_at
+       FROM turnspit_workers WHERE id = :worker)
 RETURNING id;
 
 -- name: rescue_jobs
-SELECT id, crashes, cancel_requested_at
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at
 FROM turnspit_jobs INDEXED BY turnspit_jobs_running
 WHERE state = 'running' AND worker NOT IN (SELECT id FROM turnspit_workers WHERE stopped_at IS NULL)
 LIMIT 5000;
@@ -44,7 +51,7 @@ WHERE id IN (SELECT value FROM json_each(:ids));
 -- name: rescue_jobs_dead
 UPDATE turnspit_jobs
 SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
-    error_type = 'WorkerDied', reason = 'crashed its worker ' || :max_crashes || ' times',
+    error_type = 'WorkerDied', reason = 'crashed its worker ' || (crashes + 1) || ' times',
     fingerprint = task || ':WorkerDied'
 WHERE id IN (SELECT value FROM json_each(:ids));
 
