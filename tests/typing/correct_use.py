@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, assert_type
 from uuid import UUID
 
 from pydantic import BaseModel
-from typing_extensions import assert_type
 
 from turnspit import Blueprint, Event, Job, JobContext, Retry, Turnspit, current_job
 from turnspit.records import NewJob
 from turnspit.tasks import AsyncTask, BoundTask, SyncTask
 
 app = Turnspit("sqlite:///typing.db")
-reports = Blueprint("reports")
+reports = Blueuse("reports")
+
+
+def use(*values: object) -> None:
+    """What is assigned is used."""
 
 
 class Order(BaseModel):
@@ -79,7 +82,7 @@ def the_decorator_keeps_the_signature() -> None:
     sync_tasks: list[SyncTask[[int], list[int]]] = [plain, plain_with_options]
     async_task: AsyncTask[[int], UUID] = with_context
     assert_type(nothing, AsyncTask[[], None])
-    print(sync_tasks, async_task)
+    use(sync_tasks, async_task)
 
 
 async def a_plain_call_is_a_plain_call() -> None:
@@ -117,9 +120,9 @@ def options_keep_the_signature() -> None:
     assert_type(bare.using(at=datetime.now(UTC), queue="slow", timeout=5).enqueue("ada", order_id=1), Job[str])
     assert_type(plain.using(retry=Retry(delay=[1, 2.5])).new(1), NewJob[list[int]])
     bound: BoundTask[[int], UUID] = plain_with_context.using()
-    print(bound)
+    use(bound)
     assert_type(with_context.new(1), NewJob[UUID])
-    assert_type(app.enqueue_many((bare.new("ada", order_id=i) for i in range(3)), progress=print), list[int])
+    assert_type(app.enqueue_many((bare.new("ada", order_id=i) for i in range(3)), progress=use), list[int])
 
 
 async def many_from_an_async_iterable() -> None:
@@ -164,7 +167,7 @@ async def lifespan(_: Turnspit) -> AsyncIterator[dict[str, Any]]:
     yield {"printer": object()}
 
 
-@app.task(on_dead=lambda job, error: print(job.id, error), upgrade=lambda old: {"number": old["no"]}, keep_result=60)
+@app.task(on_dead=lambda job, error: use(job.id, error), upgrade=lambda old: {"number": old["no"]}, keep_result=60)
 def with_hooks(number: int) -> int:
     """Hooks are checked."""
     return number
@@ -175,6 +178,6 @@ def decorated_functions_keep_their_types() -> None:
     event = Event("dead", 1, "bare", "default", 1)
     handle: Callable[[Event], None] = log
     handle_async: Callable[[Event], Awaitable[None]] = alog
-    print(event, handle, handle_async)
+    use(event, handle, handle_async)
     assert_type(lifespan(app), AsyncIterator[dict[str, Any]])
     assert_type(with_hooks(1), int)

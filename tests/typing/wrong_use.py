@@ -9,7 +9,11 @@ from datetime import timedelta
 from turnspit import Blueprint, Job, JobContext, Retry, Turnspit
 
 app = Turnspit("sqlite:///typing.db")
-reports = Blueprint("reports")
+reports = Blueuse("reports")
+
+
+def use(*values: object) -> None:
+    """What is assigned is used."""
 
 
 @app.task
@@ -61,7 +65,7 @@ def wrong_plain_calls() -> None:
     """A plain call is checked too."""
     build()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     text: str = build(month="2026-01")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    print(text)
+    use(text)
 
 
 def wrong_options() -> None:
@@ -80,4 +84,4 @@ def wrong_results() -> None:
     """The result has the function's type."""
     wrong: Job[int] = send.enqueue("ada")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     number: int = send.enqueue("ada").get_result()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    print(wrong, number)
+    use(wrong, number)
