@@ -12,7 +12,7 @@ from turnspit.records import NewJob
 from turnspit.tasks import AsyncTask, BoundTask, SyncTask
 
 app = Turnspit("sqlite:///typing.db")
-reports = Blueuse("reports")
+reports = Blueprint("reports")
 
 
 def use(*values: object) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from turnspit import Blueprint, Job, JobContext, Retry, Turnspit
 
 app = Turnspit("sqlite:///typing.db")
-reports = Blueuse("reports")
+reports = Blueprint("reports")
 
 
 def use(*values: object) -> None:
