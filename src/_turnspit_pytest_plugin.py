@@ -29,7 +29,7 @@ def turnspit_app() -> Any:
 @pytest.fixture
 def turnspit_store(turnspit_app: Any) -> Iterator[Any]:
     """A private store for this test, on a clock that it owns: ``turnspit.testing.override(turnspit_app)``."""
-    from turnspit.testing import override
+    from turnspit.testing import override  # noqa: PLC0415  (the reason of this module)
 
     with override(turnspit_app) as store:
         yield store

@@ -10,7 +10,7 @@ from turnspit.jobs import Job
 from turnspit.operations import FilterFields, Jobs
 from turnspit.states import JobState
 from turnspit.tasks import Task
-from turnspit.testing.matching import Wanted, check_times, find_task
+from turnspit.testing.matching import Wanted, check_times, find_task, names_of
 
 __all__ = ["Assertions"]
 
@@ -33,26 +33,36 @@ class Assertions(ABC):
         """``app.tasks``."""
 
     @overload
-    def enqueued(self, task: Task[..., R]) -> list[Job[R]]: ...
+    def enqueued(self, task: Task[..., R], *, state: JobState | str | None = None) -> list[Job[R]]: ...
     @overload
-    def enqueued(self, task: str | None = None) -> list[Job[Any]]: ...
-    def enqueued(self, task: Task[..., Any] | str | None = None) -> list[Job[Any]]:
-        """Every job of the store, or of one task, whatever became of it; oldest first."""
-        fields = self._fields(task)
+    def enqueued(self, task: str | None = None, *, state: JobState | str | None = None) -> list[Job[Any]]: ...
+    def enqueued(
+        self, task: Task[..., Any] | str | None = None, *, state: JobState | str | None = None
+    ) -> list[Job[Any]]:
+        """Every job of the store, or of one task, whatever became of it or in one state; oldest first."""
+        names, fields = self._names(task), _fields(state)
         page = self.jobs.list(limit=_PAGE, **fields)
         jobs = [*page]
         while page.next is not None:
             page = self.jobs.list(limit=_PAGE, after=page.next, **fields)
             jobs += page
-        return sorted(jobs, key=lambda job: job.id)
+        return _oldest_first(jobs, names)
 
     @overload
-    async def aenqueued(self, task: Task[..., R]) -> list[Job[R]]: ...
+    async def aenqueued(self, task: Task[..., R], *, state: JobState | str | None = None) -> list[Job[R]]: ...
     @overload
-    async def aenqueued(self, task: str | None = None) -> list[Job[Any]]: ...
-    async def aenqueued(self, task: Task[..., Any] | str | None = None) -> list[Job[Any]]:
+    async def aenqueued(self, task: str | None = None, *, state: JobState | str | None = None) -> list[Job[Any]]: ...
+    async def aenqueued(
+        self, task: Task[..., Any] | str | None = None, *, state: JobState | str | None = None
+    ) -> list[Job[Any]]:
         """``enqueued`` for async code."""
-        return await self._alist(self._fields(task))
+        names, fields = self._names(task), _fields(state)
+        page = await self.jobs.alist(limit=_PAGE, **fields)
+        jobs = [*page]
+        while page.next is not None:
+            page = await self.jobs.alist(limit=_PAGE, after=page.next, **fields)
+            jobs += page
+        return _oldest_first(jobs, names)
 
     def assert_enqueued(
         self,
@@ -157,16 +167,8 @@ class Assertions(ABC):
         wanted = self._wanted(task, args, some_args, queue, state, priority, tag, at, delay)
         check_times(wanted, await self.aenqueued(), 0)
 
-    async def _alist(self, fields: FilterFields) -> list[Job[Any]]:
-        page = await self.jobs.alist(limit=_PAGE, **fields)
-        jobs = [*page]
-        while page.next is not None:
-            page = await self.jobs.alist(limit=_PAGE, after=page.next, **fields)
-            jobs += page
-        return sorted(jobs, key=lambda job: job.id)
-
-    def _fields(self, task: Task[..., Any] | str | None) -> FilterFields:
-        return {} if task is None else {"task": find_task(self.tasks, task).name}
+    def _names(self, task: Task[..., Any] | str | None) -> tuple[str, ...] | None:
+        return None if task is None else names_of(find_task(self.tasks, task))
 
     def _wanted(
         self,
@@ -190,3 +192,11 @@ class Assertions(ABC):
             at=at,
             delay=delay,
         )
+
+
+def _oldest_first(jobs: list[Job[Any]], names: tuple[str, ...] | None) -> list[Job[Any]]:
+    return sorted((job for job in jobs if names is None or job.task in names), key=lambda job: job.id)
+
+
+def _fields(state: JobState | str | None) -> FilterFields:
+    return {} if state is None else {"state": state}

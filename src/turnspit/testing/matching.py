@@ -15,7 +15,7 @@ from turnspit.jobs import Job
 from turnspit.states import JobState
 from turnspit.tasks import Task
 
-__all__ = ["Wanted", "check_times", "describe", "find_task"]
+__all__ = ["Wanted", "check_times", "find_task", "names_of"]
 
 _MOST_LISTED = 20
 _LONGEST_CALL = 160
@@ -49,7 +49,7 @@ class Wanted:
 
     def differences(self, job: Job[Any]) -> list[str]:
         """In what the job is not the one that is meant."""
-        if job.task not in (self.task.name, *self.task.aliases):
+        if job.task not in names_of(self.task):
             return [f"its task is {job.task}"]
         found = [*self._other_arguments(job)]
         for name in ("queue", "state", "priority"):
@@ -108,6 +108,11 @@ def find_task(tasks: Mapping[str, Task[Any, Any]], task: Task[Any, Any] | str) -
     return tasks[name]
 
 
+def names_of(task: Task[Any, Any]) -> tuple[str, ...]:
+    """The names under which the task's jobs are stored."""
+    return (task.name, *task.aliases)
+
+
 def check_times(wanted: Wanted, jobs: Sequence[Job[Any]], times: int | None) -> list[Job[Any]]:
     """The jobs that match.
 
@@ -117,7 +122,7 @@ def check_times(wanted: Wanted, jobs: Sequence[Job[Any]], times: int | None) -> 
     matching = [job for job in jobs if not wanted.differences(job)]
     if len(matching) == times or (times is None and matching):
         return matching
-    raise AssertionError("\n".join([_headline(wanted, len(matching), times), *describe(jobs, wanted)]))
+    raise AssertionError("\n".join([_headline(wanted, len(matching), times), *_describe(jobs, wanted)]))
 
 
 def _headline(wanted: Wanted, count: int, times: int | None) -> str:
@@ -128,18 +133,18 @@ def _headline(wanted: Wanted, count: int, times: int | None) -> str:
     return f"expected {expected} of {wanted}, but {actual} enqueued."
 
 
-def describe(jobs: Sequence[Job[Any]], wanted: Wanted | None = None) -> list[str]:
-    """A line for each job, those of the wanted task first; with what is different in each."""
+def _describe(jobs: Sequence[Job[Any]], wanted: Wanted) -> list[str]:
+    """A line for each job, the most similar ones first, with what is different in those of the wanted task."""
     if not jobs:
         return ["Nothing was enqueued."]
-    names = () if wanted is None else (wanted.task.name, *wanted.task.aliases)
-    ordered = sorted(jobs, key=lambda job: (job.task not in names, job.id))
+    names = names_of(wanted.task)
+    found = [(job.task not in names, wanted.differences(job), job) for job in jobs]
+    found.sort(key=lambda each: (each[0], len(each[1]), each[2].id))
     lines = ["Enqueued were:"]
-    for job in ordered[:_MOST_LISTED]:
-        differences = wanted.differences(job) if wanted is not None and job.task in names else []
-        lines.append(f"  {_line(job)}" + (f"  <- {'; '.join(differences)}" if differences else ""))
-    if len(ordered) > _MOST_LISTED:
-        lines.append(f"  and {len(ordered) - _MOST_LISTED} more")
+    for is_other, differences, job in found[:_MOST_LISTED]:
+        lines.append(f"  {_line(job)}" + (f"  <- {'; '.join(differences)}" if differences and not is_other else ""))
+    if len(found) > _MOST_LISTED:
+        lines.append(f"  and {len(found) - _MOST_LISTED} more")
     return lines
 
 

@@ -2,15 +2,15 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
-from turnspit._runtime.maintenance.rescuer import Rescuer
-from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.app import Turnspit
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.contract import Engine
@@ -208,11 +208,11 @@ class TestStore(Assertions):
     async def amaintain(self) -> None:
         """``maintain`` for async code."""
         parts, engine = self._parts(), self._engine
-        crashes = WorkerSettings().max_crashes
-        rescuer = Rescuer(
-            engine, worker=lambda: 0, may_rescue=lambda: True, interval=0, max_crashes=crashes, bus=parts.bus
-        )
-        await rescuer.run_once()
+        async with AsyncExitStack() as stack:
+            # A worker declares others dead only after it held its own lease for one lease time: the shortest there is.
+            with self._a_microsecond_ago():
+                worker = await stack.enter_async_context(TestWorker(parts, lease=2))
+            await worker.rescue()
         await engine.awrite(self._promote)
         request = PruneRequest(parts.history_retention, parts.dead_retention)
         while await engine.awrite(engine.prune_jobs, request) >= request.limit:
@@ -235,7 +235,7 @@ class TestStore(Assertions):
     async def _ready_jobs(self, queues: frozenset[str] | None) -> list[Job[Any]]:
         """What is ready or due, of tasks that the app knows, in the order in which it runs."""
         await self._engine.awrite(self._promote)
-        ready = await self._alist({"state": JobState.READY})
+        ready = await self.aenqueued(state=JobState.READY)
         chosen = [job for job in ready if job.task in self.tasks and (queues is None or job.queue in queues)]
         return sorted(chosen, key=lambda job: (-job.priority, job.id))
 
@@ -257,6 +257,15 @@ class TestStore(Assertions):
             total += promoted
             if promoted < _PORTION:
                 return total, until_next
+
+    @contextmanager
+    def _a_microsecond_ago(self) -> Iterator[None]:
+        now = self.now
+        self.clock.set(now - timedelta(microseconds=1))
+        try:
+            yield
+        finally:
+            self.clock.set(now)
 
     def _after(self, microseconds: int | None) -> datetime | None:
         return None if microseconds is None else self.now + timedelta(microseconds=microseconds)

@@ -11,13 +11,16 @@ import socket
 from contextlib import AsyncExitStack
 from types import TracebackType
 
+from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit._runtime.worker.claimer import exchange
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Batch, Ended, Finisher
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
-from turnspit._runtime.worker.settings import WorkerParts
-from turnspit.records import ClaimRequest, NewWorker
+from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit.context import JobContext
+from turnspit.errors import WorkerDied
+from turnspit.records import ClaimRequest, JobRecord, NewWorker
 
 __all__ = ["TestWorker"]
 
@@ -33,9 +36,10 @@ class TestWorker:
 
     __test__ = False
 
-    def __init__(self, parts: WorkerParts) -> None:
+    def __init__(self, parts: WorkerParts, lease: int = _LEASE) -> None:
         self._parts = parts
         self._engine = parts.engine
+        self._lease = lease
         self._id = 0
         self._due = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -62,7 +66,7 @@ class TestWorker:
             queues=None,
             tasks=self._parts.tasks.names,
             concurrency=1,
-            lease=_LEASE,
+            lease=self._lease,
         )
 
     async def run(self, job: int) -> Ended | None:
@@ -96,6 +100,24 @@ class TestWorker:
         for job in await self._engine.aread(self._engine.find_cancelled, self._id):
             if job in self._executor.running:
                 self._executor.running[job].stop("cancelled")
+
+    async def rescue(self) -> None:
+        """Return the jobs of workers whose lease ran out, once this worker has held its own for a microsecond."""
+        await self._engine.awrite(self._engine.renew_lease, self._id, 1)
+        rescuer = Rescuer(
+            self._engine,
+            worker=lambda: self._id,
+            may_rescue=lambda: True,
+            interval=0,
+            max_crashes=WorkerSettings().max_crashes,
+            bus=self._parts.bus,
+            on_dead=self._tell_crashed,
+        )
+        await rescuer.run_once()
+
+    async def _tell_crashed(self, record: JobRecord) -> None:
+        context = JobContext.of_record(record, self._finisher, self._executor.resources)
+        await self._finisher.teller.call_on_dead(context, WorkerDied(record.reason or "its worker died"))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,0 +1,47 @@
+"""Fixtures for all tests of this repository.
+
+``app``   an app on a file of its own, on the system's clock: for tests with real workers, processes and time.
+``t``     a ``turnspit.testing.TestStore`` over a fresh app (``t.app``), on a clock that the test owns: for the rest.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from turnspit import Turnspit
+from turnspit.testing import TestStore
+
+
+@pytest.fixture(autouse=True)
+def _no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TURNSPIT_URL", raising=False)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A temporary folder whose path is short enough for a socket in it; pytest's own ``tmp_path`` may not be."""
+    path = Path(tempfile.mkdtemp(prefix="turnspit-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def app(folder: Path) -> Iterator[Turnspit]:
+    """An app whose store is ``folder/jobs.db``, closed after the test."""
+    with Turnspit(f"sqlite:///{folder}/jobs.db") as app:
+        yield app
+
+
+@pytest.fixture
+def turnspit_app() -> Turnspit:
+    """The app of ``t``. The URL leads nowhere: whatever is not kept away from it fails."""
+    return Turnspit("sqlite:////nonexistent/turnspit.db")
+
+
+@pytest.fixture
+def t(turnspit_store: TestStore) -> TestStore:
+    """A private store on a clock that the test owns."""
+    return turnspit_store
