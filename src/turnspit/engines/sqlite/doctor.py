@@ -13,6 +13,7 @@ from turnspit.engines.sqlite.schema import read_status
 __all__ = ["diagnose"]
 
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre")
+_LOCK_PATIENCE = 5.0
 _FIXED_RESET_BUG = (3, 51, 3)
 _BACKPORTS = {(3, 44): 6, (3, 50): 7}
 
@@ -23,9 +24,11 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
     if not path.exists():
         missing = "does not exist yet: the first enqueue or worker makes it; was another working directory meant?"
         return [*findings, ("file", False, f"{path} {missing}")]
+    if path.is_dir():
+        return [*findings, ("file", False, f"{path} is a folder: name a file in it")]
     try:
         with closing(connect_to_look(path)) as connection:
-            return [*findings, *_inside(connection), _free_space(path)]
+            return [*findings, *_inside(connection), _lock(path), _free_space(path)]
     except sqlite3.Error as error:
         return [*findings, ("file", False, str(translate(error, str(path))))]
 
@@ -84,6 +87,19 @@ def _schema(status: SchemaStatus) -> tuple[str, bool, str]:
 def _journal(connection: sqlite3.Connection) -> tuple[str, bool, str]:
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     return "journal", mode == "wal", f"journal_mode is {mode}" + ("" if mode == "wal" else ": Turnspit needs WAL")
+
+
+def _lock(path: Path) -> tuple[str, bool, str]:
+    # Not through the turnstile: a worker that waits for the lock holds it.
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOCK_PATIENCE, isolation_level=None)
+    with closing(connection):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            reason = "another connection holds a transaction open: end it, or give it to enqueue as tx="
+            return "lock", False, f"no turn to write within {_LOCK_PATIENCE:g} s ({error}): {reason}"
+    return "lock", True, "free"
 
 
 def _free_space(path: Path) -> tuple[str, bool, str]:

@@ -223,6 +223,8 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
     @contextmanager
     def _connected(self, connect_: Callable[[Path], sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
         """A connection for a moment, with SQLite's errors translated."""
+        if self.path.is_dir():
+            raise EngineUnavailable(f"store {self.location} is a folder: name a file in it")
         try:
             with closing(connect_(self.path)) as connection:
                 connection.execute("PRAGMA busy_timeout = 10000")
@@ -248,7 +250,8 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         if future.done() and not not_run:
             return future.result()
         raise EngineUnavailable(
-            f"store {self.location} did not answer within {self.deadline:g} s: "
+            f"store {self.location} did not answer within {self.deadline:g} s (does another connection hold a "
+            "transaction open? `turnspit doctor` looks): "
             + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
         ) from error
 

@@ -1,0 +1,23 @@
+"""``turnspit`` and ``python -m turnspit``: the command line."""
+
+import sys
+
+__all__ = ["main"]
+
+_EXTRA = ("typer", "rich", "click", "shellingham")
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    try:
+        from turnspit.cli.main import main as run  # noqa: PLC0415  (an optional extra)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        sys.stderr.write(f'turnspit: the command line needs {error.name}: pip install "turnspit[cli]"\n')
+        return 2
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""``turnspit dead``: the dead letters, by what went wrong."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from turnspit.cli import bulk
+from turnspit.cli.documents import group_document
+from turnspit.cli.loading import find_store
+from turnspit.cli.options import (
+    All,
+    Args,
+    AsJson,
+    CreatedAfter,
+    CreatedBefore,
+    Error,
+    Queue,
+    StoreAndIds,
+    StoreArgument,
+    Tag,
+    TaskName,
+    Yes,
+    filter_fields,
+)
+from turnspit.cli.output import count_of, new_table, note, plain, print_json, print_table, when
+
+__all__ = ["EXAMPLES", "HELP", "groups", "replay"]
+
+HELP = "Look at the dead letters, and replay them."
+EXAMPLES = {
+    "groups": ("turnspit dead groups shop.jobs:app",),
+    "replay": (
+        "turnspit dead replay shop.jobs:app 113 114",
+        "turnspit dead replay shop.jobs:app --group 0594dee86b69",
+        "turnspit dead replay shop.jobs:app --all --yes",
+    ),
+}
+
+
+def groups(app: StoreArgument = None, task: TaskName = None, as_json: AsJson = False) -> None:
+    """Group the dead letters by task, error type and message; the largest group first."""
+    target = find_store(app)
+    found = target.app.jobs.dead_groups(task=task)
+    if as_json:
+        print_json({"groups": [group_document(group) for group in found]})
+        return
+    if not found:
+        note(f"no dead letters at {target.app.engine.location}")
+        return
+    table = new_table(
+        [("COUNT", {"justify": "right"}), "GROUP", ("TASK", {"max_width": 24}), "LAST", ("ERROR", {"ratio": 1})]
+    )
+    table.expand = True
+    for group in found:
+        error = Text(plain(" ".join(f"{group.error_type}: {group.message}".split())))
+        table.add_row(f"{group.count:,}", plain(group.fingerprint), plain(group.task), when(group.last_at), error)
+    print_table(table)
+    total = count_of(sum(group.count for group in found), "dead letter")
+    note(f"{total}; replay a group: turnspit dead replay {target.hint}--group {found[0].fingerprint}")
+
+
+def replay(
+    words: StoreAndIds = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="ID",
+            help="The dead letters of this group.",
+            rich_help_panel="Which jobs",
+            show_default=False,
+        ),
+    ] = None,
+    queue: Queue = None,
+    task: TaskName = None,
+    tag: Tag = None,
+    error: Error = None,
+    args: Args = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    all_: All = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make dead letters live again, with their history: by id, by group, by filter, or all."""
+    fields = filter_fields(
+        queue=queue,
+        task=task,
+        tag=tag,
+        error=error,
+        fingerprint=group,
+        args=args,
+        created_after=created_after,
+        created_before=created_before,
+    )
+    bulk.carry_out(bulk.REPLAY, words, fields, all_=all_, yes=yes, as_json=as_json)

@@ -1,0 +1,117 @@
+"""What the jobs and the workers of a store say about its health."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from turnspit.cli.output import count_of, when
+from turnspit.records import QueueStats, TaskStats, WorkerRecord
+
+__all__ = ["Finding", "examine"]
+
+_SHOWN = 5
+
+
+class Finding(NamedTuple):
+    """Something that was looked at, as ``engine.diagnose`` gives it."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def examine(
+    tasks: Sequence[TaskStats], queues: Sequence[QueueStats], workers: Sequence[WorkerRecord], hint: str = ""
+) -> Iterator[Finding]:
+    """The findings.
+
+    :param hint: what a suggested command needs to find the same store: nothing, or its name and a space.
+    """
+    live = [worker for worker in workers if worker.live]
+    waiting = sum(task.ready + task.scheduled + task.held for task in tasks)
+    yield _workers(live, waiting, hint)
+    yield from _lost_workers(workers, live)
+    if live:
+        yield from _unknown_tasks(tasks, live, hint)
+        yield from _unserved_queues(queues, live)
+    yield from _held(tasks)
+    oldest = min(
+        (queue for queue in queues if queue.oldest_ready_at), key=lambda q: q.oldest_ready_at or 0, default=None
+    )
+    if oldest is not None:
+        yield Finding("oldest ready", True, f"due {when(oldest.oldest_ready_at)} in queue {oldest.queue}")
+    dead = sum(task.dead for task in tasks)
+    if dead:
+        yield Finding("dead letters", True, f"{dead:,}; see turnspit dead groups {hint}".rstrip())
+
+
+def _workers(live: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
+    if live:
+        described = (f"{_name(w)} ({', '.join(w.queues) if w.queues else 'all queues'})" for w in live)
+        return Finding("workers", True, f"{len(live)} live: {_some(described)}")
+    if waiting:
+        said = f"none is alive and {count_of(waiting, 'job')} wait: start turnspit worker {_worker_of(hint)}"
+        return Finding("workers", False, said)
+    return Finding("workers", True, "none is alive, and no job waits for one")
+
+
+def _lost_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord]) -> Iterator[Finding]:
+    silent = [worker for worker in workers if not worker.live and worker.stopped_at is None]
+    for worker in silent:
+        cure = "the others take its jobs back" if live else "start a worker, which takes its jobs back"
+        running = count_of(worker.running, "job")
+        said = f"{_name(worker)} stopped renewing its lease {when(worker.renewed_at)} with {running} running: {cure}"
+        yield Finding("lost worker", False, said)
+    # An orderly stop ends the lease itself; a worker that was declared dead had let it run out before.
+    died = [w for w in workers if w.stopped_at is not None and w.expires_at < w.stopped_at]
+    if died:
+        names = _some(f"{_name(worker)} {when(worker.stopped_at)}" for worker in died)
+        yield Finding("lost worker", True, f"{len(died)} died within the last hour, their jobs were rescued: {names}")
+
+
+def _unknown_tasks(tasks: Sequence[TaskStats], live: Sequence[WorkerRecord], hint: str) -> Iterator[Finding]:
+    known = {name for worker in live for name in worker.tasks}
+    unknown = [task for task in tasks if task.ready + task.scheduled + task.held and task.task not in known]
+    for task in unknown:
+        waiting = count_of(task.ready + task.scheduled + task.held, "job")
+        yield Finding(
+            "tasks",
+            False,
+            f"no live worker knows {task.task}, for which {waiting} wait: start a worker whose code declares it (a "
+            f"renamed task keeps its old name in aliases=), or turnspit jobs cancel {hint}--task {task.task}",
+        )
+    if not unknown:
+        yield Finding("tasks", True, "a live worker knows the task of every waiting job")
+
+
+def _unserved_queues(queues: Sequence[QueueStats], live: Sequence[WorkerRecord]) -> Iterator[Finding]:
+    if any(worker.queues is None for worker in live):
+        return
+    served = {name for worker in live for name in worker.queues or ()}
+    for queue in queues:
+        if queue.ready and queue.queue not in served:
+            ready = count_of(queue.ready, "job")
+            said = f"no live worker serves {queue.queue}, where {ready} wait: start one with --queues {queue.queue}"
+            yield Finding("queues", False, said)
+
+
+def _held(tasks: Sequence[TaskStats]) -> Iterator[Finding]:
+    held = {task.task: task.held for task in tasks if task.held}
+    if held:
+        named = _some(f"{count:,} of {name}" for name, count in held.items())
+        said = f"{count_of(sum(held.values()), 'job')} held until a worker comes that knows their task: {named}"
+        yield Finding("held", False, said)
+
+
+def _name(worker: WorkerRecord) -> str:
+    return f"{worker.host}:{worker.pid}#{worker.id}"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more
+
+
+def _worker_of(hint: str) -> str:
+    """A worker needs the app: a store's URL does not do."""
+    return hint.strip() if hint and "://" not in hint else "APP"

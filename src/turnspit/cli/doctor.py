@@ -1,0 +1,53 @@
+"""``turnspit doctor``: what is wrong with a store and its workers, and what to do."""
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from turnspit.cli.diagnosis import Finding, examine
+from turnspit.cli.loading import Target, find_store
+from turnspit.cli.options import AsJson, StoreArgument
+from turnspit.cli.output import line, plain, print_json, print_table
+from turnspit.errors import EngineError
+
+__all__ = ["EXAMPLES", "doctor"]
+
+EXAMPLES = ("turnspit doctor shop.jobs:app", "turnspit doctor sqlite:///shop.db --json")
+
+
+def doctor(app: StoreArgument = None, as_json: AsJson = False) -> None:
+    """Look for what is wrong with a store and its workers, and say what to do. Exits with 1 if something is."""
+    target = find_store(app, must_exist=False)
+    engine = target.app.engine
+    findings = [*(Finding(*found) for found in engine.diagnose()), *_look_at_work(target)]
+    is_well = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"store": engine.location, "ok": is_well, "findings": [found._asdict() for found in findings]})
+    else:
+        line("store ", (plain(engine.location), "cyan"))
+        print_table(_table(findings))
+    raise typer.Exit(int(not is_well))
+
+
+def _look_at_work(target: Target) -> list[Finding]:
+    """Nothing where the store cannot be read: ``engine.diagnose`` has said why."""
+    engine = target.app.engine
+    try:
+        status = engine.schema_status()
+        if not status.current or status.current > status.newest:
+            return []
+        tasks, queues = engine.read(engine.list_tasks), engine.read(engine.list_queues)
+        return list(examine(tasks, queues, engine.read(engine.list_workers), target.hint))
+    except EngineError:
+        return []
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark = Text("✔", "green") if finding.ok else Text("✘", "bold red")
+        table.add_row(mark, finding.subject, Text(plain(finding.detail), "" if finding.ok else "red"))
+    return table

@@ -1,0 +1,109 @@
+"""Records as JSON documents. The names of their fields are stable: scripts depend on them.
+
+Times are ISO 8601 in UTC, durations are seconds.
+"""
+
+from typing import Any
+
+from turnspit.clock import from_moment
+from turnspit.codec import decode
+from turnspit.errors import InvalidPayload
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats
+
+__all__ = [
+    "attempt_document",
+    "group_document",
+    "job_details",
+    "job_document",
+    "log_document",
+    "queue_document",
+    "stored_json",
+]
+
+
+def job_document(record: JobRecord) -> dict[str, Any]:
+    """A job as ``jobs list`` and ``enqueue`` give it."""
+    return {
+        "id": record.id,
+        "task": record.task,
+        "queue": record.queue,
+        "state": str(record.state),
+        "priority": record.priority,
+        "args": stored_json(record.args),
+        "attempt": record.attempt,
+        "crashes": record.crashes,
+        "created_at": _time(record.created_at),
+        "run_at": _time(record.run_at),
+        "started_at": _time(record.started_at),
+        "finished_at": _time(record.finished_at),
+        "worker": record.worker,
+        "timeout": None if record.timeout is None else record.timeout / 1_000_000,
+        "tags": stored_json(record.tags or "[]"),
+        "metadata": stored_json(record.metadata or "{}"),
+        "progress": record.progress,
+        "progress_message": record.progress_message,
+        "cancel_requested": record.cancel_requested_at is not None,
+        "reason": record.reason,
+        "error_type": record.error_type,
+        "fingerprint": record.fingerprint,
+    }
+
+
+def job_details(record: JobRecord, logs: list[LogLine]) -> dict[str, Any]:
+    """A job as ``jobs show`` gives it: also its result, its attempts and its log lines."""
+    return job_document(record) | {
+        "has_result": record.result is not None,
+        "result": None if record.result is None else stored_json(record.result),
+        "attempts": [attempt_document(attempt) for attempt in record.attempts],
+        "logs": [log_document(line) for line in logs],
+    }
+
+
+def attempt_document(attempt: AttemptRecord) -> dict[str, Any]:
+    """One attempt."""
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome,
+        "started_at": _time(attempt.started_at),
+        "finished_at": _time(attempt.finished_at),
+        "worker": attempt.worker,
+        "error_type": attempt.error_type,
+        "error_message": attempt.error_message,
+        "traceback": attempt.traceback,
+    }
+
+
+def log_document(line: LogLine) -> dict[str, Any]:
+    """One line that a job logged."""
+    return {"attempt": line.attempt, "at": _time(line.at), "level": line.level, "message": line.message}
+
+
+def group_document(group: DeadGroup) -> dict[str, Any]:
+    """A group of dead letters."""
+    return {
+        "fingerprint": group.fingerprint,
+        "task": group.task,
+        "error_type": group.error_type,
+        "message": group.message,
+        "count": group.count,
+        "newest_id": group.newest_id,
+        "first_at": _time(group.first_at),
+        "last_at": _time(group.last_at),
+    }
+
+
+def queue_document(stats: QueueStats) -> dict[str, Any]:
+    """A queue."""
+    return stats._asdict() | {"oldest_ready_at": _time(stats.oldest_ready_at)}
+
+
+def stored_json(text: str) -> Any:
+    """The value of stored JSON; the text itself where a foreign writer stored something else."""
+    try:
+        return decode(text)
+    except InvalidPayload:
+        return text
+
+
+def _time(moment: int | None) -> str | None:
+    return None if moment is None else from_moment(moment).isoformat()

@@ -1,0 +1,140 @@
+"""The root of the command line: its commands, its own options, and the way it ends."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from turnspit import __version__
+from turnspit.cli import dead, demo, doctor, enqueue, jobs, migrate, queues, run, worker
+from turnspit.cli.errors import Failed, StopRequested, exit_code_of
+from turnspit.cli.help import Command, Group
+from turnspit.cli.loading import close_all
+from turnspit.cli.output import complain
+from turnspit.errors import TurnspitError
+
+__all__ = ["app", "main"]
+
+# typer brings its own copy of click since 0.26 and imported click before: its public exception leads to either.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+HELP = """Turnspit: a durable background-job queue.
+
+APP is package.module:app, or a file as jobs.py:app; the name behind the colon may be left out where the module has one
+app only. Commands that only look at a store also take its URL, as sqlite:///shop.db. Without any, they use
+$TURNSPIT_APP, then $TURNSPIT_URL. Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+_RUNNING = "Run jobs"
+_LOOKING = "Look at jobs and change them"
+_STORE = "Look after the store"
+_STARTING = "See it work"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"turnspit {__version__}\n")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options of turnspit itself."""
+
+
+def _make() -> typer.Typer:
+    root = _group("turnspit", HELP, _root)
+    _add(root, "worker", worker.worker, worker.EXAMPLES, _RUNNING)
+    _add(root, "run", run.run, run.EXAMPLES, _RUNNING)
+    _add(root, "enqueue", enqueue.enqueue, enqueue.EXAMPLES, _RUNNING)
+    several = _group("jobs", jobs.HELP)
+    _add(several, "list", jobs.list_, jobs.EXAMPLES["list"])
+    _add(several, "show", jobs.show, jobs.EXAMPLES["show"])
+    _add(several, "replay", jobs.replay, jobs.EXAMPLES["replay"])
+    _add(several, "cancel", jobs.cancel, jobs.EXAMPLES["cancel"])
+    _add(several, "delete", jobs.delete, jobs.EXAMPLES["delete"])
+    root.add_typer(several, rich_help_panel=_LOOKING)
+    letters = _group("dead", dead.HELP)
+    _add(letters, "groups", dead.groups, dead.EXAMPLES["groups"])
+    _add(letters, "replay", dead.replay, dead.EXAMPLES["replay"])
+    root.add_typer(letters, rich_help_panel=_LOOKING)
+    _add(root, "queues", queues.queues, queues.EXAMPLES, _LOOKING)
+    _add(root, "migrate", migrate.migrate, migrate.EXAMPLES, _STORE)
+    _add(root, "doctor", doctor.doctor, doctor.EXAMPLES, _STORE)
+    _add(root, "demo", demo.demo, demo.EXAMPLES, _STARTING, takes_more=True)
+    return root
+
+
+def _group(name: str, text: str, callback: Callable[..., Any] | None = None) -> typer.Typer:
+    return typer.Typer(
+        name=name, help=text, callback=callback, cls=Group, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+
+
+def _add(
+    group: typer.Typer,
+    name: str,
+    function: Callable[..., Any],
+    examples: Iterable[str],
+    heading: str | None = None,
+    *,
+    takes_more: bool = False,
+) -> None:
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True} if takes_more else None
+    group.command(name, cls=Command, epilog="\n\n".join(examples), context_settings=settings, rich_help_panel=heading)(
+        function
+    )
+
+
+app = _make()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Whatever goes wrong is one line on stderr."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        answer = get_command(app).main(
+            None if arguments is None else list(arguments), prog_name="turnspit", standalone_mode=False
+        )
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except StopRequested:
+        return 0
+    except Exception as error:
+        return _explain(error)
+    finally:
+        close_all()
+    return answer if isinstance(answer, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what went wrong; the exit code."""
+    match error:
+        case Failed(exit_code=code):
+            complain(str(error))
+            return code
+        case TurnspitError():
+            complain(str(error))
+            return exit_code_of(error)
+        case OSError():
+            complain(str(error))
+            return 1
+        case _UsageError():
+            return _explain_usage(error)
+        case _:
+            raise error
+
+
+def _explain_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(error.format_message() + "\n")
+    else:
+        command = error.ctx.command_path if error.ctx is not None else "turnspit"
+        complain(f"{error.format_message().rstrip('.')} (see {command} --help)")
+    return 2

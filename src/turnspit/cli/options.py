@@ -1,0 +1,152 @@
+"""The arguments and options that several commands share, and what they mean together."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import typer
+
+from turnspit.cli.errors import WrongUsage
+from turnspit.cli.loading import is_job_id
+from turnspit.cli.values import parse_duration, parse_moment, parse_pairs
+from turnspit.clock import utc_now
+from turnspit.operations import FilterFields
+from turnspit.states import JobState
+
+__all__ = [
+    "All",
+    "AppArgument",
+    "Args",
+    "AsJson",
+    "CreatedAfter",
+    "CreatedBefore",
+    "Error",
+    "Fingerprint",
+    "Queue",
+    "State",
+    "StoreAndIds",
+    "StoreArgument",
+    "Tag",
+    "TaskName",
+    "Yes",
+    "filter_fields",
+    "split_ids",
+]
+
+_FILTERS = "Which jobs"
+
+
+def _complete_state(incomplete: str) -> list[str]:
+    return [state for state in JobState if state.startswith(incomplete)]
+
+
+def _filter(*names: str, text: str, metavar: str, complete: Callable[[str], list[str]] | None = None) -> Any:
+    return typer.Option(
+        *names, help=text, metavar=metavar, rich_help_panel=_FILTERS, autocompletion=complete, show_default=False
+    )
+
+
+AppArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[APP]",
+        help="The app, as shop.jobs:app or shop/jobs.py:app. Default: $TURNSPIT_APP.",
+        show_default=False,
+    ),
+]
+StoreArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[APP]",
+        help="The app, or a store as sqlite:///shop.db. Default: $TURNSPIT_APP, then $TURNSPIT_URL.",
+        show_default=False,
+    ),
+]
+StoreAndIds = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[APP] [ID]...",
+        help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then jobs by their ids.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+All = Annotated[bool, typer.Option("--all", help="Every job that the command can mean.", rich_help_panel=_FILTERS)]
+State = Annotated[
+    str | None,
+    _filter("--state", metavar="STATE", text="Jobs in this state, as ready or dead.", complete=_complete_state),
+]
+Queue = Annotated[str | None, _filter("--queue", metavar="NAME", text="Jobs of this queue.")]
+TaskName = Annotated[str | None, _filter("--task", metavar="NAME", text="Jobs of this task.")]
+Tag = Annotated[str | None, _filter("--tag", metavar="TAG", text="Jobs with this tag.")]
+Error = Annotated[str | None, _filter("--error", metavar="TYPE", text="Jobs whose last error has this type.")]
+Fingerprint = Annotated[
+    str | None, _filter("--fingerprint", metavar="ID", text="Jobs of this group (see dead groups).")
+]
+Args = Annotated[
+    list[str] | None,
+    _filter(
+        "--args", metavar="KEY=VALUE", text="Jobs with this argument; repeat it for more. The value is JSON or text."
+    ),
+]
+CreatedAfter = Annotated[
+    str | None, _filter("--created-after", metavar="TIME", text="Jobs enqueued since: 2030-12-31T09:00, or 2h (ago).")
+]
+CreatedBefore = Annotated[
+    str | None, _filter("--created-before", metavar="TIME", text="Jobs enqueued before: a time, or how long ago.")
+]
+
+
+def filter_fields(
+    *,
+    state: str | None = None,
+    queue: str | None = None,
+    task: str | None = None,
+    tag: str | None = None,
+    error: str | None = None,
+    fingerprint: str | None = None,
+    args: Iterable[str] | None = None,
+    created_after: str | None = None,
+    created_before: str | None = None,
+) -> FilterFields:
+    """The filter options that were given, as ``app.jobs`` takes them.
+
+    :raises WrongUsage: if one cannot be meant.
+    """
+    if state is not None and state not in list(JobState):
+        raise WrongUsage(f"no state is named {state!r}; there are {', '.join(JobState)}")
+    given: dict[str, Any] = {
+        "state": state,
+        "queue": queue,
+        "task": task,
+        "tag": tag,
+        "error": error,
+        "fingerprint": fingerprint,
+        "args": parse_pairs(args, "--args") if args else None,
+        "created_after": _moment(created_after, "--created-after"),
+        "created_before": _moment(created_before, "--created-before"),
+    }
+    fields: FilterFields = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+    return fields
+
+
+def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:
+    """The words behind a command as the app, if the first one is no number, and jobs' ids.
+
+    :raises WrongUsage: if a later word is no id.
+    """
+    rest = list(words or ())
+    name = rest.pop(0) if rest and not is_job_id(rest[0]) else None
+    for word in rest:
+        if not is_job_id(word):
+            raise WrongUsage(f"{word!r} is no job's id: ids are numbers, as `turnspit jobs list` shows them")
+    return name, list(dict.fromkeys(int(word) for word in rest))
+
+
+def _moment(text: str | None, option: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return utc_now() - parse_duration(text)
+    except WrongUsage:
+        return parse_moment(text, f"{option} is how long ago, as in 2h, or")

@@ -1,0 +1,151 @@
+"""``turnspit run``: one job, here, with nothing written to the store."""
+
+import asyncio
+import json
+import os
+import pdb
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from turnspit._runtime.worker.failures import describe
+from turnspit._runtime.worker.finisher import Ended
+from turnspit._runtime.worker.unrecorded import UnrecordedRun, run_unrecorded
+from turnspit.app import Turnspit
+from turnspit.cli.documents import stored_json
+from turnspit.cli.errors import Failed, WrongUsage
+from turnspit.cli.loading import find_app, is_job_id, require_store
+from turnspit.cli.options import AsJson
+from turnspit.cli.output import describe_duration, err, note, plain, print_json
+from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
+from turnspit.records import Claim, Completion, EndingMove, JobRecord
+
+__all__ = ["EXAMPLES", "run"]
+
+EXAMPLES = ("turnspit run shop.jobs:app 113", "turnspit run shop.jobs:app 113 --pdb")
+
+_FAILED = (EndingMove.RETRY, EndingMove.DEAD, EndingMove.INVALID)
+
+
+def run(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[APP] ID", help="The app (default: $TURNSPIT_APP) and the job's id.", show_default=False
+        ),
+    ],
+    debug: Annotated[bool, typer.Option("--pdb", help="Open the debugger where it fails; lifts the time-out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job's stored arguments in this process and write nothing to the store.
+
+    It goes through the app's lifespan and middleware and ends as it would in a worker; its result or its traceback is
+    printed. What the function itself does is real: the e-mail is sent. Exits with 1 if the job failed.
+    """
+    app, job_id = _app_and_job(words)
+    require_store(app)
+    record = app.engine.read(app.engine.get_job, job_id)
+    if record is None:
+        raise JobNotFound(f"there is no job {job_id} at {app.engine.location}: never enqueued, deleted or pruned")
+    if record.task not in app.tasks:
+        raise WrongUsage(f"job {job_id} is of the task {record.task!r}, which this app does not declare")
+    ended = _run(app, record, limit_time=not debug)
+    failed = not isinstance(ended.ended.finish, Completion) and ended.ended.finish.move in _FAILED
+    if as_json:
+        print_json(_document(app, ended))
+    else:
+        _show(app, ended)
+    if failed and debug and ended.ended.error is not None:
+        pdb.post_mortem(ended.ended.error.__traceback__)
+    raise typer.Exit(int(failed))
+
+
+def _app_and_job(words: list[str]) -> tuple[Turnspit, int]:
+    *names, number = words
+    if len(names) > 1 or not is_job_id(number):
+        raise WrongUsage("run takes an app and one job's id, as in: turnspit run shop.jobs:app 113")
+    return find_app(names[0] if names else None).app, int(number)
+
+
+class _Reports:
+    """What the job reports is for the person who watches."""
+
+    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
+        note(f"progress {progress:.0%}{' ' + message if message else ''}")
+
+    def report_log(self, claim: Claim, level: str, message: str) -> None:
+        note(f"{level} {message}")
+
+
+def _run(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun:
+    try:
+        return asyncio.run(run_unrecorded(app.worker_parts(), record, _Reports(), limit_time=limit_time))
+    except TurnspitError:
+        raise
+    except KeyboardInterrupt:
+        # The function may be in a thread, which nobody can stop and Python would wait for.
+        note("stopped")
+        sys.stderr.flush()
+        os._exit(130)
+    except Exception as error:
+        note(describe(error, record.task).traceback or "")
+        raise Failed(f"job {record.id} was not run: {type(error).__name__}: {error}") from error
+
+
+def _document(app: Turnspit, run: UnrecordedRun) -> dict[str, Any]:
+    finish = run.ended.finish
+    error = None if isinstance(finish, Completion) else finish.error
+    return {
+        "id": run.ended.claim.id,
+        "task": run.ended.claim.task,
+        "outcome": "completed" if isinstance(finish, Completion) else str(finish.move),
+        "seconds": round(run.ended.seconds, 6),
+        "result": stored_json(_result(app, run)) if error is None else None,
+        "error_type": error and error.type,
+        "error_message": error and error.message,
+        "traceback": error and error.traceback,
+    }
+
+
+def _result(app: Turnspit, run: UnrecordedRun) -> str:
+    """What the function returned, as it would be stored; shown as Python shows it where it cannot be."""
+    try:
+        return app.tasks[run.ended.claim.task].signature.dump_result(run.value, sys.maxsize)
+    except InvalidPayload as error:
+        note(str(error))
+        return repr(run.value)
+
+
+def _show(app: Turnspit, run: UnrecordedRun) -> None:
+    ended, finish = run.ended, run.ended.finish
+    took = describe_duration(ended.seconds)
+    about = f"job {ended.claim.id} ({ended.claim.task})"
+    if isinstance(finish, Completion):
+        text = _result(app, run)
+        value = stored_json(text)
+        is_json = not (isinstance(value, str) and value == text)
+        shown = json.dumps(value, ensure_ascii=False, indent=2) if is_json else text
+        sys.stdout.write(plain(shown) + "\n")
+        err().print(Text(f"✔ {about} completed after {took}; nothing was written", "green"), soft_wrap=True)
+        return
+    if finish.move in _FAILED and finish.error.traceback:
+        note(finish.error.traceback.rstrip())
+    mark, style = ("✘", "red") if finish.move in _FAILED else ("•", "cyan")
+    reason = " ".join(f"{finish.error.type}: {finish.error.message}".removesuffix(": ").split())
+    text = f"{mark} {about} {_verdict(finish.move, ended)} after {took}: {reason}; nothing was written"
+    err().print(Text(plain(text), style), soft_wrap=True)
+
+
+def _verdict(move: EndingMove, ended: Ended) -> str:
+    """What a worker would have made of it."""
+    assert not isinstance(ended.finish, Completion)
+    delay = describe_duration(ended.finish.delay / 1_000_000)
+    return {
+        EndingMove.RETRY: f"failed (a worker would try again {delay} later)",
+        EndingMove.SNOOZE: f"asked to run again {delay} later",
+        EndingMove.CANCEL: "cancelled itself",
+        EndingMove.DEAD: "failed (in a worker it would be dead now)",
+        EndingMove.INVALID: "has arguments that do not fit its task",
+    }[move]
