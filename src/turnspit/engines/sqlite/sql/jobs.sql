@@ -87,7 +87,7 @@ DELETE FROM turnspit_jobs
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'running';
 
 -- name: finish_jobs_done_before
-SELECT id, fence FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids));
+SELECT id, fence FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
 
 -- name: finish_jobs_find
 SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at

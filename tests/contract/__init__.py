@@ -1,0 +1,1 @@
+"""What every engine must do, sentence by sentence of ``turnspit.contract``."""
