@@ -88,6 +88,7 @@ class Turnspit(TaskDeclarer):
         self._client = Client(self)
         self._engine: Engine | None = None
         self._replacement: Engine | None = None
+        self._replaced_lifespans: tuple[Lifespan, ...] | None = None
         self._url = url
         self.jobs = Jobs(self, self._client)
         self.queues = Queues(self)
@@ -120,6 +121,14 @@ class Turnspit(TaskDeclarer):
         A replacement outlives ``configure``: an application factory that runs in a test cannot undo it.
         """
         before, self._replacement = self._replacement, engine
+        return before
+
+    def replace_lifespans(self, lifespans: tuple[Lifespan, ...] | None) -> tuple[Lifespan, ...] | None:
+        """Open these in each worker instead of the app's own, until it is called with ``None``; what it replaces.
+
+        For the test kit.
+        """
+        before, self._replaced_lifespans = self._replaced_lifespans, lifespans
         return before
 
     def _declare(self, task: Task[Any, Any]) -> None:
@@ -296,7 +305,7 @@ class Turnspit(TaskDeclarer):
             tasks=self.tasks,
             bus=self.events,
             middleware=tuple(self._middleware),
-            lifespans=tuple(self._lifespans),
+            lifespans=tuple(self._lifespans) if self._replaced_lifespans is None else self._replaced_lifespans,
             retry=self._retry,
             timeout=self._timeout,
             max_result=self._max_result,

@@ -2,11 +2,12 @@
 
 import os
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from turnspit import Blueprint, Turnspit, TurnspitError
+from turnspit import Blueprint, JobContext, Turnspit, TurnspitError
 from turnspit.testing import TestStore, override
 
 reports = Blueprint("reports")
@@ -64,6 +65,30 @@ def test_nested_overrides_are_undone_from_the_inside(app: Turnspit) -> None:
         assert len(outer.enqueued()) == 1
         assert len(outer.drain()) == 1
     assert app.engine is before
+
+
+def test_resources_belong_to_the_innermost_block_too(app: Turnspit) -> None:
+    @app.lifespan
+    async def lifespan(app: Turnspit) -> AsyncIterator[dict[str, str]]:
+        yield {"mail": "real"}
+
+    @app.task
+    async def send(job: JobContext) -> str:
+        return str(job.resources["mail"])
+
+    def mail(t: TestStore) -> str:
+        return t.run_one(send.enqueue()).get_result(timeout=0)
+
+    with override(app, resources={"mail": "outer fake"}) as outer:
+        with override(app) as inner:
+            assert mail(inner) == "real"
+            inner.resources = {"mail": "inner fake"}
+            assert mail(inner) == "inner fake"
+        assert mail(outer) == "outer fake"
+        outer.resources = None
+        assert mail(outer) == "real"
+    with app.worker():
+        assert send.enqueue().get_result(timeout=30) == "real"
 
 
 def test_nothing_is_left_behind(app: Turnspit) -> None:

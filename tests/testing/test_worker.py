@@ -1,11 +1,12 @@
 """A real worker on a private store: time passes when the test says so, and the rest is real."""
 
 import threading
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from turnspit import Event, Retry
+from turnspit import Event, JobContext, Retry, Turnspit
 from turnspit.clock import monotonic
 from turnspit.records import WorkerRecord
 from turnspit.testing import TestStore
@@ -70,6 +71,21 @@ def test_a_worker_that_maintain_declared_dead_comes_back(t: TestStore) -> None:
 def live_workers(t: TestStore) -> list[WorkerRecord]:
     engine = t.app.engine
     return [each for each in engine.read(engine.list_workers) if each.stopped_at is None]
+
+
+def test_resources_of_the_test_are_every_worker_s(t: TestStore) -> None:
+    @t.app.lifespan
+    async def lifespan(app: Turnspit) -> AsyncIterator[dict[str, str]]:
+        raise AssertionError("the real mail server would be connected here")
+        yield {}
+
+    @t.app.task
+    async def send(job: JobContext) -> str:
+        return str(job.resources["mail"])
+
+    t.resources = {"mail": "a fake"}
+    with t.app.worker():
+        assert send.enqueue().get_result(timeout=30) == "a fake"
 
 
 def test_drain_beside_a_worker(t: TestStore) -> None:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
+from turnspit._runtime.worker.settings import Lifespan
 from turnspit.app import Turnspit
 from turnspit.contract import Engine
 from turnspit.engines import open_engine
@@ -29,6 +30,7 @@ class Override:
         self._folder: Path | None = None
         self._engine: Engine | None = None
         self._before: Engine | None = None
+        self._lifespans: tuple[Lifespan, ...] | None = None
 
     def __enter__(self) -> TestStore:
         if self._folder is not None:
@@ -40,6 +42,7 @@ class Override:
         self._engine = open_engine(url, durability="relaxed", clock=clock)
         self._folder = folder
         self._before = self._app.replace_engine(self._engine)
+        self._lifespans = self._app.replace_lifespans(None)
         return TestStore(self._app, self._engine, clock, self._resources)
 
     def __exit__(
@@ -48,6 +51,7 @@ class Override:
         engine, folder = self._engine, self._folder
         self._engine = self._folder = None
         self._app.replace_engine(self._before)
+        self._app.replace_lifespans(self._lifespans)
         if engine is not None and folder is not None:
             engine.close()
             shutil.rmtree(folder, ignore_errors=True)

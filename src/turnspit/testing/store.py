@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import copy_context
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
-from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.app import Turnspit
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.contract import Engine
@@ -55,7 +53,6 @@ class TestStore(Assertions):
         self.clock = clock
         """The clock of this store; it stands still until it is moved."""
         self.resources = resources
-        """What tasks find in ``job.resources``; ``None``: what the app's lifespan provides."""
 
     @property
     def app(self) -> Turnspit:
@@ -69,6 +66,19 @@ class TestStore(Assertions):
                 "inside it; use the innermost one"
             )
         return self._app
+
+    @property
+    def resources(self) -> Mapping[str, Any] | None:
+        """What tasks find in ``job.resources``, in every worker of the app; ``None``: what its lifespan provides."""
+        return self._resources
+
+    @resources.setter
+    def resources(self, resources: Mapping[str, Any] | None) -> None:
+        async def provide(_app: object) -> AsyncIterator[Mapping[str, Any] | None]:
+            yield resources
+
+        self._resources = resources
+        self.app.replace_lifespans(None if resources is None else (provide,))
 
     @property
     def jobs(self) -> Jobs:
@@ -112,7 +122,7 @@ class TestStore(Assertions):
             raise ConfigurationError(f"queues is a list of names, not {queues!r}")
         served = None if queues is None else frozenset(queues)
         ran: list[RanJob[Any]] = []
-        async with self._worker() as worker:
+        async with TestWorker(self.app.worker_parts()) as worker:
             while ready := await self._ready_jobs(served):
                 for job in ready:
                     if recursive and len(ran) == _MOST:
@@ -152,7 +162,7 @@ class TestStore(Assertions):
     async def arun_one(self, job: Job[Any] | int, *, reraise: bool = False) -> RanJob[Any]:
         """``run_one`` for async code: an async job runs on the caller's event loop."""
         job_id = job.id if isinstance(job, Job) else job
-        async with self._worker() as worker:
+        async with TestWorker(self.app.worker_parts()) as worker:
             await self._engine.awrite(self._promote)
             found = await self.jobs.aget(job_id)
             find_task(self.tasks, found.task)
@@ -207,7 +217,7 @@ class TestStore(Assertions):
 
     async def amaintain(self) -> None:
         """``maintain`` for async code."""
-        parts, engine = self._parts(), self._engine
+        parts, engine = self.app.worker_parts(), self._engine
         async with AsyncExitStack() as stack:
             # A worker declares others dead only after it held its own lease for one lease time: the shortest there is.
             with self._a_microsecond_ago():
@@ -217,20 +227,6 @@ class TestStore(Assertions):
         request = PruneRequest(parts.history_retention, parts.dead_retention)
         while await engine.awrite(engine.prune_jobs, request) >= request.limit:
             continue
-
-    def _worker(self) -> TestWorker:
-        return TestWorker(self._parts())
-
-    def _parts(self) -> WorkerParts:
-        parts = self.app.worker_parts()
-        if self.resources is None:
-            return parts
-        given = self.resources
-
-        async def provide(_app: object) -> AsyncIterator[Mapping[str, Any]]:
-            yield given
-
-        return replace(parts, lifespans=(provide,))
 
     async def _ready_jobs(self, queues: frozenset[str] | None) -> list[Job[Any]]:
         """What is ready or due, of tasks that the app knows, in the order in which it runs."""
