@@ -61,7 +61,7 @@ def to_duration(value: Duration, name: str = "duration") -> int:
     """
     if isinstance(value, timedelta):
         microseconds = value // _MICROSECOND
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf:
         microseconds = round(value * 1_000_000)
     else:
         raise ConfigurationError(f"{name} must be seconds or a timedelta, not {value!r}")

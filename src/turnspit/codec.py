@@ -79,7 +79,9 @@ def _cause(error: Exception) -> str:
     text = str(error)
     if "surrogates" in text:
         return "text with surrogates is not Unicode"
-    if isinstance(error, UnicodeDecodeError):
+    if "Circular reference" in text:
+        return "it contains itself"
+    if isinstance(error, UnicodeDecodeError) or "invalid utf-8" in text:
         return "bytes that are not UTF-8 have no place in JSON; pydantic.Base64Bytes makes text of them"
     if isinstance(error, PydanticSerializationError):
         return text.removeprefix("Error serializing to JSON: ")

@@ -29,6 +29,10 @@ __all__ = ["Signature", "describe_validation_error"]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
+_SECRET = (
+    "holds a secret type, which would be stored as stars: pass a name by which the task finds the secret, "
+    "or a plain str if the store may hold it"
+)
 _REFUSED = {
     inspect.Parameter.VAR_POSITIONAL: "*{name}: give every argument a name",
     inspect.Parameter.VAR_KEYWORD: "**{name}: give every argument a name",
@@ -55,12 +59,12 @@ class Signature:
         self._inspected = inspect.Signature(parameters)
         self._positional_only = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
         self.arguments = self._arguments_type(parameters, hints)
-        self._adapter = self._adapt(self.arguments)
+        self._adapter = self._adapt(self.arguments, "its arguments", {p.name: hints.get(p.name) for p in parameters})
         # Stored by name and read by name or alias, so that a model with aliases comes back as it went.
         self._validate = partial(self._adapter.validator.validate_python, by_alias=True, by_name=True)
         self._validate_json = partial(self._adapter.validator.validate_json, by_alias=True, by_name=True)
         self._simplify = _simplifier(self._adapter)
-        self._result = self._adapt(hints.get("return", Any))
+        self._result = self._adapt(hints.get("return", Any), "its result")
         self._simplify_result = _simplifier(self._result)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,21 +152,19 @@ class Signature:
         setattr(arguments, "__pydantic_config__", _CONFIG)  # noqa: B010  (pydantic reads it there)
         return arguments
 
-    def _adapt(self, kind: Any) -> TypeAdapter[Any]:
+    def _adapt(self, kind: Any, name: str, parts: Mapping[str, Any] | None = None) -> TypeAdapter[Any]:
+        cause: Exception | None = None
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(kind)
+            problem = _SECRET if _holds_secret(adapter.core_schema) else None
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ConfigurationError(
-                f"task {self._task}: {kind!r} cannot be stored as JSON ({reason}); "
-                "annotate it with types that pydantic knows"
-            ) from error
-        if _holds_secret(adapter.core_schema):
-            raise ConfigurationError(
-                f"task {self._task}: a secret type (as SecretStr) would be stored as stars: pass a name by which "
-                "the task finds the secret, or a plain str if the store may hold it"
-            )
-        return adapter
+            cause, reason = error, str(error).partition("\n")[0].partition(". ")[0]
+            problem = f"cannot be stored as JSON ({reason}); annotate it with types that pydantic knows"
+        if problem is None:
+            return adapter
+        for part, kind_of_part in (parts or {}).items():
+            self._adapt(kind_of_part, part)  # raises for the one to blame
+        raise ConfigurationError(f"task {self._task}: {name}: {kind!r} {problem}") from cause
 
 
 def _simplifier(adapter: TypeAdapter[Any]) -> Callable[[Any], Any]:
