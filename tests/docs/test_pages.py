@@ -7,7 +7,6 @@ import io
 import os
 import pkgutil
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,8 +43,7 @@ def test_generated_pages_are_up_to_date(page: Path) -> None:
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TURNSPIT_URL", raising=False)
-    namespace: dict[str, object] = {"__name__": "example"}
-    monkeypatch.setitem(sys.modules, "example", type(sys)("example"))
+    namespace: dict[str, object] = {"__name__": "__main__"}
     for code, expected in examples(page):
         shown = io.StringIO()
         with contextlib.redirect_stdout(shown):
