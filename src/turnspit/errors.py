@@ -18,6 +18,7 @@
     │   ├── ResultNotStored       it ended, but its result was not kept
     │   ├── JobDead               it ended as a dead letter
     │   └── JobCancelled          it was cancelled
+    ├── JobTimeout                an attempt ran longer than its time-out
     ├── LostClaim                 this claim of the job is no longer the current one
     └── WorkerDied                the job's worker stopped renewing its lease
 

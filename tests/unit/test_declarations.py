@@ -63,8 +63,10 @@ def fine(number: int = 1) -> int:
         (context_not_first, "task b.context_not_first: JobContext must be the first parameter"),
         (
             field_as_default,
-            "task b.field_as_default: number has Field(...) as its default, which the function itself would receive: "
-            "write Annotated[<type>, Field(...)], and a plain default behind it",
+            (
+                "task b.field_as_default: number has Field(...) as its default, which the function itself would receive: "
+                "write Annotated[<type>, Field(...)], and a plain default behind it"
+            ),
         ),
         (
             generator,
