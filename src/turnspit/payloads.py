@@ -20,7 +20,9 @@ class Payloads:
     """
 
     def __init__(self, tasks: Iterable[Task[Any, Any]]) -> None:
-        self._models = [_message_model(task) for task in tasks]
+        declared = list(tasks)
+        self._names = sorted(name for task in declared for name in (task.name, *task.aliases))
+        self._models = [_message_model(task) for task in declared]
         if not self._models:
             raise ConfigurationError("the app has no tasks yet, so there are no payloads")
         kind: Any = self._models[0]
@@ -46,8 +48,17 @@ class Payloads:
             else:
                 checked = self._adapter.validator.validate_json(message, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise InvalidArguments(f"message: {describe_validation_error(error)}") from error
+            raise InvalidArguments(f"message: {self._describe(error)}") from error
         return checked.task, cast("dict[str, Any]", checked.args)
+
+    def _describe(self, error: ValidationError) -> str:
+        problem = error.errors(include_url=False)[0]
+        if problem["type"] == "union_tag_not_found":
+            return "task: Field required"
+        if problem["type"] == "union_tag_invalid" or (problem["type"], problem["loc"]) == ("literal_error", ("task",)):
+            named = problem["ctx"]["tag"] if "tag" in problem["ctx"] else problem["input"]
+            return f"no task is named {named!r}; there are {', '.join(self._names)}"
+        return describe_validation_error(error)
 
 
 def _message_model(task: Task[Any, Any]) -> type[BaseModel]:

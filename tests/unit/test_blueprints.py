@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from turnspit import Blueprint, ConfigurationError, TurnspitError, Turnspit
+from turnspit import Blueprint, ConfigurationError, Turnspit, TurnspitError
 from turnspit.errors import NotIncluded
 
 reports = Blueprint("reports", queue="slow")

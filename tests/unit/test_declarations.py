@@ -64,8 +64,8 @@ def fine(number: int = 1) -> int:
         (
             field_as_default,
             (
-                "task b.field_as_default: number has Field(...) as its default, which the function itself would receive: "
-                "write Annotated[<type>, Field(...)], and a plain default behind it"
+                "task b.field_as_default: number has Field(...) as its default, which the function itself would "
+                "receive: write Annotated[<type>, Field(...)], and a plain default behind it"
             ),
         ),
         (

@@ -57,10 +57,9 @@ def test_a_message_is_a_dict_or_json_text(message: Any) -> None:
     [
         (
             {"task": "ship_it", "args": {}},
-            "message: payload: Input tag 'ship_it' found using 'task' does not match any of the expected tags: "
-            "'reports.daily', 'send_confirmation', 'confirm', 'ship' (got {'task': 'ship_it', 'args': {}})",
+            "message: no task is named 'ship_it'; there are confirm, reports.daily, send_confirmation, ship",
         ),
-        ({"args": {}}, "message: payload: Unable to extract tag using discriminator 'task' (got {'args': {}})"),
+        ({"args": {}}, "message: task: Field required"),
         ({"task": "ship"}, "message: ship.args: Field required"),
         (
             {"task": "reports.daily", "args": {"day": "today"}},
@@ -109,7 +108,7 @@ def test_the_type_is_a_pydantic_type() -> None:
 def test_one_task_is_a_union_of_one() -> None:
     payloads = Payloads([daily])
     assert payloads.validate({"task": "reports.daily", "args": {"day": "2026-01-01"}})[0] == "reports.daily"
-    with pytest.raises(InvalidArguments, match=r"^message: task: Input should be 'reports.daily' \(got 'ship'\)"):
+    with pytest.raises(InvalidArguments, match=r"^message: no task is named 'ship'; there are reports.daily$"):
         payloads.validate({"task": "ship", "args": {}})
 
 
