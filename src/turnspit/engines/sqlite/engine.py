@@ -240,7 +240,9 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
 
     async def _await(self, future: Future[T]) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline)
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets the answer.
+            async with asyncio.timeout(self.deadline):
+                return await asyncio.wrap_future(future)
         except TimeoutError as error:
             return self._late_answer(future, error)
 
