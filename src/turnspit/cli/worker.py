@@ -79,10 +79,19 @@ def worker(
     except EngineError as error:
         raise WrongUsage(str(error)) from error
     _print_banner(target.app, target.name, served, concurrency)
+    _work(
+        target.app,
+        queues=served,
+        concurrency=concurrency,
+        grace=grace_time,
+        until_empty=until_empty,
+        lease=lease_time,
+    )
+
+
+def _work(app: Turnspit, **settings: Any) -> None:
     try:
-        target.app.run_worker(
-            queues=served, concurrency=concurrency, grace=grace_time, until_empty=until_empty, lease=lease_time
-        )
+        app.run_worker(**settings)
     except TurnspitError:
         raise
     except Exception as error:
