@@ -101,13 +101,13 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         self._forget()
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return self._wait(self._hand_over(_writer, lambda: verb(*args, **kwargs)))
+        return self._wait(self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True))
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         return await self._await(await self._ahand_over(_writer, lambda: verb(*args, **kwargs)))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return self._wait(self._hand_over(_reader, lambda: verb(*args, **kwargs)))
+        return self._wait(self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True))
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         return await self._await(await self._ahand_over(_reader, lambda: verb(*args, **kwargs)))
@@ -117,6 +117,8 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         try:
             if self._open is None:
                 # The caller may hold the write lock already: a new store gets its schema in the same transaction.
+                # Python's sqlite3 begins one before an INSERT but not before a CREATE TABLE; a savepoint begins it too.
+                transaction.execute(Statement("SAVEPOINT turnspit_schema", ()))
                 migrate(lambda sql: transaction.execute(Statement(sql, ())), self.location)
             result, wakes = drive(verb(*args, **kwargs), transaction.execute)
         except sqlite3.Error as error:
@@ -167,9 +169,11 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
             if not opened.writer.is_running:
                 opened.turnstile.close()
 
-    def _hand_over(self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]) -> Future[T]:
+    def _hand_over(
+        self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]], *, here: bool = False
+    ) -> Future[T]:
         while True:
-            future = choose(self._opened()).submit(make_verb)
+            future = choose(self._opened()).submit(make_verb, here=here)
             if future is not None:  # else it was closed in between, by another thread or before a fork
                 return future
 
