@@ -229,8 +229,16 @@ def test_resources_of_the_test_stand_in_for_the_lifespan(t: TestStore) -> None:
 
 
 def test_a_lifespan_that_fails_is_the_test_s_error_and_no_job_runs(t: TestStore) -> None:
+    seen = []
+
     @t.app.lifespan
-    async def lifespan(app: Turnspit) -> AsyncIterator[dict[str, str]]:
+    async def printer(app: Turnspit) -> AsyncIterator[dict[str, str]]:
+        seen.append("open")
+        yield {"printer": "a printer"}
+        seen.append("closed")
+
+    @t.app.lifespan
+    async def mail(app: Turnspit) -> AsyncIterator[dict[str, str]]:
         raise ConnectionRefusedError("no mail server")
         yield {}
 
@@ -240,6 +248,7 @@ def test_a_lifespan_that_fails_is_the_test_s_error_and_no_job_runs(t: TestStore)
     send.enqueue()
     with pytest.raises(ConnectionRefusedError, match="no mail server"):
         t.drain()
+    assert seen == ["open", "closed"]
     assert t.jobs.get(1).state == "ready"
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.orm import Session
 
 from turnspit import Blueprint, ConfigurationError, JobContext, Turnspit, TurnspitError
@@ -169,20 +169,20 @@ def test_what_is_not_an_app_is_refused() -> None:
 @pytest.mark.parametrize("driver", ["sqlite3", "sqlalchemy"])
 def test_a_store_in_the_test_s_own_database_joins_its_transactions(app: Turnspit, folder: Path, driver: str) -> None:
     task = app.task(_nothing)
-    with override(app, url=f"sqlite:///{folder}/test.db") as t:
-        with closing(sqlite3.connect(folder / "test.db")) as bare, Session(sqlalchemy_engine(folder)) as session:
-            tx = bare if driver == "sqlite3" else session
-            task.using(tx=tx).enqueue()
-            tx.rollback()
-            assert t.enqueued() == []
-            task.using(tx=tx).enqueue()
-            tx.commit()
-            assert [job.state for job in t.drain()] == ["completed"]
-    assert (folder / "test.db").exists()
-
-
-def sqlalchemy_engine(folder: Path) -> Engine:
-    return create_engine(f"sqlite:///{folder}/test.db", poolclass=NullPool)
+    file = folder / "test.db"
+    with (
+        override(app, url=f"sqlite:///{file}") as t,
+        closing(sqlite3.connect(file)) as bare,
+        Session(create_engine(f"sqlite:///{file}", poolclass=NullPool)) as session,
+    ):
+        tx = bare if driver == "sqlite3" else session
+        task.using(tx=tx).enqueue()
+        tx.rollback()
+        assert t.enqueued() == []
+        task.using(tx=tx).enqueue()
+        tx.commit()
+        assert [job.state for job in t.drain()] == ["completed"]
+    assert file.exists()
 
 
 def test_a_wrong_url_changes_nothing(app: Turnspit) -> None:
