@@ -4,6 +4,9 @@ Verbs that wait together are committed together (group commit): one ``fsync`` se
 group runs bare, each further one in its own savepoint, so that one that fails takes no other with it. Their
 futures are resolved after the COMMIT. A full disk can roll the whole transaction back under us, hence the look
 at ``in_transaction`` after every error: the others of that group are then run again, each alone.
+
+Sync code waits for its call anyway. While one thread alone calls, its calls run on that thread: the way to another
+and back cost 80 µs beside the 200 µs of a durable commit. Threads that call in turn are better served in groups.
 """
 
 import contextlib
@@ -20,6 +23,7 @@ from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.locks import begin, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
+from turnspit.errors import EngineUnavailable
 from turnspit.transactions import drive
 
 __all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_to_look", "execute"]
@@ -91,19 +95,50 @@ class ConnectionThread(ABC):
         self._waiting: deque[_Call] = deque()
         self._work = threading.Condition(threading.Lock())
         self._stopping = False
+        self._served_by: int | None = None
+        self._caller: int | None = None
         self.connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
-        """Hand over a verb; its future resolves when it is committed. ``None`` if this thread was closed."""
+    def submit(self, make_verb: Callable[[], Verb[Any]], *, here: bool = False) -> Future[Any] | None:
+        """Hand over a verb; its future resolves when it is committed. ``None`` if this thread was closed.
+
+        :param here: run it on the caller's own thread if nobody else calls and no lock has to be waited for.
+        """
         call = _Call(make_verb)
-        with self._work:
-            if self._stopping:
-                return None
-            self._waiting.append(call)
-            self._work.notify()
+        me, taken = threading.get_ident(), False
+        try:
+            with self._work:
+                if self._stopping:
+                    return None
+                taken = here and self._caller == me and self._served_by is None and not self._waiting
+                self._caller = me
+                if taken:
+                    self._served_by = me
+                else:
+                    self._line_up(call)
+            if taken and not self._serve_here(call):
+                self._waiting.append(call)
+        finally:
+            if taken:
+                self._release()
         return call.future
+
+    def _line_up(self, call: _Call) -> None:
+        if self._served_by == threading.get_ident():
+            raise EngineUnavailable(
+                f"store {self.path} was called by a signal handler in the middle of another call of the same thread: "
+                "let the handler set a flag, and call from outside of it"
+            )
+        self._waiting.append(call)
+        self._work.notify()
+
+    def _release(self) -> None:
+        with self._work:
+            self._served_by = None
+            if self._waiting or self._stopping:
+                self._work.notify()
 
     def close(self) -> None:
         """Finish what waits, then close the connection."""
@@ -119,13 +154,17 @@ class ConnectionThread(ABC):
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        me = threading.get_ident()
         while True:
             with self._work:
-                while not self._waiting and not self._stopping:
+                if self._served_by == me:
+                    self._served_by = None
+                while self._served_by is not None or not (self._waiting or self._stopping):
                     self._work.wait()
                 if not self._waiting:
                     break
                 first = self._waiting.popleft()
+                self._served_by = me
             if not first.future.cancelled():
                 self._serve(first)
         if self.connection is not None:
@@ -134,6 +173,15 @@ class ConnectionThread(ABC):
     @abstractmethod
     def _serve(self, first: _Call) -> None:
         """Run a call that was handed over, and resolve its future."""
+
+    def _serve_here(self, call: _Call) -> bool:
+        """Run a call on its caller's thread; ``False`` if nothing was done, because it would have to wait."""
+        try:
+            self._serve(call)
+        except BaseException:  # Ctrl-C
+            self._abandon()
+            raise
+        return True
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
@@ -189,23 +237,41 @@ class Writer(ConnectionThread):
         return self.connection
 
     def _serve(self, first: _Call, limit: int = _GROUP_LIMIT) -> None:
+        self._serve_group(first, limit, wait=True)
+
+    def _serve_here(self, call: _Call) -> bool:
+        try:
+            # Alone: a Ctrl-C, which only a caller's thread can get, must not hit the calls of others.
+            return self._serve_group(call, 1, wait=False)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _serve_group(self, first: _Call, limit: int, *, wait: bool) -> bool:
+        """Run what waits and resolve it; ``False`` if nothing was done, because a lock was taken."""
         group = [first]
         alone: list[_Call] = []
         try:
-            with self._turnstile:
-                connection = self._opened()
-                begin(connection, self.path, _WRITE_PATIENCE, lambda: not first.future.cancelled())
-                alone = self._run_group(connection, group, limit)
+            if not self._turnstile.enter(wait=wait):
+                return False
+            connection = self._opened()
+            begin(connection, self.path, _WRITE_PATIENCE, lambda: wait and not first.future.cancelled())
+            alone = self._run_group(connection, group, limit)
         except Exception as error:
             self._abandon()
+            if not wait and not first.started:
+                return False
             for call in group:
                 call.error = call.error or self._translate(error)
+        finally:
+            self._turnstile.leave()
         self._on_wakes([wake for call in group if call.error is None for wake in call.wakes])
         for call in group:
             if call.start():
                 call.resolve()
         for call in alone:
             self._serve(call, limit=1)
+        return True
 
     def _run_group(self, connection: sqlite3.Connection, group: list[_Call], limit: int) -> list[_Call]:
         """Run what waits and commit it together; the calls that must be run again, each alone.

@@ -54,11 +54,11 @@ class SqliteWakeups:
         self._is_settled = False
 
     def send(self, wakes: list[Wake]) -> None:
-        if not wakes:
+        others = self._other_sockets() if wakes else []
+        if not (others or self._listeners):
             return
         merged = _merge(wakes)
         self._dispatch(merged)
-        others = self._other_sockets()
         if others:
             message = "\n".join(_to_line(wake) for wake in merged).encode()
             for name in others:
