@@ -176,7 +176,6 @@ class Demo:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0 if every promise was kept, 1 if not, 2 if it could not begin."""
     options = _parse(argv)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ✔ shows ?
     try:
         orders = _read_orders(options.orders)
         _make_folder()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.orders.tasks import app
+from examples.orders.view import open_console
 from turnspit import Job, JobState, Turnspit
 
 FOLDER = Path("demo")
@@ -29,6 +30,11 @@ class Finding:
     """Whether it is as promised: a declined card's dead letter is."""
     text: str
     good: bool = True
+
+    @property
+    def style(self) -> str:
+        """Its colour in a terminal."""
+        return "bold red" if not self.kept else "green" if self.good else "yellow"
 
     def __str__(self) -> str:
         return f"{'✔' if self.kept and self.good else '✘'} {self.text}"
@@ -190,8 +196,9 @@ def main() -> int:
         return 2
     with app:
         findings = examine(Evidence.collect(app, FOLDER))
+    console = open_console()
     for finding in findings:
-        print(finding)
+        console.print(str(finding), style=finding.style)
     return 0 if all(finding.kept for finding in findings) else 1
 
 
