@@ -29,7 +29,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 WHERE id IN (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
     WHERE state = 'ready' AND queue = :queue AND task IN (SELECT value FROM json_each(:tasks))
-      AND (SELECT stopped_at FROM turnspit_workers WHERE id = :worker) IS NULL
+      AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
     ORDER BY priority DESC, id LIMIT :limit
 )
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
@@ -39,7 +39,7 @@ RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, 
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
 WHERE id = :job AND state = 'ready' AND task IN (SELECT value FROM json_each(:tasks))
-  AND (SELECT stopped_at FROM turnspit_workers WHERE id = :worker) IS NULL
+  AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata;
 
