@@ -157,22 +157,22 @@ def test_two_tasks_of_one_name(app: Turnspit, send: Any) -> None:
         (
             "redis://localhost",
             (
-                "no engine for 'redis://localhost': a store's URL begins with sqlite:///, as in sqlite:///shop.db (a file in "
-                "the working directory) or sqlite:////srv/shop.db"
+                "no engine for 'redis://localhost': a store's URL begins with sqlite:///, as in sqlite:///shop.db (a "
+                "file in the working directory) or sqlite:////srv/shop.db"
             ),
         ),
         (
             "mysql://ada:hush@db/shop",
             (
-                "no engine for 'mysql://ada:***@db/shop': a store's URL begins with sqlite:///, as in sqlite:///shop.db (a "
-                "file in the working directory) or sqlite:////srv/shop.db"
+                "no engine for 'mysql://ada:***@db/shop': a store's URL begins with sqlite:///, as in "
+                "sqlite:///shop.db (a file in the working directory) or sqlite:////srv/shop.db"
             ),
         ),
         (
             "sqlite://shop.db",
             (
-                "'sqlite://shop.db' has two slashes: three make a path in the working directory (sqlite:///shop.db), four an "
-                "absolute one (sqlite:////srv/shop.db)"
+                "'sqlite://shop.db' has two slashes: three make a path in the working directory (sqlite:///shop.db), "
+                "four an absolute one (sqlite:////srv/shop.db)"
             ),
         ),
         (
@@ -329,8 +329,8 @@ def test_a_read_only_file(app: Turnspit, send: Any) -> None:
         (
             {"lease": 1, "heartbeat": 2},
             (
-                "heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: not 2 s "
-                "with a lease of 1 s"
+                "heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: not 2 "
+                "s with a lease of 1 s"
             ),
         ),
     ],
