@@ -4,22 +4,30 @@ The run is one for all tests here; each test that breaks something breaks a copy
 """
 
 import dataclasses
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from examples.orders.promises import Evidence, examine
-from tests.examples.programs import run
+from tests.examples.programs import ENVIRONMENT, run
 
 from turnspit import JobState, Turnspit
 
 pytestmark = pytest.mark.slow
 
 ORDERS = 40
+AS_IN_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever runs the tests may ignore it
+runpy.run_module("examples.orders.demo", run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +178,22 @@ def test_there_is_no_summary_without_a_demo(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr == "there is no ./demo here: run python -m examples.orders.demo first\n"
     assert not (tmp_path / "demo").exists()
+
+
+def test_ctrl_c_ends_it_and_its_workers(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", AS_IN_A_TERMINAL],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        assert demo.stdout is not None
+        next(line for line in demo.stdout if "refused" in line)
+        os.killpg(demo.pid, signal.SIGINT)  # a terminal sends it to the workers too
+        _, errors = demo.communicate(timeout=30)
+    assert (demo.returncode, errors) == (130, "")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(demo.pid, 0)
