@@ -1,8 +1,4 @@
-"""The first app: declare a task, enqueue a job, wait for its result.
-
-$ python examples/hello.py
-Hello Ada
-"""
+"""The first app: declare a task, enqueue a job, wait for its result. ``python hello.py`` prints ``Hello Ada``."""
 
 from turnspit import Turnspit
 

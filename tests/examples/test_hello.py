@@ -10,3 +10,9 @@ def test_it_prints_the_result_and_does_so_again_on_the_same_store(tmp_path: Path
         answer = run(tmp_path, str(ROOT / "examples" / "hello.py"))
         assert (answer.returncode, answer.stdout, answer.stderr) == (0, "Hello Ada\n", "")
     assert (tmp_path / "hello.db").exists()
+
+
+def test_the_readme_shows_it_as_it_is() -> None:
+    source = (ROOT / "examples" / "hello.py").read_text()
+    code = source.partition('"""\n\n')[2]
+    assert f"```python\n{code}```\n" in (ROOT / "README.md").read_text()
