@@ -329,8 +329,8 @@ def test_a_read_only_file(app: Turnspit, send: Any) -> None:
         (
             {"lease": 1, "heartbeat": 2},
             (
-                "heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: not 2 "
-                "s with a lease of 1 s"
+                "heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: not "
+                "2 s with a lease of 1 s"
             ),
         ),
     ],
