@@ -20,7 +20,7 @@ WITH_EXAMPLES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.m
 BLOCK = re.compile(r"(<!-- not run: .+? -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)")
-EDGES = ("turnspit.cli", "turnspit.__main__", "turnspit.testing.pytest_plugin")
+EDGES = ("turnspit.cli", "turnspit.__main__")
 
 
 def examples(page: Path) -> Iterator[tuple[str, str | None]]:
