@@ -111,12 +111,12 @@ class Demo:
                         self._view.event(f"order {order['id']} refused: {response.json()['error']}")
 
     async def _watch(self, posting: asyncio.Task[None]) -> None:
-        while True:
+        ended = False
+        while not ended:
+            self._check_workers()
             if posting.done():
                 posting.result()  # raises what stopped it
-                if await self._all_ended():
-                    return
-            self._check_workers()
+                ended = await self._all_ended()
             self._view.show(await self._count())
             await self._record_kill()
             await self._report_rescue()
