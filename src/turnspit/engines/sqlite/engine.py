@@ -157,7 +157,6 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
     def close(self) -> None:
         with self._lock:
             self._let_go()
-        self.wakeups.close()
 
     def _let_go(self) -> None:
         """Close threads and connections, keep who listens."""
@@ -195,7 +194,6 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
             if self._open is not None and not self._is_current(self._open):
                 logger.warning("store %s was moved or deleted while it was open: opening what is there now", self.path)
                 self._let_go()
-                self.wakeups.resume()
             if self._open is None:
                 self._check_folder()
                 self.migrate()
@@ -206,6 +204,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
                     turnstile,
                     _identity(self.path),
                 )
+                self.wakeups.resume()  # a worker that was running when the app was closed still listens
             return self._open
 
     def _is_current(self, opened: _Open) -> bool:

@@ -101,13 +101,6 @@ class SqliteWakeups:
             self._paused = False
             self._start()
 
-    def close(self) -> None:
-        """End the listening thread and the sending socket, and forget who listened."""
-        self.pause()
-        with self._lock:
-            self._listeners = []
-            self._paused = False
-
     def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
         for listener in self._listeners:
             for wake in wakes:
