@@ -122,6 +122,15 @@ def test_a_replayed_job_is_not_cancelled_by_the_request_that_ended_it(store: Sto
     assert store.end(store.claim_one(), delay=1).states == {job: JobState.SCHEDULED}
 
 
+def test_nor_is_one_that_died_although_its_end_was_requested(store: Store) -> None:
+    job = store.insert()
+    claim = store.claim_one()
+    store.cancel(job)
+    assert store.end(claim, EndingMove.DEAD).states == {job: JobState.DEAD}
+    store.replay(job)
+    assert store.end(store.claim_one(), delay=1).states == {job: JobState.SCHEDULED}
+
+
 def test_a_job_that_crashed_its_workers_may_crash_anew_after_a_replay(store: Store) -> None:
     job, rescuer = store.insert(), store.worker()
     for _ in range(2):

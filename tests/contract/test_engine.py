@@ -175,6 +175,31 @@ def test_a_call_whose_caller_gave_up_while_it_waited_is_not_carried_out(engine: 
     assert count(engine) == 2
 
 
+def test_a_read_whose_caller_gave_up_stops_no_other_read(engine: Engine) -> None:
+    async def give_up() -> int:
+        entered, may_leave = threading.Event(), threading.Event()
+
+        def slow() -> Verb[None]:
+            entered.set()
+            assert may_leave.wait(20)
+            return
+            yield Statement("", ())
+
+        first = asyncio.ensure_future(engine.aread(slow))
+        assert await asyncio.to_thread(entered.wait, 20)
+        second = asyncio.ensure_future(engine.aread(engine.count_jobs, JobFilter()))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        may_leave.set()
+        await first
+        return await engine.aread(engine.count_jobs, JobFilter())
+
+    engine.write(engine.insert_job, NEW)
+    assert asyncio.run(give_up()) == 1
+
+
 def test_an_engine_opens_itself_again_after_close(engine: Engine) -> None:
     engine.close()
     for expected in (1, 2, 3):

@@ -48,6 +48,6 @@ def shop(url: str, ledger: Ledger) -> Iterator[Turnspit]:
 
 
 @pytest.fixture
-def survivor(shop: Turnspit):  # noqa: ANN201  (an embedded worker, entered by the test)
+def survivor(shop: Turnspit):
     """A worker in this process with a short lease."""
     return shop.worker(lease=LEASE, heartbeat=HEARTBEAT, concurrency=4, grace=1)
