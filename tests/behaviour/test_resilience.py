@@ -147,6 +147,31 @@ def test_a_worker_with_full_slots_waits_quietly(app: Turnspit) -> None:
     assert asyncio.run(main()) > 0.5 * poll * rounds
 
 
+def test_a_wake_holds_up_no_exchange_with_the_store(app: Turnspit) -> None:
+    async def main() -> int:
+        worker = Worker(app.worker_parts(), WorkerSettings(heartbeat=3600, lease=7200))
+        await worker.start()
+        reconciler = worker.services["reconciler"]
+        for _ in range(2):  # the first round looks for claims whose answer was lost, and then not for an hour
+            reconciler.wake()
+            await reconciler.wait_round()
+        looked, look = 0, app.engine.return_unheld_jobs
+
+        def count(*args: Any) -> Any:
+            nonlocal looked
+            looked += 1
+            return look(*args)
+
+        app.engine.return_unheld_jobs = count  # type: ignore[method-assign]
+        for _ in range(5):
+            reconciler.wake()
+            await reconciler.wait_round()
+        await worker.stop()
+        return looked
+
+    assert asyncio.run(main()) == 0
+
+
 def test_the_app_may_be_closed_while_its_worker_runs(app: Turnspit) -> None:
     @app.task
     async def task() -> int:
