@@ -13,6 +13,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
 from turnspit import EngineUnavailable, JobContext, JobDead, Retry, Turnspit
+from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 
@@ -335,8 +336,10 @@ def test_an_error_of_the_store_that_nobody_foresaw_does_not_end_the_worker(
     assert "nobody foresaw it; trying again in" in caplog.text
 
 
-@pytest.mark.slow
-def test_an_embedded_coroutine_that_will_not_end_does_not_hang_the_program(app: Turnspit) -> None:
+def test_an_embedded_coroutine_that_will_not_end_does_not_hang_the_program(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "_CANCEL_TIME", 0.1)
     began = threading.Event()
     release: list[Callable[[], object]] = []
 
