@@ -43,6 +43,7 @@ _engines: "weakref.WeakSet[SqliteEngine]" = weakref.WeakSet()
 _inherited: list[object] = []
 
 _MIGRATION_PATIENCE = 10.0
+_SMALLEST_DATABASE = 512
 _SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
 
 
@@ -195,7 +196,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
                 logger.warning("store %s was moved or deleted while it was open: opening what is there now", self.path)
                 self._let_go()
             if self._open is None:
-                self._check_folder()
+                self._check_place()
                 self.migrate()
                 turnstile = self._new_turnstile()
                 self._open = _Open(
@@ -211,11 +212,14 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         """Whether the path still names the file that was opened: jobs must not go into a deleted one."""
         return _identity(self.path) == opened.identity
 
-    def _check_folder(self) -> None:
+    def _check_place(self) -> None:
         if not self.path.parent.is_dir():
             raise EngineUnavailable(
                 f"store {self.path} cannot be made: its folder does not exist; create {self.path.parent} first"
             )
+        if self.path.is_file() and 0 < self.path.stat().st_size < _SMALLEST_DATABASE:
+            # SQLite would take so short a file for an empty one, and overwrite it.
+            raise EngineUnavailable(f"store {self.path} is not an SQLite database: check the URL")
 
     def _new_turnstile(self) -> Turnstile:
         return Turnstile(self._folder / "turnstile")
