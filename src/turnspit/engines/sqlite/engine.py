@@ -29,7 +29,7 @@ from turnspit.engines.sqlite.schema import migrate, read_status, schema_sql
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.errors import ConfigurationError, EngineUnavailable
-from turnspit.transactions import drive, is_async_sqlalchemy
+from turnspit.transactions import drive, is_async_sqlalchemy, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -130,7 +130,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
             raise async_caller_transaction_error(tx)
-        result: T = await tx.run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
+        result: T = await unscoped(tx).run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
         return result
 
     def migrate(self) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
 
     def schema_status(self) -> SchemaStatus:
         if not self.path.exists():
-            with sqlite3.connect(":memory:") as empty:
+            with closing(sqlite3.connect(":memory:")) as empty:
                 return read_status(empty.execute)
         with self._connected(connect_to_look) as connection:
             return read_status(connection.execute)
