@@ -57,14 +57,13 @@ def break_writer(engine: SqliteEngine, fail_at: Callable[[str], bool], *, rolls_
     connection.fail_at = fail_at
 
 
-def once(text: str) -> Callable[[str], bool]:
-    """Fail at the first statement that begins so."""
-    left = [1]
+def once(text: str, number: int = 1) -> Callable[[str], bool]:
+    """Fail at one statement that begins so: the first, or another."""
+    seen = [0]
 
     def fail_at(sql: str) -> bool:
-        hit = bool(left[0]) and sql.startswith(text)
-        left[0] -= hit
-        return hit
+        seen[0] += sql.startswith(text)
+        return sql.startswith(text) and seen[0] == number
 
     return fail_at
 
@@ -131,9 +130,13 @@ def _error_of(call: Callable[[], object]) -> BaseException | None:
 
 
 @pytest.mark.parametrize("statement", ["INSERT INTO turnspit_jobs", "SAVEPOINT", "RELEASE"])
+@pytest.mark.parametrize("number", [1, 5])
 @pytest.mark.parametrize("rolls_back", [False, True])
-def test_an_error_in_one_call_is_that_calls_alone(engine: SqliteEngine, statement: str, rolls_back: bool) -> None:
-    break_writer(engine, once(statement), rolls_back=rolls_back)
+def test_an_error_in_one_call_is_that_calls_alone(
+    engine: SqliteEngine, statement: str, number: int, rolls_back: bool
+) -> None:
+    """Also where the whole transaction is gone with it: those before it are run again."""
+    break_writer(engine, once(statement, number), rolls_back=rolls_back)
     answers = insert_together(engine, 10)
     errors = [answer for answer in answers if isinstance(answer, BaseException)]
     assert [type(error) for error in errors] == [EngineUnavailable]
