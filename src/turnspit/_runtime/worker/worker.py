@@ -216,7 +216,7 @@ class Worker:
             logger.info("worker %s: handing running jobs back at once", self.id)
         elif self.executor.running:
             logger.info(
-                "worker %s: stopping; %s running jobs may take up to %g s, a second signal hands them back at once",
+                "worker %s: stopping; running jobs (%s) may take up to %g s, a second signal hands them back at once",
                 self.id,
                 len(self.executor.running),
                 self._settings.grace,
