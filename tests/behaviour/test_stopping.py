@@ -213,7 +213,7 @@ def test_a_job_that_waits_in_a_workers_buffer_is_cancelled(app: Turnspit, events
     async def quick(number: int) -> None:
         ran.append(number)
 
-    with app.worker(concurrency=1):
+    with app.worker(concurrency=1, lease=240, heartbeat=120):
         # Many quick jobs teach the worker to claim ahead; behind them one blocks, so that the rest waits in its buffer.
         ids = app.enqueue_many(
             [*(quick.new(number) for number in range(500)), block.new(), *(quick.new(1000 + n) for n in range(3))]
