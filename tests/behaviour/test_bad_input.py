@@ -186,6 +186,7 @@ def test_two_tasks_of_one_name(app: Turnspit, send: Any) -> None:
             "sqlite:///a.db?mode=ro",
             "'sqlite:///a.db?mode=ro': options after ? are not supported; give them to Turnspit(...)",
         ),
+        (Path("a.db"), f"a store's URL is text, as in 'sqlite:///shop.db', not {Path('a.db')!r}"),
     ],
 )
 def test_a_wrong_url(url: str, message: str) -> None:

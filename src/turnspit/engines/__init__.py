@@ -22,6 +22,8 @@ def open_engine(url: str, **options: Any) -> Engine:
 
     :raises ConfigurationError: if no engine has the URL's scheme.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"a store's URL is text, as in 'sqlite:///shop.db', not {url!r}")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _SQLITE:
         raise ConfigurationError(
