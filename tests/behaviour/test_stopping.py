@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -284,5 +285,5 @@ def test_get_result_says_that_the_job_is_still_on_its_way(app: Turnspit, events:
     with app.worker(grace=0):
         events.wait("started", job.id)
         with pytest.raises(ResultTimeout) as raised:
-            job.get_result(timeout=0.02)
+            job.get_result(timeout=timedelta(milliseconds=20))
     assert str(raised.value) == f"job {job.id} (task) is still running after 0.02 s"
