@@ -25,7 +25,7 @@ demo: $(READY) ## Watch a small shop's orders being worked off, with a worker ki
 	@$(BIN)/python -m examples.orders.demo
 
 test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto
 
 check: $(READY) ## Lint, types, import floors, sizes, public names
 	@$(BIN)/ruff check .

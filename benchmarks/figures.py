@@ -57,6 +57,7 @@ def medians(samples: Samples) -> dict[str, dict[str, dict[str, dict[str, float]]
             for system, repeats in systems.items()
         }
         for measurement, systems in samples.items()
+        if systems
     }
 
 

@@ -23,8 +23,8 @@ _LONGEST_DRAIN = 600.0
 class Sizes:
     """How much of everything; ``equal`` gives slow systems the same number of jobs as fast ones."""
 
-    one: int = 3000
-    at_once: int = 9000
+    one: int = 2000
+    at_once: int = 6400
     bulk: int = 100_000
     drain: int = 100_000
     wake: int = 500

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from benchmarks.contract import MEASUREMENTS
 
-__all__ = ["COLUMNS", "cell", "print_report", "rate", "ratio_text"]
+__all__ = ["COLUMNS", "cell", "lines", "print_report", "rate", "ratio_text", "short"]
 
 _RATES = ("one", "at_once", "bulk", "drain_1", "drain_2", "dispatch")
 COLUMNS = ("turnspit", "huey", "litequeue", "raw", "asyncio")
@@ -33,13 +33,14 @@ def _print_figures(document: dict[str, Any], console: Console) -> None:
     for name in names:
         table.add_column(name, justify="right")
     for measurement, systems in medians.items():
-        for label, key in _lines(measurement):
+        for label, key in lines(measurement):
             cells = [cell(key, systems[name][key]) if name in systems else "-" for name in names]
             table.add_row(label, *cells)
     console.print(table)
 
 
-def _lines(measurement: str) -> list[tuple[str, str]]:
+def lines(measurement: str) -> list[tuple[str, str]]:
+    """The rows of a measurement: what it is called and which figure it shows."""
     label = MEASUREMENTS[measurement]
     if measurement.startswith("wake"):
         return [(f"{label}, {key}, ms", key) for key in ("p50", "p99", "max")]
@@ -56,7 +57,7 @@ def _lines(measurement: str) -> list[tuple[str, str]]:
 
 def cell(key: str, spread: dict[str, float]) -> str:
     """A figure with its spread."""
-    show = rate if key in ("jobs_per_second", "jobs") else _short
+    show = rate if key in ("jobs_per_second", "jobs") else short
     median, low, high = (show(spread[each]) for each in ("median", "low", "high"))
     return median if low == high else f"{median} ({low}-{high})"
 
@@ -66,7 +67,8 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Two or three figures."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -85,7 +87,7 @@ def _print_ratios(document: dict[str, Any], console: Console) -> None:
         aim = "" if each["aim"] is None else f"at least {ratio_text(each['aim'], percent=percent)}"
         table.add_row(each["name"], median, f"{low}-{high}", aim, _met(each["met"]))
     for each in document["aims"]:
-        median, low, high = (f"{_short(each[key])}" for key in ("median", "low", "high"))
+        median, low, high = (f"{short(each[key])}" for key in ("median", "low", "high"))
         unit = each["unit"]
         table.add_row(
             each["name"],

@@ -20,7 +20,7 @@ class HueyOnSqlite(System):
     """One consumer process with one worker thread: huey serialises a process's threads on one connection."""
 
     name = "huey"
-    share = 0.1
+    share = 0.05
 
     def __init__(self, store: Path) -> None:
         super().__init__(store)

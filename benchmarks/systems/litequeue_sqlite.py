@@ -21,7 +21,7 @@ class LitequeueOnSqlite(System):
     """A loop of ``pop`` and ``done``, one message at a time, which is all that its API offers."""
 
     name = "litequeue"
-    share = 0.1
+    share = 0.03
 
     def __init__(self, store: Path) -> None:
         super().__init__(store)

@@ -62,7 +62,8 @@ class RawSqlite(System):
     def enqueue_bulk(self, count: int) -> None:
         now = time.time_ns() // 1000
         rows = (
-            ("deliver", "default", _text(number), 0, None, 0, None, None, None, None, now) for number in range(count)
+            ("deliver", "default", _text(number), 0, None, None, None, None, now, now, "ready")
+            for number in range(count)
         )
         self._connection.execute("BEGIN IMMEDIATE")
         self._connection.executemany(self._sql["insert_jobs"], rows)

@@ -29,7 +29,7 @@ __all__ = ["Signature", "describe_validation_error"]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
-_SECRET = (
+_SECRET_REASON = (
     "holds a secret type, which would be stored as stars: pass a name by which the task finds the secret, "
     "or a plain str if the store may hold it"
 )

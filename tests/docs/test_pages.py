@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.docs.generate import PAGES
 
 import turnspit
+from tests.docs.generate import PAGES
 
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]

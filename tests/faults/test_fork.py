@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.fork import Child, in_child
+from tests.faults.program import lock_held, release
 from turnspit import Turnspit
 from turnspit.contract.verbs import WakeKind
+from turnspit.engines.sqlite.engine import SqliteEngine, _left_behind
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
 
@@ -159,6 +161,27 @@ def test_a_child_leaves_no_sockets_or_files_of_its_parent_open(used: Turnspit, p
     seen: Callable[[], list[str]] = lambda: [name for name in open_files() if name.startswith(str(path))]  # noqa: E731
     assert seen()
     assert in_child(seen) == []
+
+
+def test_a_writer_that_waits_for_others_does_not_hold_up_a_fork_for_long(
+    used: Turnspit, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its turn at the lock must not live on in the child, which may outlive the parent."""
+    monkeypatch.setattr("turnspit.engines.sqlite.connection._JOIN_TIMEOUT", 0.2)
+    engine = used.engine
+    assert isinstance(engine, SqliteEngine)
+
+    async def fork_while_waiting() -> int:
+        with lock_held(path) as holder:
+            waiting = asyncio.ensure_future(engine.awrite(engine.insert_job, NEW))
+            await asyncio.sleep(0.1)  # nothing tells that a thread waits for a lock
+            turns = in_child(lambda: [opened.turnstile._fd for opened in _left_behind])
+            assert set(turns) == {None}
+            release(holder)
+            return (await waiting).id
+
+    assert asyncio.run(fork_while_waiting()) == 2
+    assert insert(used) == 3
 
 
 def test_several_loops_one_after_another(used: Turnspit) -> None:

@@ -39,8 +39,6 @@ T = TypeVar("T")
 logger = logging.getLogger("turnspit")
 
 _engines: "weakref.WeakSet[SqliteEngine]" = weakref.WeakSet()
-# Connections that a fork copied into this process. SQLite forbids using or closing them here.
-_inherited: list[object] = []
 
 _MIGRATION_PATIENCE = 10.0
 _SMALLEST_DATABASE = 512
@@ -52,6 +50,10 @@ class _Open(NamedTuple):
     reader: Reader
     turnstile: Turnstile
     identity: tuple[int, int] | None
+
+
+_left_behind: list[_Open] = []
+"""Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
 
 
 class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
@@ -97,8 +99,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         self.wakeups.resume()
 
     def forget_after_fork(self) -> None:
-        """In the child: begin anew. What a busy thread of the parent did not let go of is kept, never closed."""
-        _inherited.append((self._open, self.wakeups))
+        """In the child: begin anew."""
         self._forget()
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -166,7 +167,9 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         if opened is not None:
             opened.writer.close()
             opened.reader.close()
-            if not opened.writer.is_running:
+            if opened.writer.is_running or opened.reader.is_running:
+                _left_behind.append(opened)  # it waits for a lock, and ends by itself later
+            else:
                 opened.turnstile.close()
 
     def _hand_over(
@@ -297,6 +300,9 @@ def _resume_parent() -> None:
 
 
 def _resume_child() -> None:
+    for opened in _left_behind:
+        # Its connections are never closed here, but who dies with the turnstile open in a child keeps everybody out.
+        opened.turnstile.close()
     for engine in _forking:
         engine.forget_after_fork()
     _forking.clear()
