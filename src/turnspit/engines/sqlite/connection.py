@@ -8,15 +8,11 @@ at ``in_transaction`` after every error: the others of that group are then run a
 
 import contextlib
 import sqlite3
-import threading
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.contract.verbs import Row, Statement, Wake
+from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.locks import begin, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
@@ -28,7 +24,6 @@ _OPEN_PATIENCE = 10.0
 _WRITE_PATIENCE = 60.0
 _BUSY_TIMEOUT = 0.5
 _GROUP_LIMIT = 512
-_JOIN_TIMEOUT = 5.0
 
 
 def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
@@ -59,81 +54,18 @@ def execute(connection: sqlite3.Connection, statement: Statement) -> list[Row]:
     return connection.execute(statement.sql, statement.params).fetchall()
 
 
-class _Call:
-    __slots__ = ("error", "future", "make_verb", "result", "started", "wakes")
-
-    def __init__(self, make_verb: Callable[[], Verb[Any]]) -> None:
-        self.make_verb = make_verb
-        self.future: Future[Any] = Future()
-        self.started = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.wakes: list[Wake] = []
-
-    def start(self) -> bool:
-        """Whether it is to be run; from now on its caller cannot take it back."""
-        self.started = self.started or self.future.set_running_or_notify_cancel()
-        return self.started
-
-    def resolve(self) -> None:
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
-
-
-class ConnectionThread(ABC):
-    """A thread that owns one connection and runs the verbs that are handed to it, in order."""
+class ConnectionThread(CallThread):
+    """A thread that owns one connection to a file."""
 
     def __init__(self, path: Path, name: str, synchronous: str) -> None:
         self.path = path
         self._synchronous = synchronous
-        self._waiting: deque[_Call] = deque()
-        self._work = threading.Condition(threading.Lock())
-        self._stopping = False
         self.connection: sqlite3.Connection | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        super().__init__(CallQueue(), name)
 
-    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
-        """Hand over a verb; its future resolves when it is committed. ``None`` if this thread was closed."""
-        call = _Call(make_verb)
-        with self._work:
-            if self._stopping:
-                return None
-            self._waiting.append(call)
-            self._work.notify()
-        return call.future
-
-    def close(self) -> None:
-        """Finish what waits, then close the connection."""
-        with self._work:
-            self._stopping = True
-            self._work.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=_JOIN_TIMEOUT)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the thread still lives and may use its connection."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        while True:
-            with self._work:
-                while not self._waiting and not self._stopping:
-                    self._work.wait()
-                if not self._waiting:
-                    break
-                first = self._waiting.popleft()
-            if not first.future.cancelled():
-                self._serve(first)
+    def _close_connection(self) -> None:
         if self.connection is not None:
             self.connection.close()
-
-    @abstractmethod
-    def _serve(self, first: _Call) -> None:
-        """Run a call that was handed over, and resolve its future."""
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
@@ -158,7 +90,7 @@ class ConnectionThread(ABC):
 class Reader(ConnectionThread):
     """Runs each verb on a snapshot of its own."""
 
-    def _serve(self, first: _Call) -> None:
+    def _serve(self, first: Call) -> None:
         if not first.start():
             return
         try:
@@ -188,9 +120,9 @@ class Writer(ConnectionThread):
             self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
         return self.connection
 
-    def _serve(self, first: _Call, limit: int = _GROUP_LIMIT) -> None:
+    def _serve(self, first: Call, limit: int = _GROUP_LIMIT) -> None:
         group = [first]
-        alone: list[_Call] = []
+        alone: list[Call] = []
         try:
             with self._turnstile:
                 connection = self._opened()
@@ -207,18 +139,18 @@ class Writer(ConnectionThread):
         for call in alone:
             self._serve(call, limit=1)
 
-    def _run_group(self, connection: sqlite3.Connection, group: list[_Call], limit: int) -> list[_Call]:
+    def _run_group(self, connection: sqlite3.Connection, group: list[Call], limit: int) -> list[Call]:
         """Run what waits and commit it together; the calls that must be run again, each alone.
 
         Until the write lock was ours, the caller of the first one could take it back.
         """
-        call = group[0] if group[0].start() else self._next_waiting()
+        call = group[0] if group[0].start() else self._queue.take_next()
         group.clear()
         while call is not None:
             group.append(call)
             if not self._run_call(connection, call, bare=len(group) == 1):
                 return self._dissolve(group)
-            call = self._next_waiting() if len(group) < limit else None
+            call = self._queue.take_next() if len(group) < limit else None
         try:
             connection.execute("COMMIT")
         except sqlite3.Error:
@@ -228,7 +160,7 @@ class Writer(ConnectionThread):
             return self._dissolve(group)
         return []
 
-    def _run_call(self, connection: sqlite3.Connection, call: _Call, *, bare: bool) -> bool:
+    def _run_call(self, connection: sqlite3.Connection, call: Call, *, bare: bool) -> bool:
         """Run one verb; ``False`` if its error took the whole transaction with it."""
         try:
             if not bare:
@@ -249,16 +181,8 @@ class Writer(ConnectionThread):
         return True
 
     @staticmethod
-    def _dissolve(group: list[_Call]) -> list[_Call]:
+    def _dissolve(group: list[Call]) -> list[Call]:
         """Take the calls without an error of their own out of a group that was rolled back."""
         alone = [call for call in group if call.error is None]
         group[:] = [call for call in group if call.error is not None]
         return alone
-
-    def _next_waiting(self) -> _Call | None:
-        with self._work:
-            while self._waiting:
-                call = self._waiting.popleft()
-                if call.start():
-                    return call
-        return None
