@@ -10,10 +10,11 @@ from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.queries import Queries
+from turnspit.engines.postgres import PostgresEngine
 from turnspit.engines.sqlite import SqliteEngine
 
 SOURCE = Path(__file__).parents[2] / "src" / "turnspit"
-ENGINES = {"sqlite": SqliteEngine}
+ENGINES = {"sqlite": SqliteEngine, "postgres": PostgresEngine}
 NOUNS = {"jobs": Jobs, "control": Control, "queries": Queries, "leases": Leases}
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

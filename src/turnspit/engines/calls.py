@@ -23,12 +23,14 @@ _JOIN_TIMEOUT = 5.0
 class Call:
     """A verb on its way to a connection, and its answer."""
 
-    __slots__ = ("error", "future", "make_verb", "result", "started", "wakes")
+    __slots__ = ("dropped", "error", "future", "make_verb", "result", "started", "wakes")
 
     def __init__(self, make_verb: Callable[[], Verb[Any]]) -> None:
         self.make_verb = make_verb
         self.future: Future[Any] = Future()
         self.started = False
+        self.dropped = False
+        """Nobody waits for its answer any longer."""
         self.result: Any = None
         self.error: BaseException | None = None
         self.wakes: list[Wake] = []
@@ -53,6 +55,12 @@ class CallQueue:
         self._waiting: deque[Call] = deque()
         self._work = threading.Condition(threading.Lock())
         self._closed = False
+        self._idle = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more calls wait than threads."""
+        return len(self._waiting) > self._idle
 
     def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
         """Hand over a verb; its future resolves when it is committed. ``None`` if this queue was closed."""
@@ -67,8 +75,10 @@ class CallQueue:
     def wait(self) -> Call | None:
         """The next call, as soon as there is one; ``None`` once the queue is closed and empty."""
         with self._work:
+            self._idle += 1
             while not self._waiting and not self._closed:
                 self._work.wait()
+            self._idle -= 1
             return self._waiting.popleft() if self._waiting else None
 
     def take_next(self) -> Call | None:
@@ -125,30 +135,37 @@ class CallThread(ABC):
         """The thread ends."""
 
 
-def wait_for_answer(future: Future[T], deadline: float, late: str) -> T:
+def wait_for_answer(
+    future: Future[T], deadline: float, late: str, drop: Callable[[Future[T]], None] | None = None
+) -> T:
     """The answer of a call, for sync code.
 
     :param late: how the error begins that is raised if there is none within ``deadline`` seconds.
+    :param drop: told of a call that is under way and whose answer nobody waits for any longer.
     """
     try:
         return future.result(deadline)
     except (FutureTimeoutError, FutureCancelledError) as error:
-        return _late_answer(future, late, error)
+        return _late_answer(future, late, error, drop)
 
 
-async def await_answer(future: Future[T], deadline: float, late: str) -> T:
+async def await_answer(
+    future: Future[T], deadline: float, late: str, drop: Callable[[Future[T]], None] | None = None
+) -> T:
     """``wait_for_answer`` for async code."""
     try:
         return await asyncio.wait_for(asyncio.wrap_future(future), deadline)
     except TimeoutError as error:
-        return _late_answer(future, late, error)
+        return _late_answer(future, late, error, drop)
 
 
-def _late_answer(future: Future[T], late: str, error: BaseException) -> T:
+def _late_answer(future: Future[T], late: str, error: BaseException, drop: Callable[[Future[T]], None] | None) -> T:
     """The answer that came at the last moment; or what became of the call, as far as it can be known."""
     not_run = future.cancel()
     if future.done() and not not_run:
         return future.result()
+    if drop is not None and not not_run:
+        drop(future)
     raise EngineUnavailable(
         f"{late}: " + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
     ) from error

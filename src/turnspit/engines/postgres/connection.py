@@ -1,0 +1,295 @@
+"""Connections to one database: threads that write in groups, and threads that read.
+
+Verbs that wait together are committed together: one flush of the log serves them all. They run one after the other
+in one transaction without savepoints. When one fails, everything is rolled back and each is run again alone, so that
+one that fails takes no other with it; failures are rare, and savepoints would cost every call two round trips.
+
+What was lost before its COMMIT was sent is run again on a new connection. A COMMIT whose answer was lost is never sent
+again: its callers hear that their call may or may not have been carried out.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import psycopg
+
+from turnspit.clock import monotonic, thread_sleep
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.engines.calls import Call, CallQueue, CallThread
+from turnspit.engines.postgres.blocks import clean, to_pyformat
+from turnspit.engines.postgres.errors import is_lost, is_passing, may_connect_later, translate
+from turnspit.engines.postgres.settings import Settings
+from turnspit.errors import EngineUnavailable
+from turnspit.transactions import drive
+
+__all__ = ["Pool", "Reader", "Writer", "connect", "connect_patiently", "execute"]
+
+_GROUP_LIMIT = 256
+_TRIES = 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_IDLE_IN_TRANSACTION = 10_000
+
+Connection = psycopg.Connection[Row]
+
+
+def connect(settings: Settings, **changes: Any) -> Connection:
+    """A connection in autocommit mode with Turnspit's settings; transactions are begun explicitly."""
+    conninfo = settings.conninfo | changes
+    if not settings.poll_only:  # a transaction pooler takes no options
+        options = f"{conninfo.get('options') or ''} -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
+        options += "" if settings.synchronous else " -c synchronous_commit=off"
+        conninfo["options"] = options.strip()
+    connection = psycopg.connect(autocommit=True, **conninfo)
+    if settings.poll_only:
+        connection.prepare_threshold = None
+    elif settings.synchronous and connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
+        connection.execute("SET synchronous_commit = on")
+    return connection
+
+
+def connect_patiently(settings: Settings, is_wanted: Callable[[], bool]) -> Connection:
+    """``connect``, tried again while the server is away and somebody waits for it."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return connect(settings)
+        except psycopg.Error as error:
+            if not may_connect_later(error) or not is_wanted():
+                raise
+            thread_sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def execute(connection: Connection, statement: Statement) -> list[Row]:
+    """Run one statement and fetch its rows."""
+    cursor = connection.execute(to_pyformat(statement.sql), clean(statement.params))
+    return cursor.fetchall() if cursor.description is not None else []
+
+
+class _ConnectionThread(CallThread):
+    """A thread that owns one connection, and makes a new one when the server went away."""
+
+    def __init__(self, queue: CallQueue, name: str, settings: Settings, deadline: float) -> None:
+        self._settings = settings
+        self._deadline = deadline
+        self._connection: Connection | None = None
+        self._running: list[Call] = []
+        self._is_committing = False
+        self._state = threading.Lock()
+        super().__init__(queue, name)
+
+    def drop(self, future: Future[Any]) -> None:
+        """Nobody waits any longer for this call: end its connection if it is under way, but never in its COMMIT."""
+        with self._state:
+            mine = [call for call in self._running if call.future is future]
+            for call in mine:
+                call.dropped = True
+            connection = self._connection
+            if connection is None or connection.closed or not mine or self._is_committing:
+                return
+            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
+                own.shutdown(socket.SHUT_RDWR)
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self, is_wanted: Callable[[], bool]) -> Connection:
+        if self._connection is None or self._connection.closed:
+            connection = connect_patiently(self._settings, is_wanted)
+            connection.add_notice_handler(self._on_notice)
+            with self._state:
+                self._connection = connection
+        assert self._connection is not None
+        return self._connection
+
+    def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        """A word of the server beside its answers."""
+
+    def _abandon(self) -> None:
+        """After an error: leave no transaction open, and no connection that cannot even roll back."""
+        if self._connection is None or self._connection.closed:
+            return
+        try:
+            if self._connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+                self._connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._connection.close()
+
+    def _translate(self, error: BaseException) -> BaseException:
+        return translate(error, self._settings.location) if isinstance(error, psycopg.Error) else error
+
+    def _await_connection(self, first: Call) -> bool:
+        """Connect while the first caller waits and can still take its call back; whether there is a connection."""
+        until = monotonic() + self._deadline
+        try:
+            self._connected(lambda: not first.future.cancelled() and monotonic() < until)
+        except Exception as error:
+            if first.start():
+                first.error = self._translate(error)
+                first.resolve()
+            return False
+        return first.start()
+
+
+class Reader(_ConnectionThread):
+    """Runs each verb on a snapshot of its own."""
+
+    def _serve(self, first: Call) -> None:
+        if not self._await_connection(first):
+            return
+        self._running = [first]
+        for tried in range(_TRIES):
+            first.error = None
+            try:
+                connection = self._connected(lambda: False)
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))  # noqa: B023
+                connection.execute("COMMIT")
+                break
+            except Exception as error:
+                first.error = self._translate(error)
+                is_worth_it = is_lost(error, self._connection) and tried < 1
+                self._abandon()
+                if not is_worth_it:
+                    break
+        self._running = []
+        first.resolve()
+
+
+class Writer(_ConnectionThread):
+    """Runs verbs in groups, each group one durable transaction."""
+
+    def __init__(
+        self,
+        queue: CallQueue,
+        name: str,
+        settings: Settings,
+        deadline: float,
+        on_wakes: Callable[[list[Wake]], None],
+    ) -> None:
+        self._on_wakes = on_wakes
+        self._warned: str | None = None
+        super().__init__(queue, name, settings, deadline)
+
+    def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
+        if self._is_committing and diagnostic.severity_nonlocalized == "WARNING":
+            self._warned = diagnostic.message_primary or "the commit may be lost in a failover"
+
+    def _serve(self, first: Call) -> None:
+        if not self._await_connection(first):
+            return
+        group = [first]
+        while len(group) < _GROUP_LIMIT and (call := self._queue.take_next()) is not None:
+            group.append(call)
+        if not self._run_group(group):
+            for call in group:
+                if not call.dropped:
+                    self._run_alone(call)
+
+    def _run_alone(self, call: Call) -> None:
+        for tried in range(_TRIES):
+            if self._run_group([call], is_last=tried == _TRIES - 1):
+                return
+
+    def _run_group(self, group: list[Call], *, is_last: bool = False) -> bool:
+        """Run these calls in one transaction; ``False`` if they are to be run again, each alone."""
+        error = self._try(group)
+        if error is None or self._is_committing or (len(group) == 1 and (is_last or not self._is_worth_it(error))):
+            self._settle(group, error)
+            return True
+        self._abandon()
+        return False
+
+    def _is_worth_it(self, error: BaseException) -> bool:
+        is_wanted = not any(call.dropped for call in self._running)
+        return is_wanted and (is_passing(error) or is_lost(error, self._connection))
+
+    def _try(self, group: list[Call]) -> BaseException | None:
+        """One try at a transaction; the error that ended it, and ``_is_committing`` if that was its COMMIT."""
+        with self._state:
+            self._running, self._is_committing, self._warned = group, False, None
+        try:
+            until = monotonic() + self._deadline
+            connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
+            self._begin(connection)
+            for call in group:
+                call.result, call.wakes = drive(call.make_verb(), lambda statement: execute(connection, statement))
+            with self._state:
+                self._is_committing = True
+            connection.execute("COMMIT")
+        except Exception as error:
+            if self._is_committing and not is_lost(error, self._connection):
+                self._is_committing = False  # answered: it was rolled back
+            return error
+        return None
+
+    def _begin(self, connection: Connection) -> None:
+        if self._settings.poll_only:
+            commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
+            timeout = f"; SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}"
+            connection.execute("BEGIN" + timeout + commit)
+        else:
+            connection.execute("BEGIN")
+
+    def _settle(self, group: list[Call], error: BaseException | None) -> None:
+        """Tell everybody what became of the transaction."""
+        unsure = None
+        if error is not None and self._is_committing:
+            unsure = f"the connection was lost in its COMMIT ({error})"
+        elif self._warned is not None:
+            unsure = self._warned
+        with self._state:
+            self._running, self._is_committing = [], False
+        if error is not None:
+            self._abandon()
+        for call in group:
+            call.error = None if error is None else self._translate(error)
+            if unsure is not None:
+                call.error = EngineUnavailable(
+                    f"store {self._settings.location}: {unsure}: the call may or may not have been carried out"
+                )
+        if error is None or unsure is not None:
+            self._on_wakes([wake for call in group for wake in call.wakes])
+        for call in group:
+            call.resolve()
+
+
+class Pool:
+    """A queue of calls and the threads that serve it; a further thread begins when all others are busy."""
+
+    def __init__(self, most: int, make_thread: Callable[[CallQueue, str], _ConnectionThread], name: str) -> None:
+        self._queue = CallQueue()
+        self._most = most
+        self._make_thread = make_thread
+        self._name = name
+        self._threads: list[_ConnectionThread] = []
+        self._lock = threading.Lock()
+
+    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
+        """Hand over a verb; ``None`` if the pool was closed."""
+        future = self._queue.submit(make_verb)
+        if future is not None and len(self._threads) < self._most and self._queue.is_behind:
+            with self._lock:
+                if len(self._threads) < self._most and self._queue.is_behind:
+                    name = f"{self._name}-{len(self._threads) + 1}"
+                    self._threads.append(self._make_thread(self._queue, name))
+        return future
+
+    def drop(self, future: Future[Any]) -> None:
+        """Nobody waits for this call any longer."""
+        for thread in self._threads:
+            thread.drop(future)
+
+    def close(self) -> None:
+        """Finish what waits, then close the connections."""
+        self._queue.close()
+        for thread in self._threads:
+            thread.close()
