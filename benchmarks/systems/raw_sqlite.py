@@ -50,6 +50,9 @@ class RawSqlite(System):
         self._connection = sqlite3.connect(self.store, isolation_level=None, cached_statements=256)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
+        worker = {"host": "raw", "pid": 1, "version": "", "queues": None, "tasks": '["deliver"]', "concurrency": 1}
+        register = blocks("leases")["register_worker"]
+        self._worker = self._connection.execute(register, worker | {"lease": 10**12, "now": None}).fetchone()[0]
 
     def enqueue_one_by_one(self, first: int, count: int) -> None:
         insert = self._sql["insert_job"]
@@ -71,7 +74,7 @@ class RawSqlite(System):
             self._connection.execute("BEGIN IMMEDIATE")
             if claimed:
                 self._finish(claimed)
-            params = {"now": None, "worker": 1, "queue": "default", "limit": _BATCH, "tasks": '["deliver"]'}
+            params = {"now": None, "worker": self._worker, "queue": "default", "limit": _BATCH, "tasks": '["deliver"]'}
             claimed = self._connection.execute(self._sql["claim_jobs"], params).fetchall()
             self._connection.execute("COMMIT")
             if not claimed:

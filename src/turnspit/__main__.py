@@ -12,9 +12,10 @@ def main() -> int:
     try:
         from turnspit.cli.main import main as run  # noqa: PLC0415  (an optional extra)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
             raise
-        sys.stderr.write(f'turnspit: the command line needs {error.name}: pip install "turnspit[cli]"\n')
+        sys.stderr.write(f'turnspit: the command line needs {missing}: pip install "turnspit[cli]"\n')
         return 2
     return run()
 

@@ -9,14 +9,14 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from turnspit.blueprints import TaskRegistry
-from turnspit.clock import monotonic
+from turnspit.clock import from_moment, monotonic
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound, ResultTimeout
 from turnspit.jobs import Job
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob
-from turnspit.states import WAITING_STATES
+from turnspit.states import JobState
 
 __all__ = ["Client", "Stored"]
 
@@ -275,8 +275,15 @@ def _time_to_wait(record: JobRecord, until: float | None, timeout: float | None)
         return _LOOK_AGAIN
     left = until - monotonic()
     if left <= 0:
-        hint = ""
-        if record.state in WAITING_STATES and not record.attempt:
-            hint = f"; is a worker running that serves the queue {record.queue!r}?"
-        raise ResultTimeout(f"job {record.id} ({record.task}) is still {record.state} after {timeout:g} s{hint}")
+        raise ResultTimeout(
+            f"job {record.id} ({record.task}) is still {record.state} after {timeout:g} s{_why_waiting(record)}"
+        )
     return min(left, _LOOK_AGAIN)
+
+
+def _why_waiting(record: JobRecord) -> str:
+    if record.state is JobState.READY:
+        return f"; is a worker running that serves the queue {record.queue!r}?"
+    if record.state is JobState.SCHEDULED:
+        return f"; it is due at {from_moment(record.run_at):%Y-%m-%d %H:%M:%S} UTC"
+    return f": {record.reason}" if record.state is JobState.HELD else ""

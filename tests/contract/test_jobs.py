@@ -1,6 +1,8 @@
 """Jobs on their way in, their progress, and their removal."""
 
 import json
+import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -202,6 +204,23 @@ def test_what_was_pruned_leaves_nothing_for_a_later_job(store: Store) -> None:
     store.clock.advance(2 * DAY)
     assert store.engine.write(store.engine.prune_jobs, KEEP) == 1
     assert store.engine.read(store.engine.list_logs, job) == []
+
+
+def test_on_sqlite_no_row_stays_behind_in_any_table(store: Store, folder: Path) -> None:
+    """Nobody would ever see it again, but it would take its space for good."""
+    ended(store)
+    dead, deleted = ended(store), ended(store)
+    store.replay(dead, state="completed")
+    store.kill(dead)
+    store.delete(deleted)
+    store.clock.advance(2 * DAY)
+    everything = PruneRequest(history=0, dead=0)
+    assert store.engine.write(store.engine.prune_jobs, everything) == 2
+    store.engine.close()
+    with sqlite3.connect(folder / "jobs.db") as connection:
+        for table in ("jobs", "history", "attempts", "logs"):
+            assert connection.execute(f"SELECT count(*) FROM turnspit_{table}").fetchone() == (0,), table
+    connection.close()
 
 
 def test_dead_letters_stay_until_their_own_time(store: Store) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.docs.docstrings import markdown
-
 import turnspit
+from tests.cli.reference import cli_page
+from tests.docs.docstrings import markdown
 from turnspit import errors, events
 from turnspit.blueprints import Blueprint
 from turnspit.engines import open_engine
@@ -67,6 +67,7 @@ def schema_page() -> str:
 
 PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "states.md": states_page,
+    DOCS / "cli.md": cli_page,
     DOCS / "reference.md": reference_page,
     DOCS.parent / "src" / "turnspit" / "engines" / "sqlite" / "schema.sql": schema_page,
 }

@@ -180,5 +180,5 @@ def test_a_job_stored_under_an_alias_is_the_task_s(t: TestStore, send: Any) -> N
 
 def test_a_payload_that_no_longer_fits_is_compared_as_it_is_stored(t: TestStore, send: Any) -> None:
     t.app.engine.write(t.app.engine.insert_job, send.new("ada@example.com", 1)._replace(args='{"order_id": "old"}'))
-    t.assert_enqueued(send, order_id="old")
+    t.assert_enqueued(send, order_id="old", copies=1)
     t.assert_not_enqueued(send, order_id=1)

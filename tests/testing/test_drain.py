@@ -18,6 +18,7 @@ from turnspit import (
     TurnspitError,
     current_job,
 )
+from turnspit.clock import monotonic
 from turnspit.testing import TestStore
 from turnspit.testing import store as store_module
 
@@ -228,8 +229,16 @@ def test_resources_of_the_test_stand_in_for_the_lifespan(t: TestStore) -> None:
 
 
 def test_a_lifespan_that_fails_is_the_test_s_error_and_no_job_runs(t: TestStore) -> None:
+    seen = []
+
     @t.app.lifespan
-    async def lifespan(app: Turnspit) -> AsyncIterator[dict[str, str]]:
+    async def printer(app: Turnspit) -> AsyncIterator[dict[str, str]]:
+        seen.append("open")
+        yield {"printer": "a printer"}
+        seen.append("closed")
+
+    @t.app.lifespan
+    async def mail(app: Turnspit) -> AsyncIterator[dict[str, str]]:
         raise ConnectionRefusedError("no mail server")
         yield {}
 
@@ -239,6 +248,7 @@ def test_a_lifespan_that_fails_is_the_test_s_error_and_no_job_runs(t: TestStore)
     send.enqueue()
     with pytest.raises(ConnectionRefusedError, match="no mail server"):
         t.drain()
+    assert seen == ["open", "closed"]
     assert t.jobs.get(1).state == "ready"
 
 
@@ -267,3 +277,18 @@ def test_no_worker_is_left_behind(t: TestStore) -> None:
     assert not worker.running
     new = {thread.name for thread in threading.enumerate()} - before
     assert new <= {"turnspit-writer", "turnspit-reader"}  # the store's own
+
+
+def test_a_drain_of_three_jobs_takes_milliseconds(t: TestStore) -> None:
+    """6 ms on two cores; the best of five, so that a busy machine does not decide."""
+
+    @t.app.task
+    async def nothing() -> None: ...
+
+    def seconds() -> float:
+        t.app.enqueue_many(nothing.new() for _ in range(3))
+        began = monotonic()
+        assert len(t.drain()) == 3
+        return monotonic() - began
+
+    assert min(seconds() for _ in range(5)) < 0.05

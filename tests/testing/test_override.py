@@ -3,11 +3,14 @@
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.orm import Session
 
-from turnspit import Blueprint, JobContext, Turnspit, TurnspitError
+from turnspit import Blueprint, ConfigurationError, JobContext, Turnspit, TurnspitError
 from turnspit.testing import TestStore, override
 
 reports = Blueprint("reports")
@@ -161,6 +164,32 @@ def test_the_app_itself_can_be_a_fresh_one() -> None:
 def test_what_is_not_an_app_is_refused() -> None:
     with pytest.raises(TurnspitError, match="takes a Turnspit app"):
         override("shop.jobs:app")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("driver", ["sqlite3", "sqlalchemy"])
+def test_a_store_in_the_test_s_own_database_joins_its_transactions(app: Turnspit, folder: Path, driver: str) -> None:
+    task = app.task(_nothing)
+    file = folder / "test.db"
+    with (
+        override(app, url=f"sqlite:///{file}") as t,
+        closing(sqlite3.connect(file)) as bare,
+        Session(create_engine(f"sqlite:///{file}", poolclass=NullPool)) as session,
+    ):
+        tx = bare if driver == "sqlite3" else session
+        task.using(tx=tx).enqueue()
+        tx.rollback()
+        assert t.enqueued() == []
+        task.using(tx=tx).enqueue()
+        tx.commit()
+        assert [job.state for job in t.drain()] == ["completed"]
+    assert file.exists()
+
+
+def test_a_wrong_url_changes_nothing(app: Turnspit) -> None:
+    before = app.engine
+    with pytest.raises(ConfigurationError, match="no engine for"), override(app, url="mysql://x"):
+        pass
+    assert app.engine is before
 
 
 def test_each_store_is_a_file_that_other_tools_can_read(t: TestStore) -> None:

@@ -133,7 +133,7 @@ def test_unknown_jobs_and_tasks(t: TestStore) -> None:
     t.app.engine.write(t.app.engine.insert_job, new)
     with pytest.raises(ConfigurationError, match="this app has no task 'gone'; it has known"):
         t.run_one(1)
-    assert t.drain() == []
+    assert t.drain(recursive=True) == []
 
 
 def test_a_payload_that_no_longer_fits(t: TestStore) -> None:

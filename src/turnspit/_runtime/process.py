@@ -24,13 +24,13 @@ def run_worker_process(
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         clean = runner.run(_live(parts, settings, on_start))
-    if not clean:
-        # Python would wait for threads that nobody can stop; their jobs were handed back.
-        logger.error("a thread did not end in time: leaving without it")
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        if not clean:
+            # Python would wait for threads and coroutines that nobody can stop; their jobs were handed back.
+            logger.error("a job did not end in time: leaving without it")
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -39,5 +40,7 @@ def _find() -> str | None:
     checkout = Path(turnspit.__file__).parents[2]
     if not (checkout / "examples" / "orders" / "demo.py").is_file():
         return None
+    # Also for the workers that the demo starts, wherever it is started.
     sys.path.insert(0, str(checkout))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
     return _IN_A_CHECKOUT

@@ -94,7 +94,18 @@ def group_document(group: DeadGroup) -> dict[str, Any]:
 
 def queue_document(stats: QueueStats) -> dict[str, Any]:
     """A queue."""
-    return stats._asdict() | {"oldest_ready_at": _time(stats.oldest_ready_at)}
+    return {
+        "queue": stats.queue,
+        "ready": stats.ready,
+        "scheduled": stats.scheduled,
+        "retrying": stats.retrying,
+        "held": stats.held,
+        "running": stats.running,
+        "dead": stats.dead,
+        "completed_last_hour": stats.completed_last_hour,
+        "failed_last_hour": stats.failed_last_hour,
+        "oldest_ready_at": _time(stats.oldest_ready_at),
+    }
 
 
 def stored_json(text: str) -> Any:

@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "enqueue"]
 
 EXAMPLES = (
     "turnspit enqueue shop.jobs:app send_confirmation to=ada@example.com order_id=7",
-    'turnspit enqueue shop.jobs:app daily_report --args \'{"day": "2030-12-31"}\' --delay 2h --priority 10',
+    "turnspit enqueue shop.jobs:app report --args '{\"days\": [1, 2]}' --delay 2h",
 )
 
 

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from turnspit.cli.output import console_width
 
-__all__ = ["Command", "Group", "option_names", "parameters", "sections", "usage"]
+__all__ = ["Command", "Group", "described", "option_names", "parameters", "sections", "usage"]
 
 _WIDEST = 100
 

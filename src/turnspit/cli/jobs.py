@@ -52,7 +52,7 @@ __all__ = ["EXAMPLES", "HELP", "cancel", "delete", "list_", "replay", "show"]
 HELP = "Look at jobs, and replay, cancel or delete them."
 EXAMPLES = {
     "list": (
-        "turnspit jobs list sqlite:///shop.db --state dead --task send_confirmation --args order_id=7",
+        "turnspit jobs list sqlite:///shop.db --state dead --args order_id=7",
         "turnspit jobs list shop.jobs:app --json | jq '.jobs[].id'",
     ),
     "show": ("turnspit jobs show shop.jobs:app 113",),

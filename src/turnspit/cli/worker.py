@@ -43,6 +43,9 @@ def worker(
             "--grace", metavar="TIME", help="How long running jobs may go on after a stop: seconds, or as 2m."
         ),
     ] = "25",
+    lease: Annotated[
+        str, typer.Option("--lease", metavar="TIME", help="How long after its last heartbeat others take its jobs.")
+    ] = "15",
     until_empty: Annotated[
         bool, typer.Option("--until-empty", help="End when nothing is ready or running any more.")
     ] = False,
@@ -66,7 +69,7 @@ def worker(
     if log_level not in LEVELS:
         raise WrongUsage(f"--log-level is one of {', '.join(LEVELS)}, not {log_level!r}")
     served = parse_names(queues, "--queues")
-    seconds = parse_duration(grace, "--grace").total_seconds()
+    grace_time, lease_time = parse_duration(grace, "--grace"), parse_duration(lease, "--lease")
     target = find_app(app)
     if not target.app.tasks:
         raise WrongUsage(f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs")')
@@ -76,8 +79,19 @@ def worker(
     except EngineError as error:
         raise WrongUsage(str(error)) from error
     _print_banner(target.app, target.name, served, concurrency)
+    _work(
+        target.app,
+        queues=served,
+        concurrency=concurrency,
+        grace=grace_time,
+        until_empty=until_empty,
+        lease=lease_time,
+    )
+
+
+def _work(app: Turnspit, **settings: Any) -> None:
     try:
-        target.app.run_worker(queues=served, concurrency=concurrency, grace=seconds, until_empty=until_empty)
+        app.run_worker(**settings)
     except TurnspitError:
         raise
     except Exception as error:

@@ -154,7 +154,9 @@ async def await_answer(
 ) -> T:
     """``wait_for_answer`` for async code."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(future), deadline)
+        # Not wait_for: before Python 3.12 it swallows a cancellation that meets the answer.
+        async with asyncio.timeout(deadline):
+            return await asyncio.wrap_future(future)
     except TimeoutError as error:
         return _late_answer(future, late, error, drop)
 

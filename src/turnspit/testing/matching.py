@@ -166,7 +166,7 @@ def _typed_arguments(task: Task[Any, Any], stored: dict[str, Any]) -> dict[str, 
     try:
         return defaults | task.signature.load(encode(stored, what="arguments"))
     except ValidationError:
-        return defaults | stored
+        return defaults
 
 
 def _show(value: object) -> str:

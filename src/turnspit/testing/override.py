@@ -1,17 +1,15 @@
 """Giving an app a private store for a while."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from turnspit._runtime.worker.settings import Lifespan
 from turnspit.app import Turnspit
-from turnspit.contract import Engine
 from turnspit.engines import open_engine
 from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.testing.clock import TestClock
@@ -23,38 +21,36 @@ __all__ = ["Override", "override"]
 class Override:
     """The context manager that ``override`` returns, for ``with`` and ``async with``."""
 
-    def __init__(self, app: Turnspit, now: datetime | None, resources: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, app: Turnspit, now: datetime | None, resources: Mapping[str, Any] | None, url: str | None
+    ) -> None:
         self._app = app
         self._now = now
         self._resources = resources
-        self._folder: Path | None = None
-        self._engine: Engine | None = None
-        self._before: Engine | None = None
-        self._lifespans: tuple[Lifespan, ...] | None = None
+        self._url = url
+        self._stack: ExitStack | None = None
 
     def __enter__(self) -> TestStore:
-        if self._folder is not None:
+        if self._stack is not None:
             raise TurnspitError("this override is in force already: call turnspit.testing.override(app) once more")
-        clock = TestClock(self._now)
-        folder = Path(tempfile.mkdtemp(prefix="turnspit-"))
-        # Nothing in this folder needs to survive a power cut.
-        url = f"sqlite:///{quote(str(folder / 'test.db'))}"
-        self._engine = open_engine(url, durability="relaxed", clock=clock)
-        self._folder = folder
-        self._before = self._app.replace_engine(self._engine)
-        self._lifespans = self._app.replace_lifespans(None)
-        return TestStore(self._app, self._engine, clock, self._resources)
+        with ExitStack() as stack:
+            clock = TestClock(self._now)
+            url = self._url or _url_in(stack.enter_context(_temporary_folder()))
+            # What a test stores needs to survive no power cut.
+            engine = open_engine(url, durability="relaxed", clock=clock)
+            stack.callback(engine.close)
+            stack.callback(self._app.replace_engine, self._app.replace_engine(engine))
+            stack.callback(self._app.replace_lifespans, self._app.replace_lifespans(None))
+            store = TestStore(self._app, engine, clock, self._resources)
+            self._stack = stack.pop_all()
+        return store
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        engine, folder = self._engine, self._folder
-        self._engine = self._folder = None
-        self._app.replace_engine(self._before)
-        self._app.replace_lifespans(self._lifespans)
-        if engine is not None and folder is not None:
-            engine.close()
-            shutil.rmtree(folder, ignore_errors=True)
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.close()
 
     async def __aenter__(self) -> TestStore:
         return self.__enter__()
@@ -65,7 +61,13 @@ class Override:
         self.__exit__(kind, error, trace)
 
 
-def override(app: Turnspit, *, now: datetime | None = None, resources: Mapping[str, Any] | None = None) -> Override:
+def override(
+    app: Turnspit,
+    *,
+    now: datetime | None = None,
+    resources: Mapping[str, Any] | None = None,
+    url: str | None = None,
+) -> Override:
     """Point ``app``, and with it every task it has, at a private store until the block ends.
 
     The store is a SQLite file in a temporary folder, removed afterwards; then the app has its own store again,
@@ -75,6 +77,8 @@ def override(app: Turnspit, *, now: datetime | None = None, resources: Mapping[s
 
     :param now: where the clock starts, an aware datetime; by default at the real time.
     :param resources: what tasks find in ``job.resources`` instead of what the app's lifespan provides.
+    :param url: use this store, and leave it in place afterwards: where the test has a database of its own, in whose
+        transactions the app enqueues (``tx=``).
 
     ::
 
@@ -85,4 +89,12 @@ def override(app: Turnspit, *, now: datetime | None = None, resources: Mapping[s
     """
     if not isinstance(app, Turnspit):
         raise ConfigurationError(f"override() takes a Turnspit app, not {app!r}")
-    return Override(app, now, resources)
+    return Override(app, now, resources, url)
+
+
+def _temporary_folder() -> AbstractContextManager[str]:
+    return tempfile.TemporaryDirectory(prefix="turnspit-", ignore_cleanup_errors=True)
+
+
+def _url_in(folder: str) -> str:
+    return f"sqlite:///{quote(str(Path(folder) / 'test.db'))}"

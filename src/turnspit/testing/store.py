@@ -166,7 +166,7 @@ class TestStore(Assertions):
             await self._engine.awrite(self._promote)
             found = await self.jobs.aget(job_id)
             find_task(self.tasks, found.task)
-            ran = [] if found.state is not JobState.READY else await self._run_attempt(worker, found, reraise=reraise)
+            ran = await self._run_attempt(worker, found, reraise=reraise)
             if not ran:
                 raise MoveNotAllowed(self._why_not_ready(await self.jobs.aget(job_id)))
             return ran[0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -10,6 +11,8 @@ from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 
 __all__ = ["EmbeddedWorker"]
+
+logger = logging.getLogger("turnspit")
 
 
 class EmbeddedWorker:
@@ -20,10 +23,11 @@ class EmbeddedWorker:
         self._settings = settings
         self._worker: Worker | None = None
         self._started: Future[asyncio.AbstractEventLoop] = Future()
+        self._ended: Future[bool] = Future()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "EmbeddedWorker":
-        self._started = Future()
+        self._started, self._ended = Future(), Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="turnspit-worker", daemon=True)
         self._thread.start()
         self._started.result()
@@ -33,17 +37,18 @@ class EmbeddedWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._worker is not None
-        assert self._thread is not None
-        if self._thread.is_alive():
-            loop = self._started.result()
-            with contextlib.suppress(RuntimeError):  # it has just ended by itself
-                loop.call_soon_threadsafe(self._worker.request_stop)
-        self._thread.join()
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._started.result().call_soon_threadsafe(self._worker.request_stop)
+        self.wait()
 
     def wait(self) -> None:
         """Wait until the worker has ended by itself, with ``until_empty=True``."""
-        if self._thread is not None:
+        if self._thread is None:
+            return
+        if self._ended.result():
             self._thread.join()
+        else:
+            logger.error("a job did not end in time: its thread goes on without its worker")
 
     async def __aenter__(self) -> "EmbeddedWorker":
         self._worker = Worker(self._parts, self._settings)
@@ -69,5 +74,8 @@ class EmbeddedWorker:
             self._started.set_exception(error)
             return
         self._started.set_result(asyncio.get_running_loop())
-        await self._worker.stopping.wait()
-        await self._worker.stop()
+        try:
+            await self._worker.stopping.wait()
+            self._ended.set_result(await self._worker.stop())
+        except BaseException as error:
+            self._ended.set_exception(error)

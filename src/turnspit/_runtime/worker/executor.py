@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from turnspit._runtime.worker.failures import describe
+from turnspit._runtime.worker.failures import describe, message_of
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
@@ -286,8 +286,13 @@ def _upgrade(task: Task[Any, Any], text: str, error: ValidationError) -> dict[st
         raise _Unreadable(describe_validation_error(error)) from error
     try:
         return task.signature.load(encode(task.upgrade(decode(text)), what="the upgraded payload"))
-    except Exception as upgrade_error:
-        raise _Unreadable(f"{describe_validation_error(error)}; upgrade: {upgrade_error}") from upgrade_error
+    except Exception as failure:
+        reason = (
+            describe_validation_error(failure)
+            if isinstance(failure, ValidationError)
+            else f"{type(failure).__name__}: {message_of(failure)}"
+        )
+        raise _Unreadable(f"{describe_validation_error(error)}; upgrade: {reason}") from failure
 
 
 def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:

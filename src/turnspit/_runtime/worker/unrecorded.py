@@ -21,6 +21,7 @@ from turnspit.records import Claim, JobRecord
 
 __all__ = ["UnrecordedRun", "run_unrecorded"]
 
+_STOP_TIME = 5.0
 _NO_TIMEOUT = 100 * 365 * 86_400 * 1_000_000
 
 
@@ -41,7 +42,8 @@ class _Ends:
         self.report_log = reporter.report_log
 
     def add(self, ended: Ended) -> None:
-        self.first.set_result(ended)
+        if not self.first.done():
+            self.first.set_result(ended)
 
 
 async def run_unrecorded(
@@ -72,10 +74,19 @@ async def run_unrecorded(
         try:
             ended = await ends.first
         except asyncio.CancelledError:
-            for running in executor.running.values():
-                running.stop("cancelled")
+            await _stop(executor)
             raise
     return UnrecordedRun(ended, returned[0] if returned else None)
+
+
+async def _stop(executor: Executor) -> None:
+    """Stop the job before the lifespans close; a thread is told, and not waited for."""
+    left = list(executor.running.values())
+    for running in left:
+        running.stop("cancelled")
+    tasks = [running.task for running in left if running.is_async and running.task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=_STOP_TIME)
 
 
 def _claim(record: JobRecord, *, limit_time: bool) -> Claim:

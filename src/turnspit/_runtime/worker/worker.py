@@ -14,7 +14,7 @@ from turnspit._runtime.maintenance.pruner import Pruner
 from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit._runtime.service import Backoff, Service
 from turnspit._runtime.worker.claimer import Claimer
-from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.executor import Executor, Running
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.lifespans import open_lifespans
@@ -32,6 +32,7 @@ __all__ = ["Worker"]
 logger = logging.getLogger("turnspit")
 
 _CANCEL_TIME = 5.0
+_THREAD_TIME = 0.1
 _FLUSH_TIME = 10.0
 _TELL_TIME = 5.0
 _EMPTY_CHECK = 0.02
@@ -234,7 +235,7 @@ class Worker:
         left = list(self.executor.running.values())
         for running in left:
             running.stop("shutdown")
-        await self._wait_for_running(_CANCEL_TIME if any(each.is_async for each in left) else 0.1, at_once=False)
+        await self._wait_for_stopped(left)
         async with self.claimer.exchanging:  # one that is cancelled half-way would not know what it stored
             for task in self._tasks:
                 task.cancel()
@@ -253,18 +254,22 @@ class Worker:
             with contextlib.suppress(TurnspitError):  # the lease runs out, and others rescue them
                 await self._engine.awrite(self._engine.return_jobs, claims)
 
-    async def _wait_for_running(self, seconds: float, *, at_once: bool = True) -> None:
+    async def _wait_for_running(self, seconds: float) -> None:
         until = monotonic() + seconds
-        stop_waiting = asyncio.create_task(self._at_once.wait()) if at_once else None
-        while self.executor.running and monotonic() < until:
+        stop_waiting = asyncio.create_task(self._at_once.wait())
+        while self.executor.running and monotonic() < until and not stop_waiting.done():
             waiting: set[asyncio.Task[Any]] = {each.task for each in self.executor.running.values() if each.task}
-            if stop_waiting is not None:
-                if stop_waiting.done():
-                    break
-                waiting.add(stop_waiting)
+            waiting.add(stop_waiting)
             await asyncio.wait(waiting, timeout=until - monotonic(), return_when=asyncio.FIRST_COMPLETED)
-        if stop_waiting is not None:
-            stop_waiting.cancel()
+        stop_waiting.cancel()
+
+    @staticmethod
+    async def _wait_for_stopped(told: list[Running]) -> None:
+        """Coroutines may clean up; a thread ends soon or nobody knows when."""
+        for is_async, seconds in ((False, _THREAD_TIME), (True, _CANCEL_TIME)):
+            waiting = {each.task for each in told if each.is_async is is_async and each.task is not None}
+            if waiting:
+                await asyncio.wait(waiting, timeout=seconds)
 
     async def _store_what_is_left(self, handed_back: list[tuple[int, int]]) -> None:
         backoff, until = Backoff(), monotonic() + _FLUSH_TIME

@@ -146,7 +146,6 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
     def close(self) -> None:
         with self._lock:
             self._let_go()
-        self.wakeups.close()
 
     def _let_go(self) -> None:
         """Close threads and connections, keep who listens."""

@@ -107,13 +107,6 @@ class PostgresWakeups:
             self._paused = False
             self._start()
 
-    def close(self) -> None:
-        """End the threads, and forget who listened."""
-        self.pause()
-        with self._lock:
-            self._listeners = []
-            self._paused = False
-
     def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
         for listener in self._listeners:
             for wake in wakes:

@@ -22,6 +22,7 @@ from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer,
 from turnspit.engines.sqlite.doctor import diagnose
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
+from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
 from turnspit.engines.sqlite.schema import migrate, read_status, schema_sql
 from turnspit.engines.sqlite.turnstile import Turnstile
@@ -54,7 +55,7 @@ class _Open(NamedTuple):
     identity: tuple[int, int] | None
 
 
-class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
+class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     """The SQLite engine. It opens its file at the first use, and again after ``close`` or a fork.
 
     :param path: the file, made if it does not exist; its folder must.
@@ -107,7 +108,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         return where(filter_)
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future = self._hand_over(_writer, lambda: verb(*args, **kwargs))
+        future = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True)
         return wait_for_answer(future, self.deadline, self._late)
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -115,7 +116,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         return await await_answer(future, self.deadline, self._late)
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future = self._hand_over(_reader, lambda: verb(*args, **kwargs))
+        future = self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True)
         return wait_for_answer(future, self.deadline, self._late)
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -127,6 +128,8 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         try:
             if self._open is None:
                 # The caller may hold the write lock already: a new store gets its schema in the same transaction.
+                # Python's sqlite3 begins one before an INSERT but not before a CREATE TABLE; a savepoint begins it too.
+                transaction.execute(Statement("SAVEPOINT turnspit_schema", ()))
                 migrate(lambda sql: transaction.execute(Statement(sql, ())), self.location)
             result, wakes = drive(verb(*args, **kwargs), transaction.execute)
         except sqlite3.Error as error:
@@ -165,7 +168,6 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
     def close(self) -> None:
         with self._lock:
             self._let_go()
-        self.wakeups.close()
 
     def _let_go(self) -> None:
         """Close threads and connections, keep who listens."""
@@ -177,9 +179,11 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
             if not opened.writer.is_running:
                 opened.turnstile.close()
 
-    def _hand_over(self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]) -> Future[T]:
+    def _hand_over(
+        self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]], *, here: bool = False
+    ) -> Future[T]:
         while True:
-            future = choose(self._opened()).submit(make_verb)
+            future = choose(self._opened()).submit(make_verb, here=here)
             if future is not None:  # else it was closed in between, by another thread or before a fork
                 return future
 
@@ -201,7 +205,6 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
             if self._open is not None and not self._is_current(self._open):
                 logger.warning("store %s was moved or deleted while it was open: opening what is there now", self.path)
                 self._let_go()
-                self.wakeups.resume()
             if self._open is None:
                 self._check_folder()
                 self.migrate()
@@ -212,6 +215,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
                     turnstile,
                     _identity(self.path),
                 )
+                self.wakeups.resume()  # a worker that was running when the app was closed still listens
             return self._open
 
     def _is_current(self, opened: _Open) -> bool:

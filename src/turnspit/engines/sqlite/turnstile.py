@@ -29,15 +29,27 @@ class Turnstile:
             except OSError:
                 self._fd = None
 
-    def __enter__(self) -> None:
+    def enter(self, *, wait: bool = True) -> bool:
+        """Take the lock; whether it was taken, which is certain with ``wait``."""
         if self._fd is not None:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def leave(self) -> None:
+        """Let the next one in."""
+        if self._fd is not None:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def __enter__(self) -> None:
+        self.enter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._fd is not None:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self.leave()
 
     def close(self) -> None:
         """Let go of the lock file. In a forked child this leaves the parent's lock alone only if nobody holds it;

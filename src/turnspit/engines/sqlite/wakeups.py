@@ -53,11 +53,11 @@ class SqliteWakeups:
         self._is_settled = False
 
     def send(self, wakes: list[Wake]) -> None:
-        if not wakes:
+        others = self._other_sockets() if wakes else []
+        if not (others or self._listeners):
             return
         merged = merge(wakes)
         self._dispatch(merged)
-        others = self._other_sockets()
         if others:
             message = to_text(merged).encode()
             for name in others:
@@ -99,13 +99,6 @@ class SqliteWakeups:
         with self._lock:
             self._paused = False
             self._start()
-
-    def close(self) -> None:
-        """End the listening thread and the sending socket, and forget who listened."""
-        self.pause()
-        with self._lock:
-            self._listeners = []
-            self._paused = False
 
     def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
         for listener in self._listeners:
@@ -167,15 +160,18 @@ class _ListenerThread:
     def _bind(self) -> socket.socket | None:
         if not hasattr(socket, "AF_UNIX"):
             return None
-        try:
-            self._address.parent.mkdir(exist_ok=True)
+        for _ in range(2):  # the last one to close may be removing the folder at this moment
             bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            bound.settimeout(_POLL)
-            bound.bind(str(self._address))
-        except OSError as error:
-            logger.debug("no wake-up socket at %s (%s): polling alone", self._address, error)
-            return None
-        return bound
+            try:
+                self._address.parent.mkdir(exist_ok=True)
+                bound.settimeout(_POLL)
+                bound.bind(str(self._address))
+            except OSError as error:
+                bound.close()
+                logger.debug("no wake-up socket at %s (%s)", self._address, error)
+            else:
+                return bound
+        return None
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -225,6 +221,7 @@ class _ListenerThread:
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._address.unlink()
+            self._address.parent.rmdir()  # only the folder under the temporary one is ever empty
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
         if self._socket is not None:

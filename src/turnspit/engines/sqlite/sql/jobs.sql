@@ -11,8 +11,7 @@ RETURNING id, state, run_at, created_at;
 -- name: insert_jobs
 -- executemany over plain tuples: 240k rows/s here, twice as fast as one statement over json_each.
 INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
-VALUES (?1, ?2, ?3, ?4, ?7, ?8, ?9, ?10, ?11, max(coalesce(?5, ?11), ?11 + ?6),
-        CASE WHEN max(coalesce(?5, ?11), ?11 + ?6) > ?11 THEN 'scheduled' ELSE 'ready' END);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_jobs_last_id
 -- One writer holds the file's write lock, so the ids of one executemany follow each other.
@@ -29,7 +28,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 WHERE id IN (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
     WHERE state = 'ready' AND queue = :queue AND task IN (SELECT value FROM json_each(:tasks))
-      AND (SELECT stopped_at FROM turnspit_workers WHERE id = :worker) IS NULL
+      AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
     ORDER BY priority DESC, id LIMIT :limit
 )
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
@@ -39,7 +38,7 @@ RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, 
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
 WHERE id = :job AND state = 'ready' AND task IN (SELECT value FROM json_each(:tasks))
-  AND (SELECT stopped_at FROM turnspit_workers WHERE id = :worker) IS NULL
+  AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata;
 

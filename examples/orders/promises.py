@@ -1,0 +1,206 @@
+"""Did the shop keep its promises? Answered from what it left behind, not from what the demo counted.
+
+The store says what became of each accepted job, the mailbox which e-mails arrived, the payment gateway's ledger
+which cards were charged, and the folder of invoices which PDFs are whole. The demo ends with it; to look again:
+
+    python -m examples.orders.promises
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from mailbox import Maildir
+from pathlib import Path
+from typing import Any
+
+from examples.orders.tasks import app
+from examples.orders.view import open_console
+from turnspit import Job, JobState, Turnspit
+
+FOLDER = Path("demo")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the summary."""
+
+    kept: bool
+    """Whether it is as promised: a declined card's dead letter is."""
+    text: str
+    good: bool = True
+
+    @property
+    def style(self) -> str:
+        """Its colour in a terminal."""
+        return "bold red" if not self.kept else "green" if self.good else "yellow"
+
+    def __str__(self) -> str:
+        return f"{'✔' if self.kept and self.good else '✘'} {self.text}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the shop left behind in its folder."""
+
+    accepted: dict[int, list[int]]
+    """Each order that the front answered with 202, and the ids of its jobs."""
+    jobs: dict[int, Job[Any]]
+    emails: Counter[str]
+    """Message-IDs in the mailbox."""
+    charges: Counter[int]
+    """Orders in the gateway's ledger."""
+    invoices: set[int]
+    """Orders with a whole PDF."""
+    killed: dict[str, list[int]]
+    """Each worker that was killed, as the store names it, and the jobs that it was running."""
+
+    @classmethod
+    def collect(cls, app: Turnspit, folder: Path) -> "Evidence":
+        """Read the store and the folder."""
+        return cls(
+            accepted={answer["order"]: answer["jobs"] for answer in _lines(folder / "accepted.jsonl")},
+            jobs={job.id: job for job in _all_jobs(app)},
+            emails=Counter(str(message["Message-ID"]) for message in Maildir(folder / "mailbox")),
+            charges=Counter(charge["order"] for charge in _lines(folder / "charges.jsonl")),
+            invoices={int(path.stem) for path in (folder / "invoices").glob("*.pdf") if _is_whole(path)},
+            killed={kill["worker"]: kill["jobs"] for kill in _lines(folder / "killed.jsonl")},
+        )
+
+    def find(self, task: str) -> dict[int, Job[Any]]:
+        """Each accepted order's job of this task, as far as the store has it."""
+        found = ((order, self.jobs.get(job)) for order, jobs in self.accepted.items() for job in jobs)
+        return {order: job for order, job in found if job is not None and job.task == task}
+
+
+def examine(evidence: Evidence) -> list[Finding]:
+    """The summary: what was promised and whether it was kept."""
+    return [
+        *_confirmed(evidence),
+        *_invoiced_and_paid(evidence),
+        *_rescued(evidence),
+        *_ended(evidence),
+    ]
+
+
+def _confirmed(evidence: Evidence) -> Iterator[Finding]:
+    jobs = evidence.find("send_confirmation")
+    confirmed = {order for order, job in jobs.items() if message_id(job) in evidence.emails}
+    lost = sorted(evidence.accepted.keys() - confirmed)
+    strange = sorted(evidence.emails.keys() - {message_id(job) for job in jobs.values()})
+    repeated = evidence.emails.total() - len(evidence.emails)
+    excused = {message_id(job) for job in jobs.values() if job.crashes}
+    careless = sorted(message for message, count in evidence.emails.items() if count > 1 and message not in excused)
+    why = " (killed between sending and finishing; same Message-ID)" if repeated else ""
+    yield Finding(
+        not lost, f"{len(confirmed)} orders confirmed, {len(lost)} lost, {_count(repeated, 'e-mail')} repeated{why}"
+    )
+    yield from _broken("accepted, but no confirmation in the mailbox: order", lost)
+    yield from _broken("e-mails that belong to no accepted order:", strange)
+    yield from _broken("e-mails repeated although no worker was killed over them:", careless)
+
+
+def _invoiced_and_paid(evidence: Evidence) -> Iterator[Finding]:
+    paid = {order for order, job in evidence.find("charge_payment").items() if job.state is JobState.COMPLETED}
+    retried = sum(attempt.outcome == "failed" for job in evidence.jobs.values() for attempt in job.attempts)
+    missing = sorted(evidence.accepted.keys() - evidence.invoices)
+    twice = sorted(order for order, count in evidence.charges.items() if count > 1)
+    different = sorted(paid ^ evidence.charges.keys())
+    yield Finding(
+        not (missing or twice or different),
+        f"{len(evidence.invoices)} invoices written, {len(evidence.charges)} payments taken, {len(twice)} twice, "
+        f"{_count(retried, 'failed attempt')} tried again",
+    )
+    yield from _broken("accepted, but no whole invoice: order", missing)
+    yield from _broken("charged more than once: order", twice)
+    yield from _broken("the store and the gateway's ledger differ: order", different)
+
+
+def _rescued(evidence: Evidence) -> Iterator[Finding]:
+    for worker, jobs in evidence.killed.items():
+        helpers = {job: _helper(evidence.jobs.get(job), worker) for job in jobs}
+        left = [job for job, helper in helpers.items() if helper is None]
+        names = sorted({process_of(helper) for helper in helpers.values() if helper is not None})
+        yield Finding(
+            not left,
+            f"{len(jobs) - len(left)} of {_count(len(jobs), 'job')} of the killed worker {process_of(worker)} "
+            f"finished by worker {', '.join(names) or 'none'}",
+        )
+        yield from _broken("not finished by another worker: job", left)
+    if not any(evidence.killed.values()):
+        yield Finding(False, "PROMISE BROKEN: no worker was killed with jobs running, so no rescue was shown")
+
+
+def _helper(job: Job[Any] | None, killed: str) -> str | None:
+    """Which other worker ended a job that crashed on the killed one."""
+    attempts = job.attempts if job is not None and job.state.is_final else ()
+    crashed = any(attempt.outcome == "crashed" and attempt.worker == killed for attempt in attempts)
+    return attempts[-1].worker if crashed and attempts[-1].worker != killed else None
+
+
+def _ended(evidence: Evidence) -> Iterator[Finding]:
+    accepted = {job for jobs in evidence.accepted.values() for job in jobs}
+    yield from _broken("accepted, but not in the store: job", sorted(accepted - evidence.jobs.keys()))
+    yield from _broken("in the store, but never accepted: job", sorted(evidence.jobs.keys() - accepted))
+    yield from _broken("not ended: job", [job.id for job in evidence.jobs.values() if not job.state.is_final])
+    dead = [job for job in evidence.jobs.values() if job.state is JobState.DEAD]
+    for job in dead:
+        expected = job.task == "charge_payment" and job.args["order"]["card"] == "card_declined"
+        cure = f"turnspit jobs replay sqlite:///{FOLDER}/shop.db {job.id}"
+        yield Finding(expected, f"{len(dead)} dead: job {job.id} {job.task}, {job.reason} → {cure}", good=False)
+
+
+def message_id(job: Job[Any]) -> str:
+    """The Message-ID that a job's e-mail has, made from its idempotency key."""
+    return f"<turnspit-{job.task}-{job.id}@shop.example>"
+
+
+def process_of(worker: str) -> str:
+    """The process id in a worker's name, ``host:pid#number``."""
+    return worker.rpartition(":")[2].partition("#")[0]
+
+
+def _broken(what: str, which: Iterable[object]) -> Iterator[Finding]:
+    names = [str(each) for each in which]
+    if names:
+        yield Finding(False, f"PROMISE BROKEN: {what} {', '.join(names)}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _is_whole(path: Path) -> bool:
+    content = path.read_bytes()
+    return content.startswith(b"%PDF") and content.rstrip().endswith(b"%%EOF")
+
+
+def _all_jobs(app: Turnspit) -> Iterator[Job[Any]]:
+    after: str | None = None
+    while True:
+        page = app.jobs.list(limit=1000, after=after)
+        yield from page
+        if (after := page.next) is None:
+            return
+
+
+def main() -> int:
+    """Print the summary; 0 if every promise was kept, 1 if not, 2 if there is no demo to look at."""
+    if not (FOLDER / "accepted.jsonl").exists():
+        print(f"there is no ./{FOLDER} here: run python -m examples.orders.demo first", file=sys.stderr)
+        return 2
+    with app:
+        findings = examine(Evidence.collect(app, FOLDER))
+    console = open_console()
+    for finding in findings:
+        console.print(str(finding), style=finding.style)
+    return 0 if all(finding.kept for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The verbs of ``contract/jobs.py`` that are SQLite's own: one writer, and no way of moving rows in one statement."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
+from turnspit.engines.verbs.rows import to_json
+from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, NewJob
+
+__all__ = ["SqliteJobVerbs"]
+
+
+class SqliteJobVerbs(JobVerbs):
+    """Jobs on their way from enqueued to ended."""
+
+    def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        if not new:
+            return []
+        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        yield Statement(self.sql["insert_jobs"], [(*job, now) for job in new], many=True)
+        [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
+        yield Wake(WakeKind.READY)
+        if any(job.delay or job.at is not None for job in new):
+            yield Wake(WakeKind.SCHEDULED)
+        return list(range(last - len(new) + 1, last + 1))
+
+    def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
+        if request.job is not None:
+            rows = yield Statement(self.sql["claim_jobs_chosen"], params | {"job": request.job})
+            return [Claim._make(row) for row in rows]
+        claims: list[Claim] = []
+        may_hold = MOST_HELD
+        queues = yield from self._queues_in_turn(request)
+        while queues and len(claims) < request.limit:
+            share = -(-(request.limit - len(claims)) // min(len(queues), MOST_QUEUES))
+            unserved = []
+            for queue in queues:
+                limit = min(share, request.limit - len(claims))
+                if not limit:
+                    break
+                claimed = yield from self._claim_queue(params | {"queue": queue, "limit": limit})
+                claims += claimed
+                if len(claimed) == limit:
+                    unserved.append(queue)
+                elif may_hold:
+                    may_hold -= yield from self._hold(params | {"queue": queue, "limit": may_hold})
+            queues = unserved
+        return claims
+
+    def _queues_in_turn(self, request: ClaimRequest) -> Verb[list[str]]:
+        """The served queues that have work, beginning behind the one that was served last."""
+        if request.queues is not None and len(request.queues) == 1:
+            return list(request.queues)
+        busy = [queue for (queue,) in (yield Statement(self.sql["claim_jobs_queues"], {}))]
+        if request.queues is not None:
+            served = frozenset(request.queues)
+            busy = [queue for queue in busy if queue in served]
+        return sorted(busy, key=lambda queue: (queue <= request.after, queue))
+
+    def _claim_queue(self, params: dict[str, Any]) -> Verb[list[Claim]]:
+        claims = [Claim._make(row) for row in (yield Statement(self.sql["claim_jobs"], params))]
+        claims.sort(key=lambda claim: (-claim.priority, claim.id))
+        return claims
+
+    def _hold(self, params: dict[str, Any]) -> Verb[int]:
+        """Set aside jobs that no live worker can run; how many."""
+        held = len((yield Statement(self.sql["claim_jobs_hold"], params)))
+        if held == params["limit"]:
+            yield Wake(WakeKind.READY)  # the rest in another claim: others wait for the write lock
+        return held
+
+    def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
+        params = {"now": self.clock.now(), "finishes": to_json(completions)}
+        rows = yield Statement(self.sql["finish_jobs"], params)
+        done = {row[0] for row in rows}
+        yield Statement(self.sql["finish_jobs_remove"], {"ids": to_json(done)})
+        yield from self.count_outcomes(rows, "completed")
+        yield from self._report_lost([each for each in completions if each.id not in done], report)
+
+
+def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:
+    """A new job as its row. Decided by the database's now, computed here: 0.6 µs a row cheaper than in SQL."""
+    due = max(now if new.at is None else new.at, now + new.delay)
+    state = "scheduled" if due > now else "ready"
+    return (
+        new.task,
+        new.queue,
+        new.args,
+        new.priority,
+        new.retry,
+        new.timeout,
+        new.tags,
+        new.metadata,
+        now,
+        due,
+        state,
+    )

@@ -1,0 +1,74 @@
+"""What the behaviour tests share: they wait for what they want to see, with a deadline, and never for a time."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from turnspit import Event, Turnspit
+from turnspit.events import EVENT_NAMES
+
+DEADLINE = 20.0
+"""Seconds after which something that should happen has not. Long, because the machine may be busy."""
+
+
+class EventLog:
+    """Every event of an app, to be waited for. The move was stored before its event was sent."""
+
+    def __init__(self, app: Turnspit) -> None:
+        self._events: list[Event] = []
+        self._changed = threading.Condition()
+        app.on(*EVENT_NAMES)(self._add)
+
+    def _add(self, event: Event) -> None:
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def wait(self, name: str, job: int | None = None, count: int = 1) -> Event:
+        """Wait for the ``count``-th event of this name (and job)."""
+        found: list[Event] = []
+
+        def is_there() -> bool:
+            found[:] = [each for each in self._events if each.name == name and job in (None, each.job_id)]
+            return len(found) >= count
+
+        with self._changed:
+            assert self._changed.wait_for(is_there, DEADLINE), f"no {name} of job {job}; there were {self._events}"
+        return found[count - 1]
+
+    def names(self, job: int | None = None) -> list[str]:
+        """The names of the events so far."""
+        with self._changed:
+            return [each.name for each in self._events if job in (None, each.job_id)]
+
+
+class Gate:
+    """A door in a handler: the test sees who came to it, and opens it."""
+
+    def __init__(self) -> None:
+        self.came = threading.Semaphore(0)
+        self._open = threading.Event()
+
+    def pass_through(self) -> None:
+        """In a thread: say that we are here, and wait until the door is open."""
+        self.came.release()
+        assert self._open.wait(DEADLINE), "nobody opened the gate"
+
+    def wait_for(self, count: int = 1) -> None:
+        """Wait until so many came."""
+        for _ in range(count):
+            assert self.came.acquire(timeout=DEADLINE), "nobody came to the gate"
+
+    def open(self) -> None:
+        """Let everybody through."""
+        self._open.set()
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> None:
+    """Look again and again, for what tells nobody that it changed."""
+    pause = threading.Event()
+    for _ in range(int(DEADLINE / 0.01)):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError(f"{what} did not happen within {DEADLINE:g} s")

@@ -1,0 +1,262 @@
+"""What becomes of a job whose attempt did not return."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.behaviour.support import DEADLINE, EventLog
+from turnspit import Cancel, GiveUp, JobCancelled, JobContext, JobDead, Retry, RetryAfter, Snooze, Turnspit
+from turnspit.testing import TestStore, override
+
+
+def test_a_failed_job_is_tried_again_until_it_succeeds_and_every_attempt_is_kept(
+    app: Turnspit, events: EventLog
+) -> None:
+    @app.task(retry=Retry(attempts=5, delay=0.01))
+    def flaky(job: JobContext) -> int:
+        if job.attempt < 3:
+            raise ConnectionError(f"try {job.attempt}")
+        return job.attempt
+
+    with app.worker():
+        job = flaky.enqueue()
+        assert job.get_result(DEADLINE) == 3
+        events.wait("completed", job.id)
+    assert events.names(job.id) == ["started", "failed", "started", "failed", "started", "completed"]
+    kept = [(each.number, each.outcome, each.error_type, each.error_message) for each in job.attempts]
+    assert kept == [
+        (1, "failed", "ConnectionError", "try 1"),
+        (2, "failed", "ConnectionError", "try 2"),
+        (3, "completed", None, None),
+    ]
+    for attempt in job.attempts:
+        assert attempt.worker == job.worker
+        assert attempt.started_at is not None
+        assert attempt.finished_at is not None
+        assert attempt.started_at <= attempt.finished_at
+    assert "in flaky" in (job.attempts[0].traceback or "")
+    assert "ConnectionError: try 1" in (job.attempts[0].traceback or "")
+
+
+def test_a_retrying_job_says_so(t: TestStore) -> None:
+    @t.app.task(retry=Retry(attempts=3, base=10, jitter="none"))
+    async def flaky() -> None:
+        raise ConnectionError("no route")
+
+    job = flaky.enqueue()
+    t.run_one(job)
+    job.refresh()
+    assert (job.state, job.is_retrying, job.attempt) == ("scheduled", True, 1)
+    assert (job.error_type, job.reason) == ("ConnectionError", "no route")
+    assert (job.run_at - t.now).total_seconds() == 10
+    t.advance(10)
+    assert job.refresh().state == "ready"
+    t.run_one(job)
+    assert (job.refresh().run_at - t.now).total_seconds() == 20
+
+
+def test_a_job_out_of_attempts_is_a_dead_letter(t: TestStore) -> None:
+    @t.app.task(retry=Retry(attempts=2, delay=0))
+    async def hopeless() -> None:
+        raise ValueError("card declined")
+
+    job = hopeless.enqueue()
+    t.drain(recursive=True)
+    job.refresh()
+    assert (job.state, job.attempt, job.error_type, job.reason) == ("dead", 2, "ValueError", "card declined")
+    assert [each.outcome for each in job.attempts] == ["failed", "dead"]
+    with pytest.raises(JobDead, match=rf"^job {job.id} \(hopeless\) is dead: ValueError: card declined$"):
+        job.get_result()
+
+
+@pytest.mark.parametrize("delay", [0, 0.001])
+def test_a_retry_without_a_delay_wakes_a_worker_at_once(app: Turnspit, delay: float) -> None:
+    @app.task(retry=Retry(attempts=4, delay=delay))
+    async def flaky(job: JobContext) -> None:
+        if job.attempt < 4:
+            raise ValueError
+
+    with app.worker():
+        job = flaky.enqueue()
+        job.get_result(DEADLINE)
+    assert job.finished_at is not None
+    assert (job.finished_at - job.created_at).total_seconds() < 0.7  # a poll alone would take a second for each
+
+
+def _give_up() -> None:
+    raise GiveUp("the order does not exist")
+
+
+def _cancel() -> None:
+    raise Cancel("the customer has cancelled")
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize(
+    ("end", "state", "outcome", "error", "message"),
+    [
+        (_give_up, "dead", "dead", JobDead, "job 1 (task) is dead: GiveUp: the order does not exist"),
+        (_cancel, "cancelled", "cancelled", JobCancelled, "job 1 (task) was cancelled: the customer has cancelled"),
+    ],
+)
+def test_a_task_may_end_its_job_for_good(
+    app: Turnspit,
+    events: EventLog,
+    is_async: bool,
+    end: Callable[[], None],
+    state: str,
+    outcome: str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    async def on_loop() -> None:
+        end()
+
+    task = app.task(name="task")(on_loop if is_async else end)  # type: ignore[arg-type]
+    with app.worker():
+        job = task.enqueue()
+        with pytest.raises(error) as raised:
+            job.get_result(DEADLINE)
+        events.wait(state, job.id)
+    assert str(raised.value) == message
+    assert (job.state, job.attempt, [each.outcome for each in job.attempts]) == (state, 1, [outcome])
+
+
+def test_a_snooze_costs_no_attempt(t: TestStore) -> None:
+    snoozes = 3
+
+    @t.app.task(retry=Retry(attempts=1))
+    def print_it(job: JobContext) -> int:
+        nonlocal snoozes
+        if snoozes:
+            snoozes -= 1
+            raise Snooze(300, "the printer is busy")
+        return job.attempt
+
+    job = print_it.enqueue()
+    for _ in range(3):
+        t.run_one(job)
+        job.refresh()
+        assert (job.state, job.attempt, job.reason) == ("scheduled", 0, "the printer is busy")
+        assert (job.run_at - t.now).total_seconds() == 300
+        t.advance(300)
+    assert t.run_one(job).get_result() == 1
+    assert [(each.number, each.outcome) for each in job.refresh().attempts] == [(1, "snoozed")] * 3 + [(1, "completed")]
+
+
+def test_a_snoozed_job_runs_again_by_itself(app: Turnspit, events: EventLog) -> None:
+    asked = []
+
+    @app.task
+    async def task(job: JobContext) -> None:
+        asked.append(job.attempt)
+        if len(asked) < 4:
+            raise Snooze(0.01 if len(asked) > 1 else 0)
+
+    with app.worker():
+        job = task.enqueue()
+        job.get_result(DEADLINE)
+        events.wait("snoozed", job.id, count=3)
+    assert asked == [1, 1, 1, 1]
+
+
+def test_retry_after_sets_the_delay_and_counts(t: TestStore) -> None:
+    @t.app.task(retry=Retry(attempts=3, on=KeyError))
+    async def call_partner() -> None:
+        raise RetryAfter(77, "429 Too Many Requests")
+
+    job = call_partner.enqueue()
+    for attempt in (1, 2):
+        t.run_one(job)
+        job.refresh()
+        assert (job.state, job.attempt) == ("scheduled", attempt)
+        assert (job.run_at - t.now).total_seconds() == 77
+        t.advance(77)
+    t.run_one(job)
+    assert (job.refresh().state, job.reason, job.error_type) == ("dead", "429 Too Many Requests", "RetryAfter")
+
+
+def test_only_the_named_errors_are_tried_again(t: TestStore) -> None:
+    @t.app.task(retry=Retry(on=ConnectionError))
+    async def task(kind: str) -> None:
+        raise {"broken": BrokenPipeError, "value": ValueError}[kind]
+
+    jobs = [task.enqueue("broken"), task.enqueue("value")]
+    t.drain()
+    assert [job.refresh().state for job in jobs] == ["scheduled", "dead"]
+
+
+def test_the_retry_policy_is_the_jobs_else_the_tasks_else_the_apps() -> None:
+    app = Turnspit("sqlite:////nonexistent/turnspit.db", retry=Retry(attempts=4, delay=0))
+    of_app = app.task(name="of_app")(_always_fails)
+    of_task = app.task(name="of_task", retry=Retry(attempts=3, delay=0))(_always_fails)
+    with override(app) as t:
+        jobs = [of_app.enqueue(), of_task.enqueue(), of_task.using(retry=Retry(attempts=2, delay=0)).enqueue()]
+        t.drain(recursive=True)
+        assert [job.refresh().attempt for job in jobs] == [4, 3, 2]
+        assert {job.state for job in jobs} == {"dead"}
+
+
+def _always_fails() -> None:
+    raise ValueError("always")
+
+
+def test_a_retry_policy_that_fails_itself_buries_the_job_with_its_own_error(
+    t: TestStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def decide(attempt: int, error: BaseException) -> float:
+        raise ZeroDivisionError
+
+    task = t.app.task(name="task", retry=Retry(delay=decide))(_always_fails)
+    job = task.enqueue()
+    t.run_one(job)
+    assert (job.refresh().state, job.error_type) == ("dead", "ValueError")
+    assert "the retry policy of task failed for job 1" in caplog.text
+
+
+def test_on_dead_is_told_with_the_jobs_context_and_its_last_error(app: Turnspit, events: EventLog) -> None:
+    told: list[Any] = []
+
+    def plain(job: JobContext, error: BaseException) -> None:
+        told.append((job.id, job.metadata, repr(error)))
+        refund.enqueue(job.id)  # a sync verb: it is not on the event loop
+
+    async def on_loop(job: JobContext, error: BaseException) -> None:
+        told.append((job.id, repr(error)))
+        await refund.aenqueue(job.id)
+
+    def failing(job: JobContext, error: BaseException) -> None:
+        raise RuntimeError("no")
+
+    @app.task
+    def refund(number: int) -> int:
+        return number
+
+    tasks = [
+        app.task(name=f"task{number}", retry=Retry(attempts=1), on_dead=hook)(_always_fails)
+        for number, hook in enumerate((plain, on_loop, failing))
+    ]
+    with app.worker():
+        jobs = [task.using(metadata={"n": 1}).enqueue() for task in tasks]
+        for job in jobs:
+            events.wait("dead", job.id)
+    assert sorted(told, key=len) == [
+        (jobs[1].id, "ValueError('always')"),
+        (jobs[0].id, {"n": 1}, "ValueError('always')"),
+    ]
+    assert sorted(job.args["number"] for job in app.jobs.list(task="refund")) == [1, 2]
+
+
+def test_an_error_of_a_cancelled_helper_is_an_error_of_the_job(t: TestStore) -> None:
+    @t.app.task(retry=Retry(attempts=1))
+    async def task() -> None:
+        helper = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        helper.cancel()
+        await helper
+
+    job = task.enqueue()
+    t.run_one(job)
+    assert (job.refresh().state, job.error_type) == ("dead", "CancelledError")

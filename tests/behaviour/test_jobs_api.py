@@ -1,0 +1,256 @@
+"""``app.jobs``: what a person sees and changes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from turnspit import ConfigurationError, Job, JobNotFound, Retry
+from turnspit.errors import MoveNotAllowed
+from turnspit.testing import TestStore
+
+
+@pytest.fixture
+def ship(t: TestStore) -> Any:
+    @t.app.task(queue="ship", retry=Retry(attempts=1))
+    async def ship(order_id: int, error: str = "") -> int:
+        if error:
+            raise {"value": ValueError, "key": KeyError}[error](f"order {order_id}")
+        return order_id
+
+    return ship
+
+
+def ids(jobs: list[Job[Any]]) -> list[int]:
+    return [job.id for job in jobs]
+
+
+def test_a_job_is_found_by_its_id(t: TestStore, ship: Any) -> None:
+    job = ship.enqueue(7)
+    assert t.app.jobs.get(job.id).args == {"order_id": 7}
+    for missing in (0, -1, 99, 2**70):
+        with pytest.raises(JobNotFound) as raised:
+            t.app.jobs.get(missing)
+        assert str(raised.value) == f"there is no job {missing}: it never existed, or it was deleted or pruned"
+
+
+def test_jobs_are_listed_newest_first_a_page_at_a_time(t: TestStore, ship: Any) -> None:
+    t.app.enqueue_many(ship.new(number) for number in range(7))
+    t.run_one(3)
+    pages, after = [], None
+    while True:
+        page = t.app.jobs.list(limit=3, after=after)
+        pages.append(ids(page))
+        after = page.next
+        if after is None:
+            break
+    assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+    assert ids(asyncio.run(t.app.jobs.alist(limit=2, after="4"))) == [3, 2]
+
+
+def test_every_filter_counts_and_lists_the_same(t: TestStore, ship: Any) -> None:
+    @t.app.task
+    def other(x: list[int], flag: bool, name: str | None) -> None: ...
+
+    start = t.now
+    ship.enqueue(1)
+    ship.using(tags=["vip", "eu"]).enqueue(2)
+    ship.enqueue(3, error="value")
+    ship.enqueue(4, error="key")
+    t.drain()
+    t.advance(60)
+    other.enqueue(x=[1, 2], flag=True, name=None)
+    ship.using(queue="express", delay=5).enqueue(6)
+
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        ({}, [6, 5, 4, 3, 2, 1]),
+        ({"state": "completed"}, [2, 1]),
+        ({"state": "dead"}, [4, 3]),
+        ({"state": "scheduled"}, [6]),
+        ({"queue": "ship"}, [4, 3, 2, 1]),
+        ({"task": "other"}, [5]),
+        ({"tag": "vip"}, [2]),
+        ({"tag": "vi"}, []),
+        ({"args": {"order_id": 3}}, [3]),
+        ({"args": {"order_id": 3, "error": "value"}}, [3]),
+        ({"args": {"order_id": "3"}}, []),
+        ({"args": {"x": [1, 2], "flag": True}}, [5]),
+        ({"args": {"name": None}}, [5]),
+        ({"error": "KeyError"}, [4]),
+        ({"fingerprint": t.app.jobs.get(3).fingerprint}, [3]),
+        ({"created_after": start + timedelta(seconds=30)}, [6, 5]),
+        ({"created_before": start + timedelta(seconds=30)}, [4, 3, 2, 1]),
+        ({"state": "dead", "error": "ValueError", "queue": "ship"}, [3]),
+    ]
+    for fields, expected in cases:
+        assert ids(t.app.jobs.list(**fields)) == expected, fields
+        assert t.app.jobs.count(**fields) == len(expected), fields
+    assert asyncio.run(t.app.jobs.acount(state="dead")) == 2
+
+
+def test_a_dead_job_is_replayed_with_its_history(t: TestStore) -> None:
+    works = False
+
+    @t.app.task(retry=Retry(attempts=2, delay=0))
+    def charge() -> str:
+        if not works:
+            raise ValueError("card declined")
+        return "paid"
+
+    job = charge.enqueue()
+    t.drain(recursive=True)
+    assert job.refresh().state == "dead"
+    works = True
+    assert t.app.jobs.replay(job.id) == 1
+    job.refresh()
+    assert (job.state, job.attempt, job.reason, job.error_type, job.finished_at) == ("ready", 0, None, None, None)
+    t.drain()
+    assert job.get_result() == "paid"
+    kept = [(each.number, each.outcome) for each in job.attempts]
+    assert kept == [(1, "failed"), (2, "dead"), (1, "completed")]
+    assert [each.error_message for each in job.attempts] == ["card declined", "card declined", None]
+
+
+def test_completed_and_cancelled_jobs_are_replayed_when_they_are_named(t: TestStore, ship: Any) -> None:
+    done, cancelled = ship.enqueue(1), ship.enqueue(2)
+    t.run_one(done)
+    t.app.jobs.cancel(cancelled.id)
+    t.app.jobs.replay(done.id)
+    t.app.jobs.replay(state="cancelled")
+    assert [job.refresh().state for job in (done, cancelled)] == ["ready", "ready"]
+    t.drain()
+    assert [each.outcome for each in done.refresh().attempts] == ["completed", "completed"]
+    waiting = ship.enqueue(3)
+    with pytest.raises(MoveNotAllowed) as raised:
+        t.app.jobs.replay(waiting.id)
+    assert str(raised.value) == (
+        "job 3 (ship) is ready and cannot be replayed: only a completed, cancelled or dead job can be"
+    )
+
+
+def test_dead_letters_are_grouped_and_replayed_by_group(t: TestStore, ship: Any) -> None:
+    for number in (1, 2, 3):
+        ship.enqueue(number, error="value")
+    ship.enqueue(4, error="key")
+    t.drain()
+    groups = t.app.jobs.dead_groups()
+    assert [(group.task, group.error_type, group.count, group.newest_id) for group in groups] == [
+        ("ship", "ValueError", 3, 3),
+        ("ship", "KeyError", 1, 4),
+    ]
+    assert groups[0].message.startswith("order ")
+    assert t.app.jobs.dead_groups(task="other") == []
+    assert t.app.jobs.replay(fingerprint=groups[0].fingerprint) == 3
+    assert ids(t.app.jobs.list(state="dead")) == [4]
+    assert asyncio.run(t.app.jobs.areplay(error="KeyError")) == 1
+    assert asyncio.run(t.app.jobs.adead_groups()) == []
+
+
+def test_replaying_without_a_state_means_dead_letters(t: TestStore, ship: Any) -> None:
+    done, dead = ship.enqueue(1), ship.enqueue(2, error="value")
+    t.drain()
+    assert t.app.jobs.replay(all=True) == 1
+    assert (done.refresh().state, dead.refresh().state) == ("completed", "ready")
+
+
+def test_a_bulk_verb_without_a_filter_is_refused(t: TestStore, ship: Any) -> None:
+    ship.enqueue(1)
+    for verb in ("cancel", "replay", "delete"):
+        message = rf"^app.jobs.{verb}\(\) without a job or a filter means every job: say all=True if it does$"
+        with pytest.raises(ConfigurationError, match=message):
+            getattr(t.app.jobs, verb)()
+        with pytest.raises(ConfigurationError, match=message):
+            asyncio.run(getattr(t.app.jobs, f"a{verb}")())
+    assert t.app.jobs.cancel(all=True) == 1
+
+
+def test_bulk_verbs_work_through_more_than_one_portion(t: TestStore, ship: Any) -> None:
+    t.app.enqueue_many(ship.new(number) for number in range(2500))
+    assert t.app.jobs.cancel(queue="ship", reason="sold out") == 2500
+    assert t.app.jobs.replay(state="cancelled") == 2500
+    assert asyncio.run(t.app.jobs.acancel(queue="ship")) == 2500
+    assert t.app.jobs.delete(state="cancelled") == 2500
+    assert t.app.jobs.count() == 0
+
+
+def test_a_waiting_job_is_updated(t: TestStore, ship: Any) -> None:
+    job = ship.enqueue(1)
+    updated = t.app.jobs.update(job.id, priority=7, queue="express", delay=60)
+    assert (updated.priority, updated.queue, updated.state) == (7, "express", "scheduled")
+    assert updated.run_at == t.now + timedelta(seconds=60)
+    assert asyncio.run(t.app.jobs.aupdate(job.id, at=datetime(2020, 1, 1, tzinfo=UTC))).state == "ready"
+    t.run_one(job)
+    with pytest.raises(MoveNotAllowed, match=r"^job 1 \(ship\) is completed and cannot be updated: only a waiting job"):
+        t.app.jobs.update(job.id, priority=1)
+
+
+def test_a_scheduled_job_runs_now_on_request(t: TestStore, ship: Any) -> None:
+    job = ship.using(delay=3600).enqueue(1)
+    assert t.app.jobs.run_now(job.id).state == "ready"
+    assert asyncio.run(t.app.jobs.arun_now(job.id)).run_at == t.now
+    t.drain()
+    assert job.refresh().state == "completed"
+    with pytest.raises(MoveNotAllowed, match="is completed and cannot be run now: only a waiting job can be"):
+        t.app.jobs.run_now(job.id)
+
+
+def test_a_job_is_deleted_with_what_it_left(t: TestStore, ship: Any) -> None:
+    jobs = [ship.enqueue(1), ship.enqueue(2, error="value"), ship.enqueue(3)]
+    t.run_one(jobs[0])
+    t.run_one(jobs[1])
+    assert [t.app.jobs.delete(job.id) for job in jobs[:2]] == [1, 1]
+    assert asyncio.run(t.app.jobs.adelete(jobs[2].id)) == 1
+    assert t.app.jobs.count() == 0
+    for verb in (t.app.jobs.delete, t.app.jobs.cancel, t.app.jobs.replay, t.app.jobs.run_now):
+        with pytest.raises(JobNotFound, match="there is no job 1"):
+            verb(1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"state": "finished"}, "no state is named 'finished'; there are blocked, scheduled, held, ready, running, "),
+        ({"colour": "red"}, "jobs cannot be filtered by colour; there are args, created_after, created_before, error,"),
+        ({"args": [1]}, "args= takes a dict of arguments, not [1]"),
+        ({"created_after": datetime(2026, 1, 1)}, "created_after must be a datetime with a time zone, not "),  # noqa: DTZ001
+        ({"limit": 0}, "limit is from 1 to 1000, not 0"),
+        ({"limit": 1001}, "limit is from 1 to 1000, not 1001"),
+        ({"after": "x"}, "after= takes the next of a page, not 'x'"),
+        ({"after": 5}, "after= takes the next of a page, not 5"),
+    ],
+)
+def test_a_wrong_filter_is_refused(t: TestStore, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        t.app.jobs.list(**fields)
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "update() needs something to change: priority=, queue=, at= or delay="),
+        ({"at": datetime(2100, 1, 1, tzinfo=UTC), "delay": 5}, "update() takes delay= or at=, not both"),
+        ({"priority": 10**6}, "priority is a whole number from -32768 to 32767, not 1000000"),
+        ({"delay": -5}, "delay must be between 0 seconds and 100 years, not -5"),
+    ],
+)
+def test_a_wrong_update_is_refused(t: TestStore, ship: Any, changes: dict[str, Any], message: str) -> None:
+    job = ship.enqueue(1)
+    with pytest.raises(ConfigurationError) as raised:
+        t.app.jobs.update(job.id, **changes)
+    assert str(raised.value) == message
+
+
+def test_queues_say_what_waits(t: TestStore, ship: Any) -> None:
+    ship.enqueue(1)
+    ship.enqueue(2)
+    ship.enqueue(3, error="value")
+    ship.using(delay=60, queue="express").enqueue(4)
+    t.run_one(1)
+    t.run_one(3)
+    express, shipping = t.app.queues.stats()
+    assert (express.queue, express.ready, express.scheduled, express.oldest_ready_at) == ("express", 0, 1, None)
+    assert (shipping.queue, shipping.ready, shipping.dead, shipping.completed_last_hour) == ("ship", 1, 1, 1)
+    assert (shipping.failed_last_hour, shipping.running) == (1, 0)
+    assert asyncio.run(t.app.queues.astats()) == [express, shipping]

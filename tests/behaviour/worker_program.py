@@ -1,0 +1,100 @@
+"""A worker process for the tests: ``python -m tests.behaviour.worker_program URL [OPTION=VALUE ...]``.
+
+It says on its output what happens, a line each. Its jobs wait for a line on its input, so that a test decides when
+they end.
+"""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+from turnspit import JobContext, Turnspit
+
+may_end = threading.Event()
+
+
+def say(what: str) -> None:
+    """One line, at once."""
+    sys.stdout.write(what + "\n")
+    sys.stdout.flush()
+
+
+async def on_loop() -> str:
+    """Ends when it is told to, or cancelled."""
+    say("on_loop began")
+    try:
+        while not may_end.is_set():  # noqa: ASYNC110 (set in a thread)
+            await asyncio.sleep(0.01)
+    except asyncio.CancelledError:
+        say("on_loop cancelled")
+        raise
+    return "on_loop"
+
+
+async def stubborn() -> None:
+    """Ignores every cancellation."""
+    say("stubborn began")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            say("stubborn stays")
+
+
+def in_thread() -> str:
+    """Ends when it is told to, and only then."""
+    say("in_thread began")
+    may_end.wait()
+    return "in_thread"
+
+
+def gives_in(job: JobContext) -> None:
+    """Looks whether it should stop."""
+    say("gives_in began")
+    job.wait_cancelled(60)
+    job.raise_if_cancelled()
+
+
+async def quick(number: int) -> int:
+    """Ends at once."""
+    return number
+
+
+def declare(app: Turnspit) -> Turnspit:
+    """The tasks, on this app."""
+    for function in (on_loop, stubborn, in_thread, gives_in, quick):
+        app.task(function)
+    return app
+
+
+async def lifespan(_: Turnspit) -> AsyncIterator[dict[str, Any]]:
+    """Says when it ends."""
+    yield {}
+    say("lifespan closed")
+
+
+def main(url: str, *given: str) -> int:
+    """Be a worker."""
+    options = {name: float(value) for name, _, value in (each.partition("=") for each in given)}
+
+    def listen() -> None:
+        if sys.stdin.readline():
+            may_end.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    app = declare(Turnspit(url))
+    app.lifespan(lifespan)
+    code = app.run_worker(
+        concurrency=int(options.get("concurrency", 10)),
+        grace=options.get("grace", 20),
+        lease=options.get("lease", 15),
+        on_start=lambda worker: say("started"),
+    )
+    say(f"exit {code}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""``--help`` of every command: useful, with an example, and no wider than the terminal."""
+
+import io
+import re
+import shlex
+from typing import Any
+
+import pytest
+from typer.core import TyperGroup
+
+from tests.cli.conftest import Cli
+from tests.cli.reference import PAGE, every_command
+
+COMMANDS = [(command, context.command_path.split()[1:]) for command, context in every_command()]
+SINGLE = [(command, words) for command, words in COMMANDS if not isinstance(command, TyperGroup)]
+
+WORKER = """\
+Usage: turnspit worker [APP] [OPTIONS]
+
+  Claim jobs and run them until a signal.
+
+  SIGTERM or Ctrl-C stops it in order: running jobs may go on for the grace
+  time, what has not begun goes back to its queue. A second signal hands
+  everything back at once. Either way it exits with 0.
+
+Arguments
+  [APP]  The app, as shop.jobs:app or shop/jobs.py:app. Default: $TURNSPIT_APP.
+
+Options
+  -q, --queues A,B     The queues it serves. Default: all.
+  -c, --concurrency N  How many jobs it runs at once. Default: 10.
+  --grace TIME         How long running jobs may go on after a stop: seconds, or
+                       as 2m. Default: 25.
+  --lease TIME         How long after its last heartbeat others take its jobs.
+                       Default: 15.
+  --until-empty        End when nothing is ready or running any more.
+  --log-level LEVEL    debug, info (also each job that ended), warning or error.
+                       Default: info.
+  --help               Show this message and exit.
+
+Examples
+  turnspit worker shop.jobs:app --queues email,reports --concurrency 20
+  turnspit worker shop.jobs:app --until-empty
+"""
+
+
+def name(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else ""
+
+
+def test_there_are_these_commands() -> None:
+    assert [" ".join(words) for _, words in COMMANDS] == [
+        "",
+        "worker",
+        "run",
+        "enqueue",
+        "queues",
+        "jobs",
+        "jobs list",
+        "jobs show",
+        "jobs replay",
+        "jobs cancel",
+        "jobs delete",
+        "dead",
+        "dead groups",
+        "dead replay",
+        "migrate",
+        "doctor",
+        "demo",
+    ]
+
+
+@pytest.mark.parametrize(("command", "words"), COMMANDS, ids=name)
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_help_fits_the_terminal(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: Any, words: list[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    answer = cli(*words, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    text = answer.out.partition("\nExamples")[0]
+    assert max(map(len, text.splitlines())) <= columns
+    assert "  --help" in text
+    for param in command.params:
+        assert all(option in text for option in param.opts if option.startswith("--"))
+
+
+@pytest.mark.parametrize(("command", "words"), SINGLE, ids=name)
+def test_every_command_has_an_example_that_is_understood(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: Any, words: list[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    examples = cli(*words, "--help").out.partition("\nExamples\n")[2].splitlines()
+    assert examples
+    for example in examples:
+        assert len(example) <= 2 + 78
+        program, *typed = shlex.split(example.partition(" | ")[0])
+        assert (program, typed[: len(words)]) == ("turnspit", words)
+        with command.make_context("turnspit", typed[len(words) :]) as context:
+            assert context.params is not None
+
+
+def test_the_help_of_the_worker_at_80_columns(cli: Cli) -> None:
+    assert cli("worker", "--help").out == WORKER
+
+
+@pytest.mark.parametrize("words", [(), ("jobs",), ("dead",)])
+def test_a_group_alone_shows_its_help_as_wrong_usage(cli: Cli, words: tuple[str, ...]) -> None:
+    answer = cli(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == cli(*words, "--help").out
+
+
+def test_the_page_names_every_option() -> None:
+    page = PAGE.read_text()
+    for command, words in SINGLE:
+        section = re.split(r"^## ", page, flags=re.MULTILINE)
+        [mine] = [part for part in section if part.startswith(f"turnspit {' '.join(words)}\n")]
+        missing = [option for param in command.params for option in param.opts if f"{option}" not in mine]
+        assert set(missing) <= {"--help", "app", "words"}

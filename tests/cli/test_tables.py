@@ -1,0 +1,98 @@
+"""``turnspit dead groups`` and ``turnspit queues`` at 80 and 140 columns, and as JSON."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture(autouse=True)
+def _jobs(cli: Cli, work: Callable[[], None]) -> None:
+    for number in (1, 2):
+        cli("enqueue", "shop", "send_confirmation", "to=bob@down.example", f"order_id={number}")
+    cli("enqueue", "shop", "charge_payment", 'order={"id": 3, "amount": 200}')
+    cli("enqueue", "shop", "make_invoice", "order_id=4")
+    cli("enqueue", "shop", "make_invoice", "order_id=-5")
+    work()
+    cli("enqueue", "shop", "make_invoice", "order_id=6", "--queue", "a-queue-with-a-very-long-name-indeed")
+
+
+@pytest.mark.usefixtures("later")
+def test_dead_groups_at_80_columns(cli: Cli) -> None:
+    answer = cli("dead", "groups", "shop")
+    first, second = re.findall(r"\b[0-9a-f]{12}\b", answer.out)
+    assert answer.out.replace(first, "F" * 12).replace(second, "S" * 12).splitlines() == [
+        "COUNT  GROUP         TASK               LAST       ERROR",
+        "    2  FFFFFFFFFFFF  send_confirmation  3 min ago  ConnectionError: no route fo…",
+        "    1  SSSSSSSSSSSS  charge_payment     3 min ago  GiveUp: card declined",
+    ]
+    assert answer.err == f"3 dead letters; replay a group: turnspit dead replay shop --group {first}\n"
+
+
+def test_dead_groups_as_json(cli: Cli) -> None:
+    groups = json.loads(cli("dead", "groups", "shop", "--json").out)["groups"]
+    assert list(groups[0]) == [
+        "fingerprint",
+        "task",
+        "error_type",
+        "message",
+        "count",
+        "newest_id",
+        "first_at",
+        "last_at",
+    ]
+    assert [(group["task"], group["error_type"], group["count"], group["newest_id"]) for group in groups] == [
+        ("send_confirmation", "ConnectionError", 2, 2),
+        ("charge_payment", "GiveUp", 1, 3),
+    ]
+
+
+def test_dead_groups_of_one_task(cli: Cli) -> None:
+    groups = json.loads(cli("dead", "groups", "shop", "--task", "charge_payment", "--json").out)["groups"]
+    assert [group["task"] for group in groups] == ["charge_payment"]
+    answer = cli("dead", "groups", "shop", "--task", "other")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.startswith("no dead letters at ")
+
+
+@pytest.mark.usefixtures("later")
+def test_queues_at_80_columns(cli: Cli) -> None:
+    answer = cli("queues", "shop")
+    assert answer.out.splitlines() == [
+        "QUEUE          READY SCHEDULED RETRYING HELD RUNNING DEAD DONE FAILED OLDEST",
+        "a-queue-with-…     1         ·        ·    ·       ·    ·    ·      · 3 min ago",
+        "default            ·         ·        1    ·       ·    ·    1      1",
+        "email              ·         ·        ·    ·       ·    2    ·      4",
+        "payments           ·         ·        ·    ·       ·    1    ·      1",
+    ]
+    assert answer.err == "DONE and FAILED count the last hour; OLDEST: since when a ready job waits\n"
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+@pytest.mark.usefixtures("later")
+def test_queues_at_140_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    lines = cli("queues", "shop").out.splitlines()
+    assert lines[1].split() == ["a-queue-with-a-very-long-name-indeed", "1", *"·······", "3", "min", "ago"]
+
+
+def test_queues_as_json(cli: Cli) -> None:
+    queues = json.loads(cli("queues", "sqlite:///shop.db", "--json").out)["queues"]
+    by_name = {queue["queue"]: queue for queue in queues}
+    assert list(by_name["default"]) == [
+        "queue",
+        "ready",
+        "scheduled",
+        "retrying",
+        "held",
+        "running",
+        "dead",
+        "completed_last_hour",
+        "failed_last_hour",
+        "oldest_ready_at",
+    ]
+    assert by_name["email"] | {"oldest_ready_at": None} == by_name["email"]
+    assert (by_name["email"]["dead"], by_name["email"]["failed_last_hour"]) == (2, 4)

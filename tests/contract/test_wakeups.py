@@ -1,0 +1,180 @@
+"""The bell: heard in this process and in others, and hints only."""
+
+import threading
+from collections.abc import Callable, Iterator
+from queue import Empty, Queue
+
+import pytest
+
+from tests.contract.store import Store
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.engines import open_engine
+from turnspit.records import NewJob
+
+NEW = NewJob("send", "default", "{}")
+
+
+class Ear:
+    """Hears every wake of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._heard: Queue[Wake] = Queue()
+        self.stop = engine.wakeups.listen(self._heard.put)
+
+    def wait_for(self, matches: Callable[[Wake], bool], timeout: float = 10) -> Wake:
+        while True:
+            wake = self._heard.get(timeout=timeout)
+            if matches(wake):
+                return wake
+
+    def drain(self, quiet: float = 0.15) -> list[Wake]:
+        """What came, until nothing came for a while."""
+        heard = []
+        while True:
+            try:
+                heard.append(self._heard.get(timeout=quiet))
+            except Empty:
+                return heard
+
+
+@pytest.fixture
+def other(url: str) -> Iterator[Engine]:
+    """Another engine on the same store, as another process has."""
+    engine = open_engine(url, durability="relaxed")
+    yield engine
+    engine.close()
+
+
+def ready(wake: Wake) -> bool:
+    return wake.kind is WakeKind.READY
+
+
+def test_a_commit_is_heard_in_its_own_process(store: Store) -> None:
+    ear = Ear(store.engine)
+    store.insert()
+    assert ear.wait_for(ready) == Wake(WakeKind.READY)
+
+
+def test_a_commit_is_heard_by_others(store: Store, other: Engine) -> None:
+    store.insert()
+    ear = Ear(other)
+    ear.drain()
+    store.insert()
+    ear.wait_for(ready)
+
+
+def test_every_listener_hears(store: Store, other: Engine) -> None:
+    store.insert()
+    ears = [Ear(store.engine), Ear(store.engine), Ear(other), Ear(other)]
+    for ear in ears:
+        ear.drain(0.1)
+    store.insert()
+    for ear in ears:
+        ear.wait_for(ready)
+
+
+def test_the_end_of_a_job_names_it_to_others(store: Store, other: Engine) -> None:
+    store.insert_many(2)
+    one, two = store.claim(2)
+    ear = Ear(other)
+    ear.drain()
+    store.complete(one)
+    assert one.id in ear.wait_for(lambda wake: wake.kind is WakeKind.FINISHED and bool(wake.jobs)).jobs
+    store.complete(two)
+    assert two.id in ear.wait_for(lambda wake: wake.kind is WakeKind.FINISHED and two.id in wake.jobs).jobs
+
+
+def test_a_call_that_fails_rings_no_bell(store: Store) -> None:
+    store.insert()
+    ear = Ear(store.engine)
+    ear.drain()
+    with pytest.raises(Exception, match=r"NOT NULL|null"):
+        store.engine.write(store.engine.insert_jobs, [NEW, NewJob("send", "default", None)])  # type: ignore[arg-type]
+    assert ear.drain() == []
+
+
+def test_after_its_end_a_listener_hears_nothing(store: Store, other: Engine) -> None:
+    store.insert()
+    ended, ear = Ear(other), Ear(other)
+    ended.drain()
+    ended.stop()
+    ended.stop()
+    ear.drain()
+    store.insert()
+    ear.wait_for(ready)
+    assert ended.drain(0.05) == []
+
+
+def test_who_stops_listening_may_listen_again(store: Store, other: Engine) -> None:
+    store.insert()
+    Ear(other).stop()
+    ear = Ear(other)
+    ear.drain()
+    store.insert()
+    ear.wait_for(ready)
+
+
+def test_a_listener_that_fails_disturbs_no_other(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(wake: Wake) -> None:
+        raise ValueError(f"cannot bear {wake}")
+
+    store.engine.wakeups.listen(fail)
+    ear = Ear(store.engine)
+    store.insert()
+    ear.wait_for(ready)
+    assert "listener failed" in caplog.text
+
+
+def test_the_last_wake_is_never_lost_however_busy_the_listener(store: Store, other: Engine) -> None:
+    """Wakes that find no room may be merged with what waits there, but none is dropped for good."""
+    store.insert_many(200)
+    first, *claims = store.claim(200)
+    busy, may_go_on = threading.Event(), threading.Event()
+    may_go_on.set()
+    heard: Queue[Wake] = Queue()
+
+    def slow(wake: Wake) -> None:
+        busy.set()
+        may_go_on.wait(20)
+        heard.put(wake)
+
+    stop = other.wakeups.listen(slow)
+    ear = Ear(other)
+    ear.drain()
+    while not heard.empty():
+        heard.get()
+    busy.clear()
+    may_go_on.clear()
+    store.complete(first)
+    assert busy.wait(10)
+    for claim in claims:
+        store.complete(claim)
+    store.insert()
+    may_go_on.set()
+    while heard.get(timeout=10).kind is not WakeKind.READY:
+        pass
+    stop()
+
+
+def test_sending_never_waits_for_a_listener(store: Store, other: Engine) -> None:
+    store.insert()
+    let_go = threading.Event()
+
+    def stuck(wake: Wake) -> None:
+        let_go.wait(20)
+
+    stop = other.wakeups.listen(stuck)
+    for _ in range(300):
+        store.insert()
+    let_go.set()
+    stop()
+
+
+def test_a_store_that_was_closed_rings_again(store: Store, other: Engine) -> None:
+    store.insert()
+    store.engine.close()
+    ear = Ear(other)
+    ear.drain()
+    store.insert()
+    ear.wait_for(ready)

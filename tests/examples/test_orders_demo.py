@@ -1,0 +1,199 @@
+"""The demo: a short run with a short lease, and whether its summary notices a broken promise.
+
+The run is one for all tests here; each test that breaks something breaks a copy.
+"""
+
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from examples.orders.promises import Evidence, examine
+from tests.examples.programs import ENVIRONMENT, run
+
+from turnspit import JobState, Turnspit
+
+pytestmark = pytest.mark.slow
+
+ORDERS = 40
+AS_IN_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever runs the tests may ignore it
+runpy.run_module("examples.orders.demo", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """What the demo printed, and the folder it was run in."""
+    folder = tmp_path_factory.mktemp("shop")
+    answer = run(folder, "-m", "examples.orders.demo", "--orders", str(ORDERS), "--lease", "2", timeout=58)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer, folder
+
+
+@pytest.fixture
+def store(demo: tuple[subprocess.CompletedProcess[str], Path]) -> Iterator[Turnspit]:
+    with Turnspit(f"sqlite:///{demo[1]}/demo/shop.db") as store:
+        yield store
+
+
+@pytest.fixture
+def evidence(demo: tuple[subprocess.CompletedProcess[str], Path], store: Turnspit) -> Evidence:
+    return Evidence.collect(store, demo[1] / "demo")
+
+
+def broken(evidence: Evidence) -> list[str]:
+    return [finding.text for finding in examine(evidence) if not finding.kept]
+
+
+def test_it_reads_as_promised(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    answer, _ = demo
+    expected = [
+        r"store \./demo/shop\.db · 2 workers · mail to localhost:\d+",
+        r"\d\d:\d\d   order 1017 refused: email: value is not a valid email address: .* must have an @-sign\.",
+        r"\d\d:\d\d    ?\d+ confirmed,  ?\d+ invoiced,  ?\d+ paid of 40, \d+ retrying, \d dead",
+        r"\d\d:\d\d   worker (\d+) killed with \d+ jobs running",
+        r"\d\d:\d\d   its \d+ jobs rescued by worker \d+",
+        r"✔ 39 orders confirmed, 0 lost, [1-9] e-mails? repeated \(killed between sending .*; same Message-ID\)",
+        r"✔ 39 invoices written, 38 payments taken, 0 twice, \d+ failed attempts tried again",
+        r"✔ (\d+) of \1 jobs of the killed worker \d+ finished by worker \d+",
+        r"✘ 1 dead: job 113 charge_payment, card declined → turnspit jobs replay sqlite:///demo/shop\.db 113",
+        r"Next: examples/orders/tasks\.py, \./demo/invoices",
+    ]
+    for line in expected:
+        assert re.search(f"^{line}$", answer.stdout, re.MULTILINE), f"no line like {line!r} in:\n{answer.stdout}"
+    assert answer.stderr == ""
+
+
+def test_retries_show(evidence: Evidence) -> None:
+    failed = [attempt for job in evidence.jobs.values() for attempt in job.attempts if attempt.outcome == "failed"]
+    assert failed
+    assert {attempt.error_type for attempt in failed} == {"HTTPStatusError"}
+
+
+def test_a_lost_email_is_noticed(evidence: Evidence) -> None:
+    emails = Counter(evidence.emails)
+    del emails[evidence.find("send_confirmation")[1005].get_result(timeout=0)]
+    [summary, lost] = broken(dataclasses.replace(evidence, emails=emails))
+    assert summary.startswith("38 orders confirmed, 1 lost")
+    assert lost == "PROMISE BROKEN: accepted, but no confirmation in the mailbox: order 1005"
+
+
+def test_an_email_sent_twice_without_a_crash_is_noticed(evidence: Evidence) -> None:
+    calm = next(job for job in evidence.find("send_confirmation").values() if not job.crashes)
+    message = calm.get_result(timeout=0)
+    emails = evidence.emails + Counter([message])
+    assert broken(dataclasses.replace(evidence, emails=emails)) == [
+        f"PROMISE BROKEN: e-mails repeated although no worker was killed over them: {message}"
+    ]
+
+
+def test_an_email_for_nobody_is_noticed(evidence: Evidence) -> None:
+    emails = evidence.emails + Counter(["<stranger@shop.example>"])
+    assert broken(dataclasses.replace(evidence, emails=emails)) == [
+        "PROMISE BROKEN: e-mails that belong to no accepted order: <stranger@shop.example>"
+    ]
+
+
+def test_a_double_charge_is_noticed(evidence: Evidence) -> None:
+    charges = evidence.charges + Counter([1002])
+    assert "PROMISE BROKEN: charged more than once: order 1002" in broken(
+        dataclasses.replace(evidence, charges=charges)
+    )
+
+
+def test_a_charge_that_the_store_does_not_know_is_noticed(evidence: Evidence) -> None:
+    charges = evidence.charges + Counter([1039])
+    assert "PROMISE BROKEN: the store and the gateway's ledger differ: order 1039" in broken(
+        dataclasses.replace(evidence, charges=charges)
+    )
+
+
+def test_a_lost_job_is_noticed(evidence: Evidence) -> None:
+    jobs = {number: job for number, job in evidence.jobs.items() if number != 7}
+    assert "PROMISE BROKEN: accepted, but not in the store: job 7" in broken(dataclasses.replace(evidence, jobs=jobs))
+
+
+def test_a_job_out_of_nowhere_is_noticed(evidence: Evidence) -> None:
+    accepted = {order: jobs for order, jobs in evidence.accepted.items() if order != 1001}
+    assert "PROMISE BROKEN: in the store, but never accepted: job 1, 2, 3" in broken(
+        dataclasses.replace(evidence, accepted=accepted)
+    )
+
+
+def test_a_job_that_nobody_rescued_is_noticed(evidence: Evidence) -> None:
+    calm = next(job for job in evidence.jobs.values() if not job.crashes)
+    [(worker, jobs)] = evidence.killed.items()
+    assert f"PROMISE BROKEN: not finished by another worker: job {calm.id}" in broken(
+        dataclasses.replace(evidence, killed={worker: [*jobs, calm.id]})
+    )
+
+
+def test_a_kill_that_hit_nothing_proves_nothing(evidence: Evidence) -> None:
+    [worker] = evidence.killed
+    assert broken(dataclasses.replace(evidence, killed={worker: []})) == [
+        "PROMISE BROKEN: no worker was killed with jobs running, so no rescue was shown"
+    ]
+
+
+def test_a_broken_promise_is_the_exit_code_and_half_an_invoice_is_none(
+    demo: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(demo[1] / "demo", tmp_path / "demo")
+    invoice = tmp_path / "demo" / "invoices" / "1003.pdf"
+    invoice.write_bytes(invoice.read_bytes()[:-100])
+    answer = run(tmp_path, "-m", "examples.orders.promises")
+    assert answer.returncode == 1, answer.stderr
+    assert "✘ PROMISE BROKEN: accepted, but no whole invoice: order 1003\n" in answer.stdout
+
+
+def test_the_dead_letter_can_be_replayed(demo: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path) -> None:
+    command = re.findall(r"→ turnspit (.*)", demo[0].stdout)[0]
+    shutil.copytree(demo[1] / "demo", tmp_path / "demo")
+    answer = run(tmp_path, "-m", "turnspit", *command.split())
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    with Turnspit(f"sqlite:///{tmp_path}/demo/shop.db") as store:
+        assert store.jobs.get(113).state is JobState.READY
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "thesis.txt").write_text("years of work")
+    answer = run(tmp_path, "-m", "examples.orders.demo")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "./demo exists and is not from an earlier demo: move it away, or start elsewhere\n"
+    assert (tmp_path / "demo" / "thesis.txt").read_text() == "years of work"
+
+
+def test_there_is_no_summary_without_a_demo(tmp_path: Path) -> None:
+    answer = run(tmp_path, "-m", "examples.orders.promises")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == "there is no ./demo here: run python -m examples.orders.demo first\n"
+    assert not (tmp_path / "demo").exists()
+
+
+def test_ctrl_c_ends_it_and_its_workers(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", AS_IN_A_TERMINAL],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        assert demo.stdout is not None
+        next(line for line in demo.stdout if "refused" in line)
+        os.killpg(demo.pid, signal.SIGINT)  # a terminal sends it to the workers too
+        _, errors = demo.communicate(timeout=30)
+    assert (demo.returncode, errors) == (130, "")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(demo.pid, 0)

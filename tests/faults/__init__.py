@@ -1,0 +1,1 @@
+"""What goes wrong outside: killed and stopped processes, locked, full, damaged and unreadable files."""

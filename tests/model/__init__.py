@@ -1,0 +1,1 @@
+"""Random operations against a small model that is obviously right."""

@@ -1,0 +1,296 @@
+"""Random operations on an engine and on the model: both must tell the same story.
+
+``make test`` runs a short, always equal selection. A soak runs for long, differently each time, and makes a failure
+as small as it can::
+
+    TURNSPIT_SOAK=2000 python -m pytest tests/model --timeout=0
+"""
+
+import os
+import tempfile
+from typing import Any
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.contract.store import BOOM, OwnedClock, Store
+from tests.model.reference import LEASE, MAX_CRASHES, PATIENCE, SECOND, Model
+from turnspit.engines import open_engine
+from turnspit.jobs import JobFilter
+from turnspit.records import (
+    Claim,
+    ClaimRequest,
+    Completion,
+    Ending,
+    EndingMove,
+    Finish,
+    JobChanges,
+    NewJob,
+    ProgressUpdate,
+    PruneRequest,
+)
+
+SOAK = int(os.environ.get("TURNSPIT_SOAK", "0"))
+TASKS = ("a", "b", "c")
+QUEUES = ("q1", "q2", "q3")
+KNOWN = st.frozensets(st.sampled_from(TASKS), min_size=1)
+DELAYS = st.sampled_from([0, 0, 0, 1, 5, 30])
+URL = os.environ.get("TURNSPIT_MODEL_URL", "sqlite:///{folder}/jobs.db")
+
+
+class EngineAndModel(RuleBasedStateMachine):
+    """Every claim ever made is remembered, so that old ones are tried again at any later time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        memory = "/dev/shm"
+        self._folder = tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
+        clock = OwnedClock()
+        engine = open_engine(URL.format(folder=self._folder.name), durability="relaxed")
+        engine.clock = clock
+        self.store, self.engine, self.clock = Store(engine, clock), engine, clock
+        self.model = Model()
+        self.model.now = clock.moment
+        self.claims: list[Claim] = []
+        self.fences: dict[int, int] = {}
+        self.newest = 0
+        self.after = ""
+
+    def teardown(self) -> None:
+        self.engine.close()
+        self._folder.cleanup()
+
+    def write(self, verb: Any, *args: Any) -> Any:
+        return self.engine.write(verb, *args)
+
+    @initialize(tasks=KNOWN)
+    def begin(self, tasks: frozenset[str]) -> None:
+        self.register(tasks)
+
+    @rule(
+        task=st.sampled_from(TASKS),
+        queue=st.sampled_from(QUEUES),
+        priority=st.integers(-2, 2),
+        delay=DELAYS,
+        count=st.sampled_from([1, 1, 2, 5]),
+    )
+    def insert(self, task: str, queue: str, priority: int, delay: int, count: int) -> None:
+        new = NewJob(task, queue, "{}", priority, delay=delay * SECOND)
+        ids = (
+            self.write(self.engine.insert_jobs, [new] * count)
+            if count > 1
+            else [self.write(self.engine.insert_job, new).id]
+        )
+        for job in ids:
+            assert job > self.newest, "ids only grow"
+            self.newest = job
+            self.model.insert(job, task, queue, priority, delay * SECOND)
+
+    @rule(seconds=st.sampled_from([0.5, 1, 4, 10, 20, 100]))
+    def time_passes(self, seconds: float) -> None:
+        self.model.now = self.clock.advance(seconds)
+
+    @rule()
+    def promote(self) -> None:
+        promoted, until_next = self.store.promote()
+        assert promoted == self.model.promote()
+        waiting = [job.run_at for job in self.model.in_state("scheduled")]
+        assert until_next == (min(waiting) - self.model.now if waiting else None)
+
+    @rule(tasks=KNOWN)
+    def register(self, tasks: frozenset[str]) -> None:
+        self.model.register(self.store.worker(tasks, lease=LEASE), tasks)
+
+    def worker(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.model.workers)))
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        worker = self.worker(data)
+        assert self.store.renew(worker) == self.model.renew(worker)
+
+    @rule()
+    def all_renew(self) -> None:
+        for worker in self.model.live_workers():
+            assert self.store.renew(worker.id) == self.model.renew(worker.id)
+
+    @rule(data=st.data())
+    def retire(self, data: st.DataObject) -> None:
+        worker = self.worker(data)
+        self.write(self.engine.retire_worker, worker)
+        self.model.workers[worker].stopped = True
+
+    @rule(data=st.data(), seconds=st.sampled_from([1, 4, 16]))
+    def outlive_and_rescue(self, data: st.DataObject, seconds: int) -> None:
+        """One worker renews without a gap while time passes, then looks for dead ones."""
+        worker = self.worker(data)
+        for _ in range(seconds // 4):
+            self.time_passes(4)
+            assert self.store.renew(worker) == self.model.renew(worker)
+        report = self.store.rescue(worker, MAX_CRASHES)
+        assert tuple(map(set, report)) == self.model.rescue(worker)
+
+    @rule(
+        data=st.data(),
+        limit=st.sampled_from([1, 2, 5, 100]),
+        queues=st.none() | st.sets(st.sampled_from(QUEUES), min_size=1).map(sorted),
+    )
+    def claim(self, data: st.DataObject, limit: int, queues: list[str] | None) -> None:
+        worker = self.model.workers[self.worker(data)]
+        request = ClaimRequest(worker.id, limit, worker.tasks, None if queues is None else tuple(queues), self.after)
+        claims = self.write(self.engine.claim_jobs, request)
+        possible = [] if worker.stopped else self.model.claimable(worker.tasks, queues)
+        assert len(claims) == min(limit, len(possible))
+        for queue in QUEUES:
+            taken = [claim.id for claim in claims if claim.queue == queue]
+            assert taken == [job.id for job in possible if job.queue == queue][: len(taken)], "by priority, then id"
+        for claim in claims:
+            self.model.claim(claim, worker.id)
+            assert (claim.fence, claim.attempt) == (self.model.jobs[claim.id].fence, self.model.jobs[claim.id].attempt)
+        self.claims += claims
+        self.after = claims[-1].queue if claims else self.after
+        self.hold(worker.tasks, queues, is_complete=len(claims) < limit and not worker.stopped)
+
+    def hold(self, tasks: frozenset[str], queues: list[str] | None, *, is_complete: bool) -> None:
+        """Which orphans a claim set aside is its own affair as long as it found enough to do."""
+        for job in self.model.in_state("ready"):
+            if self.model.is_orphan(job, tasks) and (queues is None or job.queue in queues):
+                if self.store.state(job.id) == "held":
+                    job.state = "held"
+                else:
+                    assert not is_complete, f"job {job.id} of an unknown task was left to slow later claims"
+
+    def interesting(self) -> list[Claim]:
+        """Claims, current or not, of jobs that run now; else the latest."""
+        running = {job.id for job in self.model.in_state("running")}
+        return [claim for claim in self.claims if claim.id in running][-12:] or self.claims[-12:]
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), delay=DELAYS)
+    def finish(self, data: st.DataObject, delay: int) -> None:
+        """Of any claim ever made, current or not."""
+        finishes: list[Finish] = []
+        lost = []
+        chosen = data.draw(
+            st.lists(st.sampled_from(self.interesting()), min_size=1, max_size=4, unique_by=lambda c: c.id)
+        )
+        moves = [data.draw(st.sampled_from([None, None, *EndingMove])) for _ in chosen]
+        for claim, move in sorted(zip(chosen, moves, strict=True), key=lambda pair: pair[1] is not None):
+            if move is None:
+                finishes.append(Completion(claim.id, claim.fence, "1"))
+                is_lost = self.model.complete(claim)
+            else:
+                finishes.append(Ending(claim.id, claim.fence, move, BOOM, delay * SECOND, PATIENCE))
+                is_lost = self.model.end(claim, move, delay * SECOND)
+            lost += [(claim.id, claim.fence)] if is_lost else []
+        report = self.write(self.engine.finish_jobs, finishes)
+        assert sorted(report.lost) == sorted(lost)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        claims = data.draw(
+            st.lists(st.sampled_from(self.interesting()), min_size=1, max_size=4, unique_by=lambda c: c.id)
+        )
+        returned = self.store.give_back(*claims)
+        assert sorted(returned) == sorted(claim.id for claim in claims if self.model.give_back(claim))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def progress(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from(self.interesting()))
+        lost = self.write(self.engine.record_progress, [ProgressUpdate(claim.id, claim.fence, 0.5, None)])
+        assert bool(lost) == (not self.model.is_current(claim))
+
+    @rule(data=st.data())
+    def return_unheld(self, data: st.DataObject) -> None:
+        worker = self.worker(data)
+        owned = [job for job in self.model.in_state("running") if job.worker == worker]
+        held = data.draw(st.sets(st.sampled_from([job.id for job in owned]))) if owned else set()
+        returned = self.write(self.engine.return_unheld_jobs, worker, held)
+        assert sorted(returned) == sorted(job.id for job in owned if job.id not in held)
+        for job in owned:
+            if job.id not in held:
+                assert self.model.give_back(Claim._make((job.id, job.fence, *(None,) * 13)))
+
+    def job(self, data: st.DataObject) -> int:
+        return data.draw(st.sampled_from(sorted(self.model.jobs)))
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job = self.job(data)
+        assert bool(self.store.cancel(job)) == self.model.cancel(job)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        job = self.job(data)
+        assert bool(self.store.replay(job)) == self.model.replay(job)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        job = self.job(data)
+        assert bool(self.store.delete(job)) == self.model.delete(job)
+
+    @rule(queue=st.sampled_from(QUEUES), verb=st.sampled_from(["cancel", "replay", "delete"]))
+    def do_by_filter(self, queue: str, verb: str) -> None:
+        done = getattr(self.store, verb)(queue=queue)
+        of_queue = sorted(job.id for job in self.model.jobs.values() if job.queue == queue)
+        expected = [job for job in of_queue if getattr(self.model, verb)(job)]
+        assert [each[0] if isinstance(each, tuple) else each for each in done] == expected
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(
+        data=st.data(),
+        queue=st.none() | st.sampled_from(QUEUES),
+        priority=st.none() | st.integers(-2, 2),
+        delay=st.none() | DELAYS,
+    )
+    def update(self, data: st.DataObject, queue: str | None, priority: int | None, delay: int | None) -> None:
+        job = self.job(data)
+        delay = None if delay is None else delay * SECOND
+        state = self.write(self.engine.update_job, job, JobChanges(priority, queue, None, delay))
+        assert state == self.model.update(job, queue, priority, delay)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data())
+    def run_now(self, data: st.DataObject) -> None:
+        job = self.job(data)
+        assert self.write(self.engine.run_job_now, job) == self.model.update(job, None, None, 0)
+
+    @rule(history=st.sampled_from([0, 50, 500]), dead=st.sampled_from([0, 50, 500]))
+    def prune(self, history: int, dead: int) -> None:
+        request = PruneRequest(history * SECOND, dead * SECOND)
+        assert self.write(self.engine.prune_jobs, request) == self.model.prune(history * SECOND, dead * SECOND)
+
+    @rule()
+    def close(self) -> None:
+        self.engine.close()
+
+    @invariant()
+    def both_tell_the_same(self) -> None:
+        records = self.engine.read(self.engine.list_jobs, JobFilter(), 1000, None)
+        assert [record.id for record in records] == sorted(self.model.jobs, reverse=True)
+        for record in records:
+            job = self.model.jobs[record.id]
+            told = (record.state, record.attempt, record.fence, record.crashes, record.queue, record.priority)
+            assert told == (job.state, job.attempt, job.fence, job.crashes, job.queue, job.priority), record
+            latest = [job.state] if job.state in ("running", "completed") else []
+            assert [attempt.outcome for attempt in record.attempts] == job.outcomes + latest
+            assert record.state != "scheduled" or record.run_at == job.run_at
+            assert record.fence >= self.fences.get(record.id, 0), "a fence never goes back"
+            self.fences[record.id] = record.fence
+
+
+TestEngineAndModel = EngineAndModel.TestCase
+TestEngineAndModel.settings = settings(
+    max_examples=SOAK or 50,
+    stateful_step_count=200 if SOAK else 60,
+    derandomize=not SOAK,
+    phases=list(Phase) if SOAK else [Phase.generate],  # shrinking a failure takes minutes
+    database=None,
+    deadline=None,
+)
