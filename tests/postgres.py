@@ -4,12 +4,15 @@
 """
 
 import atexit
+import itertools
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +26,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 _WHEEL = Path(_SPEC.origin).parent
 _FOLDERS = {16: "pginstall", 18: "pginstall18"}
+_numbers = itertools.count()
 _UNPRIVILEGED = "nobody"
 _FAST = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "max_wal_size=2GB")
 
@@ -95,8 +99,11 @@ def with_schema(url: str, schema: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}schema={schema}"
 
 
-def drop_schema(url: str, schema: str) -> None:
-    """Remove a store."""
+@contextmanager
+def new_schema(version: int) -> Iterator[str]:
+    """The URL of a store of its own, removed afterwards."""
+    url, schema = postgres_url(version), f"test_{os.getpid()}_{next(_numbers)}"
+    yield with_schema(url, schema)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema} CASCADE")
 

@@ -1,6 +1,7 @@
 """Calls handed to threads that own a connection, and waiting for their answers (docs/decisions/0001)."""
 
 import asyncio
+import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -8,16 +9,18 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from turnspit.contract.verbs import Verb, Wake
 from turnspit.errors import EngineUnavailable
 
-__all__ = ["Call", "CallQueue", "CallThread", "await_answer", "wait_for_answer"]
+__all__ = ["Call", "CallQueue", "CallThread", "Waiting", "await_answer", "wait_for_answer"]
 
 T = TypeVar("T")
 
 _JOIN_TIMEOUT = 5.0
+_LONG = 0.25
+"""Seconds after which a caller asks for help: the call may stand behind one that waits for a lock."""
 
 
 class Call:
@@ -55,12 +58,11 @@ class CallQueue:
         self._waiting: deque[Call] = deque()
         self._work = threading.Condition(threading.Lock())
         self._closed = False
-        self._idle = 0
 
     @property
-    def is_behind(self) -> bool:
-        """Whether more calls wait than threads."""
-        return len(self._waiting) > self._idle
+    def is_empty(self) -> bool:
+        """Whether no call waits."""
+        return not self._waiting
 
     def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
         """Hand over a verb; its future resolves when it is committed. ``None`` if this queue was closed."""
@@ -75,20 +77,24 @@ class CallQueue:
     def wait(self) -> Call | None:
         """The next call, as soon as there is one; ``None`` once the queue is closed and empty."""
         with self._work:
-            self._idle += 1
             while not self._waiting and not self._closed:
                 self._work.wait()
-            self._idle -= 1
             return self._waiting.popleft() if self._waiting else None
 
-    def take_next(self) -> Call | None:
-        """The next call that its caller still wants, if one waits now. It counts as started."""
+    def take_first(self) -> Call | None:
+        """The next call, if one waits now."""
         with self._work:
-            while self._waiting:
+            return self._waiting.popleft() if self._waiting else None
+
+    def take_started(self, most: int) -> list[Call]:
+        """What waits now and is still wanted by its callers. It counts as started."""
+        taken: list[Call] = []
+        with self._work:
+            while self._waiting and len(taken) < most:
                 call = self._waiting.popleft()
                 if call.start():
-                    return call
-        return None
+                    taken.append(call)
+        return taken
 
     def close(self) -> None:
         """Take no more calls; those that wait are still served."""
@@ -98,10 +104,14 @@ class CallQueue:
 
 
 class CallThread(ABC):
-    """A thread that owns one connection and runs the verbs of a queue."""
+    """A thread that owns one connection and runs the verbs of a queue.
 
-    def __init__(self, queue: CallQueue, name: str) -> None:
+    :param until_empty: it ends as soon as nothing waits.
+    """
+
+    def __init__(self, queue: CallQueue, name: str, *, until_empty: bool = False) -> None:
         self._queue = queue
+        self._next = queue.take_first if until_empty else queue.wait
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -121,7 +131,7 @@ class CallThread(ABC):
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        while (first := self._queue.wait()) is not None:
+        while (first := self._next()) is not None:
             if not first.future.cancelled():
                 self._serve(first)
         self._close_connection()
@@ -135,39 +145,63 @@ class CallThread(ABC):
         """The thread ends."""
 
 
-def wait_for_answer(
-    future: Future[T], deadline: float, late: str, drop: Callable[[Future[T]], None] | None = None
-) -> T:
+class Waiting(Protocol):
+    """What a caller who waits tells those who work."""
+
+    def help(self) -> None:
+        """An answer takes long."""
+        ...
+
+    def drop(self, future: Future[Any]) -> None:
+        """Nobody waits any longer for a call that is under way."""
+        ...
+
+
+def wait_for_answer(future: Future[T], deadline: float, late: str, waiting: Waiting | None = None) -> T:
     """The answer of a call, for sync code.
 
     :param late: how the error begins that is raised if there is none within ``deadline`` seconds.
-    :param drop: told of a call that is under way and whose answer nobody waits for any longer.
     """
     try:
+        if waiting is not None and deadline > _LONG:
+            with contextlib.suppress(FutureTimeoutError):
+                return future.result(_LONG)
+            if not future.done():
+                waiting.help()
         return future.result(deadline)
     except (FutureTimeoutError, FutureCancelledError) as error:
-        return _late_answer(future, late, error, drop)
+        if future.done() and not future.cancelled():
+            return future.result()  # the call's own error
+        return _late_answer(future, late, error, waiting)
 
 
-async def await_answer(
-    future: Future[T], deadline: float, late: str, drop: Callable[[Future[T]], None] | None = None
-) -> T:
+async def await_answer(future: Future[T], deadline: float, late: str, waiting: Waiting | None = None) -> T:
     """``wait_for_answer`` for async code."""
+    own = asyncio.wrap_future(future)
     try:
         # Not wait_for: before Python 3.12 it swallows a cancellation that meets the answer.
         async with asyncio.timeout(deadline):
-            return await asyncio.wrap_future(future)
+            if waiting is not None:
+                await asyncio.wait((own,), timeout=_LONG)
+                if not own.done():
+                    waiting.help()
+            return await own
     except TimeoutError as error:
-        return _late_answer(future, late, error, drop)
+        if future.done() and not future.cancelled():
+            return future.result()
+        return _late_answer(future, late, error, waiting)
+    except asyncio.CancelledError:
+        own.cancel()  # asyncio.wait leaves it alone
+        raise
 
 
-def _late_answer(future: Future[T], late: str, error: BaseException, drop: Callable[[Future[T]], None] | None) -> T:
+def _late_answer(future: Future[T], late: str, error: BaseException, waiting: Waiting | None) -> T:
     """The answer that came at the last moment; or what became of the call, as far as it can be known."""
     not_run = future.cancel()
     if future.done() and not not_run:
         return future.result()
-    if drop is not None and not not_run:
-        drop(future)
+    if waiting is not None and not not_run:
+        waiting.drop(future)
     raise EngineUnavailable(
         f"{late}: " + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
     ) from error

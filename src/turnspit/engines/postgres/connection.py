@@ -74,14 +74,16 @@ def execute(connection: Connection, statement: Statement) -> list[Row]:
 class _ConnectionThread(CallThread):
     """A thread that owns one connection, and makes a new one when the server went away."""
 
-    def __init__(self, queue: CallQueue, name: str, settings: Settings, deadline: float) -> None:
+    name = "turnspit-connection"
+
+    def __init__(self, queue: CallQueue, is_helper: bool, settings: Settings, deadline: float) -> None:
         self._settings = settings
         self._deadline = deadline
         self._connection: Connection | None = None
         self._running: list[Call] = []
         self._is_committing = False
         self._state = threading.Lock()
-        super().__init__(queue, name)
+        super().__init__(queue, self.name, until_empty=is_helper)
 
     def drop(self, future: Future[Any]) -> None:
         """Nobody waits any longer for this call: end its connection if it is under way, but never in its COMMIT."""
@@ -141,6 +143,8 @@ class _ConnectionThread(CallThread):
 class Reader(_ConnectionThread):
     """Runs each verb on a snapshot of its own."""
 
+    name = "turnspit-reader"
+
     def _serve(self, first: Call) -> None:
         if not self._await_connection(first):
             return
@@ -166,17 +170,19 @@ class Reader(_ConnectionThread):
 class Writer(_ConnectionThread):
     """Runs verbs in groups, each group one durable transaction."""
 
+    name = "turnspit-writer"
+
     def __init__(
         self,
         queue: CallQueue,
-        name: str,
+        is_helper: bool,
         settings: Settings,
         deadline: float,
         on_wakes: Callable[[list[Wake]], None],
     ) -> None:
         self._on_wakes = on_wakes
         self._warned: str | None = None
-        super().__init__(queue, name, settings, deadline)
+        super().__init__(queue, is_helper, settings, deadline)
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
@@ -186,9 +192,7 @@ class Writer(_ConnectionThread):
     def _serve(self, first: Call) -> None:
         if not self._await_connection(first):
             return
-        group = [first]
-        while len(group) < _GROUP_LIMIT and (call := self._queue.take_next()) is not None:
-            group.append(call)
+        group = [first, *self._queue.take_started(_GROUP_LIMIT - 1)]
         if not self._run_group(group):
             for call in group:
                 if not call.dropped:
@@ -263,33 +267,39 @@ class Writer(_ConnectionThread):
 
 
 class Pool:
-    """A queue of calls and the threads that serve it; a further thread begins when all others are busy."""
+    """A queue of calls and the thread that serves it, in order.
 
-    def __init__(self, most: int, make_thread: Callable[[CallQueue, str], _ConnectionThread], name: str) -> None:
+    A call that waits for a row that somebody else has locked holds up those behind it. Then a second thread serves the
+    queue until it is empty.
+    """
+
+    def __init__(self, make_thread: Callable[[CallQueue, bool], _ConnectionThread]) -> None:
         self._queue = CallQueue()
-        self._most = most
         self._make_thread = make_thread
-        self._name = name
-        self._threads: list[_ConnectionThread] = []
         self._lock = threading.Lock()
+        self._thread = make_thread(self._queue, False)
+        self._helper: _ConnectionThread | None = None
 
     def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
         """Hand over a verb; ``None`` if the pool was closed."""
-        future = self._queue.submit(make_verb)
-        if future is not None and len(self._threads) < self._most and self._queue.is_behind:
-            with self._lock:
-                if len(self._threads) < self._most and self._queue.is_behind:
-                    name = f"{self._name}-{len(self._threads) + 1}"
-                    self._threads.append(self._make_thread(self._queue, name))
-        return future
+        return self._queue.submit(make_verb)
+
+    def help(self) -> None:
+        """An answer takes long: have what waits served by a second thread."""
+        with self._lock:
+            if not self._queue.is_empty and (self._helper is None or not self._helper.is_running):
+                self._helper = self._make_thread(self._queue, True)
 
     def drop(self, future: Future[Any]) -> None:
         """Nobody waits for this call any longer."""
-        for thread in self._threads:
+        for thread in self._threads():
             thread.drop(future)
 
     def close(self) -> None:
         """Finish what waits, then close the connections."""
         self._queue.close()
-        for thread in self._threads:
+        for thread in self._threads():
             thread.close()
+
+    def _threads(self) -> list[_ConnectionThread]:
+        return [self._thread] if self._helper is None else [self._thread, self._helper]

@@ -35,10 +35,6 @@ __all__ = ["PostgresEngine"]
 Q = ParamSpec("Q")
 T = TypeVar("T")
 
-_WRITERS = 2
-"""A verb that waits for a row that somebody else has locked must not keep the heartbeat from being written."""
-_READERS = 1
-
 # Connections that a fork copied into this process. They belong to the parent: closing one here would end it there.
 _inherited: list[object] = []
 
@@ -105,19 +101,19 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, future = self._hand_over(_writers, lambda: verb(*args, **kwargs))
-        return wait_for_answer(future, self.deadline, self._late, pool.drop)
+        return wait_for_answer(future, self.deadline, self._late, pool)
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, future = await self._ahand_over(_writers, lambda: verb(*args, **kwargs))
-        return await await_answer(future, self.deadline, self._late, pool.drop)
+        return await await_answer(future, self.deadline, self._late, pool)
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, future = self._hand_over(_readers, lambda: verb(*args, **kwargs))
-        return wait_for_answer(future, self.deadline, self._late, pool.drop)
+        return wait_for_answer(future, self.deadline, self._late, pool)
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, future = await self._ahand_over(_readers, lambda: verb(*args, **kwargs))
-        return await await_answer(future, self.deadline, self._late, pool.drop)
+        return await await_answer(future, self.deadline, self._late, pool)
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         self._opened()
@@ -180,17 +176,10 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         with self._lock:
             if self._open is None:
                 self.migrate()
+                settings, deadline, send = self.settings, self.deadline, self.wakeups.send
                 self._open = _Open(
-                    Pool(
-                        _WRITERS,
-                        lambda queue, name: Writer(queue, name, self.settings, self.deadline, self.wakeups.send),
-                        "turnspit-writer",
-                    ),
-                    Pool(
-                        _READERS,
-                        lambda queue, name: Reader(queue, name, self.settings, self.deadline),
-                        "turnspit-reader",
-                    ),
+                    Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send)),
+                    Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
                 )
                 self.wakeups.resume()
             return self._open

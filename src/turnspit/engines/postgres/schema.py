@@ -13,6 +13,7 @@ __all__ = ["check_version", "migrate", "read_status", "schema_sql"]
 
 _FILE = re.compile(r"^(\d{4})_\w+\.sql$")
 _OLDEST = 150000
+_NAMESPACE = "SELECT oid FROM pg_namespace WHERE nspname = %s"
 _VERSION_TABLE = """CREATE TABLE {schema}.migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
@@ -44,7 +45,9 @@ def check_version(connection: Connection, location: str) -> None:
 def read_status(connection: Connection, schema: str) -> SchemaStatus:
     """Where a schema stands."""
     known = _migrations()
-    exists = connection.execute("SELECT to_regclass(%s)", (f"{schema}.migrations",)).fetchone() != (None,)
+    # Asked of the catalogue by a query: to_regclass() may answer from a cache that is older than the lock of migrate().
+    query = "SELECT FROM pg_class WHERE relname = 'migrations' AND relnamespace = (%s)"
+    exists = connection.execute(query.replace("%s", _NAMESPACE), (schema,)).fetchone() is not None
     current = 0
     if exists:
         newest = connection.execute(f"SELECT max(version) FROM {schema}.migrations").fetchone()  # noqa: S608
@@ -95,7 +98,7 @@ def _checked(status: SchemaStatus, location: str) -> SchemaStatus:
 
 
 def _has_schema(connection: Connection, schema: str) -> bool:
-    return connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone() != (None,)
+    return connection.execute(_NAMESPACE, (schema,)).fetchone() is not None
 
 
 def _named(sql: str, schema: str) -> str:

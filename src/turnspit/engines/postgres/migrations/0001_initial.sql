@@ -168,7 +168,7 @@ DECLARE
     attempts bigint;
     logs bigint;
 BEGIN
-    SELECT relname, (extract(epoch FROM to_timestamp(right(relname, 8) || ' UTC', 'YYYYMMDD TZH')) + 86400)::bigint * 1000000
+    SELECT relname, (extract(epoch FROM to_date(right(relname, 8), 'YYYYMMDD')) + 86400)::bigint * 1000000
     INTO name, ended
     FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
     WHERE inhparent = '{schema}.history'::regclass AND relname ~ '^history_[0-9]{8}$'

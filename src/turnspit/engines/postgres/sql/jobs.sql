@@ -164,16 +164,17 @@ SET state = 'dead', finished_at = {now},
 WHERE id = :id;
 
 -- name: move_cancelled
-WITH moment AS MATERIALIZED (SELECT {now} AS now),
-gone AS (DELETE FROM {schema}.jobs WHERE id = {ids} RETURNING *)
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
     worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
     fingerprint)
-SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, now,
+SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
        worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at,
-       coalesce(:reason, reason), error_type, fingerprint
-FROM gone, moment;
+       coalesce(:reason::text, reason), error_type, fingerprint
+FROM {schema}.jobs WHERE id = {ids};
+
+-- name: move_cancelled_remove
+DELETE FROM {schema}.jobs WHERE id = {ids};
 
 -- name: count_outcomes
 -- A row for each connection that writes: one hot row halved the commit rate (2.2k to 1.2k a second).
