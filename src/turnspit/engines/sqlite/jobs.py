@@ -18,7 +18,7 @@ class SqliteJobVerbs(JobVerbs):
         if not new:
             return []
         [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
-        yield Statement(self.sql["insert_jobs"], [(*job, now) for job in new], many=True)
+        yield Statement(self.sql["insert_jobs"], [_row(job, now) for job in new], many=True)
         [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
         yield Wake(WakeKind.READY)
         if any(job.delay or job.at is not None for job in new):
