@@ -10,7 +10,17 @@ from typing import Any, Protocol, TypeVar
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.errors import InvalidTransaction
 
-__all__ = ["CallerTransaction", "SqlalchemyTransaction", "adrive", "drive", "is_async_sqlalchemy", "is_sqlalchemy"]
+__all__ = [
+    "CallerTransaction",
+    "SqlalchemyTransaction",
+    "adrive",
+    "drive",
+    "is_async_sqlalchemy",
+    "is_sqlalchemy",
+    "not_async",
+    "not_sync",
+    "unscoped",
+]
 
 T = TypeVar("T")
 
@@ -57,6 +67,21 @@ async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Ro
         return stop.value, wakes
 
 
+def not_async(tx: object) -> InvalidTransaction:
+    """What to say when a sync transaction was given to an async verb."""
+    return InvalidTransaction(
+        f"tx= was given a {type(tx).__module__.partition('.')[0]} {type(tx).__name__}, which is not async: "
+        "use the verb without an a in front, as in task.enqueue(...)"
+    )
+
+
+def not_sync(tx: object) -> InvalidTransaction:
+    """What to say when an async transaction was given to a sync verb."""
+    return InvalidTransaction(
+        f"tx= was given a {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
+    )
+
+
 class CallerTransaction(Protocol):
     """The caller's transaction, as a verb's runner sees it."""
 
@@ -79,12 +104,16 @@ def is_async_sqlalchemy(tx: object) -> bool:
     return any(kind.__module__.startswith("sqlalchemy.ext.asyncio") for kind in type(tx).__mro__)
 
 
+def unscoped(tx: Any) -> Any:
+    """The session itself where ``tx`` is a ``scoped_session``, which stands for the one of this thread or task."""
+    return tx() if is_sqlalchemy(tx) and hasattr(tx, "registry") and callable(tx) else tx
+
+
 class SqlalchemyTransaction:
     """A SQLAlchemy ``Session`` or ``Connection`` as the runner of verbs."""
 
     def __init__(self, tx: Any) -> None:
-        if hasattr(tx, "registry") and callable(tx):
-            tx = tx()  # a scoped_session stands for the session of this thread
+        tx = unscoped(tx)
         self._is_session = hasattr(tx, "get_bind")
         if not self._is_session and not hasattr(tx, "exec_driver_sql"):
             raise InvalidTransaction(f"tx= takes a SQLAlchemy Session or Connection, not {type(tx).__name__}")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
 from turnspit import EngineUnavailable, JobContext, JobDead, Retry, Turnspit
+from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 
@@ -145,6 +146,31 @@ def test_a_worker_with_full_slots_waits_quietly(app: Turnspit) -> None:
         return took
 
     assert asyncio.run(main()) > 0.5 * poll * rounds
+
+
+def test_a_wake_holds_up_no_exchange_with_the_store(app: Turnspit) -> None:
+    async def main() -> int:
+        worker = Worker(app.worker_parts(), WorkerSettings(heartbeat=3600, lease=7200))
+        await worker.start()
+        reconciler = worker.services["reconciler"]
+        for _ in range(2):  # the first round looks for claims whose answer was lost, and then not for an hour
+            reconciler.wake()
+            await reconciler.wait_round()
+        looked, look = 0, app.engine.return_unheld_jobs
+
+        def count(*args: Any) -> Any:
+            nonlocal looked
+            looked += 1
+            return look(*args)
+
+        app.engine.return_unheld_jobs = count  # type: ignore[method-assign]
+        for _ in range(5):
+            reconciler.wake()
+            await reconciler.wait_round()
+        await worker.stop()
+        return looked
+
+    assert asyncio.run(main()) == 0
 
 
 def test_the_app_may_be_closed_while_its_worker_runs(app: Turnspit) -> None:
@@ -310,8 +336,10 @@ def test_an_error_of_the_store_that_nobody_foresaw_does_not_end_the_worker(
     assert "nobody foresaw it; trying again in" in caplog.text
 
 
-@pytest.mark.slow
-def test_an_embedded_coroutine_that_will_not_end_does_not_hang_the_program(app: Turnspit) -> None:
+def test_an_embedded_coroutine_that_will_not_end_does_not_hang_the_program(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "_CANCEL_TIME", 0.1)
     began = threading.Event()
     release: list[Callable[[], object]] = []
 

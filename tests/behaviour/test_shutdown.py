@@ -131,9 +131,8 @@ def test_a_thread_that_will_not_end_does_not_keep_the_process(app: Turnspit, sta
     assert (job.refresh().state, job.attempt) == ("ready", 0)
 
 
-@pytest.mark.slow
 def test_a_coroutine_that_will_not_end_does_not_keep_the_process(app: Turnspit, start: Start) -> None:
-    worker = start("grace=0.1")
+    worker = start("grace=0.1", "cancel_time=0.1")
     [job] = enqueue(app, "stubborn")
     worker.wait_for("stubborn began")
     worker.process.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from turnspit import JobContext, Turnspit
+from turnspit._runtime.worker import worker
 
 may_end = threading.Event()
 
@@ -84,13 +85,14 @@ def main(url: str, *given: str) -> int:
             may_end.set()
 
     threading.Thread(target=listen, daemon=True).start()
+    worker._CANCEL_TIME = options.get("cancel_time", worker._CANCEL_TIME)
     app = declare(Turnspit(url))
     app.lifespan(lifespan)
     code = app.run_worker(
         concurrency=int(options.get("concurrency", 10)),
         grace=options.get("grace", 20),
         lease=options.get("lease", 15),
-        on_start=lambda worker: say("started"),
+        on_start=lambda _: say("started"),
     )
     say(f"exit {code}")
     return code

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import subprocess
 import sys
 
 __all__ = ["at_terminal"]
@@ -12,20 +13,24 @@ def at_terminal(*words: object, answer: str = "", columns: int = 80) -> tuple[in
 
     :param answer: typed when a question is asked.
     """
-    process, terminal = pty.fork()
-    if process == 0:
-        os.environ["COLUMNS"] = str(columns)
-        os.environ["TERM"] = "xterm-256color"
-        os.execv(sys.executable, [sys.executable, "-m", "turnspit", *map(str, words)])
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "turnspit", *map(str, words)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env=os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
     shown = b""
-    while piece := _read(terminal):
+    while piece := _read(ours):
         shown += piece
         if answer and shown.endswith(b"]: "):
-            os.write(terminal, f"{answer}\n".encode())
+            os.write(ours, f"{answer}\n".encode())
             answer = ""
-    os.close(terminal)
-    _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n")
+    os.close(ours)
+    return process.wait(timeout=30), shown.decode().replace("\r\n", "\n")
 
 
 def _read(terminal: int) -> bytes:

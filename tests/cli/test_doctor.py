@@ -188,7 +188,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             [task("send", ready=1)],
-            [queue("email", ready=1, oldest=NOW - 5 * MINUTE)],
+            [queue("email", ready=1, oldest=NOW - 5 * MINUTE), queue("rare", ready=1, oldest=NOW - 4 * MINUTE)],
             [worker(), worker(2, queues=["email", "slow"])],
             [
                 ("workers", True, "2 live: box:41#1 (all queues), box:42#2 (email, slow)"),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def test_json_in_a_terminal_without_unicode_is_still_json(cli: Cli) -> None:
         env = os.environ | {"PYTHONIOENCODING": encoding}
         answer = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", check=True)
         assert shown in answer.stdout
+
+
+def test_a_command_leaves_no_thread_behind(cli: Cli) -> None:
+    cli("enqueue", "shop", "make_invoice", "order_id=7")
+    cli("jobs", "show", "shop", "99")
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("turnspit")] == []
 
 
 def test_a_wide_table_is_not_cut_in_a_pipe(cli: Cli, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

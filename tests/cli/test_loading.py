@@ -1,5 +1,7 @@
 """What a person may type as APP, and what is said when it cannot be meant."""
 
+import queue
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,7 @@ def test_a_file_in_a_package_is_imported_under_its_full_name(cli: Cli, folder: P
 def test_a_file_named_as_a_module_of_python_is_the_file(cli: Cli, folder: Path) -> None:
     (folder / "shop.py").rename(folder / "queue.py")
     assert "make_invoice" in cli("jobs", "list", "queue.py").out
+    assert sys.modules["queue"] is queue
 
 
 def test_one_app_under_two_names_is_one_app(cli: Cli, folder: Path) -> None:
@@ -109,7 +112,7 @@ def test_without_a_name_the_cure_is_said(cli: Cli) -> None:
 )
 def test_what_is_no_app_is_one_line_with_the_cure(cli: Cli, folder: Path, app: str, message: str) -> None:
     (folder / "two.py").write_text(
-        "from turnspit import Turnspit\nfirst = Turnspit('sqlite:///a.db')\nsecond = Turnspit('sqlite:///b.db')\n"
+        "from turnspit import Turnspit\nfirst = Turnspit('sqlite:///a.db')\nsecond = Turnspit('sqlite:///b.db')\nagain = first\n"
     )
     (folder / "none.py").touch()
     (folder / "needs.py").write_text("import json\nimport not_installed\n")

@@ -15,6 +15,7 @@ from turnspit.cli.options import AsJson
 from turnspit.cli.output import absolute, line, print_json, state_text
 from turnspit.cli.values import parse_duration, parse_moment, parse_object, parse_pairs, split_pair
 from turnspit.errors import InvalidArguments
+from turnspit.jobs import Job
 from turnspit.states import JobState
 from turnspit.tasks import Task
 
@@ -86,7 +87,10 @@ def enqueue(
         tags=tag,
         metadata=parse_pairs(metadata, "--metadata") if metadata else None,
     )
-    job = bound.enqueue(**_arguments(task, args, pairs))
+    _show(app, bound.enqueue(**_arguments(task, args, pairs)), as_json)
+
+
+def _show(app: Turnspit, job: Job[Any], as_json: bool) -> None:
     if as_json:
         record = app.engine.read(app.engine.get_job, job.id)
         assert record is not None

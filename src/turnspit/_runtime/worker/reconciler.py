@@ -6,6 +6,7 @@ from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit.clock import monotonic
 from turnspit.contract import Engine
 
 __all__ = ["Reconciler"]
@@ -26,6 +27,7 @@ class Reconciler:
         self._finisher = finisher
         self._claimer = claimer
         self._interval = interval
+        self._return_at = 0.0
         self.heartbeat: Heartbeat | None = None
 
     async def run_once(self) -> float:
@@ -34,13 +36,19 @@ class Reconciler:
             return self._interval
         worker = self.heartbeat.worker
         await self._stop_cancelled(worker)
+        now = monotonic()
+        if now >= self._return_at:  # a wake is about cancellations: it need not hold up the exchanges
+            self._return_at = now + self._interval
+            await self._return_unheld(worker)
+        return max(0.0, self._return_at - now)
+
+    async def _return_unheld(self, worker: int) -> None:
         async with self._claimer.exchanging:
             held = {*self._executor.running, *self._finisher.held}
             held.update(claim.id for claim in self._executor.buffer)
             returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, held)
         if returned:
             logger.warning("worker %s returned %s jobs whose claim's answer was lost", worker, len(returned))
-        return self._interval
 
     async def _stop_cancelled(self, worker: int) -> None:
         cancelled = set(await self._engine.aread(self._engine.find_cancelled, worker))

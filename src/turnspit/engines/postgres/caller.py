@@ -15,7 +15,15 @@ from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.postgres.blocks import clean, to_numbered, to_pyformat
 from turnspit.engines.postgres.connection import Connection, execute
 from turnspit.errors import EngineError, InvalidTransaction
-from turnspit.transactions import SqlalchemyTransaction, adrive, drive, is_async_sqlalchemy, is_sqlalchemy
+from turnspit.transactions import (
+    SqlalchemyTransaction,
+    adrive,
+    drive,
+    is_async_sqlalchemy,
+    is_sqlalchemy,
+    not_async,
+    not_sync,
+)
 
 __all__ = ["CallerTransactions"]
 
@@ -69,7 +77,7 @@ class CallerTransactions:
     async def arun(self, tx: object, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
         """``run`` for async code."""
         if is_async_sqlalchemy(tx):
-            return await tx.run_sync(lambda own: self._run(_Sqlalchemy(own), make_verb, announce))  # type: ignore[attr-defined,no-any-return]
+            return await unscoped(tx).run_sync(lambda own: self._run(_Sqlalchemy(own), make_verb, announce))  # type: ignore[attr-defined,no-any-return]
         transaction = _async(tx)
         try:
             await self._acheck(transaction)
@@ -208,9 +216,7 @@ def _sync(tx: object) -> _Sync:
     if isinstance(tx, psycopg.Connection):
         return _Psycopg(tx)
     if isinstance(tx, psycopg.AsyncConnection) or is_async_sqlalchemy(tx) or _is_asyncpg(tx):
-        raise InvalidTransaction(
-            f"tx= was given {_name(tx)}, which is async: use the verb with an a in front, as in task.aenqueue(...)"
-        )
+        raise not_sync(tx)
     if is_sqlalchemy(tx):
         return _Sqlalchemy(tx)
     raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
@@ -222,9 +228,7 @@ def _async(tx: object) -> _Async:
     if _is_asyncpg(tx):
         return _Asyncpg(tx)
     if isinstance(tx, psycopg.Connection) or is_sqlalchemy(tx):
-        raise InvalidTransaction(
-            f"tx= was given {_name(tx)}, which is not async: use the verb without the a, as in task.enqueue(...)"
-        )
+        raise not_async(tx)
     raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
 
 
@@ -257,4 +261,4 @@ def _aborted() -> InvalidTransaction:
 
 
 def _name(tx: object) -> str:
-    return f"{type(tx).__module__.partition('.')[0]}.{type(tx).__qualname__}"
+    return f"{type(tx).__module__}.{type(tx).__qualname__}"

@@ -282,14 +282,23 @@ class Writer(ConnectionThread):
                 connection.execute("RELEASE call")
         except Exception as error:
             call.error = self._translate(error)
-            if not connection.in_transaction:
-                return False
+            return self._undo(connection, bare=bare)
+        return True
+
+    def _undo(self, connection: sqlite3.Connection, *, bare: bool) -> bool:
+        """Take back one verb; ``False`` if only the whole transaction could be taken back."""
+        if not connection.in_transaction:
+            return False
+        try:
             if bare:
                 connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
             else:
                 connection.execute("ROLLBACK TO call")
                 connection.execute("RELEASE call")
+        except sqlite3.Error:
+            self._abandon()
+            return False
         return True
 
     @staticmethod

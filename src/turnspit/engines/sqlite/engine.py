@@ -17,7 +17,7 @@ from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.calls import await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.sqlite.blocks import SQL
-from turnspit.engines.sqlite.caller import async_caller_transaction_error, caller_transaction
+from turnspit.engines.sqlite.caller import caller_transaction
 from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer, connect, connect_to_look
 from turnspit.engines.sqlite.doctor import diagnose
 from turnspit.engines.sqlite.errors import translate
@@ -32,7 +32,7 @@ from turnspit.engines.verbs.leases import LeaseVerbs
 from turnspit.engines.verbs.queries import QueryVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
-from turnspit.transactions import drive, is_async_sqlalchemy
+from turnspit.transactions import drive, is_async_sqlalchemy, not_async, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -45,6 +45,7 @@ logger = logging.getLogger("turnspit")
 _inherited: list[object] = []
 
 _MIGRATION_PATIENCE = 10.0
+_SMALLEST_DATABASE = 512
 _SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
 
 
@@ -139,8 +140,8 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
-            raise async_caller_transaction_error(tx)
-        result: T = await tx.run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
+            raise not_async(tx)
+        result: T = await unscoped(tx).run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
         return result
 
     def migrate(self) -> tuple[str, ...]:
@@ -154,7 +155,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
 
     def schema_status(self) -> SchemaStatus:
         if not self.path.exists():
-            with sqlite3.connect(":memory:") as empty:
+            with closing(sqlite3.connect(":memory:")) as empty:
                 return read_status(empty.execute)
         with self._connected(connect_to_look) as connection:
             return read_status(connection.execute)
@@ -206,7 +207,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
                 logger.warning("store %s was moved or deleted while it was open: opening what is there now", self.path)
                 self._let_go()
             if self._open is None:
-                self._check_folder()
+                self._check_place()
                 self.migrate()
                 turnstile = self._new_turnstile()
                 self._open = _Open(
@@ -222,11 +223,14 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
         """Whether the path still names the file that was opened: jobs must not go into a deleted one."""
         return _identity(self.path) == opened.identity
 
-    def _check_folder(self) -> None:
+    def _check_place(self) -> None:
         if not self.path.parent.is_dir():
             raise EngineUnavailable(
                 f"store {self.path} cannot be made: its folder does not exist; create {self.path.parent} first"
             )
+        if self.path.is_file() and 0 < self.path.stat().st_size < _SMALLEST_DATABASE:
+            # SQLite would take so short a file for an empty one, and overwrite it.
+            raise EngineUnavailable(f"store {self.path} is not an SQLite database: check the URL")
 
     def _new_turnstile(self) -> Turnstile:
         return Turnstile(self._folder / "turnstile")

@@ -1,0 +1,183 @@
+"""Files that cannot be used, that are damaged, or that go away: one clear line each, and no harm done."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.fork import in_child
+from turnspit import EngineUnavailable, Turnspit
+from turnspit.errors import EngineError
+from turnspit.jobs import JobFilter
+from turnspit.records import NewJob
+
+NEW = NewJob("send", "default", "{}")
+NOBODY = 65534
+
+
+def try_to_insert(url: str) -> str:
+    app = Turnspit(url, deadline=2)
+    try:
+        return str(app.engine.write(app.engine.insert_job, NEW).id)
+    except EngineUnavailable as error:
+        return str(error)
+    finally:
+        app.close()
+
+
+def as_somebody(action: Callable[..., str], *arguments: Any) -> str:
+    """As a user whose rights count: root may do anything. Modules must be loaded before, they may be root's."""
+    Turnspit("sqlite:////nonexistent/jobs.db").engine.schema_sql()
+
+    def drop_rights() -> str:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setegid(NOBODY)
+            os.seteuid(NOBODY)
+        return action(*arguments)
+
+    return in_child(drop_rights)
+
+
+@pytest.fixture
+def shared(folder: Path) -> Path:
+    """The folder, where everybody may write."""
+    folder.chmod(0o777)
+    return folder
+
+
+def test_a_read_only_file(url: str, path: Path, shared: Path) -> None:
+    assert as_somebody(try_to_insert, url) == "1"
+    path.chmod(0o444)
+    assert "jobs.db cannot be written: the file, its folder or the file system is read-only" in as_somebody(
+        try_to_insert, url
+    )
+    for file in path.parent.glob("jobs.db*"):
+        if file.is_file():  # SQLite gives its -wal and -shm the rights of the file
+            file.chmod(0o644)
+    assert as_somebody(try_to_insert, url) == "2"
+
+
+def test_a_read_only_folder(url: str, path: Path, shared: Path) -> None:
+    assert as_somebody(try_to_insert, url) == "1"
+    shared.chmod(0o555)
+    answer = as_somebody(try_to_insert, url)
+    assert "jobs.db cannot be" in answer
+    shared.chmod(0o777)
+    assert as_somebody(try_to_insert, url) == "2"
+
+
+def test_a_new_store_in_a_read_only_folder(url: str, folder: Path) -> None:
+    folder.chmod(0o555)
+    answer = as_somebody(try_to_insert, url)
+    assert "jobs.db cannot be opened: check that its folder exists and that this user may write there" in answer
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("content", [b"hello, world! " * 100, b"\x00" * 4096, b"x", b"buy milk\n"])
+def test_a_file_that_is_no_database(url: str, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert "jobs.db is not an SQLite database: check the URL" in try_to_insert(url)
+    assert path.read_bytes() == content, "nothing was written into it"
+
+
+def test_an_empty_file_is_a_new_store(url: str, path: Path) -> None:
+    path.touch()
+    assert try_to_insert(url) == "1"
+
+
+def test_a_folder_instead_of_a_file(url: str, path: Path) -> None:
+    path.mkdir()
+    assert "jobs.db is a folder: name a file in it" in try_to_insert(url)
+
+
+def test_a_damaged_file(url: str, path: Path) -> None:
+    app = Turnspit(url)
+    for _ in range(3):
+        app.engine.write(app.engine.insert_jobs, [NEW] * 1000)
+    app.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+    with pytest.raises(EngineUnavailable, match=r"jobs.db is damaged: restore it from a backup, or see `sqlite3 FILE"):
+        app.engine.read(app.engine.count_jobs, JobFilter(queue="default"))
+    with pytest.raises(EngineUnavailable, match=r"jobs.db is damaged"):
+        app.engine.write(app.engine.insert_job, NEW)
+    assert not all(is_well for _, is_well, _ in app.engine.diagnose())
+    app.close()
+
+
+def test_tables_of_another_make(url: str, path: Path) -> None:
+    """The name was taken: the statement's own words, not a traceback of SQLite."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE turnspit_jobs (something_else)")
+    connection.close()
+    app = Turnspit(url)
+    with pytest.raises(EngineError, match="turnspit_jobs already exists"):
+        app.engine.write(app.engine.insert_job, NEW)
+    app.close()
+
+
+@pytest.fixture
+def running(url: str) -> Iterator[Turnspit]:
+    """An app that has opened its store."""
+    with Turnspit(url) as app:
+        app.engine.write(app.engine.insert_job, NEW)
+        yield app
+
+
+def delete_store(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_deleted_file_swallows_no_jobs(
+    running: Turnspit, path: Path, caplog: pytest.LogCaptureFixture, everything: bool
+) -> None:
+    """SQLite would go on writing into the deleted file, and the jobs would be gone with the process."""
+    if everything:
+        delete_store(path)
+    else:
+        path.unlink()
+    engine = running.engine
+    assert engine.write(engine.insert_job, NEW).id == 1
+    assert "was moved or deleted while it was open" in caplog.text
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM turnspit_jobs").fetchone() == (1,)
+    connection.close()
+    assert engine.read(engine.count_jobs, JobFilter()) == 1
+
+
+def test_a_file_put_in_its_place_is_used(running: Turnspit, url: str, path: Path, folder: Path) -> None:
+    """As a restore from a backup does."""
+    backup = folder / "backup.db"
+    with sqlite3.connect(path) as source, sqlite3.connect(backup) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    engine = running.engine
+    engine.write(engine.insert_jobs, [NEW] * 5)
+    delete_store(path)
+    shutil.move(backup, path)
+    assert engine.read(engine.count_jobs, JobFilter()) == 1
+    assert engine.write(engine.insert_job, NEW).id == 2
+
+
+def test_a_worker_goes_on_in_the_new_file(url: str, path: Path) -> None:
+    """Somebody deletes the store to begin anew, and forgets the worker that runs."""
+    with Turnspit(url) as app:
+
+        @app.task
+        def answer() -> int:
+            return 42
+
+        with app.worker(lease=0.6, heartbeat=0.1):
+            assert answer.enqueue().get_result(timeout=10) == 42
+            delete_store(path)
+            assert answer.enqueue().get_result(timeout=10) == 42

@@ -1,0 +1,195 @@
+"""What can go wrong while verbs are committed together, one after another."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnspit import EngineUnavailable
+from turnspit.contract.verbs import Statement, Verb
+from turnspit.engines.sqlite.engine import SqliteEngine, _Open
+from turnspit.errors import EngineError
+from turnspit.jobs import JobFilter
+from turnspit.records import NewJob
+
+NEW = NewJob("send", "default", "{}")
+
+
+class BreakableConnection(sqlite3.Connection):
+    """A real connection that fails at chosen statements, as a disk does."""
+
+    fail_at: Callable[[str], bool] = staticmethod(lambda sql: False)
+    rolls_back = False
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        if self.fail_at(sql):
+            if self.rolls_back and self.in_transaction:
+                super().execute("ROLLBACK")
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return super().execute(sql, *args)
+
+
+@pytest.fixture
+def engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteEngine]:
+    """Its writer's connection is breakable."""
+    connect = sqlite3.connect
+
+    def connect_breakable(*args: Any, **options: Any) -> sqlite3.Connection:
+        return connect(*args, factory=BreakableConnection, **options)
+
+    monkeypatch.setattr("turnspit.engines.sqlite.connection.sqlite3.connect", connect_breakable)
+    engine = SqliteEngine(path, deadline=5)
+    engine.write(engine.insert_job, NEW)
+    yield engine
+    engine.close()
+
+
+def break_writer(engine: SqliteEngine, fail_at: Callable[[str], bool], *, rolls_back: bool = False) -> None:
+    connection = engine._opened().writer.connection
+    assert isinstance(connection, BreakableConnection)
+    connection.rolls_back = rolls_back
+    connection.fail_at = fail_at
+
+
+def once(text: str, number: int = 1) -> Callable[[str], bool]:
+    """Fail at one statement that begins so: the first, or another."""
+    seen = [0]
+
+    def fail_at(sql: str) -> bool:
+        seen[0] += sql.startswith(text)
+        return sql.startswith(text) and seen[0] == number
+
+    return fail_at
+
+
+def insert_together(engine: SqliteEngine, count: int) -> list[Any]:
+    """All of these wait while the writer is busy, and are then taken as one group."""
+
+    async def insert() -> list[Any]:
+        entered, may_leave = threading.Event(), threading.Event()
+
+        def hold() -> Verb[None]:
+            entered.set()
+            assert may_leave.wait(20)
+            return
+            yield Statement("", ())
+
+        # An async call is never run on its caller's thread.
+        holding = asyncio.ensure_future(engine.awrite(hold))
+        assert await asyncio.to_thread(entered.wait, 20)
+        calls = [asyncio.ensure_future(engine.awrite(engine.insert_job, NEW)) for _ in range(count)]
+        await asyncio.sleep(0)
+        may_leave.set()
+        await asyncio.gather(holding, return_exceptions=True)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return asyncio.run(insert())
+
+
+def stored(engine: SqliteEngine) -> list[int]:
+    return sorted(record.id for record in engine.read(engine.list_jobs, JobFilter(), 1000, None))
+
+
+def still_works(engine: SqliteEngine) -> None:
+    before = stored(engine)
+    job = engine.write(engine.insert_job, NEW).id
+    assert stored(engine) == [*before, job]
+
+
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_a_commit_that_fails_is_tried_again_for_each_alone(engine: SqliteEngine, rolls_back: bool) -> None:
+    break_writer(engine, once("COMMIT"), rolls_back=rolls_back)
+    answers = insert_together(engine, 10)
+    assert stored(engine) == [1, *(answer.id for answer in answers)]
+    still_works(engine)
+
+
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_a_commit_that_always_fails_fails_each_call_with_a_clear_error(engine: SqliteEngine, rolls_back: bool) -> None:
+    break_writer(engine, lambda sql: sql == "COMMIT", rolls_back=rolls_back)
+    for answer in [*insert_together(engine, 10), _error_of(lambda: engine.write(engine.insert_job, NEW))]:
+        assert isinstance(answer, EngineUnavailable)
+        assert "jobs.db cannot be read or written: the disk reports an error" in str(answer)
+    break_writer(engine, lambda sql: False)
+    assert stored(engine) == [1]
+    still_works(engine)
+
+
+def _error_of(call: Callable[[], object]) -> BaseException | None:
+    try:
+        call()
+    except EngineUnavailable as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO turnspit_jobs", "SAVEPOINT", "RELEASE"])
+@pytest.mark.parametrize("number", [1, 5])
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_an_error_in_one_call_is_that_calls_alone(
+    engine: SqliteEngine, statement: str, number: int, rolls_back: bool
+) -> None:
+    """Also where the whole transaction is gone with it: those before it are run again."""
+    break_writer(engine, once(statement, number), rolls_back=rolls_back)
+    answers = insert_together(engine, 10)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert [type(error) for error in errors] == [EngineUnavailable]
+    assert stored(engine) == [1, *sorted(answer.id for answer in answers if not isinstance(answer, BaseException))]
+    still_works(engine)
+
+
+def test_a_transaction_that_cannot_even_be_rolled_back_is_dropped_with_its_connection(engine: SqliteEngine) -> None:
+    break_writer(engine, lambda sql: sql in ("COMMIT", "ROLLBACK"))
+    answers = insert_together(engine, 3)
+    # A new connection took the place of the broken one, and each call was run again.
+    assert stored(engine) == [1, *(answer.id for answer in answers)]
+    still_works(engine)
+
+
+def test_what_was_closed_between_choosing_and_handing_over_is_opened_again(engine: SqliteEngine) -> None:
+    chosen: list[_Open] = []
+
+    def choose(opened: _Open) -> Any:
+        if not chosen:
+            engine.close()
+        chosen.append(opened)
+        return opened.writer
+
+    assert engine._hand_over(choose, lambda: engine.insert_job(NEW)).result(10).id == 2
+    assert len(chosen) == 2
+    still_works(engine)
+
+
+def test_an_error_nobody_thought_of_fails_its_call_and_stops_no_thread(engine: SqliteEngine) -> None:
+    def broken() -> Verb[None]:
+        yield from engine.insert_job(NEW)
+        yield Statement("SELECT :missing", {})
+
+    def overflowing() -> Verb[None]:
+        yield Statement("SELECT :number", {"number": 2**70})
+
+    for verb in (broken, overflowing):
+        with pytest.raises((EngineError, OverflowError)):
+            engine.write(verb)
+        with pytest.raises((EngineError, OverflowError)):
+            asyncio.run(engine.awrite(verb))
+        with pytest.raises((EngineError, OverflowError)):
+            engine.read(verb)
+    assert stored(engine) == [1]
+    still_works(engine)
+
+
+def test_a_read_that_breaks_its_transaction_stops_no_other(engine: SqliteEngine) -> None:
+    def rolled_back() -> Verb[None]:
+        yield Statement("ROLLBACK", ())
+        yield Statement("SELECT nonsense", ())
+
+    with pytest.raises(EngineError, match="nonsense"):
+        engine.read(rolled_back)
+    assert stored(engine) == [1]

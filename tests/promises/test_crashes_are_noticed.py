@@ -1,0 +1,85 @@
+"""5. Crashes are noticed in seconds: jobs return, a killer is stopped, an orderly shutdown costs no attempt."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.program import Program, wait_until
+from turnspit import JobContext, JobDead, Turnspit
+
+WORKER = """
+import os, sys
+from turnspit import Turnspit
+app = Turnspit("sqlite:///" + sys.argv[1])
+@app.task
+def deadly() -> None:
+    print("killing", flush=True)
+    os.kill(os.getpid(), 9)
+@app.task
+def waiting() -> None:
+    print("waiting", flush=True)
+    sys.stdin.readline()
+app.run_worker(lease=0.6, heartbeat=0.2, concurrency=2, grace=float(sys.argv[2]))
+"""
+
+
+def worker(path: Path, grace: float = 5) -> Program:
+    return Program("-c", WORKER, str(path), str(grace))
+
+
+@pytest.fixture
+def shop(app: Turnspit) -> Turnspit:
+    @app.task
+    def deadly() -> str:
+        return "not here"
+
+    @app.task
+    def waiting() -> str:
+        return "done"
+
+    return app
+
+
+def test_crashes_are_noticed_in_seconds(shop: Turnspit, path: Path) -> None:
+    job = shop.tasks["waiting"].enqueue()
+    with worker(path) as victim:
+        victim.wait_for("waiting")
+        victim.kill()
+    with shop.worker(lease=0.6, heartbeat=0.2):
+        began = time.monotonic()
+        assert job.get_result(timeout=10) == "done"
+        # A lease runs out, and its finder must have held its own for as long: two leases, whatever their length.
+        assert time.monotonic() - began < 4
+    assert [attempt.outcome for attempt in job.refresh().attempts] == ["crashed", "completed"]
+
+
+def test_a_job_that_keeps_killing_workers_is_stopped(shop: Turnspit, path: Path) -> None:
+    job = shop.tasks["deadly"].enqueue()
+    with shop.worker(queues=["another"], lease=0.6, heartbeat=0.2):
+        for crashes in range(1, 5):
+            with worker(path) as victim:
+                victim.wait_for("killing")
+                wait_until(lambda crashes=crashes: job.refresh().crashes == crashes, f"{crashes} crashes")
+    assert job.state == "dead"
+    assert [attempt.outcome for attempt in job.attempts] == ["crashed"] * 4
+    with pytest.raises(JobDead, match="crashed its worker"):
+        job.get_result(timeout=0)
+    assert [group.count for group in shop.jobs.dead_groups()] == [1]
+
+
+def test_an_orderly_shutdown_costs_no_attempt(app: Turnspit) -> None:
+    """Neither those that wait in the worker nor those that it has to interrupt."""
+
+    @app.task
+    def long(job: JobContext) -> None:
+        while not job.wait_cancelled(10):
+            pass
+        job.raise_if_cancelled()
+
+    jobs = [long.enqueue() for _ in range(4)]
+    with app.worker(concurrency=2, grace=0.05):
+        wait_until(lambda: sum(job.refresh().state == "running" for job in jobs) >= 2, "two of them running")
+    for job in jobs:
+        job.refresh()
+        assert (job.state, job.attempt, job.crashes, job.attempts) == ("ready", 0, 0, ())
