@@ -32,7 +32,14 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(params=ENGINES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a store runs on every engine, unless it is marked as one of a file's own."""
+    if "store_url" in metafunc.fixturenames:
+        is_of_files = metafunc.definition.get_closest_marker("on_sqlite") is not None
+        metafunc.parametrize("store_url", ["sqlite"] if is_of_files else ENGINES, indirect=True)
+
+
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """A store of its own: ``folder/jobs.db``, or a PostgreSQL schema."""
     if request.param == "sqlite":

@@ -18,7 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
-import pytest
 
 VERSIONS = (16, 18)
 # Not imported: it looks for a server of its own at once.
@@ -80,10 +79,6 @@ class Server:
             check=False,
         )
         assert answer.returncode == 0, f"{program}: {(answer.stderr or b'see the log').decode()}"
-
-
-on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-"""For tests of what only a file has."""
 
 
 @cache

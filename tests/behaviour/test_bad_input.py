@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from tests.behaviour.support import DEADLINE, wait_until
-from tests.postgres import on_sqlite
 from turnspit import (
     Blueprint,
     ConfigurationError,
@@ -29,7 +28,7 @@ from turnspit.contract.verbs import Statement, Verb
 from turnspit.errors import InvalidTransaction, NotIncluded, SchemaMismatch
 from turnspit.records import NewJob
 
-pytestmark = on_sqlite
+pytestmark = pytest.mark.on_sqlite
 
 reports = Blueprint("reports")
 

@@ -23,6 +23,7 @@ from turnspit.transactions import (
     is_sqlalchemy,
     not_async,
     not_sync,
+    unscoped,
 )
 
 __all__ = ["CallerTransactions"]
@@ -77,7 +78,9 @@ class CallerTransactions:
     async def arun(self, tx: object, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
         """``run`` for async code."""
         if is_async_sqlalchemy(tx):
-            return await unscoped(tx).run_sync(lambda own: self._run(_Sqlalchemy(own), make_verb, announce))  # type: ignore[attr-defined,no-any-return]
+            return await unscoped(tx).run_sync(  # type: ignore[no-any-return]
+                lambda own: self._run(_Sqlalchemy(own), make_verb, announce)
+            )
         transaction = _async(tx)
         try:
             await self._acheck(transaction)
