@@ -1,10 +1,9 @@
 """Which job comes next: priorities inside a queue, turns between queues, and what a worker claims ahead."""
 
-import sqlite3
 import threading
 from typing import Any
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
+from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
 from turnspit import JobContext, Retry, Turnspit
 
 
@@ -103,8 +102,7 @@ def test_a_job_that_crashed_a_worker_runs_alone_and_holds_nobody_else_meanwhile(
 
 
 def _pretend_that_its_worker_died(app: Turnspit, job: int) -> None:
-    with sqlite3.connect(app.engine.location) as connection:
-        connection.execute("UPDATE turnspit_jobs SET crashes = 1 WHERE id = ?", (job,))
+    change(app, f"UPDATE {{jobs}} SET crashes = 1 WHERE id = {job}")
 
 
 def test_many_workers_on_one_app_share_the_work_without_doing_any_twice(app: Turnspit) -> None:
