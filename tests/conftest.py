@@ -34,7 +34,7 @@ def folder() -> Iterator[Path]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with a store runs on every engine, unless it is marked as one of a file's own."""
-    if "store_url" in metafunc.fixturenames:
+    if "store_url" in metafunc.fixturenames and "on_postgres" not in metafunc.module.__name__:
         is_of_files = metafunc.definition.get_closest_marker("on_sqlite") is not None
         metafunc.parametrize("store_url", ["sqlite"] if is_of_files else ENGINES, indirect=True)
 

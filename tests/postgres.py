@@ -7,6 +7,7 @@ import atexit
 import itertools
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -97,6 +98,19 @@ def postgres_url(version: int) -> str:
 def with_schema(url: str, schema: str) -> str:
     """The URL of a store of its own in that database."""
     return f"{url}{'&' if '?' in url else '?'}schema={schema}"
+
+
+def server_url(url: str) -> str:
+    """The database of a store, without its schema."""
+    return re.sub(r"[?&]schema=\w+", "", url)
+
+
+def new_database(version: int = 18) -> str:
+    """The URL of an empty database, which stays until the server is removed."""
+    url, name = server(version).url, f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return url.removesuffix("postgres") + name
 
 
 @contextmanager

@@ -33,6 +33,8 @@ _GROUP_LIMIT = 256
 _TRIES = 4
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _IDLE_IN_TRANSACTION = 10_000
+_LOCK_TIMEOUT = 250
+"""Milliseconds. Who waits longer for a lock is rolled back with its group, and tried again alone."""
 
 Connection = psycopg.Connection[Row]
 
@@ -106,10 +108,14 @@ class _ConnectionThread(CallThread):
         if self._connection is None or self._connection.closed:
             connection = connect_patiently(self._settings, is_wanted)
             connection.add_notice_handler(self._on_notice)
+            self._prepare(connection)
             with self._state:
                 self._connection = connection
         assert self._connection is not None
         return self._connection
+
+    def _prepare(self, connection: Connection) -> None:
+        """Settings of this kind of thread."""
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """A word of the server beside its answers."""
@@ -182,7 +188,13 @@ class Writer(_ConnectionThread):
     ) -> None:
         self._on_wakes = on_wakes
         self._warned: str | None = None
+        self._at: Call | None = None
+        self._was_connected = False
         super().__init__(queue, is_helper, settings, deadline)
+
+    def _prepare(self, connection: Connection) -> None:
+        if not self._settings.poll_only:
+            connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT}")
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
@@ -194,37 +206,45 @@ class Writer(_ConnectionThread):
             return
         group = [first, *self._queue.take_started(_GROUP_LIMIT - 1)]
         if not self._run_group(group):
-            for call in group:
-                if not call.dropped:
-                    self._run_alone(call)
+            # The one to blame comes last: it may wait for a lock that somebody holds for long.
+            for call in sorted(group, key=lambda call: call is self._at):
+                self._run_alone(call)
 
     def _run_alone(self, call: Call) -> None:
-        for tried in range(_TRIES):
-            if self._run_group([call], is_last=tried == _TRIES - 1):
-                return
+        until = monotonic() + self._deadline
+        while not self._run_group([call], is_last=call.dropped or monotonic() > until):
+            pass
 
     def _run_group(self, group: list[Call], *, is_last: bool = False) -> bool:
         """Run these calls in one transaction; ``False`` if they are to be run again, each alone."""
         error = self._try(group)
-        if error is None or self._is_committing or (len(group) == 1 and (is_last or not self._is_worth_it(error))):
+        if error is None or self._is_committing or not self._is_worth_it(group, error, is_last):
             self._settle(group, error)
             return True
         self._abandon()
         return False
 
-    def _is_worth_it(self, error: BaseException) -> bool:
-        is_wanted = not any(call.dropped for call in self._running)
-        return is_wanted and (is_passing(error) or is_lost(error, self._connection))
+    def _is_worth_it(self, group: list[Call], error: BaseException, is_last: bool) -> bool:
+        """Whether another try can do better: without the others, on a new connection, or a moment later."""
+        if not self._was_connected:  # there is no connection to be had, and its patience is over
+            return False
+        is_alone = len(group) == 1
+        if is_alone and (is_last or group[0].dropped):
+            return False
+        return not is_alone or is_passing(error) or is_lost(error, self._connection)
 
     def _try(self, group: list[Call]) -> BaseException | None:
         """One try at a transaction; the error that ended it, and ``_is_committing`` if that was its COMMIT."""
         with self._state:
             self._running, self._is_committing, self._warned = group, False, None
+            self._was_connected = False
         try:
             until = monotonic() + self._deadline
             connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
+            self._was_connected = True
             self._begin(connection)
             for call in group:
+                self._at = call
                 call.result, call.wakes = drive(call.make_verb(), lambda statement: execute(connection, statement))
             with self._state:
                 self._is_committing = True
@@ -238,8 +258,11 @@ class Writer(_ConnectionThread):
     def _begin(self, connection: Connection) -> None:
         if self._settings.poll_only:
             commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
-            timeout = f"; SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}"
-            connection.execute("BEGIN" + timeout + commit)
+            timeouts = (
+                f"; SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}"
+                f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}"
+            )
+            connection.execute("BEGIN" + timeouts + commit)
         else:
             connection.execute("BEGIN")
 

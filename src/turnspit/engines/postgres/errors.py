@@ -24,6 +24,7 @@ _REASONS = {
     "57P01": "was shut down, or an administrator ended the connection",
     "57P02": "crashed and recovers",
     "57P03": "is starting up or shutting down",
+    "55P03": "has a row locked by another transaction for long: end that one, `turnspit doctor` finds it",
     "57014": "cancelled the statement (a time-out of the server or an administrator)",
     "25P03": "ended the connection: a transaction was left idle for too long",
 }
@@ -78,7 +79,7 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
     if state is not None and state.startswith(_AWAY):
         return EngineUnavailable(f"store {location} {reason or 'cannot be reached'} ({text})")
     if reason is not None:
-        kind = EngineUnavailable if state in ("25006", "53100", "53200", "57014", "25P03") else EngineError
+        kind = EngineUnavailable if state in ("25006", "55P03", "53100", "53200", "57014", "25P03") else EngineError
         return kind(f"store {location} {reason} ({text})")
     return EngineError(f"store {location}: {text}")
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -55,7 +55,7 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
         raise ConfigurationError(
             f"schema is a name of at most 40 small letters, digits and underscores, not {schema!r}"
         )
-    plain = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options), ""))
+    plain = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
     try:
         conninfo = conninfo_to_dict(plain)
     except psycopg.ProgrammingError as error:
