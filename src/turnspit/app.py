@@ -49,7 +49,7 @@ class Turnspit(TaskDeclarer):
     :param keep_dead: how long dead letters are kept; ``None``, the default, keeps them for good.
     :param durability: ``"full"``: an accepted job survives a power cut. ``"relaxed"``: it survives the death of
         every process, and a power cut may take the last moments.
-    :param deadline: seconds that a call waits for the store before it raises ``EngineUnavailable``.
+    :param deadline: seconds or ``timedelta`` that a call waits for the store before it raises ``EngineUnavailable``.
 
     ::
 
@@ -71,7 +71,7 @@ class Turnspit(TaskDeclarer):
         keep_history: Duration | None = timedelta(days=7),
         keep_dead: Duration | None = None,
         durability: str = "full",
-        deadline: float = 10.0,
+        deadline: Duration = 10.0,
     ) -> None:
         super().__init__()
         self.max_payload = max_payload
@@ -81,7 +81,10 @@ class Turnspit(TaskDeclarer):
         self._max_result = max_result
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
         self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
-        self._engine_options: dict[str, Any] = {"durability": durability, "deadline": deadline}
+        self._engine_options: dict[str, Any] = {
+            "durability": durability,
+            "deadline": to_duration(deadline, "deadline") / _SECOND,
+        }
         self._middleware: list[Middleware] = []
         self._lifespans: list[Lifespan] = []
         self._payloads: tuple[list[Task[Any, Any]], Payloads] | None = None
@@ -186,6 +189,8 @@ class Turnspit(TaskDeclarer):
 
     def on(self, *names: EventName) -> Callable[[F], F]:
         """Call a function, plain or async, for events; see ``turnspit.events``.
+
+        Both run on the worker's event loop: what takes long or may block belongs in a job of its own.
 
         ::
 
@@ -363,8 +368,11 @@ def _worker_settings(
             f"heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: "
             f"not {beat:g} s with a lease of {held:g} s"
         )
+    served = None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues)
+    if served == ():
+        raise ConfigurationError("queues is empty, so the worker would do nothing: name some, or leave it out for all")
     return WorkerSettings(
-        queues=None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues),
+        queues=served,
         concurrency=concurrency,
         grace=to_duration(grace, "grace") / _SECOND,
         until_empty=until_empty,

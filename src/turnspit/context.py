@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
 
-from turnspit.clock import from_moment
+from turnspit.clock import Duration, from_moment, to_duration
 from turnspit.codec import decode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.records import Claim, JobRecord
@@ -172,13 +172,13 @@ class JobContext:
         if self.stop_reason is not None:
             raise JobCancelled(f"job {self.id} ({self.task}) was told to stop: {self.stop_reason}")
 
-    def wait_cancelled(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds in a thread, less if told to stop; whether it was told."""
+    def wait_cancelled(self, timeout: Duration) -> bool:
+        """Wait up to ``timeout`` (seconds or ``timedelta``) in a thread, less if told to stop; whether it was told."""
         if self._stop is None:
             self._stop = threading.Event()
         if self.cancelled:
             return True
-        self._stop.wait(timeout)
+        self._stop.wait(to_duration(timeout, "timeout") / 1_000_000)
         return self.cancelled
 
     def stop(self, reason: str) -> None:

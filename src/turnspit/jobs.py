@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from turnspit.clock import from_moment
+from turnspit.clock import Duration, from_moment, to_duration
 from turnspit.codec import decode
 from turnspit.errors import JobCancelled, JobDead, ResultNotStored
 from turnspit.records import AttemptRecord, JobRecord, LogLine
@@ -227,21 +227,21 @@ class Job(Generic[R]):
         """The lines it logged, oldest first."""
         return [_log(line) for line in await self._store.aget_logs(self.id)]
 
-    def get_result(self, timeout: float | None = None) -> R:
+    def get_result(self, timeout: Duration | None = None) -> R:
         """Wait until the job ends and return what its function returned. Works from any process.
 
-        :param timeout: seconds to wait; ``None`` waits for good, ``0`` only looks.
+        :param timeout: seconds or ``timedelta`` to wait; ``None`` waits for good, ``0`` only looks.
         :raises ResultTimeout: if it has not ended by then.
         :raises JobDead: if it is a dead letter.
         :raises JobCancelled: if it was cancelled.
         :raises ResultNotStored: if its result was not kept.
         """
-        self._record = self._store.wait_final(self.id, timeout)
+        self._record = self._store.wait_final(self.id, _seconds(timeout))
         return self._result()
 
-    async def aget_result(self, timeout: float | None = None) -> R:
+    async def aget_result(self, timeout: Duration | None = None) -> R:
         """``get_result`` for async code."""
-        self._record = await self._store.await_final(self.id, timeout)
+        self._record = await self._store.await_final(self.id, _seconds(timeout))
         return self._result()
 
     def _result(self) -> R:
@@ -292,6 +292,10 @@ class Page(list[T]):
     def __init__(self, items: list[T], after: str | None) -> None:
         super().__init__(items)
         self.next = after
+
+
+def _seconds(timeout: Duration | None) -> float | None:
+    return None if timeout is None else to_duration(timeout, "timeout") / 1_000_000
 
 
 def _moment(value: int | None) -> datetime | None:

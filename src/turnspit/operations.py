@@ -6,9 +6,9 @@ from typing import Any, NoReturn, TypedDict, Unpack
 
 from turnspit.client import Client, Stored
 from turnspit.clock import Duration, to_duration, to_moment
-from turnspit.codec import check_text
+from turnspit.codec import check_text, encode
 from turnspit.contract.verbs import Verb
-from turnspit.errors import ConfigurationError, MoveNotAllowed
+from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
 from turnspit.records import DeadGroup, JobChanges, QueueStats
 from turnspit.states import JobState
@@ -23,6 +23,7 @@ Stats = list[QueueStats]
 _BATCH = 1000
 _BY_A_PERSON = "cancelled by a person"
 _LARGEST_PAGE = 1000
+_TEXT_FIELDS = ("queue", "task", "tag", "error", "fingerprint")
 
 
 class FilterFields(TypedDict, total=False):
@@ -55,11 +56,11 @@ class Jobs:
 
         :raises JobNotFound: if there is none.
         """
-        return Job(self._client.get_record(job_id), self._client)
+        return Job(self._client.get_record(_id(job_id)), self._client)
 
     async def aget(self, job_id: int) -> Job[Any]:
         """``get`` for async code."""
-        return Job(await self._client.aget_record(job_id), self._client)
+        return Job(await self._client.aget_record(_id(job_id)), self._client)
 
     def list(self, *, limit: int = 50, after: str | None = None, **fields: Unpack[FilterFields]) -> Page[Job[Any]]:
         """The newest jobs that match, a page at a time.
@@ -172,7 +173,7 @@ class Jobs:
         :raises MoveNotAllowed: if the job is not waiting any more.
         """
         changes = _changes(priority, queue, at, delay)
-        if self._app.engine.write(self._app.engine.update_job, job_id, changes) is None:
+        if self._app.engine.write(self._app.engine.update_job, _id(job_id), changes) is None:
             _refuse("updated", self.get(job_id), "only a waiting job can be")
         return self.get(job_id)
 
@@ -187,7 +188,7 @@ class Jobs:
     ) -> Job[Any]:
         """``update`` for async code."""
         changes = _changes(priority, queue, at, delay)
-        if await self._app.engine.awrite(self._app.engine.update_job, job_id, changes) is None:
+        if await self._app.engine.awrite(self._app.engine.update_job, _id(job_id), changes) is None:
             _refuse("updated", await self.aget(job_id), "only a waiting job can be")
         return await self.aget(job_id)
 
@@ -196,13 +197,13 @@ class Jobs:
 
         :raises MoveNotAllowed: if the job is not waiting any more.
         """
-        if self._app.engine.write(self._app.engine.run_job_now, job_id) is None:
+        if self._app.engine.write(self._app.engine.run_job_now, _id(job_id)) is None:
             _refuse("run now", self.get(job_id), "only a waiting job can be")
         return self.get(job_id)
 
     async def arun_now(self, job_id: int) -> Job[Any]:
         """``run_now`` for async code."""
-        if await self._app.engine.awrite(self._app.engine.run_job_now, job_id) is None:
+        if await self._app.engine.awrite(self._app.engine.run_job_now, _id(job_id)) is None:
             _refuse("run now", await self.aget(job_id), "only a waiting job can be")
         return await self.aget(job_id)
 
@@ -267,10 +268,22 @@ def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilt
     state = fields.get("state")
     if state is not None and state not in [str(each) for each in JobState]:
         raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(JobState)}")
-    args = fields.get("args")
-    if args is not None and not isinstance(args, Mapping):
+    for name in _TEXT_FIELDS:
+        value = fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name}= takes a text, not {value!r}")
+    if fields.get("args") is not None:
+        _check_args(fields["args"])
+    return JobFilter(id=None if job_id is None else _id(job_id), **fields)
+
+
+def _check_args(args: object) -> None:
+    if not isinstance(args, Mapping):
         raise ConfigurationError(f"args= takes a dict of arguments, not {args!r}")
-    return JobFilter(id=job_id, **fields)
+    try:
+        encode(dict(args), what="args=")
+    except InvalidPayload:
+        raise ConfigurationError(f"args= takes JSON values, not {args!r}") from None
 
 
 def _chosen(
@@ -314,8 +327,14 @@ def _last(ids: Ids) -> int:
     return last if isinstance(last, int) else last[0]
 
 
+def _id(job_id: int) -> int:
+    if not isinstance(job_id, int):
+        raise ConfigurationError(f"a job is named by its id, a whole number (job.id), not {job_id!r}")
+    return job_id
+
+
 def _size(limit: int) -> int:
-    if not 1 <= limit <= _LARGEST_PAGE:
+    if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE:
         raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
     return limit
 

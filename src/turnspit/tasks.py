@@ -182,6 +182,8 @@ class Task(Generic[P, R]):
             raise ConfigurationError("using() takes delay= or at=, not both")
         if isinstance(tags, str):
             raise ConfigurationError(f"tags is a list of texts, not {tags!r}")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise ConfigurationError(f"metadata is a dict of JSON values, not {metadata!r}")
         options: dict[str, Any] = {
             "delay": 0 if delay is None else to_duration(delay, "delay"),
             "at": None if at is None else to_moment(at),

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import math
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,7 @@ def test_two_tasks_of_one_name(app: Turnspit, send: Any) -> None:
             "sqlite:///a.db?mode=ro",
             "'sqlite:///a.db?mode=ro': options after ? are not supported; give them to Turnspit(...)",
         ),
+        (Path("a.db"), f"a store's URL is text, as in 'sqlite:///shop.db', not {Path('a.db')!r}"),
     ],
 )
 def test_a_wrong_url(url: str, message: str) -> None:
@@ -326,6 +328,7 @@ def test_a_read_only_file(app: Turnspit, send: Any) -> None:
     [
         ({"queues": "mail"}, "queues is a list of names, not 'mail'"),
         ({"queues": ["mail", ""]}, "a queue's name must be text of 1 to 255 characters without NUL, not ''"),
+        ({"queues": []}, "queues is empty, so the worker would do nothing: name some, or leave it out for all"),
         ({"concurrency": 0}, "concurrency is a whole number of at least 1, not 0"),
         ({"grace": -1}, "grace must be between 0 seconds and 100 years, not -1"),
         (
@@ -342,6 +345,29 @@ def test_a_worker_that_cannot_be(app: Turnspit, options: dict[str, Any], message
         with pytest.raises(TurnspitError) as raised:
             make(**options)  # type: ignore[operator]
         assert str(raised.value) == message
+
+
+def test_a_worker_process_in_the_wrong_place(app: Turnspit) -> None:
+    async def in_a_loop() -> None:
+        app.run_worker(until_empty=True)
+
+    message = (
+        "run_worker() needs a program's main thread, outside an event loop: elsewhere use `with app.worker():` or "
+        "`async with app.worker():`"
+    )
+    assert said(ConfigurationError, lambda: asyncio.run(in_a_loop())) == message
+    with ThreadPoolExecutor(1) as thread:
+        assert said(ConfigurationError, thread.submit(app.run_worker, until_empty=True).result) == message
+
+
+def test_a_lifespan_that_yields_no_dict(app: Turnspit) -> None:
+    @app.lifespan
+    async def lifespan(_: Turnspit) -> AsyncIterator[list[int]]:
+        yield [1]
+
+    assert said(ConfigurationError, lambda: app.worker().__enter__()) == (
+        "a lifespan yields a dict of resources or nothing, not [1]"
+    )
 
 
 def test_a_worker_goes_on_after_a_full_disk(app: Turnspit, caplog: pytest.LogCaptureFixture) -> None:

@@ -211,7 +211,9 @@ def test_a_slow_listener_delays_no_job(app: Turnspit) -> None:
         for job in jobs:
             job.get_result(DEADLINE)
         assert heard == []
-        may_end.set()
+        timer = threading.Timer(0.3, may_end.set)
+        timer.start()
+    timer.join()
     assert heard == [job.id for job in jobs]  # told before the worker has stopped
 
 

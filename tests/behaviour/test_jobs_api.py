@@ -214,6 +214,10 @@ def test_a_job_is_deleted_with_what_it_left(t: TestStore, ship: Any) -> None:
         ({"colour": "red"}, "jobs cannot be filtered by colour; there are args, created_after, created_before, error,"),
         ({"args": [1]}, "args= takes a dict of arguments, not [1]"),
         ({"created_after": datetime(2026, 1, 1)}, "created_after must be a datetime with a time zone, not "),  # noqa: DTZ001
+        ({"args": {"x": object()}}, "args= takes JSON values, not {'x': <object object at "),
+        ({"task": print}, "task= takes a text, not <built-in function print>"),
+        ({"queue": 5}, "queue= takes a text, not 5"),
+        ({"limit": "all"}, "limit is from 1 to 1000, not 'all'"),
         ({"limit": 0}, "limit is from 1 to 1000, not 0"),
         ({"limit": 1001}, "limit is from 1 to 1000, not 1001"),
         ({"after": "x"}, "after= takes the next of a page, not 'x'"),
@@ -240,6 +244,15 @@ def test_a_wrong_update_is_refused(t: TestStore, ship: Any, changes: dict[str, A
     with pytest.raises(ConfigurationError) as raised:
         t.app.jobs.update(job.id, **changes)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("verb", ["get", "cancel", "replay", "delete", "run_now", "update"])
+def test_a_job_is_named_by_its_id(t: TestStore, ship: Any, verb: str) -> None:
+    job = ship.enqueue(1)
+    changes = {"priority": 5} if verb == "update" else {}
+    with pytest.raises(ConfigurationError) as raised:
+        getattr(t.app.jobs, verb)(job, **changes)
+    assert str(raised.value) == "a job is named by its id, a whole number (job.id), not <Job 1 ship ready>"
 
 
 def test_queues_say_what_waits(t: TestStore, ship: Any) -> None:

@@ -4,7 +4,8 @@ import threading
 from typing import Any
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
-from turnspit import JobContext, Retry, Turnspit
+from turnspit import Job, JobContext, Retry, Turnspit
+from turnspit.records import JobRecord
 
 
 def test_larger_priorities_first_then_the_older_job(app: Turnspit) -> None:
@@ -96,9 +97,15 @@ def test_a_job_that_crashed_a_worker_runs_alone_and_holds_nobody_else_meanwhile(
         others = [innocent.enqueue() for _ in range(5)]
         with app.worker(concurrency=1):
             assert [other.get_result(DEADLINE) for other in others] == [1] * 5
+        fences = [record.fence for record in map(_record, [app] * 5, others) if record is not None]
+        assert fences == [1] * 5  # claimed once, by the one that could run them
         gate.open()
         job.get_result(DEADLINE)
         assert (job.crashes, job.attempt) == (1, 1)
+
+
+def _record(app: Turnspit, job: Job[Any]) -> JobRecord | None:
+    return app.engine.read(app.engine.get_job, job.id)
 
 
 def _pretend_that_its_worker_died(app: Turnspit, job: int) -> None:

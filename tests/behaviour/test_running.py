@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Json
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
 from turnspit import Blueprint, JobContext, JobState, Turnspit, TurnspitError, current_job
@@ -221,13 +221,13 @@ def test_jobs_of_a_blueprint_run(app: Turnspit) -> None:
 
 def test_a_foreign_message_becomes_a_job(app: Turnspit) -> None:
     @app.task(aliases=["old_name"])
-    async def double(order: Order) -> int:
-        return order.number * 2
+    async def double(order: Order, labels: Json[list[str]] = []) -> int:  # noqa: B006
+        return order.number * 2 + len(labels)
 
     with app.worker():
         job = app.enqueue_message({"task": "old_name", "args": {"order": {"number": "4"}}})
         assert (job.task, job.get_result(DEADLINE)) == ("double", 8)
-        text = '{"task": "double", "args": {"order": {"number": 5}}}'
+        text = '{"task": "double", "args": {"order": {"number": 4}, "labels": "[\\"a\\", \\"b\\"]"}}'
         assert asyncio.run(app.aenqueue_message(text)).get_result(DEADLINE) == 10
 
 

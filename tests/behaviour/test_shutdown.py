@@ -143,7 +143,7 @@ def test_a_coroutine_that_will_not_end_does_not_keep_the_process(app: Turnspit, 
 
 
 def test_what_was_claimed_ahead_goes_back_with_its_attempt(app: Turnspit, start: Start) -> None:
-    worker = start("concurrency=1", "grace=60")
+    worker = start("concurrency=1", "grace=60", "stale=60")
     quick, block = app.tasks["quick"], app.tasks["in_thread"]
     ids = app.enqueue_many([*(quick.new(n) for n in range(500)), block.new(), *(quick.new(n) for n in range(5))])
     worker.wait_for("in_thread began")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -213,7 +214,7 @@ def test_a_job_that_waits_in_a_workers_buffer_is_cancelled(app: Turnspit, events
     async def quick(number: int) -> None:
         ran.append(number)
 
-    with app.worker(concurrency=1):
+    with app.worker(concurrency=1, lease=240, heartbeat=120):
         # Many quick jobs teach the worker to claim ahead; behind them one blocks, so that the rest waits in its buffer.
         ids = app.enqueue_many(
             [*(quick.new(number) for number in range(500)), block.new(), *(quick.new(1000 + n) for n in range(3))]
@@ -284,5 +285,5 @@ def test_get_result_says_that_the_job_is_still_on_its_way(app: Turnspit, events:
     with app.worker(grace=0):
         events.wait("started", job.id)
         with pytest.raises(ResultTimeout) as raised:
-            job.get_result(timeout=0.02)
+            job.get_result(timeout=timedelta(milliseconds=20))
     assert str(raised.value) == f"job {job.id} (task) is still running after 0.02 s"

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from turnspit import JobContext, Turnspit
-from turnspit._runtime.worker import worker
+from turnspit._runtime.worker import claimer, worker
 
 may_end = threading.Event()
 
@@ -86,6 +86,7 @@ def main(url: str, *given: str) -> int:
 
     threading.Thread(target=listen, daemon=True).start()
     worker._CANCEL_TIME = options.get("cancel_time", worker._CANCEL_TIME)
+    claimer._STALE = options.get("stale", claimer._STALE)
     app = declare(Turnspit(url))
     app.lifespan(lifespan)
     code = app.run_worker(

@@ -58,7 +58,7 @@ def test_jobs_without_a_worker_are_wrong(cli: Cli) -> None:
     cli("enqueue", "shop", "make_invoice", "order_id=7")
     answer = cli("doctor", "shop")
     assert answer.code == 1
-    assert "✘  workers       none is alive and 1 job wait: start turnspit worker shop\n" in answer.out
+    assert "✘  workers       none is alive, with 1 job waiting: start turnspit worker shop\n" in answer.out
 
 
 def test_a_store_that_is_not_there_is_said_and_not_made(cli: Cli, folder: Path) -> None:
@@ -184,7 +184,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             [task("send", scheduled=2)],
             [],
             [],
-            [("workers", False, "none is alive and 2 jobs wait: start turnspit worker shop:app")],
+            [("workers", False, "none is alive, with 2 jobs waiting: start turnspit worker shop:app")],
         ),
         (
             [task("send", ready=1)],
@@ -206,12 +206,12 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
                     "tasks",
                     False,
                     (
-                        "no live worker knows old_name, for which 3 jobs wait: start a worker whose code "
+                        "no live worker knows old_name, with 3 jobs waiting: start a worker whose code "
                         "declares it (a "
                         "renamed task keeps its old name in aliases=), or turnspit jobs cancel shop:app --task old_name"
                     ),
                 ),
-                ("held", False, "2 jobs held until a worker comes that knows their task: 2 of old_name"),
+                ("held", False, "until a worker comes that knows the task: 2 of old_name"),
             ],
         ),
         (
@@ -221,7 +221,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             [
                 ("workers", True, "1 live: box:41#1 (email)"),
                 ("tasks", True, "a live worker knows the task of every waiting job"),
-                ("queues", False, "no live worker serves slow, where 3 jobs wait: start one with --queues slow"),
+                ("queues", False, "no live worker serves slow, with 3 jobs ready: start one with --queues slow"),
             ],
         ),
         (

@@ -84,6 +84,12 @@ def test_a_typing_mistake_is_one_line(cli: Cli, words: tuple[str, ...], message:
     assert (answer.code, answer.out, answer.err) == (2, "", f"turnspit: {message}\n")
 
 
+def test_a_word_that_is_no_text_is_one_line(cli: Cli) -> None:
+    answer = cli("jobs", "list", "shop", "--queue", "a\udcff")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "turnspit: 'a\\udcff' is not text in this terminal's encoding, utf-8\n"
+
+
 def test_a_pipe_that_closes_early_is_no_traceback(cli: Cli, start: Start) -> None:
     cli("enqueue", "shop", "make_invoice", "order_id=7")
     read, write = os.pipe()

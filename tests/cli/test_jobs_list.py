@@ -106,6 +106,7 @@ def test_the_table_at_140_columns_has_room_for_the_reason(cli: Cli, monkeypatch:
         (("--created-after", "2020-01-01"), [6, 5, 4, 3, 2, 1]),
         (("--created-before", "2020-01-01T00:00+01:00"), []),
         (("--limit", "2", "--after", "5"), [4, 3]),
+        (("--limit", "2", "--after", "9" * 30), [6, 5]),
     ],
 )
 def test_filters_choose_jobs(cli: Cli, words: tuple[str, ...], expected: list[int]) -> None:
@@ -176,6 +177,13 @@ def test_nothing_found_is_said_and_is_no_failure(cli: Cli, folder: object) -> No
             (
                 "--created-after is how long ago, as in 2h, or a date and time, as in 2030-12-31T09:00 (local) or "
                 "2030-12-31T09:00+01:00, not 'yesterday'"
+            ),
+        ),
+        (
+            ("--created-after", "9999999w"),
+            (
+                "--created-after is how long ago, as in 2h, or a date and time, as in 2030-12-31T09:00 (local) or "
+                "2030-12-31T09:00+01:00, not '9999999w'"
             ),
         ),
         (("--nope",), "No such option: --nope (see turnspit jobs list --help)"),

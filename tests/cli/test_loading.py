@@ -112,7 +112,7 @@ def test_without_a_name_the_cure_is_said(cli: Cli) -> None:
 )
 def test_what_is_no_app_is_one_line_with_the_cure(cli: Cli, folder: Path, app: str, message: str) -> None:
     (folder / "two.py").write_text(
-        "from turnspit import Turnspit\nfirst = Turnspit('sqlite:///a.db')\nsecond = Turnspit('sqlite:///b.db')\nagain = first\n"
+        "from turnspit import Turnspit\nfirst = again = Turnspit('sqlite:///a.db')\nsecond = Turnspit('sqlite:///b.db')\n"
     )
     (folder / "none.py").touch()
     (folder / "needs.py").write_text("import json\nimport not_installed\n")

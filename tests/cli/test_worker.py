@@ -72,7 +72,7 @@ def test_the_first_signal_lets_running_jobs_end_and_hands_the_rest_back(
         process = start("worker", "shop", "--concurrency", "1")
         gate.wait_for_job()
         process.send_signal(number)
-        read_until(process, "stopping; 1 running jobs may take up to 25 s, a second signal hands them back at once")
+        read_until(process, "stopping; running jobs (1) may take up to 25 s, a second signal hands them back at once")
         gate.open()
         process.communicate(timeout=30)
     assert process.returncode == 0
@@ -90,7 +90,7 @@ def test_the_second_signal_hands_running_jobs_back_at_once(
         process = start("worker", "shop", "--grace", "10m")
         gate.wait_for_job()
         process.send_signal(signal.SIGTERM)
-        read_until(process, "stopping; 1 running jobs")
+        read_until(process, "stopping; running jobs (1)")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert process.returncode == 0

@@ -1,13 +1,11 @@
 """The engines that the contract suite runs on."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.contract.store import OwnedClock, Store
+from tests.contract.store import OwnedClock, Store, folder_in_memory
 from tests.postgres import VERSIONS, new_schema
 from turnspit.contract import Engine
 from turnspit.engines import open_engine
@@ -17,10 +15,8 @@ ENGINES = ["sqlite", *(f"postgres{version}" for version in VERSIONS)]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """In memory where the system has such a place: nothing here pulls the plug."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="turnspit-", dir=memory if os.access(memory, os.W_OK) else None) as name:
-        yield Path(name)
+    with folder_in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture

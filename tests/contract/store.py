@@ -1,7 +1,11 @@
 """Short words for an engine's verbs, on a clock that the test owns."""
 
-from collections.abc import Callable, Iterable
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from turnspit.contract import Engine
@@ -26,6 +30,14 @@ SECOND = 1_000_000
 LEASE = 15 * SECOND
 TASKS = frozenset({"send", "print"})
 BOOM = ErrorRecord("ValueError", "boom", "Traceback ...", "f1")
+
+
+@contextlib.contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A temporary folder, in memory where the system has such a place: nothing here pulls the plug."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="turnspit-", dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name)
 
 
 class OwnedClock:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.docs.generate import PAGES
-from tests.postgres import new_database
 
 import turnspit
+from tests.docs.generate import PAGES
+from tests.postgres import new_database
 
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]

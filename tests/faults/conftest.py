@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.store import folder_in_memory
 from tests.faults.programs import HEARTBEAT, LEASE, make_app, make_ledger
 from turnspit import Turnspit
 
@@ -23,6 +24,12 @@ class Ledger:
         rows = connection.execute("SELECT job, attempt FROM ledger WHERE what = ? ORDER BY rowid", (what,)).fetchall()
         connection.close()
         return rows
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with folder_in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ as small as it can::
 """
 
 import os
-import tempfile
+from contextlib import ExitStack
 from typing import Any
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.contract.store import BOOM, OwnedClock, Store
+from tests.contract.store import BOOM, OwnedClock, Store, folder_in_memory
 from tests.model.reference import LEASE, MAX_CRASHES, PATIENCE, SECOND, Model
 from turnspit.engines import open_engine
 from turnspit.jobs import JobFilter
@@ -44,10 +44,10 @@ class EngineAndModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        memory = "/dev/shm"
-        self._folder = tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(folder_in_memory())
         clock = OwnedClock()
-        engine = open_engine(URL.format(folder=self._folder.name), durability="relaxed")
+        engine = open_engine(URL.format(folder=folder), durability="relaxed")
         engine.clock = clock
         self.store, self.engine, self.clock = Store(engine, clock), engine, clock
         self.model = Model()
@@ -59,7 +59,7 @@ class EngineAndModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.engine.close()
-        self._folder.cleanup()
+        self._stack.close()
 
     def write(self, verb: Any, *args: Any) -> Any:
         return self.engine.write(verb, *args)

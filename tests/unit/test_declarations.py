@@ -136,6 +136,7 @@ def test_an_option_that_cannot_be_a_tasks(options: dict[str, Any], message: str)
         ({"tags": "news"}, "tags is a list of texts, not 'news'"),
         ({"queue": ""}, "a queue's name must be text of 1 to 255 characters without NUL, not ''"),
         ({"tags": ["a", 5]}, "a tag must be text of 1 to 255 characters without NUL, not 5"),
+        ({"metadata": ["x"]}, "metadata is a dict of JSON values, not ['x']"),
         ({"metadata": {"x": float("nan")}}, "metadata cannot be stored: NaN and Infinity are not JSON"),
     ],
 )

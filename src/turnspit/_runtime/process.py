@@ -5,10 +5,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
+from turnspit.errors import ConfigurationError
 
 __all__ = ["run_worker_process"]
 
@@ -22,6 +24,7 @@ def run_worker_process(
 
     The first signal lets running jobs end within the grace time; a second hands them back at once.
     """
+    _check_place()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         clean = runner.run(_live(parts, settings, on_start))
         if not clean:
@@ -32,6 +35,19 @@ def run_worker_process(
             sys.stderr.flush()
             os._exit(0)
     return 0
+
+
+def _check_place() -> None:
+    """Signals reach the main thread only, and a running event loop would wait for the worker's end."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        if threading.current_thread() is threading.main_thread():
+            return
+    raise ConfigurationError(
+        "run_worker() needs a program's main thread, outside an event loop: elsewhere use `with app.worker():` or "
+        "`async with app.worker():`"
+    )
 
 
 async def _live(parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None) -> bool:

@@ -49,7 +49,7 @@ def _workers(live: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
         described = (f"{_name(w)} ({', '.join(w.queues) if w.queues else 'all queues'})" for w in live)
         return Finding("workers", True, f"{len(live)} live: {_some(described)}")
     if waiting:
-        said = f"none is alive and {count_of(waiting, 'job')} wait: start turnspit worker {_worker_of(hint)}"
+        said = f"none is alive, with {count_of(waiting, 'job')} waiting: start turnspit worker {_worker_of(hint)}"
         return Finding("workers", False, said)
     return Finding("workers", True, "none is alive, and no job waits for one")
 
@@ -76,7 +76,7 @@ def _unknown_tasks(tasks: Sequence[TaskStats], live: Sequence[WorkerRecord], hin
         yield Finding(
             "tasks",
             False,
-            f"no live worker knows {task.task}, for which {waiting} wait: start a worker whose code declares it (a "
+            f"no live worker knows {task.task}, with {waiting} waiting: start a worker whose code declares it (a "
             f"renamed task keeps its old name in aliases=), or turnspit jobs cancel {hint}--task {task.task}",
         )
     if not unknown:
@@ -90,7 +90,7 @@ def _unserved_queues(queues: Sequence[QueueStats], live: Sequence[WorkerRecord])
     for queue in queues:
         if queue.ready and queue.queue not in served:
             ready = count_of(queue.ready, "job")
-            said = f"no live worker serves {queue.queue}, where {ready} wait: start one with --queues {queue.queue}"
+            said = f"no live worker serves {queue.queue}, with {ready} ready: start one with --queues {queue.queue}"
             yield Finding("queues", False, said)
 
 
@@ -98,7 +98,7 @@ def _held(tasks: Sequence[TaskStats]) -> Iterator[Finding]:
     held = {task.task: task.held for task in tasks if task.held}
     if held:
         named = _some(f"{count:,} of {name}" for name, count in held.items())
-        said = f"{count_of(sum(held.values()), 'job')} held until a worker comes that knows their task: {named}"
+        said = f"until a worker comes that knows the task: {named}"
         yield Finding("held", False, said)
 
 

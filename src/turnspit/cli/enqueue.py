@@ -27,48 +27,38 @@ EXAMPLES = (
 )
 
 
+def _option(name: str, metavar: str, text: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, show_default=False)
+
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[APP] TASK [KEY=VALUE]...",
+        help="The app (default: $TURNSPIT_APP), the task's name, and its arguments; a value is JSON or else text.",
+        show_default=False,
+    ),
+]
+JsonArgs = Annotated[str | None, _option("--args", "JSON", "The arguments as a JSON object; - reads it from stdin.")]
+QueueName = Annotated[str | None, _option("--queue", "NAME", "Another queue.")]
+Priority = Annotated[int | None, _option("--priority", "N", "Larger runs first.")]
+Delay = Annotated[str | None, _option("--delay", "TIME", "Later: seconds, or as 5m, 1h30m.")]
+At = Annotated[str | None, _option("--at", "TIME", "At a moment: 2030-12-31T09:00, local or with a zone.")]
+TimeOut = Annotated[str | None, _option("--timeout", "TIME", "How long one attempt may take.")]
+Tags = Annotated[list[str] | None, _option("--tag", "TAG", "A tag; repeat it for more.")]
+Metadata = Annotated[list[str] | None, _option("--metadata", "KEY=VALUE", "Kept with the job; repeat it for more.")]
+
+
 def enqueue(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[APP] TASK [KEY=VALUE]...",
-            help="The app (default: $TURNSPIT_APP), the task's name, and its arguments; a value is JSON or else text.",
-            show_default=False,
-        ),
-    ],
-    args: Annotated[
-        str | None,
-        typer.Option(
-            "--args", metavar="JSON", help="The arguments as a JSON object; - reads it from stdin.", show_default=False
-        ),
-    ] = None,
-    queue: Annotated[
-        str | None, typer.Option("--queue", metavar="NAME", help="Another queue.", show_default=False)
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option("--priority", metavar="N", help="Larger runs first.", show_default=False)
-    ] = None,
-    delay: Annotated[
-        str | None, typer.Option("--delay", metavar="TIME", help="Later: seconds, or as 5m, 1h30m.", show_default=False)
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at", metavar="TIME", help="At a moment: 2030-12-31T09:00, local or with a zone.", show_default=False
-        ),
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option("--timeout", metavar="TIME", help="How long one attempt may take.", show_default=False)
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; repeat it for more.", show_default=False)
-    ] = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metadata", metavar="KEY=VALUE", help="Kept with the job; repeat it for more.", show_default=False
-        ),
-    ] = None,
+    words: Words,
+    args: JsonArgs = None,
+    queue: QueueName = None,
+    priority: Priority = None,
+    delay: Delay = None,
+    at: At = None,
+    timeout: TimeOut = None,
+    tag: Tags = None,
+    metadata: Metadata = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the arguments against the task's signature and store a job.

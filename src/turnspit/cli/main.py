@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from turnspit import __version__
 from turnspit.cli import dead, demo, doctor, enqueue, jobs, migrate, queues, run, worker
-from turnspit.cli.errors import Failed, StopRequested, exit_code_of
+from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
 from turnspit.cli.loading import close_all
 from turnspit.cli.output import complain
@@ -98,10 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Whatever goes wrong is one line on stderr."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        answer = get_command(app).main(
-            None if arguments is None else list(arguments), prog_name="turnspit", standalone_mode=False
-        )
+        _check_encoding(words)
+        answer = get_command(app).main(words, prog_name="turnspit", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except StopRequested:
@@ -111,6 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         close_all()
     return answer if isinstance(answer, int) else 0
+
+
+def _check_encoding(words: Iterable[str]) -> None:
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise WrongUsage(
+                f"{word!r} is not text in this terminal's encoding, {sys.getfilesystemencoding()}"
+            ) from None
 
 
 def _explain(error: Exception) -> int:

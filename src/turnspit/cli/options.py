@@ -148,5 +148,5 @@ def _moment(text: str | None, option: str) -> Any:
         return None
     try:
         return utc_now() - parse_duration(text)
-    except WrongUsage:
+    except (WrongUsage, OverflowError):
         return parse_moment(text, f"{option} is how long ago, as in 2h, or")

@@ -24,6 +24,8 @@ def open_engine(url: str, **options: Any) -> Engine:
 
     :raises ConfigurationError: if no engine has the URL's scheme.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"a store's URL is text, as in 'sqlite:///shop.db', not {url!r}")
     scheme, separator, rest = url.partition("://")
     if separator and scheme in _POSTGRES:
         return _postgres_engine(url, options)

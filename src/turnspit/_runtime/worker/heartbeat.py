@@ -17,16 +17,25 @@ class Heartbeat:
     """Renews the lease every ``interval`` seconds.
 
     :param on_dead: called once, in this thread, when another worker declared this one dead.
+    :param on_beat: called before each renewal, in this thread.
     """
 
     def __init__(
-        self, engine: Engine, worker: int, *, lease: float, interval: float, on_dead: Callable[[], object]
+        self,
+        engine: Engine,
+        worker: int,
+        *,
+        lease: float,
+        interval: float,
+        on_dead: Callable[[], object],
+        on_beat: Callable[[], object],
     ) -> None:
         self.worker = worker
         self._engine = engine
         self._lease = lease
         self._interval = interval
         self._on_dead = on_dead
+        self._on_beat = on_beat
         self._renewed_at = self._gapless_since = monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
@@ -54,6 +63,7 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stopping.wait(self._interval):
             began = monotonic()
+            self._on_beat()
             try:
                 renewed = self._engine.write(self._engine.renew_lease, self.worker, int(self._lease * 1_000_000))
             except TurnspitError as error:

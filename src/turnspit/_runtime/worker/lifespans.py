@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from turnspit._runtime.worker.settings import WorkerParts
+from turnspit.errors import ConfigurationError
 
 __all__ = ["open_lifespans"]
 
@@ -16,5 +17,7 @@ async def open_lifespans(parts: WorkerParts, stack: AsyncExitStack) -> Mapping[s
     for lifespan in parts.lifespans:
         make = asynccontextmanager(lifespan) if inspect.isasyncgenfunction(lifespan) else lifespan
         provided = await stack.enter_async_context(make(parts.app))  # type: ignore[arg-type]
+        if provided is not None and not isinstance(provided, Mapping):
+            raise ConfigurationError(f"a lifespan yields a dict of resources or nothing, not {provided!r}")
         resources |= provided or {}
     return resources

@@ -18,6 +18,7 @@ from turnspit._runtime.worker.executor import Executor, Running
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.lifespans import open_lifespans
+from turnspit._runtime.worker.loop_watch import LoopWatch
 from turnspit._runtime.worker.reconciler import Reconciler
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
@@ -54,6 +55,7 @@ class Worker:
         self._settings = settings
         self._engine = parts.engine
         self._loop = asyncio.get_running_loop()
+        self._loop_watch = LoopWatch(self._loop)
         self._stack = AsyncExitStack()
         self.stopping = asyncio.Event()
         """Set when the worker should stop: by ``request_stop``, or empty with ``until_empty``."""
@@ -152,6 +154,7 @@ class Worker:
             lease=settings.lease,
             interval=settings.heartbeat,
             on_dead=lambda: self._loop.call_soon_threadsafe(self._declared_dead),
+            on_beat=self._loop_watch.look,
         )
         self._heartbeat.start()
         self._reconciler.heartbeat = self._heartbeat
@@ -216,7 +219,7 @@ class Worker:
             logger.info("worker %s: handing running jobs back at once", self.id)
         elif self.executor.running:
             logger.info(
-                "worker %s: stopping; %s running jobs may take up to %g s, a second signal hands them back at once",
+                "worker %s: stopping; running jobs (%s) may take up to %g s, a second signal hands them back at once",
                 self.id,
                 len(self.executor.running),
                 self._settings.grace,

@@ -29,7 +29,7 @@ class QueryVerbs(Brought):
             parts.append(self.sql["list_jobs_live"].replace("{where}", condition))
         if in_history(filter_):
             parts.append(self.sql["list_jobs_final"].replace("{where}", condition))
-        params |= {"before": _LARGEST_ID if before is None else before, "limit": limit}
+        params |= {"before": _LARGEST_ID if before is None else min(before, _LARGEST_ID), "limit": limit}
         rows = yield Statement(" UNION ALL ".join(parts) + " ORDER BY 1 DESC LIMIT :limit", params)
         attempts: defaultdict[int, list[AttemptRecord]] = defaultdict(list)
         found = yield Statement(self.sql["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})

@@ -1,0 +1,76 @@
+"""A task that blocks the event loop stops every job of its worker: the worker says which code it is."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from tests.behaviour.support import DEADLINE, Gate, wait_until
+from turnspit import Turnspit
+from turnspit._runtime.worker.loop_watch import LoopWatch
+
+
+def messages(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
+
+
+def test_a_task_that_blocks_the_event_loop_is_reported_with_its_stack(
+    app: Turnspit, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+
+    @app.task
+    async def block_the_loop() -> str:
+        gate.pass_through()
+        return "done"
+
+    with caplog.at_level(logging.WARNING, "turnspit"), app.worker(lease=60, heartbeat=0.05):
+        job = block_the_loop.enqueue()
+        gate.wait_for()
+        wait_until(lambda: messages(caplog, "the event loop has been blocked for"), "a report")
+        gate.open()
+        assert job.get_result(timeout=DEADLINE) == "done"
+        wait_until(lambda: messages(caplog, "the event loop goes on; it was blocked for"), "the end of it")
+
+    [report, *_] = messages(caplog, "the event loop has been blocked for")
+    assert "or declare it with def" in report
+    assert "in block_the_loop\n    gate.pass_through()" in report
+
+
+def test_a_blocked_loop_is_reported_once_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    answered = threading.Event()
+    watch: list[LoopWatch] = []
+
+    async def make(loop: asyncio.AbstractEventLoop) -> None:
+        watch.append(LoopWatch(loop))
+
+    def wait_for_the_loop(loop: asyncio.AbstractEventLoop) -> None:
+        answered.clear()
+        loop.call_soon_threadsafe(answered.set)
+        assert answered.wait(DEADLINE)
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(make(loop), loop).result(DEADLINE)
+    with caplog.at_level(logging.WARNING, "turnspit"):
+        for _ in range(3):  # one that answers in time is nobody's business
+            watch[0].look()
+            wait_for_the_loop(loop)
+        assert caplog.records == []
+        for _ in range(2):
+            gate = Gate()
+            loop.call_soon_threadsafe(gate.pass_through)
+            gate.wait_for()
+            for _ in range(4):
+                watch[0].look()
+            gate.open()
+            wait_for_the_loop(loop)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(DEADLINE)
+    loop.close()
+    watch[0].look()  # after its end, too
+
+    assert len(messages(caplog, "has been blocked for")) == 2
+    assert len(messages(caplog, "goes on")) == 2

@@ -1,0 +1,198 @@
+"""``EXPLAIN QUERY PLAN`` of what runs often: a statement that leaves its index is slow only on a large store."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.contract.store import BOOM, SECOND
+from tests.plans.conftest import Bench
+from turnspit.contract.verbs import Verb
+from turnspit.engines.sqlite.engine import SqliteEngine
+from turnspit.jobs import JobFilter
+from turnspit.records import (
+    ClaimRequest,
+    Completion,
+    Ending,
+    EndingMove,
+    JobChanges,
+    LogLine,
+    NewJob,
+    NewWorker,
+    ProgressUpdate,
+    PruneRequest,
+)
+
+TASKS = frozenset({"send"})
+NEW = NewJob("send", "default", "{}")
+STATES = ["ready", "scheduled", "held", "running", "dead", "completed", "cancelled"]
+
+
+def no_statistics(bench: Bench) -> None:
+    """As every store is, unless somebody runs ANALYZE."""
+
+
+def statistics_of_an_empty_store(bench: Bench) -> None:
+    bench.connection.execute("ANALYZE")
+
+
+def statistics_of_a_full_store(bench: Bench) -> None:
+    for state in STATES:
+        bench.fill(300, state)
+    bench.connection.execute("ANALYZE")
+
+
+def statistics_of_a_store_of_dead_letters(bench: Bench) -> None:
+    bench.fill(3000, "dead")
+    bench.fill(3, "ready")
+    bench.connection.execute("ANALYZE")
+
+
+@pytest.fixture(
+    params=[
+        no_statistics,
+        statistics_of_an_empty_store,
+        statistics_of_a_full_store,
+        statistics_of_a_store_of_dead_letters,
+    ],
+    ids=lambda prepare: prepare.__name__,
+)
+def known(request: pytest.FixtureRequest, bench: Bench) -> Bench:
+    """Whatever SQLite knows of the tables, it must go by an index."""
+    request.param(bench)
+    bench.run(bench.engine.register_worker(NewWorker("host", 1, "", None, TASKS, 1, SECOND)))
+    return bench
+
+
+ROW_BY_ID = r"SEARCH (turnspit_\w+|job) USING INTEGER PRIMARY KEY \(rowid[=<>]\?\)"
+ROWS_BY_JOB = r"SEARCH turnspit_(attempts|logs) USING .*\(job=\?\)"
+HARMLESS = (
+    r"SCAN \S+ VIRTUAL TABLE|SCAN CONSTANT ROW|CO-ROUTINE|SCAN \(subquery|.*SUBQUERY|SETUP|RECURSIVE STEP|"
+    r"COMPOUND QUERY|UNION ALL|MERGE|LEFT|RIGHT|SCAN (busy|line)$"
+)
+"""Lists given by us, and words about the shape of the plan."""
+
+READY = r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready \(queue=\?\)"
+WORKERS = r"SCAN turnspit_workers"
+"""There are few."""
+
+CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
+    "insert_job": (lambda engine: engine.insert_job(NEW), []),
+    "insert_jobs": (lambda engine: engine.insert_jobs([NEW]), []),
+    "claim one queue": (
+        lambda engine: engine.claim_jobs(ClaimRequest(1, 10, TASKS, ("default",))),
+        [READY, WORKERS],
+    ),
+    "claim every queue": (
+        lambda engine: engine.claim_jobs(ClaimRequest(1, 10, TASKS)),
+        [WORKERS, r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready( \(queue[=>]\?\))?$"],
+    ),
+    "claim one job": (lambda engine: engine.claim_jobs(ClaimRequest(1, 1, TASKS, job=1)), []),
+    "finish": (lambda engine: engine.finish_jobs([Completion(1, 1), Completion(2, 1)]), []),
+    "end": (lambda engine: engine.finish_jobs([Ending(1, 1, EndingMove.RETRY, BOOM, SECOND)]), []),
+    "return": (lambda engine: engine.return_jobs([(1, 1), (2, 1)]), []),
+    "progress": (
+        lambda engine: engine.record_progress([ProgressUpdate(1, 1, 0.5, None, (LogLine(1, None, "info", ""),))]),
+        [],
+    ),
+    "promote": (
+        lambda engine: engine.promote_jobs(10),
+        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_scheduled( \(run_at<\?\))?$"],
+    ),
+    "prune": (
+        lambda engine: engine.prune_jobs(PruneRequest(SECOND, SECOND)),
+        [
+            r"SEARCH turnspit_history USING COVERING INDEX turnspit_history_finished \(finished_at<\?\)",
+            r"SEARCH turnspit_history USING COVERING INDEX turnspit_history_result_until \(result_until<\?\)",
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_dead_finished \(finished_at<\?\)",
+            r"SEARCH turnspit_counters USING PRIMARY KEY \(minute<\?\)",
+            WORKERS,
+        ],
+    ),
+    "register": (
+        lambda engine: engine.register_worker(NewWorker("host", 1, "", None, TASKS, 1, SECOND)),
+        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\?\)"],
+    ),
+    "renew": (lambda engine: engine.renew_lease(1, SECOND), []),
+    "rescue": (
+        lambda engine: engine.rescue_jobs(1, 3),
+        [r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running", WORKERS],
+    ),
+    "return unheld": (
+        lambda engine: engine.return_unheld_jobs(1, set()),
+        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_running \(worker=\?\)"],
+    ),
+    "find cancelled": (
+        lambda engine: engine.find_cancelled(1),
+        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_running \(worker=\?\)"],
+    ),
+    "get": (lambda engine: engine.get_job(1), []),
+    "list": (lambda engine: engine.list_jobs(JobFilter(), 50, None), []),
+    "list dead letters": (
+        lambda engine: engine.list_jobs(JobFilter(state="dead"), 50, None),
+        [r"SEARCH job USING INDEX turnspit_jobs_dead \(id<\?\)"],
+    ),
+    "logs": (lambda engine: engine.list_logs(1), []),
+    "update": (lambda engine: engine.update_job(1, JobChanges(priority=1)), []),
+    "run now": (lambda engine: engine.run_job_now(1), []),
+    "cancel one": (lambda engine: engine.cancel_jobs(JobFilter(id=1), "", 0, 10), []),
+    "replay one": (lambda engine: engine.replay_jobs(JobFilter(id=1), 0, 10), []),
+    "delete one": (lambda engine: engine.delete_jobs(JobFilter(id=1), 0, 10), []),
+    "replay dead letters": (
+        lambda engine: engine.replay_jobs(JobFilter(state="dead"), 0, 10),
+        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_dead \(id>\?\)"],
+    ),
+    "what is left": (
+        lambda engine: engine.ready_count(("default",), TASKS),
+        [
+            r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running",
+            r"S\w+ turnspit_jobs USING INDEX turnspit_jobs_ready",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_statement_that_runs_often_goes_by_its_index(known: Bench, case: str) -> None:
+    verb, own_ways = CASES[case]
+    allowed = re.compile("|".join([ROW_BY_ID, ROWS_BY_JOB, HARMLESS, *own_ways]))
+    lines = known.plans(verb(known.engine))
+    assert [line for line in lines if not allowed.match(line)] == []
+
+
+@pytest.mark.parametrize("case", [case for case, (_, own_ways) in CASES.items() if own_ways])
+def test_every_index_is_there_for_somebody(bench: Bench, case: str) -> None:
+    verb, own_ways = CASES[case]
+    bench.run(bench.engine.register_worker(NewWorker("host", 1, "", None, TASKS, 1, SECOND)))
+    lines = bench.plans(verb(bench.engine))
+    assert [way for way in own_ways if way != WORKERS and not any(re.match(way, line) for line in lines)] == []
+
+
+def test_a_claim_sorts_nothing_and_walks_one_index(known: Bench) -> None:
+    known.fill(100, "ready", priority=3)
+    lines = known.plans(known.engine.claim_jobs(ClaimRequest(1, 10, TASKS, ("default",))))
+    assert [line for line in lines if "B-TREE" in line] == []
+    on_jobs = [line for line in lines if "turnspit_jobs" in line]
+    assert len(on_jobs) == 2, on_jobs
+    assert re.match(ROW_BY_ID, on_jobs[0])
+    assert re.match(READY, on_jobs[1])
+
+
+def test_queues_are_counted_without_looking_at_every_row(bench: Bench) -> None:
+    lines = bench.plans(bench.engine.list_queues())
+    assert "SCAN turnspit_jobs" not in lines
+
+
+def test_dead_letters_are_grouped_by_their_index(known: Bench) -> None:
+    lines = known.plans(known.engine.group_dead_letters(None))
+    assert "SCAN turnspit_jobs USING INDEX turnspit_jobs_dead_groups" in lines
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_counting_one_state_goes_by_its_index(bench: Bench, state: str) -> None:
+    """Completed and cancelled jobs are counted by a walk through the smallest index of history."""
+    lines = bench.plans(bench.engine.count_jobs(JobFilter(state=state)))
+    assert lines
+    if state not in ("completed", "cancelled"):
+        assert all("USING" in line and "INDEX" in line for line in lines), lines
