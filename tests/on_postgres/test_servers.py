@@ -96,6 +96,13 @@ def test_a_read_only_server_is_told(store_url: str) -> None:
     engine.close()
 
 
+def test_a_worker_that_ended_in_order_did_not_die(app: Turnspit) -> None:
+    with app.worker(until_empty=True) as worker:
+        worker.wait()
+    [record] = app.engine.read(app.engine.list_workers)
+    assert record.stopped_at == record.expires_at
+
+
 def test_nul_has_no_place(app: Turnspit) -> None:
     @app.task
     def note(text: str) -> None: ...

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import psycopg
+from psycopg.types.numeric import Int8Dumper
 
 from turnspit.clock import monotonic, thread_sleep
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
@@ -47,6 +48,8 @@ def connect(settings: Settings, **changes: Any) -> Connection:
         options += "" if settings.synchronous else " -c synchronous_commit=off"
         conninfo["options"] = options.strip()
     connection = psycopg.connect(autocommit=True, **conninfo)
+    # Whatever its size, a number is a bigint: each size would make a prepared statement of its own.
+    connection.adapters.register_dumper(int, Int8Dumper)
     if settings.poll_only:
         connection.prepare_threshold = None
     elif settings.synchronous and connection.execute("SHOW synchronous_commit").fetchone() == ("off",):

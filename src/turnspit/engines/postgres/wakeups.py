@@ -9,6 +9,7 @@ A listener's connection never holds a snapshot: each of its statements is a tran
 noticed by a question every few seconds; after it was made anew, everybody is told to look at everything.
 """
 
+import atexit
 import contextlib
 import logging
 import os
@@ -16,6 +17,7 @@ import random
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +39,9 @@ _TOGETHER = 0.01
 _QUESTION = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _JOIN_TIMEOUT = 5.0
+_EXIT_TIMEOUT = 1.0
+
+_senders: "weakref.WeakSet[_SenderThread]" = weakref.WeakSet()
 
 
 class PostgresWakeups:
@@ -128,6 +133,7 @@ class _SenderThread:
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="turnspit-notifier", daemon=True)
         self._thread.start()
+        _senders.add(self)
 
     def add(self, wakes: tuple[Wake, ...]) -> None:
         with self._work:
@@ -160,12 +166,20 @@ class _SenderThread:
         except psycopg.Error as error:
             logger.debug("a wake was not sent: %s", error)
 
-    def close(self) -> None:
+    def close(self, timeout: float = _JOIN_TIMEOUT) -> None:
+        """Send what waits, and end."""
         self._stopping.set()
         with self._work:
             self._work.notify()
         if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=_JOIN_TIMEOUT)
+            self._thread.join(timeout)
+
+
+@atexit.register
+def _send_last_wakes() -> None:
+    """A program that enqueues and ends at once takes its wake along otherwise."""
+    for sender in list(_senders):
+        sender.close(_EXIT_TIMEOUT)
 
 
 class _ReceiverThread:

@@ -37,12 +37,14 @@ SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry
 FROM {schema}.history WHERE id = {ids};
 
 -- name: update_job
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.jobs
 SET priority = coalesce(:priority::integer, priority), queue = coalesce(:queue, queue),
-    run_at = coalesce(:at::bigint, {now} + :delay::bigint, run_at),
-    state = CASE WHEN coalesce(:at::bigint, {now} + :delay::bigint) > {now} THEN 'scheduled'
+    run_at = coalesce(:at::bigint, now + :delay::bigint, run_at),
+    state = CASE WHEN coalesce(:at::bigint, now + :delay::bigint) > now THEN 'scheduled'
                  WHEN coalesce(:at::bigint, :delay::bigint) IS NOT NULL THEN 'ready'
                  ELSE state END
+FROM moment
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 

@@ -1,8 +1,9 @@
 -- name: register_worker
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
 INSERT INTO {schema}.workers (host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at,
                               gapless_since)
 SELECT :host, :pid, :version, :queues::json, :tasks::json, :concurrency, now, now, now + :lease::bigint, now
-FROM (SELECT {now} AS now) AS moment
+FROM moment
 RETURNING id;
 
 -- name: register_worker_admit
@@ -12,14 +13,18 @@ RETURNING id;
 
 -- name: renew_lease
 -- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.workers
-SET renewed_at = {now}, expires_at = {now} + :lease::bigint,
-    gapless_since = CASE WHEN expires_at > {now} THEN gapless_since ELSE {now} END
+SET renewed_at = now, expires_at = now + :lease::bigint,
+    gapless_since = CASE WHEN expires_at > now THEN gapless_since ELSE now END
+FROM moment
 WHERE id = :worker AND stopped_at IS NULL
 RETURNING id;
 
 -- name: retire_worker
-UPDATE {schema}.workers SET stopped_at = {now}, expires_at = {now} WHERE id = :worker AND stopped_at IS NULL;
+-- Both times are the same: one that was declared dead has stopped after its lease ran out.
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+UPDATE {schema}.workers SET stopped_at = now, expires_at = now FROM moment WHERE id = :worker AND stopped_at IS NULL;
 
 -- name: rescue_jobs_workers
 -- The rescuer's own lease must have held for one lease time: after a suspended machine or an outage every lease has run
