@@ -65,7 +65,7 @@ def test_it_reads_as_promised(demo: tuple[subprocess.CompletedProcess[str], Path
         r"✔ 39 orders confirmed, 0 lost, [1-9] e-mails? repeated \(killed between sending .*; same Message-ID\)",
         r"✔ 39 invoices written, 38 payments taken, 0 twice, \d+ failed attempts tried again",
         r"✔ (\d+) of \1 jobs of the killed worker \d+ finished by worker \d+",
-        r"✘ 1 dead: job 113 charge_payment, card declined → turnspit jobs replay sqlite:///demo/shop\.db 113",
+        r"✘ 1 dead: job 113 charge_payment, card declined → (?:\S+/)?turnspit jobs replay sqlite:///demo/shop\.db 113",
         r"Next: examples/orders/tasks\.py, \./demo/invoices",
     ]
     for line in expected:
