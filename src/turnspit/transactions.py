@@ -125,6 +125,11 @@ class SqlalchemyTransaction:
         result = self._connection.exec_driver_sql(statement.sql, statement.params or {})
         return [tuple(row) for row in result] if result.returns_rows else []
 
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection."""
+        return self._connection.connection.driver_connection
+
     def after_commit(self, callback: Callable[[], None]) -> None:
         """A session tells after its commit; a bare connection only before, so there polling sees the jobs."""
         if not self._is_session:

@@ -20,8 +20,11 @@ def url_of(app: Turnspit) -> str:
 
 
 def change(app: Turnspit, sql: str) -> None:
-    """Run SQL on the store; ``{jobs}`` and ``{workers}`` stand for its tables."""
-    names = {table: re.search(rf"(\S+{table})\b", " ".join(app.engine.sql.values())) for table in ("jobs", "workers")}  # type: ignore[attr-defined]
+    """Run SQL on the store; ``{jobs}``, ``{history}`` and ``{workers}`` stand for its tables."""
+    names = {
+        table: re.search(rf"(\S+{table})\b", " ".join(app.engine.sql.values()))
+        for table in ("jobs", "history", "workers")
+    }  # type: ignore[attr-defined]
     statement = sql.format_map({table: name[1] for table, name in names.items() if name})
 
     def verb() -> Verb[None]:

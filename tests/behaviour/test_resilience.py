@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
+from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import EngineUnavailable, JobContext, JobDead, Retry, Turnspit
 from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
@@ -181,7 +181,7 @@ def test_the_app_may_be_closed_while_its_worker_runs(app: Turnspit) -> None:
     async def task() -> int:
         return 1
 
-    elsewhere = Turnspit(f"sqlite:///{app.engine.location}")
+    elsewhere = Turnspit(url_of(app))
     elsewhere.task(name="task")(_one)
     with app.worker(), elsewhere:
         for its_app in (app, elsewhere, app, elsewhere):

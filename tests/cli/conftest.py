@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,8 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 def start() -> Iterator[Start]:
     """Start ``turnspit`` in a process of its own; it is killed when the test is over."""
     started: list[subprocess.Popen[str]] = []
+    # A shell starts what runs behind it (make test &) with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def begin(*words: object, **options: Any) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
@@ -88,6 +91,7 @@ def start() -> Iterator[Start]:
         return process
 
     yield begin
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()

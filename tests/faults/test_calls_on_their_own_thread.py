@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_ctrl_c_in_the_middle_stores_nothing_and_leaves_the_store_usable(engine:
 
     with pytest.raises(KeyboardInterrupt):
         engine.write(interrupted)
-    with sqlite3.connect(engine.path, timeout=0) as other:
+    with closing(sqlite3.connect(engine.path, timeout=0)) as other, other:
         other.execute("DELETE FROM turnspit_jobs")  # no lock was left behind
     engine.write(engine.insert_job, JOB)
     assert count(engine) == 1

@@ -1,5 +1,6 @@
 """Many processes on one file: nothing is lost or done twice, and ``database is locked`` reaches nobody."""
 
+import errno
 import os
 import threading
 import time
@@ -144,4 +145,16 @@ def test_listeners_of_many_processes_hear_the_last_commit(url: str, folder: Path
     go.touch()
     engine.write(engine.insert_job, NEW)
     assert [child.result() for child in children] == [True] * 16
+    engine.close()
+
+
+def test_a_file_system_without_locks_costs_the_turns_only(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The busy handler alone decides, as where the platform has no such lock."""
+
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("turnspit.engines.sqlite.turnstile.fcntl.flock", refuse)
+    engine = open_engine(url)
+    assert [engine.write(engine.insert_job, NEW).id for _ in range(3)] == [1, 2, 3]
     engine.close()

@@ -23,6 +23,8 @@ from turnspit import Turnspit
 from turnspit.errors import ConfigurationError, InvalidTransaction
 from turnspit.tasks import Task
 
+pytestmark = pytest.mark.on_sqlite  # on PostgreSQL: tests/on_postgres/test_transactions.py
+
 Send = Task[[int], int]
 
 
@@ -108,6 +110,26 @@ def test_autocommit_is_no_transaction(app: Turnspit, send: Send, path: Path) -> 
     connection.execute("ROLLBACK")
     assert app.jobs.count() == 0
     connection.close()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_sqlalchemys_autocommit_is_no_transaction(app: Turnspit, send: Send, path: Path, is_async: bool) -> None:
+    async def aenqueue() -> None:
+        database = create_async_engine(f"sqlite+aiosqlite:///{path}", isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        try:
+            async with database.connect() as tx:
+                await send.using(tx=tx).aenqueue(1)
+        finally:
+            await database.dispose()
+
+    def enqueue() -> None:
+        with create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as tx:
+            send.using(tx=tx).enqueue(1)
+
+    app.migrate()
+    with pytest.raises(InvalidTransaction, match=r"Connection in autocommit mode, .* use one without AUTOCOMMIT"):
+        asyncio.run(aenqueue()) if is_async else enqueue()
+    assert app.jobs.count() == 0
 
 
 def test_a_savepoint_that_is_rolled_back_takes_its_jobs_with_it(

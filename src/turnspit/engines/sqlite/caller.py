@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from turnspit.contract.verbs import Row, Statement
 from turnspit.errors import InvalidTransaction
@@ -16,9 +17,7 @@ class _Sqlite3Transaction:
     """A ``sqlite3.Connection``. It does not tell of its commit: other processes see the data version change."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        if not connection.in_transaction and (
-            connection.isolation_level is None or getattr(connection, "autocommit", None) is True
-        ):
+        if _is_in_autocommit_mode(connection):
             raise InvalidTransaction(
                 "tx= was given a sqlite3 connection in autocommit mode with no open transaction: "
                 'run connection.execute("BEGIN") first, and commit when you are done'
@@ -50,6 +49,11 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
         raise not_sync(tx)
     elif is_sqlalchemy(tx):
         transaction = SqlalchemyTransaction(tx)
+        if _is_in_autocommit_mode(transaction.driver_connection):
+            raise InvalidTransaction(
+                f"tx= was given a SQLAlchemy {type(tx).__name__} in autocommit mode, which has no transaction that "
+                "the job could join: use one without AUTOCOMMIT"
+            )
     else:
         raise InvalidTransaction(
             "on SQLite tx= takes a sqlite3 connection or a SQLAlchemy session or connection, "
@@ -57,6 +61,13 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
         )
     _check_same_file(transaction, path)
     return transaction
+
+
+def _is_in_autocommit_mode(connection: Any) -> bool:
+    """Whether a connection of ``sqlite3``, or one that is made like it, would commit each statement by itself."""
+    if connection.in_transaction:
+        return False
+    return connection.isolation_level is None or getattr(connection, "autocommit", None) is True
 
 
 def _check_same_file(transaction: CallerTransaction, path: Path) -> None:

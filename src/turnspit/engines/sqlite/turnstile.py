@@ -5,6 +5,7 @@ SQLite's own busy handler sleeps and tries again, so that one tight writer can s
 lock file cannot be made, the busy handler alone decides.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +37,15 @@ class Turnstile:
                 fcntl.flock(self._fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
+            except OSError:  # a file system without locks
+                return True
         return True
 
     def leave(self) -> None:
         """Let the next one in."""
         if self._fd is not None:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def __enter__(self) -> None:
         self.enter()
