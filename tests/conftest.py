@@ -4,6 +4,7 @@
 ``t``     a ``turnspit.testing.TestStore`` over a fresh app (``t.app``), on a clock that the test owns: for the rest.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import new_schema
 from turnspit import Turnspit
 from turnspit.testing import TestStore
+
+ENGINES = os.environ.get("TURNSPIT_TEST_ENGINES", "sqlite,postgres18").split(",")
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +32,27 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a store runs on every engine, unless it is marked as one of a file's own."""
+    if "store_url" in metafunc.fixturenames and "on_postgres" not in metafunc.module.__name__:
+        is_of_files = metafunc.definition.get_closest_marker("on_sqlite") is not None
+        metafunc.parametrize("store_url", ["sqlite"] if is_of_files else ENGINES, indirect=True)
+
+
 @pytest.fixture
-def app(folder: Path) -> Iterator[Turnspit]:
-    """An app whose store is ``folder/jobs.db``, closed after the test."""
-    with Turnspit(f"sqlite:///{folder}/jobs.db") as app:
+def store_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """A store of its own: ``folder/jobs.db``, or a PostgreSQL schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder}/jobs.db"
+    else:
+        with new_schema(int(request.param.removeprefix("postgres"))) as url:
+            yield url
+
+
+@pytest.fixture
+def app(store_url: str) -> Iterator[Turnspit]:
+    """An app on a store of its own, closed after the test."""
+    with Turnspit(store_url) as app:
         yield app
 
 

@@ -12,10 +12,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from turnspit.engines.sqlite.rows import blocks
+
 from benchmarks.contract import System, payload
 from benchmarks.systems.sqlite_store import Look
 from turnspit import Turnspit
-from turnspit.engines.sqlite.rows import blocks
 
 _BATCH = 500
 _NEW = {"task": "deliver", "queue": "default", "priority": 0, "at": None, "delay": 0, "retry": None, "timeout": None,

@@ -29,7 +29,7 @@ __all__ = ["Signature", "describe_validation_error"]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
-_SECRET_REASON = (
+_STARS = (
     "holds a secret type, which would be stored as stars: pass a name by which the task finds the secret, "
     "or a plain str if the store may hold it"
 )
@@ -156,7 +156,7 @@ class Signature:
         cause: Exception | None = None
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(kind)
-            problem = _SECRET if _holds_secret(adapter.core_schema) else None
+            problem = _STARS if _holds_secret(adapter.core_schema) else None
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError) as error:
             cause, reason = error, str(error).partition("\n")[0].partition(". ")[0]
             problem = f"cannot be stored as JSON ({reason}); annotate it with types that pydantic knows"

@@ -17,6 +17,8 @@ __all__ = [
     "drive",
     "is_async_sqlalchemy",
     "is_sqlalchemy",
+    "not_async",
+    "not_sync",
     "unscoped",
 ]
 
@@ -63,6 +65,21 @@ async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Ro
             step = verb.send(rows)
     except StopIteration as stop:
         return stop.value, wakes
+
+
+def not_async(tx: object) -> InvalidTransaction:
+    """What to say when a sync transaction was given to an async verb."""
+    return InvalidTransaction(
+        f"tx= was given a {type(tx).__module__.partition('.')[0]} {type(tx).__name__}, which is not async: "
+        "use the verb without an a in front, as in task.enqueue(...)"
+    )
+
+
+def not_sync(tx: object) -> InvalidTransaction:
+    """What to say when an async transaction was given to a sync verb."""
+    return InvalidTransaction(
+        f"tx= was given a {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
+    )
 
 
 class CallerTransaction(Protocol):

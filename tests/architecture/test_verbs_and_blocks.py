@@ -10,10 +10,11 @@ from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.queries import Queries
+from turnspit.engines.postgres import PostgresEngine
 from turnspit.engines.sqlite import SqliteEngine
 
 SOURCE = Path(__file__).parents[2] / "src" / "turnspit"
-ENGINES = {"sqlite": SqliteEngine}
+ENGINES = {"sqlite": SqliteEngine, "postgres": PostgresEngine}
 NOUNS = {"jobs": Jobs, "control": Control, "queries": Queries, "leases": Leases}
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -40,7 +41,8 @@ def test_every_verb_has_a_block_of_its_name_and_an_engine_method(engine: str, no
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("noun", NOUNS)
 def test_every_block_is_used(engine: str, noun: str) -> None:
-    code = "".join(path.read_text() for path in (SOURCE / "engines" / engine).glob("*.py"))
+    folders = (SOURCE / "engines" / engine, SOURCE / "engines" / "verbs")
+    code = "".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
     unused = [name for name in blocks(engine, noun) if f'"{name}"' not in code]
     assert unused == []
 

@@ -1,14 +1,36 @@
 """What the behaviour tests share: they wait for what they want to see, with a deadline, and never for a time."""
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from turnspit import Event, Turnspit
+from turnspit.contract.verbs import Statement, Verb
 from turnspit.events import EVENT_NAMES
 
 DEADLINE = 20.0
 """Seconds after which something that should happen has not. Long, because the machine may be busy."""
+
+
+def url_of(app: Turnspit) -> str:
+    """The URL of an app's store, for another app or process."""
+    assert app._url is not None
+    return app._url
+
+
+def change(app: Turnspit, sql: str) -> None:
+    """Run SQL on the store; ``{jobs}``, ``{history}`` and ``{workers}`` stand for its tables."""
+    names = {
+        table: re.search(rf"(\S+{table})\b", " ".join(app.engine.sql.values()))
+        for table in ("jobs", "history", "workers")
+    }  # type: ignore[attr-defined]
+    statement = sql.format_map({table: name[1] for table, name in names.items() if name})
+
+    def verb() -> Verb[None]:
+        yield Statement(statement, {})
+
+    app.engine.write(verb)
 
 
 class EventLog:

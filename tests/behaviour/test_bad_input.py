@@ -29,6 +29,8 @@ from turnspit.contract.verbs import Statement, Verb
 from turnspit.errors import InvalidTransaction, NotIncluded, SchemaMismatch
 from turnspit.records import NewJob
 
+pytestmark = pytest.mark.on_sqlite
+
 reports = Blueprint("reports")
 
 
@@ -159,14 +161,14 @@ def test_two_tasks_of_one_name(app: Turnspit, send: Any) -> None:
             "redis://localhost",
             (
                 "no engine for 'redis://localhost': a store's URL begins with sqlite:///, as in sqlite:///shop.db (a "
-                "file in the working directory) or sqlite:////srv/shop.db"
+                "file in the working directory) or sqlite:////srv/shop.db, or with postgresql://"
             ),
         ),
         (
             "mysql://ada:hush@db/shop",
             (
                 "no engine for 'mysql://ada:***@db/shop': a store's URL begins with sqlite:///, as in "
-                "sqlite:///shop.db (a file in the working directory) or sqlite:////srv/shop.db"
+                "sqlite:///shop.db (a file in the working directory) or sqlite:////srv/shop.db, or with postgresql://"
             ),
         ),
         (

@@ -1,12 +1,11 @@
 """Which job comes next: priorities inside a queue, turns between queues, and what a worker claims ahead."""
 
-import sqlite3
 import threading
 from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
+from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
 from turnspit import Job, JobContext, Retry, Turnspit
 from turnspit._runtime.worker import executor
 from turnspit.records import JobRecord
@@ -144,8 +143,7 @@ def _record(app: Turnspit, job: Job[Any]) -> JobRecord | None:
 
 
 def _pretend_that_its_worker_died(app: Turnspit, job: int) -> None:
-    with sqlite3.connect(app.engine.location) as connection:
-        connection.execute("UPDATE turnspit_jobs SET crashes = 1 WHERE id = ?", (job,))
+    change(app, f"UPDATE {{jobs}} SET crashes = 1 WHERE id = {job}")
 
 
 def test_many_workers_on_one_app_share_the_work_without_doing_any_twice(app: Turnspit) -> None:

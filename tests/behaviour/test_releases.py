@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, wait_until
+from tests.behaviour.support import DEADLINE, EventLog, url_of, wait_until
 from turnspit import JobDead, Turnspit
 from turnspit.records import NewJob
 from turnspit.testing import TestStore, override
@@ -132,7 +132,7 @@ def test_a_task_unknown_to_every_worker_is_held_and_run_when_one_comes_that_know
         wait_until(lambda: unknown.refresh().state == "held", "the hold")
         assert unknown.reason == "no live worker knows task newcomer"
         assert unknown.attempt == 0
-        newer = Turnspit(f"sqlite:///{app.engine.location}")
+        newer = Turnspit(url_of(app))
 
         @newer.task
         async def newcomer() -> str:
@@ -143,7 +143,7 @@ def test_a_task_unknown_to_every_worker_is_held_and_run_when_one_comes_that_know
 
 
 def test_a_task_that_only_another_live_worker_knows_is_left_for_it(app: Turnspit, events: EventLog) -> None:
-    newer = Turnspit(f"sqlite:///{app.engine.location}")
+    newer = Turnspit(url_of(app))
     heard = EventLog(newer)
     may_end = threading.Event()
 

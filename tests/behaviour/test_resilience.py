@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
+from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import EngineUnavailable, JobContext, JobDead, Retry, Turnspit
 from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
@@ -182,7 +181,7 @@ def test_the_app_may_be_closed_while_its_worker_runs(app: Turnspit) -> None:
     async def task() -> int:
         return 1
 
-    elsewhere = Turnspit(f"sqlite:///{app.engine.location}")
+    elsewhere = Turnspit(url_of(app))
     elsewhere.task(name="task")(_one)
     with app.worker(), elsewhere:
         for its_app in (app, elsewhere, app, elsewhere):
@@ -256,8 +255,7 @@ def test_a_job_taken_away_and_claimed_again_here_is_done_once_for_the_store(app:
     with app.worker(lease=0.4, heartbeat=0.1, concurrency=2):
         job = task.enqueue()
         gates[0].wait_for()
-        with sqlite3.connect(app.engine.location) as connection:  # what another worker's rescue does
-            connection.execute("UPDATE turnspit_workers SET stopped_at = 1")
+        change(app, "UPDATE {workers} SET stopped_at = 1")  # what another worker's rescue does
         events.wait("rescued", job.id)
         assert len(runs) == 1  # it runs alone in its process, and here its first run is still under way
         gates[0].open()

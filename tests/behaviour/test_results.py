@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, Gate
+from tests.behaviour.support import DEADLINE, Gate, url_of
 from turnspit import JobDead, JobNotFound, ResultTimeout, Retry, Turnspit
 from turnspit.errors import ResultNotStored
 from turnspit.testing import TestStore
@@ -139,7 +139,7 @@ except Exception as error:
 
 
 def _wait_elsewhere(app: Turnspit, job: int, timeout: float) -> "subprocess.Popen[str]":
-    url = f"sqlite:///{app.engine.location}"
+    url = url_of(app)
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING_PROCESS, url, str(job), str(timeout)], stdout=subprocess.PIPE, text=True
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.behaviour import worker_program
-from tests.behaviour.support import DEADLINE, wait_until
+from tests.behaviour.support import DEADLINE, url_of, wait_until
 from turnspit import Job, Turnspit
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ class WorkerProcess:
 
     def __init__(self, app: Turnspit, *options: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.behaviour.worker_program", f"sqlite:///{app.engine.location}", *options],
+            [sys.executable, "-m", "tests.behaviour.worker_program", url_of(app), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

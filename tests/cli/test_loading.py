@@ -132,7 +132,7 @@ def test_what_is_no_app_is_one_line_with_the_cure(cli: Cli, folder: Path, app: s
             "mysql://me:secret@host/db",
             (
                 "no engine for 'mysql://me:***@host/db': a store's URL begins with sqlite:///, as in sqlite:///shop.db "
-                "(a file in the working directory) or sqlite:////srv/shop.db"
+                "(a file in the working directory) or sqlite:////srv/shop.db, or with postgresql://"
             ),
         ),
         (

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store import OwnedClock, Store, folder_in_memory
+from tests.postgres import VERSIONS, new_schema
 from turnspit.contract import Engine
 from turnspit.engines import open_engine
 
-ENGINES = ["sqlite"]
+ENGINES = ["sqlite", *(f"postgres{version}" for version in VERSIONS)]
 
 
 @pytest.fixture
@@ -24,9 +25,13 @@ def clock() -> OwnedClock:
 
 
 @pytest.fixture(params=ENGINES)
-def url(request: pytest.FixtureRequest, folder: Path) -> str:
-    """A store of its own for each test."""
-    return {"sqlite": f"sqlite:///{folder}/jobs.db"}[request.param]
+def url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """A store of its own for each test: a file, or a schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder}/jobs.db"
+    else:
+        with new_schema(int(request.param.removeprefix("postgres"))) as url:
+            yield url
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_the_later_of_moment_and_delay_decides(
 
 
 def test_a_job_is_stored_as_it_was_given(store: Store) -> None:
-    new = NewJob("send", "mail", '{"to": "ä\\u0000"}', 7, None, 0, '{"attempts":2}', 5, '["a"]', '{"k":1}')
+    new = NewJob("send", "mail", '{"to": "ä\\n"}', 7, None, 0, '{"attempts":2}', 5, '["a"]', '{"k":1}')
     engine = store.engine
     for job in (engine.write(engine.insert_job, new).id, *engine.write(engine.insert_jobs, [new])):
         record = store.job(job)
@@ -206,6 +206,7 @@ def test_what_was_pruned_leaves_nothing_for_a_later_job(store: Store) -> None:
     assert store.engine.read(store.engine.list_logs, job) == []
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_on_sqlite_no_row_stays_behind_in_any_table(store: Store, folder: Path) -> None:
     """Nobody would ever see it again, but it would take its space for good."""
     ended(store)

@@ -55,6 +55,7 @@ def test_looking_at_the_status_makes_nothing(engine: Engine, folder: Path) -> No
     assert not any(folder.iterdir())
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 class TestOnSqlite:
     """What the file itself must say."""
 

@@ -18,6 +18,7 @@ from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
 from turnspit.tasks import BoundTask, Task, TaskOptions
 
 DOCS = Path(__file__).parents[2] / "docs"
+ENGINES = DOCS.parent / "src" / "turnspit" / "engines"
 GENERATED = "<!-- Generated from the code by `make docs`. -->\n"
 
 
@@ -62,14 +63,24 @@ def reference_page() -> str:
 
 def schema_page() -> str:
     """``engines/sqlite/schema.sql``: the sum of the migrations."""
-    return "-- Generated from migrations/ by `make docs`.\n\n" + open_engine("sqlite:///schema.db").schema_sql()
+    return _schema("sqlite:///schema.db")
+
+
+def postgres_schema_page() -> str:
+    """``engines/postgres/schema.sql``, for the schema's default name."""
+    return _schema("postgresql://localhost/schema")
+
+
+def _schema(url: str) -> str:
+    return "-- Generated from migrations/ by `make docs`.\n\n" + open_engine(url).schema_sql()
 
 
 PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "states.md": states_page,
     DOCS / "cli.md": cli_page,
     DOCS / "reference.md": reference_page,
-    DOCS.parent / "src" / "turnspit" / "engines" / "sqlite" / "schema.sql": schema_page,
+    ENGINES / "sqlite" / "schema.sql": schema_page,
+    ENGINES / "postgres" / "schema.sql": postgres_schema_page,
 }
 
 

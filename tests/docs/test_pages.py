@@ -14,6 +14,7 @@ import pytest
 
 import turnspit
 from tests.docs.generate import PAGES
+from tests.postgres import new_database
 
 ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
@@ -45,7 +46,9 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TURNSPIT_URL", raising=False)
     namespace: dict[str, object] = {"__name__": "__main__"}
-    for code, expected in examples(page):
+    database = new_database() if "postgresql://" in page.read_text() else ""
+    for written, expected in examples(page):
+        code = written.replace("postgresql://shop@db.example.com/shop", database)
         shown = io.StringIO()
         with contextlib.redirect_stdout(shown):
             exec(compile(code, str(page), "exec", dont_inherit=True), namespace)

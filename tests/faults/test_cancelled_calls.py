@@ -2,22 +2,29 @@
 
 import asyncio
 from concurrent.futures import Future
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from turnspit.engines.sqlite import SqliteEngine
+from turnspit.engines.calls import Waiting, await_answer
 
 LOOP_TURNS = range(6)
 
 
-@pytest.mark.parametrize("turns", LOOP_TURNS)
-def test_a_call_cancelled_some_turns_of_the_loop_after_its_answer(tmp_path: Path, turns: int) -> None:
-    engine = SqliteEngine(tmp_path / "shop.db")
+class Idle:
+    """Nobody who could help."""
 
+    def help(self) -> None: ...
+
+    def drop(self, future: Future[Any]) -> None: ...
+
+
+@pytest.mark.parametrize("waiting", [None, Idle()], ids=["sqlite", "postgres"])
+@pytest.mark.parametrize("turns", LOOP_TURNS)
+def test_a_call_cancelled_some_turns_of_the_loop_after_its_answer(turns: int, waiting: Waiting | None) -> None:
     async def cancel() -> tuple[bool, bool]:
         answer: Future[int] = Future()
-        call = asyncio.create_task(engine._await(answer))
+        call = asyncio.create_task(await_answer(answer, 10, "too late", waiting))
         await asyncio.sleep(0)
         answer.set_result(1)
         for _ in range(turns):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.support import url_of
 from tests.faults.program import Program
 from turnspit import Turnspit
 
@@ -44,6 +45,7 @@ def message(app: Turnspit) -> None:
     app.enqueue_message({"task": "send", "args": {}})
 
 
+@pytest.mark.on_sqlite  # looks at the file that a power cut leaves
 @pytest.mark.parametrize("enqueue", [one, one_async, many, message])
 def test_accepted_means_durable(app: Turnspit, path: Path, folder: Path, enqueue: Callable[[Turnspit], None]) -> None:
     @app.task
@@ -69,17 +71,17 @@ def test_full_durability_is_the_default(folder: Path, durability: str | None, sy
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_job_outlives_the_process_that_enqueued_it(app: Turnspit, path: Path) -> None:
+def test_a_job_outlives_the_process_that_enqueued_it(app: Turnspit) -> None:
     program = (
         "import os, signal, sys\n"
         "from turnspit import Turnspit\n"
-        "app = Turnspit('sqlite:///' + sys.argv[1])\n"
+        "app = Turnspit(sys.argv[1])\n"
         "@app.task\n"
         "def send(number: int) -> int: return number\n"
         "print('accepted', send.enqueue(42).id, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    with Program("-c", program, str(path)) as producer:
+    with Program("-c", program, url_of(app)) as producer:
         job = int(producer.wait_for("accepted").split()[1])
 
     @app.task

@@ -1,17 +1,17 @@
 """5. Crashes are noticed in seconds: jobs return, a killer is stopped, an orderly shutdown costs no attempt."""
 
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import url_of
 from tests.faults.program import Program, wait_until
 from turnspit import JobContext, JobDead, Turnspit
 
 WORKER = """
 import os, sys
 from turnspit import Turnspit
-app = Turnspit("sqlite:///" + sys.argv[1])
+app = Turnspit(sys.argv[1])
 @app.task
 def deadly() -> None:
     print("killing", flush=True)
@@ -24,8 +24,8 @@ app.run_worker(lease=0.6, heartbeat=0.2, concurrency=2, grace=float(sys.argv[2])
 """
 
 
-def worker(path: Path, grace: float = 5) -> Program:
-    return Program("-c", WORKER, str(path), str(grace))
+def worker(app: Turnspit, grace: float = 5) -> Program:
+    return Program("-c", WORKER, url_of(app), str(grace))
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def shop(app: Turnspit) -> Turnspit:
     return app
 
 
-def test_crashes_are_noticed_in_seconds(shop: Turnspit, path: Path) -> None:
+def test_crashes_are_noticed_in_seconds(shop: Turnspit) -> None:
     job = shop.tasks["waiting"].enqueue()
-    with worker(path) as victim:
+    with worker(shop) as victim:
         victim.wait_for("waiting")
         victim.kill()
     with shop.worker(lease=0.6, heartbeat=0.2):
@@ -54,11 +54,11 @@ def test_crashes_are_noticed_in_seconds(shop: Turnspit, path: Path) -> None:
     assert [attempt.outcome for attempt in job.refresh().attempts] == ["crashed", "completed"]
 
 
-def test_a_job_that_keeps_killing_workers_is_stopped(shop: Turnspit, path: Path) -> None:
+def test_a_job_that_keeps_killing_workers_is_stopped(shop: Turnspit) -> None:
     job = shop.tasks["deadly"].enqueue()
     with shop.worker(queues=["another"], lease=0.6, heartbeat=0.2):
         for crashes in range(1, 5):
-            with worker(path) as victim:
+            with worker(shop) as victim:
                 victim.wait_for("killing")
                 wait_until(lambda crashes=crashes: job.refresh().crashes == crashes, f"{crashes} crashes")
     assert job.state == "dead"

@@ -1,10 +1,10 @@
 """6. A job out of attempts or with a payload that no longer validates stays visible, and can be replayed."""
 
 import logging
-import sqlite3
 
 import pytest
 
+from tests.behaviour.support import change
 from turnspit import GiveUp, JobDead, Retry, Turnspit
 
 
@@ -48,7 +48,7 @@ def test_giving_up_is_kept_too(app: Turnspit) -> None:
 
 
 def test_a_payload_that_no_longer_validates_is_kept_with_its_reason(
-    app: Turnspit, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That job alone; its neighbours run."""
     monkeypatch.setattr("turnspit._runtime.worker.executor._INVALID_PATIENCE", 0)
@@ -60,8 +60,7 @@ def test_a_payload_that_no_longer_validates_is_kept_with_its_reason(
     with app.worker():
         broken, well = pay.enqueue(1), pay.using(delay=0.3).enqueue(2)
         broken.get_result(timeout=10)
-        with connection:
-            connection.execute('UPDATE turnspit_history SET args = \'{"order": "seven"}\' WHERE id = ?', (broken.id,))
+        change(app, f"""UPDATE {{history}} SET args = '{{{{"order": "seven"}}}}' WHERE id = {broken.id}""")
         app.jobs.replay(broken.id, state="completed")
         with pytest.raises(JobDead, match=r"is dead: InvalidPayload: .*order"):
             broken.get_result(timeout=10)

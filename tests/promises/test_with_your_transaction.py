@@ -23,6 +23,8 @@ from turnspit import Turnspit
 from turnspit.errors import ConfigurationError, InvalidTransaction
 from turnspit.tasks import Task
 
+pytestmark = pytest.mark.on_sqlite  # on PostgreSQL: tests/on_postgres/test_transactions.py
+
 Send = Task[[int], int]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.support import DEADLINE
+from tests.behaviour.support import DEADLINE, url_of
 from turnspit import Turnspit
 
 PROGRAM = """
@@ -32,7 +32,7 @@ def run(app: Turnspit, folder: Path, code: str) -> str:
     program = folder / "program.py"
     program.write_text(PROGRAM + textwrap.dedent(code))
     done = subprocess.run(
-        [sys.executable, str(program), f"sqlite:///{app.engine.location}"],
+        [sys.executable, str(program), url_of(app)],
         capture_output=True,
         text=True,
         timeout=3 * DEADLINE,

@@ -13,26 +13,42 @@ __all__ = ["DEFAULT_URL", "open_engine"]
 DEFAULT_URL = "sqlite:///turnspit.db"
 
 _SQLITE = ("sqlite", "sqlite+pysqlite", "sqlite+aiosqlite")
+_POSTGRES = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg", "postgresql+psycopg2")
 
 
 def open_engine(url: str, **options: Any) -> Engine:
     """The engine of a URL; SQLAlchemy's dialects are accepted. Opens nothing yet.
 
-    ``sqlite:///shop.db`` is a file in the working directory, ``sqlite:////srv/shop.db`` an absolute one.
+    ``sqlite:///shop.db`` is a file in the working directory, ``sqlite:////srv/shop.db`` an absolute one;
+    ``postgresql://user:password@host:5432/shop`` a database.
 
     :raises ConfigurationError: if no engine has the URL's scheme.
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"a store's URL is text, as in 'sqlite:///shop.db', not {url!r}")
     scheme, separator, rest = url.partition("://")
+    if separator and scheme in _POSTGRES:
+        return _postgres_engine(url, options)
     if not separator or scheme not in _SQLITE:
         raise ConfigurationError(
             f"no engine for {_without_password(url)!r}: a store's URL begins with sqlite:///, "
-            "as in sqlite:///shop.db (a file in the working directory) or sqlite:////srv/shop.db"
+            "as in sqlite:///shop.db (a file in the working directory) or sqlite:////srv/shop.db, or with postgresql://"
         )
     from turnspit.engines.sqlite import SqliteEngine
 
     return SqliteEngine(_sqlite_path(url, rest), **options)
+
+
+def _postgres_engine(url: str, options: dict[str, Any]) -> Engine:
+    try:
+        from turnspit.engines.postgres import PostgresEngine
+    except ImportError as error:
+        if not (error.name or "psycopg").startswith("psycopg"):
+            raise
+        raise ConfigurationError(
+            f"a store on PostgreSQL needs psycopg: pip install 'turnspit[postgres]' ({str(error).splitlines()[0]})"
+        ) from error
+    return PostgresEngine(url, **options)
 
 
 def _sqlite_path(url: str, rest: str) -> Path:

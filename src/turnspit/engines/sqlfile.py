@@ -5,7 +5,7 @@ replaced when the file is read, so that a statement is complete text before the 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 __all__ = ["load_blocks"]
@@ -14,19 +14,20 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
-def load_blocks(package: str, name: str, marks: Mapping[str, str]) -> dict[str, str]:
-    """The blocks of ``sql/<name>.sql`` in ``package``, by name, with ``{mark}`` replaced.
+def load_blocks(package: str, names: Iterable[str], marks: Mapping[str, str]) -> dict[str, str]:
+    """The blocks of every ``sql/<name>.sql`` in ``package``, by name, with ``{mark}`` replaced.
 
     :raises ValueError: if a name appears twice.
     """
-    text = files(package).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
-    parts = _NAME.split(text)[1:]
     blocks: dict[str, str] = {}
-    for block, body in zip(parts[::2], parts[1::2], strict=True):
-        if block in blocks:
-            raise ValueError(f"{name}.sql has two blocks named {block}")
-        statement = _COMMENT.sub("", body).strip().removesuffix(";")
-        for mark, replacement in marks.items():
-            statement = statement.replace("{" + mark + "}", replacement)
-        blocks[block] = statement
+    for name in names:
+        text = files(package).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+        parts = _NAME.split(text)[1:]
+        for block, body in zip(parts[::2], parts[1::2], strict=True):
+            if block in blocks:
+                raise ValueError(f"{name}.sql has a block named {block}, which exists already")
+            statement = _COMMENT.sub("", body).strip().removesuffix(";")
+            for mark, replacement in marks.items():
+                statement = statement.replace("{" + mark + "}", replacement)
+            blocks[block] = statement
     return blocks

@@ -8,9 +8,9 @@ from typing import Any
 
 from turnspit.contract.verbs import Row, Statement
 from turnspit.errors import InvalidTransaction
-from turnspit.transactions import CallerTransaction, SqlalchemyTransaction, is_async_sqlalchemy, is_sqlalchemy
+from turnspit.transactions import CallerTransaction, SqlalchemyTransaction, is_async_sqlalchemy, is_sqlalchemy, not_sync
 
-__all__ = ["async_caller_transaction_error", "caller_transaction"]
+__all__ = ["caller_transaction"]
 
 
 class _Sqlite3Transaction:
@@ -46,9 +46,7 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
     if isinstance(tx, sqlite3.Connection):
         transaction = _Sqlite3Transaction(tx)
     elif is_async_sqlalchemy(tx):
-        raise InvalidTransaction(
-            f"tx= was given a {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
-        )
+        raise not_sync(tx)
     elif is_sqlalchemy(tx):
         transaction = SqlalchemyTransaction(tx)
         if _is_in_autocommit_mode(transaction.driver_connection):
@@ -63,14 +61,6 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
         )
     _check_same_file(transaction, path)
     return transaction
-
-
-def async_caller_transaction_error(tx: object) -> InvalidTransaction:
-    """What to say when a sync transaction was given to an async verb."""
-    return InvalidTransaction(
-        f"tx= was given a {type(tx).__module__.partition('.')[0]} {type(tx).__name__}, which is not async: "
-        "use the verb without an a in front, as in task.enqueue(...)"
-    )
 
 
 def _is_in_autocommit_mode(connection: Any) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.engines.calls import Call
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.locks import begin, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
@@ -63,36 +64,13 @@ def execute(connection: sqlite3.Connection, statement: Statement) -> list[Row]:
     return connection.execute(statement.sql, statement.params).fetchall()
 
 
-class _Call:
-    __slots__ = ("error", "future", "make_verb", "result", "started", "wakes")
-
-    def __init__(self, make_verb: Callable[[], Verb[Any]]) -> None:
-        self.make_verb = make_verb
-        self.future: Future[Any] = Future()
-        self.started = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.wakes: list[Wake] = []
-
-    def start(self) -> bool:
-        """Whether it is to be run; from now on its caller cannot take it back."""
-        self.started = self.started or self.future.set_running_or_notify_cancel()
-        return self.started
-
-    def resolve(self) -> None:
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
-
-
 class ConnectionThread(ABC):
     """A thread that owns one connection and runs the verbs that are handed to it, in order."""
 
     def __init__(self, path: Path, name: str, synchronous: str) -> None:
         self.path = path
         self._synchronous = synchronous
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[Call] = deque()
         self._work = threading.Condition(threading.Lock())
         self._stopping = False
         self._served_by: int | None = None
@@ -106,7 +84,7 @@ class ConnectionThread(ABC):
 
         :param here: run it on the caller's own thread if nobody else calls and no lock has to be waited for.
         """
-        call = _Call(make_verb)
+        call = Call(make_verb)
         me, taken = threading.get_ident(), False
         try:
             with self._work:
@@ -125,7 +103,7 @@ class ConnectionThread(ABC):
                 self._release()
         return call.future
 
-    def _line_up(self, call: _Call) -> None:
+    def _line_up(self, call: Call) -> None:
         if self._served_by == threading.get_ident():
             raise EngineUnavailable(
                 f"store {self.path} was called by a signal handler in the middle of another call of the same thread: "
@@ -171,10 +149,10 @@ class ConnectionThread(ABC):
             self.connection.close()
 
     @abstractmethod
-    def _serve(self, first: _Call) -> None:
+    def _serve(self, first: Call) -> None:
         """Run a call that was handed over, and resolve its future."""
 
-    def _serve_here(self, call: _Call) -> bool:
+    def _serve_here(self, call: Call) -> bool:
         """Run a call on its caller's thread; ``False`` if nothing was done, because it would have to wait."""
         try:
             self._serve(call)
@@ -206,7 +184,7 @@ class ConnectionThread(ABC):
 class Reader(ConnectionThread):
     """Runs each verb on a snapshot of its own."""
 
-    def _serve(self, first: _Call) -> None:
+    def _serve(self, first: Call) -> None:
         if not first.start():
             return
         try:
@@ -236,10 +214,10 @@ class Writer(ConnectionThread):
             self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
         return self.connection
 
-    def _serve(self, first: _Call, limit: int = _GROUP_LIMIT) -> None:
+    def _serve(self, first: Call, limit: int = _GROUP_LIMIT) -> None:
         self._serve_group(first, limit, wait=True)
 
-    def _serve_here(self, call: _Call) -> bool:
+    def _serve_here(self, call: Call) -> bool:
         try:
             # Alone: a Ctrl-C, which only a caller's thread can get, must not hit the calls of others.
             return self._serve_group(call, 1, wait=False)
@@ -247,10 +225,10 @@ class Writer(ConnectionThread):
             self._abandon()
             raise
 
-    def _serve_group(self, first: _Call, limit: int, *, wait: bool) -> bool:
+    def _serve_group(self, first: Call, limit: int, *, wait: bool) -> bool:
         """Run what waits and resolve it; ``False`` if nothing was done, because a lock was taken."""
         group = [first]
-        alone: list[_Call] = []
+        alone: list[Call] = []
         try:
             if not self._turnstile.enter(wait=wait):
                 return False
@@ -273,7 +251,7 @@ class Writer(ConnectionThread):
             self._serve(call, limit=1)
         return True
 
-    def _run_group(self, connection: sqlite3.Connection, group: list[_Call], limit: int) -> list[_Call]:
+    def _run_group(self, connection: sqlite3.Connection, group: list[Call], limit: int) -> list[Call]:
         """Run what waits and commit it together; the calls that must be run again, each alone.
 
         Until the write lock was ours, the caller of the first one could take it back.
@@ -294,7 +272,7 @@ class Writer(ConnectionThread):
             return self._dissolve(group)
         return []
 
-    def _run_call(self, connection: sqlite3.Connection, call: _Call, *, bare: bool) -> bool:
+    def _run_call(self, connection: sqlite3.Connection, call: Call, *, bare: bool) -> bool:
         """Run one verb; ``False`` if its error took the whole transaction with it."""
         try:
             if not bare:
@@ -324,13 +302,13 @@ class Writer(ConnectionThread):
         return True
 
     @staticmethod
-    def _dissolve(group: list[_Call]) -> list[_Call]:
+    def _dissolve(group: list[Call]) -> list[Call]:
         """Take the calls without an error of their own out of a group that was rolled back."""
         alone = [call for call in group if call.error is None]
         group[:] = [call for call in group if call.error is not None]
         return alone
 
-    def _next_waiting(self) -> _Call | None:
+    def _next_waiting(self) -> Call | None:
         with self._work:
             while self._waiting:
                 call = self._waiting.popleft()

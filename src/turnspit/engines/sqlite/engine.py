@@ -5,11 +5,8 @@ import logging
 import os
 import sqlite3
 import threading
-import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -17,19 +14,25 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from turnspit.clock import Clock, SystemClock
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.sqlite.caller import async_caller_transaction_error, caller_transaction
+from turnspit.engines.calls import await_answer, wait_for_answer
+from turnspit.engines.forks import guard_forks
+from turnspit.engines.sqlite.blocks import SQL
+from turnspit.engines.sqlite.caller import caller_transaction
 from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer, connect, connect_to_look
-from turnspit.engines.sqlite.control import ControlVerbs
 from turnspit.engines.sqlite.doctor import diagnose
 from turnspit.engines.sqlite.errors import translate
-from turnspit.engines.sqlite.leases import LeaseVerbs
+from turnspit.engines.sqlite.filters import where
+from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
-from turnspit.engines.sqlite.queries import QueryVerbs
 from turnspit.engines.sqlite.schema import migrate, read_status, schema_sql
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
+from turnspit.engines.verbs.control import ControlVerbs
+from turnspit.engines.verbs.leases import LeaseVerbs
+from turnspit.engines.verbs.queries import QueryVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
-from turnspit.transactions import drive, is_async_sqlalchemy, unscoped
+from turnspit.jobs import JobFilter
+from turnspit.transactions import drive, is_async_sqlalchemy, not_async, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -37,8 +40,6 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 logger = logging.getLogger("turnspit")
-
-_engines: "weakref.WeakSet[SqliteEngine]" = weakref.WeakSet()
 
 _MIGRATION_PATIENCE = 10.0
 _SMALLEST_DATABASE = 512
@@ -56,7 +57,7 @@ _left_behind: list[_Open] = []
 """Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
 
 
-class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
+class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     """The SQLite engine. It opens its file at the first use, and again after ``close`` or a fork.
 
     :param path: the file, made if it does not exist; its folder must.
@@ -64,6 +65,8 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         of every process, and may lose the last commits when the power fails.
     :param deadline: seconds that a call waits for the store.
     """
+
+    sql = SQL
 
     def __init__(
         self, path: Path, *, durability: str = "full", deadline: float = 10.0, clock: Clock | None = None
@@ -77,7 +80,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         self._synchronous = _SYNCHRONOUS[durability]
         self._folder = Path(f"{path}-turnspit")
         self._forget()
-        _engines.add(self)
+        guard_forks(self)
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -102,17 +105,24 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         """In the child: begin anew."""
         self._forget()
 
+    def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
+        return where(filter_)
+
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return self._wait(self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True))
+        future = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True)
+        return wait_for_answer(future, self.deadline, self._late)
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return await self._await(await self._ahand_over(_writer, lambda: verb(*args, **kwargs)))
+        future = await self._ahand_over(_writer, lambda: verb(*args, **kwargs))
+        return await await_answer(future, self.deadline, self._late)
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return self._wait(self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True))
+        future = self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True)
+        return wait_for_answer(future, self.deadline, self._late)
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        return await self._await(await self._ahand_over(_reader, lambda: verb(*args, **kwargs)))
+        future = await self._ahand_over(_reader, lambda: verb(*args, **kwargs))
+        return await await_answer(future, self.deadline, self._late)
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         transaction = caller_transaction(tx, self.path)
@@ -130,7 +140,7 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
-            raise async_caller_transaction_error(tx)
+            raise not_async(tx)
         result: T = await unscoped(tx).run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
         return result
 
@@ -242,30 +252,12 @@ class SqliteEngine(ControlVerbs, LeaseVerbs, QueryVerbs):
         except sqlite3.Error as error:
             raise translate(error, self.location) from error
 
-    def _wait(self, future: Future[T]) -> T:
-        try:
-            return future.result(self.deadline)
-        except (FutureTimeoutError, FutureCancelledError) as error:
-            return self._late_answer(future, error)
-
-    async def _await(self, future: Future[T]) -> T:
-        try:
-            # Not wait_for: before Python 3.12 it swallows a cancellation that meets the answer.
-            async with asyncio.timeout(self.deadline):
-                return await asyncio.wrap_future(future)
-        except TimeoutError as error:
-            return self._late_answer(future, error)
-
-    def _late_answer(self, future: Future[T], error: BaseException) -> T:
-        """The answer that came at the last moment; or what became of the call, as far as it can be known."""
-        not_run = future.cancel()
-        if future.done() and not not_run:
-            return future.result()
-        raise EngineUnavailable(
+    @property
+    def _late(self) -> str:
+        return (
             f"store {self.location} did not answer within {self.deadline:g} s (does another connection hold a "
-            "transaction open? `turnspit doctor` looks): "
-            + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
-        ) from error
+            "transaction open? `turnspit doctor` looks)"
+        )
 
 
 def _writer(opened: _Open) -> ConnectionThread:
@@ -284,29 +276,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-_forking: list[SqliteEngine] = []
-
-
-def _prepare_fork() -> None:
-    _forking[:] = _engines
-    for engine in _forking:
-        engine.prepare_fork()
-
-
-def _resume_parent() -> None:
-    for engine in _forking:
-        engine.resume_after_fork()
-    _forking.clear()
-
-
-def _resume_child() -> None:
+def _close_turnstiles() -> None:
+    """Connections that were left behind are never closed in a child; a turnstile kept open would shut others out."""
     for opened in _left_behind:
-        # Its connections are never closed here, but who dies with the turnstile open in a child keeps everybody out.
         opened.turnstile.close()
-    for engine in _forking:
-        engine.forget_after_fork()
-    _forking.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_prepare_fork, after_in_parent=_resume_parent, after_in_child=_resume_child)
+    os.register_at_fork(after_in_child=_close_turnstiles)

@@ -5,34 +5,22 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from turnspit.clock import to_moment
+from turnspit.engines.verbs.filters import EQUAL_COLUMNS, LARGEST
 from turnspit.jobs import JobFilter
 from turnspit.states import JobState
 
-__all__ = ["in_history", "in_jobs", "where"]
+__all__ = ["where"]
 
-_HISTORY = (JobState.COMPLETED, JobState.CANCELLED)
-_LARGEST = 2**63 - 1
 _ARGS = "json_each(CASE WHEN json_valid(args) THEN args END)"
 """A foreign writer's arguments may be no JSON: they match nothing."""
-_EQUAL = {"id": "id", "queue": "queue", "task": "task", "error": "error_type", "fingerprint": "fingerprint"}
-
-
-def in_jobs(filter_: JobFilter) -> bool:
-    """Whether live jobs and dead letters can match."""
-    return filter_.state is None or filter_.state not in _HISTORY
-
-
-def in_history(filter_: JobFilter) -> bool:
-    """Whether completed and cancelled jobs can match."""
-    return filter_.state is None or filter_.state in _HISTORY
 
 
 def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
     """The condition and its parameters."""
     terms, params = ["1"], {}
-    for field, column in _EQUAL.items():
+    for field, column in EQUAL_COLUMNS.items():
         value = getattr(filter_, field)
-        if isinstance(value, int) and abs(value) > _LARGEST:
+        if isinstance(value, int) and abs(value) > LARGEST:
             return "0", {}
         if value is not None:
             terms.append(f"{column} = :f_{field}")
@@ -60,6 +48,6 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
 def _comparable(value: Any) -> Any:
     """The value as ``json_each`` shows it: objects and arrays as minified text."""
     plain = from_json(to_json(value))
-    if isinstance(plain, int) and abs(plain) > _LARGEST:
+    if isinstance(plain, int) and abs(plain) > LARGEST:
         return float(plain)
     return to_json(plain).decode() if isinstance(plain, (dict, list)) else plain

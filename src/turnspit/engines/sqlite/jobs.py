@@ -1,55 +1,25 @@
-"""The verbs of ``contract/jobs.py`` on SQLite."""
+"""The verbs of ``contract/jobs.py`` that are SQLite's own: one writer, and no way of moving rows in one statement."""
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from turnspit.clock import Clock
-from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.sqlite.rows import blocks, to_json
-from turnspit.records import (
-    Claim,
-    ClaimRequest,
-    Completion,
-    Ending,
-    EndingMove,
-    Finish,
-    FinishReport,
-    Inserted,
-    NewJob,
-    ProgressUpdate,
-    PruneRequest,
-)
-from turnspit.states import JobState
+from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
+from turnspit.engines.verbs.rows import to_json
+from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, NewJob
 
-__all__ = ["JobVerbs"]
-
-SQL = blocks("jobs")
-
-_MOST_QUEUES = 16
-"""Queues that share one claim: with 1,000 queues, 500 statements of one job each took 37 ms, 16 of 32 take 4 ms."""
-_MOST_HELD = 2000
-"""Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
+__all__ = ["SqliteJobVerbs"]
 
 
-class JobVerbs:
+class SqliteJobVerbs(JobVerbs):
     """Jobs on their way from enqueued to ended."""
-
-    clock: Clock
-
-    def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
-        params = new._asdict() | {"now": self.clock.now()}
-        [(job_id, state, run_at, created_at)] = yield Statement(SQL["insert_job"], params)
-        state = JobState(state)
-        yield Wake(WakeKind.READY if state is JobState.READY else WakeKind.SCHEDULED)
-        return Inserted(job_id, state, run_at, created_at)
 
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         if not new:
             return []
-        [(now,)] = yield Statement(SQL["now"], {"now": self.clock.now()})
-        yield Statement(SQL["insert_jobs"], [_row(job, now) for job in new], many=True)
-        [(last,)] = yield Statement(SQL["insert_jobs_last_id"], {})
+        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        yield Statement(self.sql["insert_jobs"], [_row(job, now) for job in new], many=True)
+        [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
         yield Wake(WakeKind.READY)
         if any(job.delay or job.at is not None for job in new):
             yield Wake(WakeKind.SCHEDULED)
@@ -58,13 +28,13 @@ class JobVerbs:
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
         params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
         if request.job is not None:
-            rows = yield Statement(SQL["claim_jobs_chosen"], params | {"job": request.job})
+            rows = yield Statement(self.sql["claim_jobs_chosen"], params | {"job": request.job})
             return [Claim._make(row) for row in rows]
         claims: list[Claim] = []
-        may_hold = _MOST_HELD
+        may_hold = MOST_HELD
         queues = yield from self._queues_in_turn(request)
         while queues and len(claims) < request.limit:
-            share = -(-(request.limit - len(claims)) // min(len(queues), _MOST_QUEUES))
+            share = -(-(request.limit - len(claims)) // min(len(queues), MOST_QUEUES))
             unserved = []
             for queue in queues:
                 limit = min(share, request.limit - len(claims))
@@ -83,168 +53,31 @@ class JobVerbs:
         """The served queues that have work, beginning behind the one that was served last."""
         if request.queues is not None and len(request.queues) == 1:
             return list(request.queues)
-        busy = [queue for (queue,) in (yield Statement(SQL["claim_jobs_queues"], {}))]
+        busy = [queue for (queue,) in (yield Statement(self.sql["claim_jobs_queues"], {}))]
         if request.queues is not None:
             served = frozenset(request.queues)
             busy = [queue for queue in busy if queue in served]
         return sorted(busy, key=lambda queue: (queue <= request.after, queue))
 
     def _claim_queue(self, params: dict[str, Any]) -> Verb[list[Claim]]:
-        claims = [Claim._make(row) for row in (yield Statement(SQL["claim_jobs"], params))]
+        claims = [Claim._make(row) for row in (yield Statement(self.sql["claim_jobs"], params))]
         claims.sort(key=lambda claim: (-claim.priority, claim.id))
         return claims
 
     def _hold(self, params: dict[str, Any]) -> Verb[int]:
         """Set aside jobs that no live worker can run; how many."""
-        held = len((yield Statement(SQL["claim_jobs_hold"], params)))
+        held = len((yield Statement(self.sql["claim_jobs_hold"], params)))
         if held == params["limit"]:
             yield Wake(WakeKind.READY)  # the rest in another claim: others wait for the write lock
         return held
 
-    def finish_jobs(self, finishes: Sequence[Finish]) -> Verb[FinishReport]:
-        report = FinishReport()
-        completions = [finish for finish in finishes if isinstance(finish, Completion)]
-        if completions:
-            yield from self._finish_completed(completions, report)
-        for finish in finishes:
-            if isinstance(finish, Ending):
-                yield from self._finish_ending(finish, report)
-        ended = [job for job, state in report.states.items() if state.is_final]
-        if completions or ended:
-            yield Wake(WakeKind.FINISHED, (*(each.id for each in completions), *ended))
-        for kind, state in ((WakeKind.SCHEDULED, JobState.SCHEDULED), (WakeKind.READY, JobState.READY)):
-            if state in report.states.values():
-                yield Wake(kind)
-        return report
-
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
         params = {"now": self.clock.now(), "finishes": to_json(completions)}
-        rows = yield Statement(SQL["finish_jobs"], params)
+        rows = yield Statement(self.sql["finish_jobs"], params)
         done = {row[0] for row in rows}
-        yield Statement(SQL["finish_jobs_remove"], {"ids": to_json(done)})
+        yield Statement(self.sql["finish_jobs_remove"], {"ids": to_json(done)})
         yield from self.count_outcomes(rows, "completed")
-        missing = [each for each in completions if each.id not in done]
-        if missing:
-            ids = to_json(each.id for each in missing)
-            before = yield Statement(SQL["finish_jobs_done_before"], {"ids": ids})
-            report.lost += [(each.id, each.fence) for each in missing if (each.id, each.fence) not in before]
-
-    def count_outcomes(self, rows: list[Row], outcome: str) -> Verb[None]:
-        """Count ended attempts: ``rows`` are id, queue, task and run time."""
-        counts: Counter[tuple[str, str]] = Counter()
-        run_times: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for _, queue, task, run_time in rows:
-            counts[queue, task] += 1
-            run_times[queue, task] += run_time or 0
-        for (queue, task), count in counts.items():
-            params = {
-                "now": self.clock.now(),
-                "queue": queue,
-                "task": task,
-                "outcome": outcome,
-                "count": count,
-                "run_time": run_times[queue, task],
-            }
-            yield Statement(SQL["count_outcomes"], params)
-
-    def _finish_ending(self, ending: Ending, report: FinishReport) -> Verb[None]:
-        params: dict[str, Any] = {"now": self.clock.now(), "id": ending.id, "fence": ending.fence}
-        params |= {"traceback": ending.error.traceback, "fingerprint": ending.error.fingerprint}
-        found = yield Statement(SQL["finish_jobs_find"], params)
-        if not found:
-            report.lost.append((ending.id, ending.fence))
-            return
-        [(queue, task, cancel_requested_at, reason, invalid_since, now, run_time)] = found
-        move = ending.move
-        if move is EndingMove.INVALID and now - invalid_since >= ending.patience:
-            move = EndingMove.DEAD
-        params |= {
-            "outcome": str(move),
-            "error_type": ending.error.type,
-            "error_message": ending.error.message,
-            "invalid_since": invalid_since if move is EndingMove.INVALID else None,
-        }
-        yield Statement(SQL["finish_jobs_attempt"], params)
-        yield from self.count_outcomes([(ending.id, queue, task, run_time)], str(move))
-        if move is EndingMove.DEAD:
-            yield Statement(SQL["finish_jobs_dead"], params)
-            report.states[ending.id] = JobState.DEAD
-        elif move is EndingMove.CANCEL or cancel_requested_at is not None:
-            # A job that is tried again keeps its last error as its reason; only a person's request says why here.
-            why = reason if cancel_requested_at is not None else None
-            yield from self.move_cancelled([ending.id], why or ending.error.message)
-            report.states[ending.id] = JobState.CANCELLED
-        else:
-            give_back = int(move is not EndingMove.RETRY)
-            yield Statement(SQL["finish_jobs_reschedule"], params | {"delay": ending.delay, "give_back": give_back})
-            report.states[ending.id] = JobState.SCHEDULED if ending.delay else JobState.READY
-
-    def move_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[None]:
-        """Move jobs to history as cancelled; their ``reason`` is kept where none is given."""
-        params = {"now": self.clock.now(), "ids": to_json(ids), "reason": reason}
-        yield Statement(SQL["move_cancelled"], params)
-        yield Statement(SQL["move_cancelled_remove"], params)
-        yield Wake(WakeKind.FINISHED, tuple(ids))
-
-    def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
-        rows = yield Statement(SQL["return_jobs"], {"claims": to_json(claims)})
-        cancelled = [job for job, cancel_requested_at in rows if cancel_requested_at is not None]
-        if cancelled:
-            yield from self.move_cancelled(cancelled)
-        if len(rows) > len(cancelled):
-            yield Wake(WakeKind.READY)
-        return [job for job, _ in rows]
-
-    def promote_jobs(self, limit: int) -> Verb[tuple[int, int | None]]:
-        params = {"now": self.clock.now(), "limit": limit}
-        promoted = yield Statement(SQL["promote_jobs"], params)
-        if promoted:
-            yield Wake(WakeKind.READY)
-        [(until_next,)] = yield Statement(SQL["promote_jobs_next"], params)
-        return len(promoted), until_next
-
-    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[list[tuple[int, int]]]:
-        lost = []
-        for update in updates:
-            params = {
-                "id": update.id,
-                "fence": update.fence,
-                "progress": update.progress,
-                "message": update.message,
-            }
-            if not (yield Statement(SQL["record_progress"], params)):
-                lost.append((update.id, update.fence))
-                continue
-            for line in update.lines:
-                moment = self.clock.now() if line.at is None else line.at
-                yield Statement(SQL["record_progress_log"], line._asdict() | {"id": update.id, "now": moment})
-        return lost
-
-    def prune_jobs(self, request: PruneRequest) -> Verb[int]:
-        params = {"now": self.clock.now(), "limit": request.limit}
-        params |= {"history": request.history, "dead": request.dead}
-        removed = 0
-        for select, remove, kept in (
-            ("prune_jobs_old", "remove_history", request.history),
-            ("prune_jobs_dead", "remove_jobs", request.dead),
-        ):
-            if kept is None:
-                continue
-            old = [job for (job,) in (yield Statement(SQL[select], params))]
-            if old:
-                yield from self.remove_rows(remove, old)
-            removed += len(old)
-        removed += len((yield Statement(SQL["prune_jobs_results"], params)))
-        yield Statement(SQL["prune_jobs_counters"], params)
-        if request.history is not None:
-            yield Statement(SQL["prune_jobs_workers"], params)
-        return removed
-
-    def remove_rows(self, remove: str, ids: Sequence[int]) -> Verb[None]:
-        """Remove jobs from one table (block ``remove``) with their attempts and log lines."""
-        params = {"ids": to_json(ids)}
-        for block in (remove, "remove_attempts", "remove_logs"):
-            yield Statement(SQL[block], params)
+        yield from self._report_lost([each for each in completions if each.id not in done], report)
 
 
 def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from turnspit.clock import monotonic
-from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.contract.verbs import Wake
 from turnspit.contract.wakeups import Listener
+from turnspit.engines.merging import EVERYTHING, from_text, merge, to_text
 from turnspit.engines.sqlite.connection import connect_to_look
 
 __all__ = ["SqliteWakeups"]
@@ -32,9 +33,7 @@ _FULL_QUEUE = 8
 """A receiver's queue holds ten datagrams on many systems; what found no room was dropped by its sender."""
 _MOST_MESSAGES = 256
 _LONGEST_SOCKET_PATH = 100
-_MOST_IDS = 200
 _DATAGRAM = 16384
-_EVERYTHING = tuple(Wake(kind) for kind in WakeKind)
 
 
 class SqliteWakeups:
@@ -57,10 +56,10 @@ class SqliteWakeups:
         others = self._other_sockets() if wakes else []
         if not (others or self._listeners):
             return
-        merged = _merge(wakes)
+        merged = merge(wakes)
         self._dispatch(merged)
         if others:
-            message = "\n".join(_to_line(wake) for wake in merged).encode()
+            message = to_text(merged).encode()
             for name in others:
                 self._send_to(name, message)
 
@@ -180,7 +179,7 @@ class _ListenerThread:
             if self._stopping.is_set():
                 break
             if self._has_changed() and not wakes:
-                wakes = _EVERYTHING
+                wakes = EVERYTHING
             if wakes:
                 self._dispatch(wakes)
         if self._connection is not None:
@@ -215,8 +214,8 @@ class _ListenerThread:
             with contextlib.suppress(OSError):
                 self._socket.settimeout(_POLL)
         if len(messages) >= _FULL_QUEUE:
-            return _EVERYTHING
-        return _merge([wake for each in messages for wake in _from_message(each)])
+            return EVERYTHING
+        return merge([wake for each in messages for wake in from_text(each.decode(errors="replace"))])
 
     def close(self) -> None:
         self._stopping.set()
@@ -235,33 +234,3 @@ def _socket_folder(folder: Path) -> Path:
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"turnspit-{digest}"
-
-
-def _merge(wakes: list[Wake]) -> tuple[Wake, ...]:
-    """One wake of each kind; too many ids become any."""
-    merged: dict[WakeKind, tuple[int, ...] | None] = {}
-    for kind, jobs in wakes:
-        known = merged.get(kind, ())
-        if kind in merged and (not known or not jobs):
-            merged[kind] = ()
-        else:
-            both = (known or ()) + jobs
-            merged[kind] = both if len(both) <= _MOST_IDS else ()
-    return tuple(Wake(kind, jobs or ()) for kind, jobs in merged.items())
-
-
-def _to_line(wake: Wake) -> str:
-    return f"{wake.kind} {','.join(map(str, wake.jobs))}"
-
-
-def _from_message(message: bytes) -> list[Wake]:
-    """The wakes of a datagram; one that a newer release sends in words of its own means anything."""
-    try:
-        return [_from_line(line) for line in message.decode().splitlines() if line]
-    except ValueError:
-        return list(_EVERYTHING)
-
-
-def _from_line(line: str) -> Wake:
-    kind, _, jobs = line.partition(" ")
-    return Wake(WakeKind(kind), tuple(int(job) for job in jobs.split(",")) if jobs else ())

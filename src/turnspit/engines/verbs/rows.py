@@ -1,27 +1,18 @@
-"""Between rows and records, and how this engine writes its values."""
+"""Between rows and records, and how lists travel."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from turnspit.contract.verbs import Row
-from turnspit.engines.sqlfile import load_blocks
 from turnspit.records import AttemptRecord, JobRecord, WorkerRecord
 from turnspit.states import JobState
 
-__all__ = ["attempt_from_row", "blocks", "job_from_row", "to_json", "worker_from_row"]
-
-# SQLite's own clock has milliseconds; :now lets a test own it.
-_NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
-
-
-def blocks(name: str) -> Mapping[str, str]:
-    """The statements of ``sql/<name>.sql``."""
-    return load_blocks("turnspit.engines.sqlite", name, {"now": _NOW})
+__all__ = ["attempt_from_row", "job_from_row", "to_json", "worker_from_row"]
 
 
 def to_json(values: Iterable[Any]) -> str:
-    """A list for ``json_each``."""
+    """A list as the JSON text that statements take."""
     return json.dumps(list(values), separators=(",", ":"))
 
 

@@ -1,19 +1,16 @@
-"""The verbs of ``contract/control.py`` on SQLite."""
+"""The verbs of ``contract/control.py``, on any engine."""
 
 from collections.abc import Mapping
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.engines.sqlite.filters import in_history, in_jobs, where
-from turnspit.engines.sqlite.jobs import SQL as JOBS_SQL
-from turnspit.engines.sqlite.jobs import JobVerbs
-from turnspit.engines.sqlite.rows import blocks, to_json
+from turnspit.engines.verbs.filters import in_history, in_jobs
+from turnspit.engines.verbs.jobs import JobVerbs
+from turnspit.engines.verbs.rows import to_json
 from turnspit.jobs import JobFilter
 from turnspit.records import JobChanges
 from turnspit.states import JobState
 
 __all__ = ["ControlVerbs"]
-
-SQL = blocks("control")
 
 
 class ControlVerbs(JobVerbs):
@@ -27,7 +24,7 @@ class ControlVerbs(JobVerbs):
         waiting = [job for job, state in rows if state != JobState.RUNNING]
         if running:
             params = {"now": self.clock.now(), "ids": to_json(running), "reason": reason}
-            yield Statement(SQL["cancel_jobs_request"], params)
+            yield Statement(self.sql["cancel_jobs_request"], params)
             yield Wake(WakeKind.CANCEL)
         if waiting:
             yield from self.move_cancelled(waiting, reason)
@@ -37,12 +34,12 @@ class ControlVerbs(JobVerbs):
         dead, final = yield from self._oldest("replay_jobs", "replay_jobs_history", filter_, after, limit)
         now = self.clock.now()
         if dead:
-            yield Statement(SQL["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
+            yield Statement(self.sql["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
         if final:
             params = {"now": now, "ids": to_json(final)}
-            yield Statement(SQL["replay_jobs_keep_attempt"], params)
-            yield Statement(SQL["replay_jobs_restore"], params)
-            yield Statement(JOBS_SQL["remove_history"], params)
+            yield Statement(self.sql["replay_jobs_keep_attempt"], params)
+            yield Statement(self.sql["replay_jobs_restore"], params)
+            yield Statement(self.sql["remove_history"], params)
         if dead or final:
             yield Wake(WakeKind.READY)
         return sorted(dead + final)
@@ -62,7 +59,7 @@ class ControlVerbs(JobVerbs):
         return (yield from self._set_state("run_job_now", {"now": self.clock.now(), "id": job_id}))
 
     def _set_state(self, block: str, params: Mapping[str, object]) -> Verb[JobState | None]:
-        rows = yield Statement(SQL[block], params)
+        rows = yield Statement(self.sql[block], params)
         if not rows:
             return None
         state = JobState(rows[0][0])
@@ -89,7 +86,6 @@ class ControlVerbs(JobVerbs):
         found = sorted(found)[:limit]
         return [job for job, ended in found if not ended], [job for job, ended in found if ended]
 
-    @staticmethod
-    def _select(block: str, filter_: JobFilter, after: int, limit: int) -> Statement:
-        condition, params = where(filter_)
-        return Statement(SQL[block].replace("{where}", condition), params | {"after": after, "limit": limit})
+    def _select(self, block: str, filter_: JobFilter, after: int, limit: int) -> Statement:
+        condition, params = self.where(filter_)
+        return Statement(self.sql[block].replace("{where}", condition), params | {"after": after, "limit": limit})

@@ -1,15 +1,13 @@
-"""The verbs of ``contract/leases.py`` on SQLite."""
+"""The verbs of ``contract/leases.py``, on any engine."""
 
 from collections.abc import Collection
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.engines.sqlite.jobs import JobVerbs
-from turnspit.engines.sqlite.rows import blocks, to_json, worker_from_row
+from turnspit.engines.verbs.jobs import JobVerbs
+from turnspit.engines.verbs.rows import to_json, worker_from_row
 from turnspit.records import NewWorker, RescueReport, WorkerRecord
 
 __all__ = ["LeaseVerbs"]
-
-SQL = blocks("leases")
 
 
 class LeaseVerbs(JobVerbs):
@@ -26,31 +24,31 @@ class LeaseVerbs(JobVerbs):
             "concurrency": worker.concurrency,
             "lease": worker.lease,
         }
-        [(worker_id,)] = yield Statement(SQL["register_worker"], params)
-        if (yield Statement(SQL["register_worker_admit"], params)):
+        [(worker_id,)] = yield Statement(self.sql["register_worker"], params)
+        if (yield Statement(self.sql["register_worker_admit"], params)):
             yield Wake(WakeKind.READY)
         return int(worker_id)
 
     def renew_lease(self, worker: int, lease: int) -> Verb[bool]:
         params = {"now": self.clock.now(), "worker": worker, "lease": lease}
-        return bool((yield Statement(SQL["renew_lease"], params)))
+        return bool((yield Statement(self.sql["renew_lease"], params)))
 
     def retire_worker(self, worker: int) -> Verb[None]:
-        yield Statement(SQL["retire_worker"], {"now": self.clock.now(), "worker": worker})
+        yield Statement(self.sql["retire_worker"], {"now": self.clock.now(), "worker": worker})
 
     def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
-        workers = yield Statement(SQL["rescue_jobs_workers"], params)
-        rows = yield Statement(SQL["rescue_jobs"], params)
+        workers = yield Statement(self.sql["rescue_jobs_workers"], params)
+        rows = yield Statement(self.sql["rescue_jobs"], params)
         if not rows:
             return RescueReport(tuple(row[0] for row in workers), (), (), ())
         cancelled = tuple(job for job, *_, requested in rows if requested is not None)
         dead = tuple(job for job, *_, crashes, requested in rows if requested is None and crashes >= max_crashes)
         returned = tuple(job for job, *_, crashes, requested in rows if requested is None and crashes < max_crashes)
         yield from self.count_outcomes([row[:4] for row in rows], "crashed")
-        yield Statement(SQL["rescue_jobs_attempts"], params | {"ids": to_json(row[0] for row in rows)})
-        yield Statement(SQL["rescue_jobs_return"], {"ids": to_json(returned)})
-        yield Statement(SQL["rescue_jobs_dead"], params | {"ids": to_json(dead)})
+        yield Statement(self.sql["rescue_jobs_attempts"], params | {"ids": to_json(row[0] for row in rows)})
+        yield Statement(self.sql["rescue_jobs_return"], {"ids": to_json(returned)})
+        yield Statement(self.sql["rescue_jobs_dead"], params | {"ids": to_json(dead)})
         if cancelled:
             yield from self.move_cancelled(cancelled)
         yield Wake(WakeKind.READY)
@@ -59,12 +57,12 @@ class LeaseVerbs(JobVerbs):
         return RescueReport(tuple(row[0] for row in workers), returned, dead, cancelled)
 
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
-        rows = yield Statement(SQL["return_unheld_jobs"], {"worker": worker})
+        rows = yield Statement(self.sql["return_unheld_jobs"], {"worker": worker})
         unheld = [(job, fence) for job, fence in rows if job not in held]
         return (yield from self.return_jobs(unheld)) if unheld else []
 
     def find_cancelled(self, worker: int) -> Verb[list[int]]:
-        return [job for (job,) in (yield Statement(SQL["find_cancelled"], {"worker": worker}))]
+        return [job for (job,) in (yield Statement(self.sql["find_cancelled"], {"worker": worker}))]
 
     def list_workers(self) -> Verb[list[WorkerRecord]]:
-        return [worker_from_row(row) for row in (yield Statement(SQL["list_workers"], {"now": self.clock.now()}))]
+        return [worker_from_row(row) for row in (yield Statement(self.sql["list_workers"], {"now": self.clock.now()}))]

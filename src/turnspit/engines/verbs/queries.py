@@ -1,77 +1,73 @@
-"""The verbs of ``contract/queries.py`` on SQLite."""
+"""The verbs of ``contract/queries.py``, on any engine."""
 
 from collections import Counter, defaultdict
 
-from turnspit.clock import Clock
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.sqlite.filters import in_history, in_jobs, where
-from turnspit.engines.sqlite.rows import attempt_from_row, blocks, job_from_row, to_json
+from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.filters import in_history, in_jobs
+from turnspit.engines.verbs.rows import attempt_from_row, job_from_row, to_json
 from turnspit.jobs import JobFilter
 from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats, TaskStats
 
 __all__ = ["QueryVerbs"]
 
-SQL = blocks("queries")
-
 _COUNTED = ("ready", "scheduled", "retrying", "held", "running", "dead", "completed_last_hour", "failed_last_hour")
 _LARGEST_ID = 2**63 - 1
 
 
-class QueryVerbs:
+class QueryVerbs(Brought):
     """Looking at jobs and queues."""
-
-    clock: Clock
 
     def get_job(self, job_id: int) -> Verb[JobRecord | None]:
         records = yield from self.list_jobs(JobFilter(id=job_id), 1, None)
         return records[0] if records else None
 
     def list_jobs(self, filter_: JobFilter, limit: int, before: int | None) -> Verb[list[JobRecord]]:
-        condition, params = where(filter_)
+        condition, params = self.where(filter_)
         parts = []
         if in_jobs(filter_):
-            parts.append(SQL["list_jobs_live"].replace("{where}", condition))
+            parts.append(self.sql["list_jobs_live"].replace("{where}", condition))
         if in_history(filter_):
-            parts.append(SQL["list_jobs_final"].replace("{where}", condition))
+            parts.append(self.sql["list_jobs_final"].replace("{where}", condition))
         params |= {"before": _LARGEST_ID if before is None else min(before, _LARGEST_ID), "limit": limit}
         rows = yield Statement(" UNION ALL ".join(parts) + " ORDER BY 1 DESC LIMIT :limit", params)
         attempts: defaultdict[int, list[AttemptRecord]] = defaultdict(list)
-        found = yield Statement(SQL["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})
+        found = yield Statement(self.sql["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})
         for job, attempt in map(attempt_from_row, found):
             attempts[job].append(attempt)
         return [job_from_row(row, attempts[row[0]]) for row in rows]
 
     def count_jobs(self, filter_: JobFilter) -> Verb[int]:
-        condition, params = where(filter_)
+        condition, params = self.where(filter_)
         count = 0
         for block, searched in (("count_jobs_live", in_jobs(filter_)), ("count_jobs_final", in_history(filter_))):
             if searched:
-                [(found,)] = yield Statement(SQL[block].replace("{where}", condition), params)
+                [(found,)] = yield Statement(self.sql[block].replace("{where}", condition), params)
                 count += found
         return count
 
     def list_logs(self, job_id: int) -> Verb[list[LogLine]]:
-        return [LogLine(*row) for row in (yield Statement(SQL["list_logs"], {"id": job_id}))]
+        return [LogLine(*row) for row in (yield Statement(self.sql["list_logs"], {"id": job_id}))]
 
     def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroup]]:
-        return [DeadGroup(*row) for row in (yield Statement(SQL["group_dead_letters"], {"task": task}))]
+        return [DeadGroup(*row) for row in (yield Statement(self.sql["group_dead_letters"], {"task": task}))]
 
     def list_queues(self) -> Verb[list[QueueStats]]:
         counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for queue, state, count in (yield Statement(SQL["list_queues"], {})):
+        for queue, state, count in (yield Statement(self.sql["list_queues"], {})):
             counts[queue][state] = count
-        for queue, completed, failed in (yield Statement(SQL["list_queues_finished"], {"now": self.clock.now()})):
+        for queue, completed, failed in (yield Statement(self.sql["list_queues_finished"], {"now": self.clock.now()})):
             counts[queue].update(completed_last_hour=completed, failed_last_hour=failed)
-        oldest: dict[str, int] = dict((yield Statement(SQL["list_queues_oldest"], {})))
+        oldest: dict[str, int] = dict((yield Statement(self.sql["list_queues_oldest"], {})))
         return [
             QueueStats._make((queue, *(counts[queue][name] for name in _COUNTED), oldest.get(queue)))
             for queue in sorted(counts)
         ]
 
     def list_tasks(self) -> Verb[list[TaskStats]]:
-        return [TaskStats(*row) for row in (yield Statement(SQL["list_tasks"], {}))]
+        return [TaskStats(*row) for row in (yield Statement(self.sql["list_tasks"], {}))]
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
-        [(count,)] = yield Statement(SQL["ready_count"], params)
+        [(count,)] = yield Statement(self.sql["ready_count"], params)
         return int(count)

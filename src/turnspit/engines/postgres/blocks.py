@@ -1,0 +1,64 @@
+"""The statements of this engine, and how each driver wants their parameters written."""
+
+import re
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+from turnspit.engines.sqlfile import load_blocks
+
+__all__ = ["clean", "load", "to_numbered", "to_pyformat"]
+
+# As a scalar subquery it is asked once a statement, and an index can be searched with it.
+_NOW = "(SELECT coalesce(:now::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))"
+# An array of our own making: the planner looks each id up by primary key, whatever it believes about the table.
+_IDS = "ANY (ARRAY(SELECT json_array_elements_text(:ids::json)::bigint))"
+
+_PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
+
+
+@cache
+def load(schema: str) -> Mapping[str, str]:
+    """Every block of ``sql/*.sql`` by its name, for one schema's name."""
+    marks = {"now": _NOW, "ids": _IDS, "schema": schema}
+    return load_blocks("turnspit.engines.postgres", ("jobs", "control", "queries", "leases"), marks)
+
+
+@lru_cache(4096)
+def to_pyformat(sql: str) -> str:
+    """``:name`` as psycopg takes it: ``%(name)s``. Casts and quoted text stay as they are.
+
+    >>> to_pyformat("SELECT :now::bigint, ':name', 7 % 2")
+    "SELECT %(now)s::bigint, ':name', 7 %% 2"
+    """
+    return _PARAMETER.sub(lambda match: f"%({match[1]})s" if match[1] else match[0], sql.replace("%", "%%"))
+
+
+@lru_cache(4096)
+def to_numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """``:name`` as asyncpg takes it, and the names in the order of their numbers.
+
+    >>> to_numbered("SELECT :one, :two, :one")
+    ('SELECT $1, $2, $1', ('one', 'two'))
+    """
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1]
+        if not name:
+            return match[0]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    text = _PARAMETER.sub(number, sql)
+    return text, tuple(names)
+
+
+def clean(params: Any) -> dict[str, Any]:
+    """The parameters, NUL replaced: PostgreSQL's text has no place for it, and an error's message may hold one."""
+    cleaned = dict(params)
+    for name, value in cleaned.items():
+        if type(value) is str and "\0" in value:
+            cleaned[name] = value.replace("\0", "\ufffd")
+    return cleaned

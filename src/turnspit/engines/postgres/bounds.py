@@ -1,0 +1,66 @@
+"""Where the next claim begins: behind what this process claimed last.
+
+A transaction that stays open keeps the index entries of claimed jobs alive, and a claim that begins at the front of
+its queue walks over all of them (190-330 ms at half a million to a million). So a claim looks behind the last job of
+its queue first. That is a hint and may miss jobs: a late commit, a retry, a more urgent one. Hence a claim begins at
+the front whenever the hint does not fill it, and regularly: as often as costs no more than a twentieth of the time.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from turnspit.clock import monotonic
+from turnspit.records import Claim, ClaimRequest
+
+__all__ = ["ClaimBounds"]
+
+_SHARE_OF_TIME = 20
+_SLOW = 0.025
+"""Seconds: a claim that is faster needs no hint, and keeps to the order of priorities without one."""
+_SMALLEST = 10
+"""Jobs: a worker that asks for fewer is not in a hurry."""
+
+
+class ClaimBounds:
+    """The last claimed job of each queue."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, int]] = {}
+        self._front_at = 0.0
+        self._lock = threading.Lock()
+
+    def turns(self, request: ClaimRequest) -> list[dict[str, Any]]:
+        """The turns of a claim behind the bounds; none if it is to begin at the front."""
+        with self._lock:
+            if request.limit < _SMALLEST or monotonic() >= self._front_at:
+                return []
+            served = [queue for queue in self._last if request.queues is None or queue in request.queues]
+            if not served:
+                return []
+            served.sort(key=lambda queue: (queue <= request.after, queue))
+            share = -(-request.limit // len(served))
+            return [
+                {"queue": queue, "share": size, "priority": self._last[queue][0], "after": self._last[queue][1]}
+                for place, queue in enumerate(served)
+                if (size := min(share, request.limit - share * place)) > 0
+            ]
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Measure a claim that begins at the front, and decide when the next one may."""
+        started = monotonic()
+        yield
+        with self._lock:
+            now = monotonic()
+            took = now - started
+            self._front_at = now + took * _SHARE_OF_TIME if took > _SLOW else 0.0
+
+    def remember(self, request: ClaimRequest, claims: list[Claim]) -> None:
+        """Keep where a complete batch ended; an incomplete one drops every bound."""
+        with self._lock:
+            if len(claims) < request.limit:
+                self._last.clear()
+            else:
+                self._last.update((claim.queue, (claim.priority, claim.id)) for claim in claims)

@@ -1,0 +1,267 @@
+"""The caller's own transaction on the same database: ``tx=`` with psycopg, asyncpg or SQLAlchemy."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.engines.postgres.blocks import clean, to_numbered, to_pyformat
+from turnspit.engines.postgres.connection import Connection, execute
+from turnspit.errors import EngineError, InvalidTransaction
+from turnspit.transactions import (
+    SqlalchemyTransaction,
+    adrive,
+    drive,
+    is_async_sqlalchemy,
+    is_sqlalchemy,
+    not_async,
+    not_sync,
+    unscoped,
+)
+
+__all__ = ["CallerTransactions"]
+
+T = TypeVar("T")
+
+_WHERE = Statement(
+    "SELECT current_database()::text, oid::bigint, extract(epoch FROM pg_postmaster_start_time())::text "
+    "FROM pg_database WHERE datname = current_database()",
+    {},
+)
+"""Which database of which server: one that was started at another moment is another one."""
+_TAKES = "a psycopg, asyncpg or SQLAlchemy connection, or a SQLAlchemy session"
+
+Announce = Callable[[list[Wake]], Statement | None]
+
+
+class _Sync(Protocol):
+    @property
+    def connection(self) -> object:
+        """The driver's connection, which never changes its database."""
+        ...
+
+    def execute(self, statement: Statement) -> list[Row]: ...
+
+
+class _Async(Protocol):
+    @property
+    def connection(self) -> object: ...
+
+    async def execute(self, statement: Statement) -> list[Row]: ...
+
+
+class CallerTransactions:
+    """Runs verbs on connections and sessions that callers bring."""
+
+    def __init__(self, location: str, schema: str, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._location = location
+        self._schema = schema
+        self._connect = connect
+        self._checked: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._where: Row | None = None
+        self._lock = threading.Lock()
+
+    def run(self, tx: object, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
+        """Run a verb inside a sync caller's transaction; its wakes ride along.
+
+        :raises InvalidTransaction: if ``tx`` is no transaction of this database that sync code can use.
+        """
+        return self._run(_sync(tx), make_verb, announce)
+
+    async def arun(self, tx: object, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
+        """``run`` for async code."""
+        if is_async_sqlalchemy(tx):
+            return await unscoped(tx).run_sync(  # type: ignore[no-any-return]
+                lambda own: self._run(_Sqlalchemy(own), make_verb, announce)
+            )
+        transaction = _async(tx)
+        try:
+            await self._acheck(transaction)
+            result, wakes = await adrive(make_verb(), transaction.execute)
+            told = announce(wakes)
+            if told is not None:
+                await transaction.execute(told)
+        except Exception as error:
+            raise self._translate(error) from error
+        return result
+
+    def _run(self, transaction: _Sync, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
+        try:
+            self._check(transaction)
+            result, wakes = drive(make_verb(), transaction.execute)
+            told = announce(wakes)
+            if told is not None:
+                transaction.execute(told)
+        except Exception as error:
+            raise self._translate(error) from error
+        return result
+
+    def _check(self, transaction: _Sync) -> None:
+        if not self._is_checked(transaction.connection):
+            [row] = transaction.execute(_WHERE)
+            self._compare(row, transaction.connection)
+
+    async def _acheck(self, transaction: _Async) -> None:
+        if not self._is_checked(transaction.connection):
+            [row] = await transaction.execute(_WHERE)
+            await asyncio.to_thread(self._compare, row, transaction.connection)
+
+    def _is_checked(self, connection: object) -> bool:
+        with self._lock, suppress(TypeError):  # of a kind that cannot be referred to weakly
+            return connection in self._checked
+        return False
+
+    def _compare(self, theirs: Row, connection: object) -> None:
+        if theirs != self._where:
+            with self._connect() as own:  # the server may have been started again since
+                [self._where] = execute(own, _WHERE)
+        if theirs != self._where:
+            raise InvalidTransaction(
+                f"tx= is a transaction of the database {theirs[0]!r} of another server or name, but the jobs of this "
+                f"app are in {self._location}"
+            )
+        with self._lock, suppress(TypeError):
+            self._checked.add(connection)
+
+    def _translate(self, error: Exception) -> Exception:
+        """A driver's error as Turnspit's own; others as they are."""
+        cause = getattr(error, "orig", None) or error
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        if not type(error).__module__.startswith(("psycopg", "asyncpg", "sqlalchemy")):
+            return error
+        if state == "25P02" or type(error).__name__ == "PendingRollbackError":
+            return _aborted()
+        line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        return EngineError(f"store {self._location}, in the transaction given as tx=: {line}")
+
+
+class _Psycopg:
+    """A ``psycopg.Connection``."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        _check_psycopg(connection)
+        self.connection = connection
+
+    def execute(self, statement: Statement) -> list[Row]:
+        # A cursor of our own: the caller's row_factory may make dicts of rows.
+        with psycopg.Cursor(self.connection, row_factory=tuple_row) as cursor:
+            cursor.execute(to_pyformat(statement.sql), clean(statement.params))
+            return cursor.fetchall() if cursor.description is not None else []
+
+
+class _AsyncPsycopg:
+    """A ``psycopg.AsyncConnection``."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        _check_psycopg(connection)
+        self.connection = connection
+
+    async def execute(self, statement: Statement) -> list[Row]:
+        async with psycopg.AsyncCursor(self.connection, row_factory=tuple_row) as cursor:
+            await cursor.execute(to_pyformat(statement.sql), clean(statement.params))
+            return await cursor.fetchall() if cursor.description is not None else []
+
+
+class _Asyncpg:
+    """An ``asyncpg`` connection, or what its pool gives for one."""
+
+    def __init__(self, connection: Any) -> None:
+        if not connection.is_in_transaction():
+            raise InvalidTransaction(
+                "tx= was given an asyncpg connection with no open transaction: "
+                "call within `async with connection.transaction():`"
+            )
+        self.connection = connection
+
+    async def execute(self, statement: Statement) -> list[Row]:
+        sql, names = to_numbered(statement.sql)
+        params = clean(statement.params)
+        fetch: Callable[..., Awaitable[list[Any]]] = self.connection.fetch
+        return [tuple(record) for record in await fetch(sql, *(params[name] for name in names))]
+
+
+class _Sqlalchemy(SqlalchemyTransaction):
+    """A SQLAlchemy session or connection, whatever its driver."""
+
+    def __init__(self, tx: Any) -> None:
+        super().__init__(tx)
+        dialect = self._connection.dialect
+        if dialect.name != "postgresql":
+            raise InvalidTransaction(f"tx= is a transaction of {dialect.name}, but this app's jobs are in PostgreSQL")
+        self._is_numbered = dialect.paramstyle == "numeric_dollar"
+        self.connection = self._connection.connection.dbapi_connection
+        if getattr(self.connection, "autocommit", None) is True or self._isolation() == "autocommit":
+            raise _autocommit("SQLAlchemy connection")
+
+    def _isolation(self) -> object:
+        return getattr(self.connection, "isolation_level", None)
+
+    def execute(self, statement: Statement) -> list[Row]:
+        params: Any = clean(statement.params)
+        sql = statement.sql
+        if self._is_numbered:
+            sql, names = to_numbered(sql)
+            params = tuple(params[name] for name in names)
+        else:
+            sql = to_pyformat(sql)
+        result = self._connection.exec_driver_sql(sql, params)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def _sync(tx: object) -> _Sync:
+    if isinstance(tx, psycopg.Connection):
+        return _Psycopg(tx)
+    if isinstance(tx, psycopg.AsyncConnection) or is_async_sqlalchemy(tx) or _is_asyncpg(tx):
+        raise not_sync(tx)
+    if is_sqlalchemy(tx):
+        return _Sqlalchemy(tx)
+    raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
+
+
+def _async(tx: object) -> _Async:
+    if isinstance(tx, psycopg.AsyncConnection):
+        return _AsyncPsycopg(tx)
+    if _is_asyncpg(tx):
+        return _Asyncpg(tx)
+    if isinstance(tx, psycopg.Connection) or is_sqlalchemy(tx):
+        raise not_async(tx)
+    raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
+
+
+def _is_asyncpg(tx: object) -> bool:
+    return type(tx).__module__.startswith("asyncpg.") and hasattr(tx, "is_in_transaction")
+
+
+def _check_psycopg(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    status = connection.info.transaction_status
+    if status is TransactionStatus.INERROR:
+        raise _aborted()
+    if connection.closed:
+        raise InvalidTransaction("tx= was given a connection that is closed")
+    if connection.autocommit and status is TransactionStatus.IDLE:
+        raise _autocommit("psycopg connection")
+
+
+def _autocommit(what: str) -> InvalidTransaction:
+    return InvalidTransaction(
+        f"tx= was given a {what} in autocommit mode with no open transaction: "
+        "call within `with connection.transaction():`, or leave autocommit off"
+    )
+
+
+def _aborted() -> InvalidTransaction:
+    return InvalidTransaction(
+        "tx= is a transaction in which a statement has failed already: PostgreSQL takes nothing more in it; "
+        "roll it back, or back to a savepoint, and begin again"
+    )
+
+
+def _name(tx: object) -> str:
+    return f"{type(tx).__module__}.{type(tx).__qualname__}"

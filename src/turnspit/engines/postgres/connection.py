@@ -1,0 +1,331 @@
+"""Connections to one database: threads that write in groups, and threads that read.
+
+Verbs that wait together are committed together: one flush of the log serves them all. They run one after the other
+in one transaction without savepoints. When one fails, everything is rolled back and each is run again alone, so that
+one that fails takes no other with it; failures are rare, and savepoints would cost every call two round trips.
+
+What was lost before its COMMIT was sent is run again on a new connection. A COMMIT whose answer was lost is never sent
+again: its callers hear that their call may or may not have been carried out.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import psycopg
+from psycopg.types.numeric import Int8Dumper
+
+from turnspit.clock import monotonic, thread_sleep
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
+from turnspit.engines.calls import Call, CallQueue, CallThread
+from turnspit.engines.postgres.blocks import clean, to_pyformat
+from turnspit.engines.postgres.errors import is_lost, is_passing, may_connect_later, translate
+from turnspit.engines.postgres.settings import Settings
+from turnspit.errors import EngineUnavailable
+from turnspit.transactions import drive
+
+__all__ = ["Pool", "Reader", "Writer", "connect", "connect_patiently", "execute"]
+
+_GROUP_LIMIT = 256
+_TRIES = 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_IDLE_IN_TRANSACTION = 10_000
+_LOCK_TIMEOUT = 250
+"""Milliseconds. Who waits longer for a lock is rolled back with its group, and tried again alone."""
+
+Connection = psycopg.Connection[Row]
+
+
+def connect(settings: Settings, **changes: Any) -> Connection:
+    """A connection in autocommit mode with Turnspit's settings; transactions are begun explicitly."""
+    conninfo = settings.conninfo | changes
+    if not settings.poll_only:  # a transaction pooler takes no options
+        options = f"{conninfo.get('options') or ''} -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
+        options += "" if settings.synchronous else " -c synchronous_commit=off"
+        conninfo["options"] = options.strip()
+    connection = psycopg.connect(autocommit=True, **conninfo)
+    # Whatever its size, a number is a bigint: each size would make a prepared statement of its own.
+    connection.adapters.register_dumper(int, Int8Dumper)
+    if settings.poll_only:
+        connection.prepare_threshold = None
+    elif settings.synchronous and connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
+        connection.execute("SET synchronous_commit = on")
+    return connection
+
+
+def connect_patiently(settings: Settings, is_wanted: Callable[[], bool]) -> Connection:
+    """``connect``, tried again while the server is away and somebody waits for it."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return connect(settings)
+        except psycopg.Error as error:
+            if not may_connect_later(error) or not is_wanted():
+                raise
+            thread_sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def execute(connection: Connection, statement: Statement) -> list[Row]:
+    """Run one statement and fetch its rows."""
+    cursor = connection.execute(to_pyformat(statement.sql), clean(statement.params))
+    return cursor.fetchall() if cursor.description is not None else []
+
+
+class _ConnectionThread(CallThread):
+    """A thread that owns one connection, and makes a new one when the server went away."""
+
+    name = "turnspit-connection"
+
+    def __init__(self, queue: CallQueue, is_helper: bool, settings: Settings, deadline: float) -> None:
+        self._settings = settings
+        self._deadline = deadline
+        self._connection: Connection | None = None
+        self._running: list[Call] = []
+        self._is_committing = False
+        self._state = threading.Lock()
+        super().__init__(queue, self.name, until_empty=is_helper)
+
+    def drop(self, future: Future[Any]) -> None:
+        """Nobody waits any longer for this call: end its connection if it is under way, but never in its COMMIT."""
+        with self._state:
+            mine = [call for call in self._running if call.future is future]
+            for call in mine:
+                call.dropped = True
+            connection = self._connection
+            if connection is None or connection.closed or not mine or self._is_committing:
+                return
+            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
+                own.shutdown(socket.SHUT_RDWR)
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self, is_wanted: Callable[[], bool]) -> Connection:
+        if self._connection is None or self._connection.closed:
+            connection = connect_patiently(self._settings, is_wanted)
+            connection.add_notice_handler(self._on_notice)
+            self._prepare(connection)
+            with self._state:
+                self._connection = connection
+        assert self._connection is not None
+        return self._connection
+
+    def _prepare(self, connection: Connection) -> None:
+        """Settings of this kind of thread."""
+
+    def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        """A word of the server beside its answers."""
+
+    def _abandon(self) -> None:
+        """After an error: leave no transaction open, and no connection that cannot even roll back."""
+        if self._connection is None or self._connection.closed:
+            return
+        try:
+            if self._connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+                self._connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._connection.close()
+
+    def _translate(self, error: BaseException) -> BaseException:
+        return translate(error, self._settings.location) if isinstance(error, psycopg.Error) else error
+
+    def _await_connection(self, first: Call) -> bool:
+        """Connect while the first caller waits and can still take its call back; whether there is a connection."""
+        until = monotonic() + self._deadline
+        try:
+            self._connected(lambda: not first.future.cancelled() and monotonic() < until)
+        except Exception as error:
+            if first.start():
+                first.error = self._translate(error)
+                first.resolve()
+            return False
+        return first.start()
+
+
+class Reader(_ConnectionThread):
+    """Runs each verb on a snapshot of its own."""
+
+    name = "turnspit-reader"
+
+    def _serve(self, first: Call) -> None:
+        if not self._await_connection(first):
+            return
+        self._running = [first]
+        for tried in range(_TRIES):
+            first.error = None
+            try:
+                connection = self._connected(lambda: False)
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))  # noqa: B023
+                connection.execute("COMMIT")
+                break
+            except Exception as error:
+                first.error = self._translate(error)
+                is_worth_it = is_lost(error, self._connection) and tried < 1
+                self._abandon()
+                if not is_worth_it:
+                    break
+        self._running = []
+        first.resolve()
+
+
+class Writer(_ConnectionThread):
+    """Runs verbs in groups, each group one durable transaction."""
+
+    name = "turnspit-writer"
+
+    def __init__(
+        self,
+        queue: CallQueue,
+        is_helper: bool,
+        settings: Settings,
+        deadline: float,
+        on_wakes: Callable[[list[Wake]], None],
+    ) -> None:
+        self._on_wakes = on_wakes
+        self._warned: str | None = None
+        self._at: Call | None = None
+        self._was_connected = False
+        super().__init__(queue, is_helper, settings, deadline)
+
+    def _prepare(self, connection: Connection) -> None:
+        if not self._settings.poll_only:
+            connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT}")
+
+    def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
+        if self._is_committing and diagnostic.severity_nonlocalized == "WARNING":
+            self._warned = diagnostic.message_primary or "the commit may be lost in a failover"
+
+    def _serve(self, first: Call) -> None:
+        if not self._await_connection(first):
+            return
+        group = [first, *self._queue.take_started(_GROUP_LIMIT - 1)]
+        if not self._run_group(group):
+            # The one to blame comes last: it may wait for a lock that somebody holds for long.
+            for call in sorted(group, key=lambda call: call is self._at):
+                self._run_alone(call)
+
+    def _run_alone(self, call: Call) -> None:
+        until = monotonic() + self._deadline
+        while not self._run_group([call], is_last=call.dropped or monotonic() > until):
+            pass
+
+    def _run_group(self, group: list[Call], *, is_last: bool = False) -> bool:
+        """Run these calls in one transaction; ``False`` if they are to be run again, each alone."""
+        error = self._try(group)
+        if error is None or self._is_committing or not self._is_worth_it(group, error, is_last):
+            self._settle(group, error)
+            return True
+        self._abandon()
+        return False
+
+    def _is_worth_it(self, group: list[Call], error: BaseException, is_last: bool) -> bool:
+        """Whether another try can do better: without the others, on a new connection, or a moment later."""
+        if not self._was_connected:  # there is no connection to be had, and its patience is over
+            return False
+        is_alone = len(group) == 1
+        if is_alone and (is_last or group[0].dropped):
+            return False
+        return not is_alone or is_passing(error) or is_lost(error, self._connection)
+
+    def _try(self, group: list[Call]) -> BaseException | None:
+        """One try at a transaction; the error that ended it, and ``_is_committing`` if that was its COMMIT."""
+        with self._state:
+            self._running, self._is_committing, self._warned = group, False, None
+            self._was_connected = False
+        try:
+            until = monotonic() + self._deadline
+            connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
+            self._was_connected = True
+            self._begin(connection)
+            for call in group:
+                self._at = call
+                call.result, call.wakes = drive(call.make_verb(), lambda statement: execute(connection, statement))
+            with self._state:
+                self._is_committing = True
+            connection.execute("COMMIT")
+        except Exception as error:
+            if self._is_committing and not is_lost(error, self._connection):
+                self._is_committing = False  # answered: it was rolled back
+            return error
+        return None
+
+    def _begin(self, connection: Connection) -> None:
+        if self._settings.poll_only:
+            commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
+            timeouts = (
+                f"; SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}"
+                f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}"
+            )
+            connection.execute("BEGIN" + timeouts + commit)
+        else:
+            connection.execute("BEGIN")
+
+    def _settle(self, group: list[Call], error: BaseException | None) -> None:
+        """Tell everybody what became of the transaction."""
+        unsure = None
+        if error is not None and self._is_committing:
+            unsure = f"the connection was lost in its COMMIT ({error})"
+        elif self._warned is not None:
+            unsure = self._warned
+        with self._state:
+            self._running, self._is_committing = [], False
+        if error is not None:
+            self._abandon()
+        for call in group:
+            call.error = None if error is None else self._translate(error)
+            if unsure is not None:
+                call.error = EngineUnavailable(
+                    f"store {self._settings.location}: {unsure}: the call may or may not have been carried out"
+                )
+        if error is None or unsure is not None:
+            self._on_wakes([wake for call in group for wake in call.wakes])
+        for call in group:
+            call.resolve()
+
+
+class Pool:
+    """A queue of calls and the thread that serves it, in order.
+
+    A call that waits for a row that somebody else has locked holds up those behind it. Then a second thread serves the
+    queue until it is empty.
+    """
+
+    def __init__(self, make_thread: Callable[[CallQueue, bool], _ConnectionThread]) -> None:
+        self._queue = CallQueue()
+        self._make_thread = make_thread
+        self._lock = threading.Lock()
+        self._thread = make_thread(self._queue, False)
+        self._helper: _ConnectionThread | None = None
+
+    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
+        """Hand over a verb; ``None`` if the pool was closed."""
+        return self._queue.submit(make_verb)
+
+    def help(self) -> None:
+        """An answer takes long: have what waits served by a second thread."""
+        with self._lock:
+            if not self._queue.is_empty and (self._helper is None or not self._helper.is_running):
+                self._helper = self._make_thread(self._queue, True)
+
+    def drop(self, future: Future[Any]) -> None:
+        """Nobody waits for this call any longer."""
+        for thread in self._threads():
+            thread.drop(future)
+
+    def close(self) -> None:
+        """Finish what waits, then close the connections."""
+        self._queue.close()
+        for thread in self._threads():
+            thread.close()
+
+    def _threads(self) -> list[_ConnectionThread]:
+        return [self._thread] if self._helper is None else [self._thread, self._helper]

@@ -1,0 +1,210 @@
+"""A store in a PostgreSQL database: composes the verbs and runs them."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import psycopg
+
+from turnspit.clock import Clock, SystemClock, monotonic
+from turnspit.contract import SchemaStatus
+from turnspit.contract.verbs import Verb
+from turnspit.engines.calls import await_answer, wait_for_answer
+from turnspit.engines.forks import guard_forks
+from turnspit.engines.postgres.blocks import load
+from turnspit.engines.postgres.bounds import ClaimBounds
+from turnspit.engines.postgres.caller import CallerTransactions
+from turnspit.engines.postgres.connection import Connection, Pool, Reader, Writer, connect_patiently
+from turnspit.engines.postgres.doctor import diagnose
+from turnspit.engines.postgres.errors import translate
+from turnspit.engines.postgres.filters import where
+from turnspit.engines.postgres.jobs import PostgresJobVerbs
+from turnspit.engines.postgres.leases import PostgresLeaseVerbs
+from turnspit.engines.postgres.schema import check_version, migrate, read_status, schema_sql
+from turnspit.engines.postgres.settings import parse_url
+from turnspit.engines.postgres.wakeups import PostgresWakeups
+from turnspit.engines.verbs.control import ControlVerbs
+from turnspit.engines.verbs.queries import QueryVerbs
+from turnspit.jobs import JobFilter
+
+__all__ = ["PostgresEngine"]
+
+Q = ParamSpec("Q")
+T = TypeVar("T")
+
+# Connections that a fork copied into this process. They belong to the parent: closing one here would end it there.
+_inherited: list[object] = []
+
+
+class _Open(NamedTuple):
+    writers: Pool
+    readers: Pool
+
+
+class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs):
+    """The PostgreSQL engine. It connects at the first use, and again after ``close`` or a fork.
+
+    :param url: as ``postgresql://user:password@host:5432/database``; ``?schema=`` and ``?poll_only=`` in it win over
+        the parameters of these names.
+    :param durability: ``"full"``: an accepted job survives a power cut (``synchronous_commit=on``, or what the server
+        has that is stronger). ``"relaxed"``: a power cut of the server may take the last moments.
+    :param deadline: seconds that a call waits for the store.
+    :param schema: the PostgreSQL schema that holds the tables; ``turnspit`` by default.
+    :param poll_only: use no LISTEN, no NOTIFY and no prepared statements, for a transaction pooler.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        durability: str = "full",
+        deadline: float = 10.0,
+        schema: str | None = None,
+        poll_only: bool | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = parse_url(url, durability=durability, schema=schema, poll_only=poll_only)
+        self.location = self.settings.location
+        self.sql = load(self.settings.schema)
+        self.clock = clock or SystemClock()
+        self.deadline = deadline
+        self._forget()
+        guard_forks(self)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._open: _Open | None = None
+        self.bounds = ClaimBounds()
+        self.wakeups = PostgresWakeups(self.settings)
+        self._callers = CallerTransactions(self.location, self.settings.schema, self._connect)
+
+    def prepare_fork(self) -> None:
+        """Before a fork: let go of threads and connections, and open none until ``resume_after_fork``."""
+        self._lock.acquire()
+        self._let_go()
+
+    def resume_after_fork(self) -> None:
+        """In the parent: go on; the next call connects again."""
+        self._lock.release()
+        self.wakeups.resume()
+
+    def forget_after_fork(self) -> None:
+        """In the child: begin anew. What a busy thread of the parent did not let go of is kept, never closed."""
+        _inherited.append((self._open, self.wakeups, self._callers))
+        self._forget()
+
+    def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
+        return where(filter_)
+
+    def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        pool, future = self._hand_over(_writers, lambda: verb(*args, **kwargs))
+        return wait_for_answer(future, self.deadline, self._late, pool)
+
+    async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        pool, future = await self._ahand_over(_writers, lambda: verb(*args, **kwargs))
+        return await await_answer(future, self.deadline, self._late, pool)
+
+    def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        pool, future = self._hand_over(_readers, lambda: verb(*args, **kwargs))
+        return wait_for_answer(future, self.deadline, self._late, pool)
+
+    async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        pool, future = await self._ahand_over(_readers, lambda: verb(*args, **kwargs))
+        return await await_answer(future, self.deadline, self._late, pool)
+
+    def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        self._opened()
+        return self._callers.run(tx, lambda: verb(*args, **kwargs), self.wakeups.statement)
+
+    async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        if self._open is None:
+            await asyncio.to_thread(self._opened)
+        return await self._callers.arun(tx, lambda: verb(*args, **kwargs), self.wakeups.statement)
+
+    def migrate(self) -> tuple[str, ...]:
+        with self._connect() as connection:
+            check_version(connection, self.location)
+            return migrate(connection, self.settings.schema, self.location)
+
+    def schema_status(self) -> SchemaStatus:
+        with self._connect() as connection:
+            return read_status(connection, self.settings.schema)
+
+    def schema_sql(self) -> str:
+        return schema_sql(self.settings.schema)
+
+    def diagnose(self) -> list[tuple[str, bool, str]]:
+        return diagnose(self.settings)
+
+    def close(self) -> None:
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close threads and connections, keep who listens."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.writers.close()
+            opened.readers.close()
+        self.wakeups.pause()
+
+    def _hand_over(self, choose: Callable[[_Open], Pool], make_verb: Callable[[], Verb[T]]) -> tuple[Pool, Future[T]]:
+        while True:
+            pool = choose(self._opened())
+            future = pool.submit(make_verb)
+            if future is not None:  # else it was closed in between, by another thread or before a fork
+                return pool, future
+
+    async def _ahand_over(
+        self, choose: Callable[[_Open], Pool], make_verb: Callable[[], Verb[T]]
+    ) -> tuple[Pool, Future[T]]:
+        opened = self._open
+        if opened is not None:
+            pool = choose(opened)
+            future = pool.submit(make_verb)
+            if future is not None:
+                return pool, future
+        return await asyncio.to_thread(self._hand_over, choose, make_verb)
+
+    def _opened(self) -> _Open:
+        opened = self._open
+        if opened is not None:
+            return opened
+        with self._lock:
+            if self._open is None:
+                self.migrate()
+                settings, deadline, send = self.settings, self.deadline, self.wakeups.send
+                self._open = _Open(
+                    Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send)),
+                    Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
+                )
+                self.wakeups.resume()
+            return self._open
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        """A connection for a moment, with PostgreSQL's errors translated."""
+        until = monotonic() + self.deadline
+        try:
+            with closing(connect_patiently(self.settings, lambda: monotonic() < until)) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise translate(error, self.location) from error
+
+    @property
+    def _late(self) -> str:
+        return (
+            f"store {self.location} did not answer within {self.deadline:g} s (does another transaction hold a lock, "
+            "or is the server away? `turnspit doctor` looks)"
+        )
+
+
+def _writers(opened: _Open) -> Pool:
+    return opened.writers
+
+
+def _readers(opened: _Open) -> Pool:
+    return opened.readers

@@ -1,0 +1,97 @@
+"""PostgreSQL's errors in words that say what to do."""
+
+import psycopg
+
+from turnspit.errors import EngineError, EngineUnavailable
+
+__all__ = ["is_lost", "is_passing", "may_connect_later", "translate"]
+
+_RETRIED = ("40001", "40P01", "55P03")
+"""Serialisation failure, deadlock, lock not available: another try can succeed."""
+
+_AWAY = ("08", "57P01", "57P02", "57P03", "53300")
+"""Connection errors, shutdown, crash, starting up, too many connections."""
+
+_REASONS = {
+    "42501": "refuses: this user lacks a privilege; grant it, or run `turnspit migrate` as a user who has it",
+    "25006": "is read-only (a standby, or default_transaction_read_only): connect to a primary that can be written",
+    "42P01": "lacks a table of Turnspit's: run `turnspit migrate`",
+    "42883": "lacks a function of Turnspit's: run `turnspit migrate`",
+    "3F000": "lacks Turnspit's schema: run `turnspit migrate`",
+    "53100": "has no disk space left: free some, nothing acknowledged was lost",
+    "53200": "is out of memory",
+    "53300": "takes no more connections: raise max_connections, or use a pooler with poll_only=true in the URL",
+    "57P01": "was shut down, or an administrator ended the connection",
+    "57P02": "crashed and recovers",
+    "57P03": "is starting up or shutting down",
+    "55P03": "has a row locked by another transaction for long: end that one, `turnspit doctor` finds it",
+    "57014": "cancelled the statement (a time-out of the server or an administrator)",
+    "25P03": "ended the connection: a transaction was left idle for too long",
+}
+
+_REFUSALS = (
+    ("password authentication failed", "refuses the user or the password: check the URL"),
+    ("no password supplied", "wants a password: put one into the URL, or set PGPASSWORD"),
+    ("pg_hba.conf", "does not let this user in from here: see its pg_hba.conf"),
+    ("Peer authentication failed", "does not let this user in from here: see its pg_hba.conf"),
+    ("database", "has no such database: create it with `createdb`, or check the URL"),
+    ("role", "has no such user: check the URL"),
+    ("failed to resolve host", "is unknown: check the host's name in the URL"),
+    ("could not translate host name", "is unknown: check the host's name in the URL"),
+)
+_LATER = (
+    "Connection refused",
+    "No such file or directory",
+    "timeout",
+    "timed out",
+    "starting up",
+    "shutting down",
+    "in recovery mode",
+    "closed the connection",
+    "too many clients",
+    "connection slots",
+    "Connection reset",
+)
+
+
+def is_lost(error: BaseException, connection: psycopg.Connection | None) -> bool:
+    """Whether the connection is gone, so that nobody knows more than what was answered before."""
+    return isinstance(error, psycopg.Error) and (connection is None or connection.closed)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same transaction can succeed when it is run again."""
+    return isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED
+
+
+def may_connect_later(error: psycopg.Error) -> bool:
+    """Whether connecting can succeed in a moment: the server is away, not wrong."""
+    return any(words in str(error) for words in _LATER)
+
+
+def translate(error: psycopg.Error, location: str) -> EngineError:
+    """The error as Turnspit's own, in one line that names the store and the cure."""
+    text = _one_line(error)
+    state = error.sqlstate
+    if state is None and isinstance(error, psycopg.OperationalError):
+        return EngineUnavailable(f"store {location} {_refusal(text)} ({text})")
+    reason = _REASONS.get(state or "")
+    if state is not None and state.startswith(_AWAY):
+        return EngineUnavailable(f"store {location} {reason or 'cannot be reached'} ({text})")
+    if reason is not None:
+        kind = EngineUnavailable if state in ("25006", "55P03", "53100", "53200", "57014", "25P03") else EngineError
+        return kind(f"store {location} {reason} ({text})")
+    return EngineError(f"store {location}: {text}")
+
+
+def _refusal(text: str) -> str:
+    for words, reason in _REFUSALS:
+        if words in text and (words not in ("database", "role") or "does not exist" in text):
+            return reason
+    return "cannot be reached"
+
+
+def _one_line(error: psycopg.Error) -> str:
+    message = error.diag.message_primary or str(error)
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

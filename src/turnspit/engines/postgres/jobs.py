@@ -1,0 +1,126 @@
+"""The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.postgres.bounds import ClaimBounds
+from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
+from turnspit.engines.verbs.rows import to_json
+from turnspit.errors import InvalidPayload
+from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
+
+__all__ = ["PostgresJobVerbs"]
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_BOUND = "AND priority = turn.priority AND id > turn.after"
+
+
+class PostgresJobVerbs(JobVerbs):
+    """Jobs on their way from enqueued to ended."""
+
+    bounds: ClaimBounds
+
+    def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
+        _check(new)
+        return (yield from super().insert_job(new))
+
+    def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        if not new:
+            return []
+        for job in new:
+            _check(job)
+        params = {"now": self.clock.now(), "jobs": to_json(job._asdict() for job in new)}
+        rows = yield Statement(self.sql["insert_jobs"], params)
+        yield Wake(WakeKind.READY)
+        if any(job.delay or job.at is not None for job in new):
+            yield Wake(WakeKind.SCHEDULED)
+        return [job for (job,) in rows]
+
+    def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
+        if request.job is not None:
+            rows = yield Statement(self.sql["claim_jobs_chosen"], params | {"job": request.job})
+            return [Claim._make(row) for row in rows]
+        claims: list[Claim] = []
+        hints = self.bounds.turns(request)
+        if hints:
+            claims = yield from self._claim(params, hints, _BOUND)
+        if len(claims) < request.limit:
+            with self.bounds.looking():
+                claims += yield from self._claim_from_the_beginning(request, params, request.limit - len(claims))
+        self.bounds.remember(request, claims)
+        return claims
+
+    def _claim_from_the_beginning(self, request: ClaimRequest, params: dict[str, Any], limit: int) -> Verb[list[Claim]]:
+        claims: list[Claim] = []
+        incomplete: list[str] = []
+        queues = yield from self._busy_queues(request)
+        while queues and len(claims) < limit:
+            share = -(-(limit - len(claims)) // min(len(queues), MOST_QUEUES))
+            serving = queues[: -(-(limit - len(claims)) // share)]
+            shares = [min(share, limit - len(claims) - share * place) for place in range(len(serving))]
+            turns = [{"queue": queue, "share": size} for queue, size in zip(serving, shares, strict=True)]
+            claimed = yield from self._claim(params, turns, "")
+            claims += claimed
+            got = {queue: sum(claim.queue == queue for claim in claimed) for queue in serving}
+            filled = [queue for queue, size in zip(serving, shares, strict=True) if got[queue] == size]
+            incomplete += [queue for queue in serving if queue not in filled]
+            queues = queues[len(serving) :] + filled
+        if incomplete:
+            yield from self._hold_unknown(params, incomplete)
+        return claims
+
+    def _busy_queues(self, request: ClaimRequest) -> Verb[list[str]]:
+        if request.queues is None:
+            rows = yield Statement(self.sql["claim_jobs_queues"], {})
+        else:
+            rows = yield Statement(self.sql["claim_jobs_queues_served"], {"queues": to_json(request.queues)})
+        return sorted((queue for (queue,) in rows), key=lambda queue: (queue <= request.after, queue))
+
+    def _claim(self, params: dict[str, Any], turns: list[dict[str, Any]], bound: str) -> Verb[list[Claim]]:
+        statement = Statement(self.sql["claim_jobs"].replace("{bound}", bound), params | {"turns": to_json(turns)})
+        claims = [Claim._make(row) for row in (yield statement)]
+        places = {turn["queue"]: place for place, turn in enumerate(turns)}
+        claims.sort(key=lambda claim: (places[claim.queue], -claim.priority, claim.id))
+        return claims
+
+    def _hold_unknown(self, params: dict[str, Any], queues: list[str]) -> Verb[None]:
+        """Set aside jobs that no live worker can run, so that they cannot slow later claims."""
+        turns = to_json({"queue": queue} for queue in queues)
+        found = yield Statement(self.sql["claim_jobs_unknown"], params | {"turns": turns, "limit": MOST_HELD})
+        if not found:
+            return
+        yield Statement(self.sql["lock_registration_shared"], {})
+        yield Statement(self.sql["claim_jobs_hold"], {"ids": to_json(job for (job,) in found)})
+        if len(found) == MOST_HELD:
+            yield Wake(WakeKind.READY)  # the rest in another claim
+
+    def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
+        ordered = sorted(completions)  # always the same order of row locks
+        params = {"now": self.clock.now(), "finishes": to_json(each._asdict() for each in ordered)}
+        done = {job for (job,) in (yield Statement(self.sql["finish_jobs"], params))}
+        yield from self._report_lost([each for each in completions if each.id not in done], report)
+
+    def prune_jobs(self, request: PruneRequest) -> Verb[int]:
+        [(is_ours,)] = yield Statement(self.sql["prune_jobs_lock"], {})
+        if not is_ours:
+            return 0
+        params = {"now": self.clock.now(), "history": request.history, "limit": request.limit}
+        [(_, removed)] = yield Statement(self.sql["prune_jobs_partitions"], params)
+        yield Statement(self.sql["prune_jobs_roll_up"], params)
+        return int(removed) + (yield from super().prune_jobs(request))
+
+
+def _check(new: NewJob[Any]) -> None:
+    """Refuse what ``jsonb`` could not read: people look for jobs by their arguments.
+
+    :raises InvalidPayload: for text with a NUL character.
+    """
+    for name, text in (("arguments", new.args), ("metadata", new.metadata)):
+        if text is not None and "\\u0000" in text and _NUL.search(text):
+            raise InvalidPayload(
+                f"the {name} of a job of task {new.task} hold text with a NUL character, which PostgreSQL cannot "
+                "store: remove it, or send the bytes as base64 (pydantic.Base64Bytes)"
+            )

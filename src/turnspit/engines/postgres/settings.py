@@ -1,0 +1,81 @@
+"""What a URL says: where the database is, and how this engine uses it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from turnspit.errors import ConfigurationError
+
+__all__ = ["Settings", "parse_url"]
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+_TRUE = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+_KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 8000}
+"""A half-open connection is noticed in eight to eleven seconds, below a worker's lease of fifteen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How connections are made."""
+
+    conninfo: dict[str, Any]
+    location: str
+    schema: str
+    poll_only: bool
+    synchronous: bool
+
+    @property
+    def channel(self) -> str:
+        """Where this store's wakes are sent."""
+        return f"turnspit_{self.schema}"
+
+
+def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool | None) -> Settings:
+    """The settings of ``postgresql://user:password@host:5432/database?schema=jobs&poll_only=true``.
+
+    :raises ConfigurationError: if the URL cannot be understood.
+    """
+    if durability not in ("full", "relaxed"):
+        raise ConfigurationError(f'durability is "full" or "relaxed", not {durability!r}')
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "ssl" in options:  # asyncpg's word
+        options["sslmode"] = options.pop("ssl")
+    schema = options.pop("schema", None) or schema or "turnspit"
+    asked = options.pop("poll_only", None)
+    if asked is not None:
+        if asked.lower() not in _TRUE:
+            raise ConfigurationError(f"poll_only in a URL is true or false, not {asked!r}")
+        poll_only = _TRUE[asked.lower()]
+    if not _SCHEMA.fullmatch(schema):
+        raise ConfigurationError(
+            f"schema is a name of at most 40 small letters, digits and underscores, not {schema!r}"
+        )
+    plain = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
+    try:
+        conninfo = conninfo_to_dict(plain)
+    except psycopg.ProgrammingError as error:
+        reason = str(error).strip().replace(parts.password or "\0", "***")
+        raise ConfigurationError(f"the store's URL is not one that PostgreSQL knows: {reason}") from None
+    return Settings(
+        conninfo=_with_defaults(conninfo),
+        location=_location(conninfo, schema),
+        schema=schema,
+        poll_only=bool(poll_only),
+        synchronous=durability == "full",
+    )
+
+
+def _with_defaults(conninfo: dict[str, Any]) -> dict[str, Any]:
+    return {"connect_timeout": 5, "application_name": "turnspit", **_KEEPALIVES, **conninfo}
+
+
+def _location(conninfo: dict[str, Any], schema: str) -> str:
+    user, host, port = (str(conninfo.get(name) or "") for name in ("user", "host", "port"))
+    database = conninfo.get("dbname") or user
+    place = (f"{user}@" if user else "") + (host or "localhost") + (f":{port}" if port else "")
+    return f"postgresql://{place}/{database}" + (f" (schema {schema})" if schema != "turnspit" else "")

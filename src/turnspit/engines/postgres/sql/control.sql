@@ -1,0 +1,61 @@
+-- {where} stands for the caller's filter (see filters.py). What is found is locked, so that it is still so when it is
+-- changed.
+
+-- name: cancel_jobs
+SELECT id, state FROM {schema}.jobs
+WHERE state IN ('blocked', 'scheduled', 'held', 'ready', 'running')
+  AND (state <> 'running' OR cancel_requested_at IS NULL) AND {where} AND id > :after
+ORDER BY id LIMIT :limit FOR UPDATE;
+
+-- name: cancel_jobs_request
+UPDATE {schema}.jobs SET cancel_requested_at = {now}, reason = :reason WHERE id = {ids};
+
+-- name: replay_jobs
+SELECT id FROM {schema}.jobs WHERE state = 'dead' AND {where} AND id > :after ORDER BY id LIMIT :limit FOR UPDATE;
+
+-- name: replay_jobs_revive
+UPDATE {schema}.jobs
+SET state = 'ready', attempt = 0, crashes = 0, run_at = {now}, started_at = NULL, finished_at = NULL, worker = NULL,
+    cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
+    progress = NULL, progress_message = NULL
+WHERE id = {ids};
+
+-- name: replay_jobs_history
+SELECT id FROM {schema}.history WHERE {where} AND id > :after ORDER BY id LIMIT :limit FOR UPDATE;
+
+-- name: replay_jobs_keep_attempt
+-- The attempt that completed lived in the history row; it becomes a row of its own.
+INSERT INTO {schema}.attempts (job, fence, attempt, outcome, started_at, finished_at, worker)
+SELECT id, fence, attempt, state, started_at, finished_at, worker
+FROM {schema}.history WHERE id = {ids} AND state = 'completed'
+ON CONFLICT (job, fence) DO NOTHING;
+
+-- name: replay_jobs_restore
+INSERT INTO {schema}.jobs (
+    id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata)
+SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata
+FROM {schema}.history WHERE id = {ids};
+
+-- name: update_job
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+UPDATE {schema}.jobs
+SET priority = coalesce(:priority::integer, priority), queue = coalesce(:queue, queue),
+    run_at = coalesce(:at::bigint, now + :delay::bigint, run_at),
+    state = CASE WHEN coalesce(:at::bigint, now + :delay::bigint) > now THEN 'scheduled'
+                 WHEN coalesce(:at::bigint, :delay::bigint) IS NOT NULL THEN 'ready'
+                 ELSE state END
+FROM moment
+WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
+RETURNING state;
+
+-- name: run_job_now
+UPDATE {schema}.jobs SET state = 'ready', run_at = {now}
+WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
+RETURNING state;
+
+-- name: delete_jobs
+SELECT id FROM {schema}.jobs WHERE state <> 'running' AND {where} AND id > :after
+ORDER BY id LIMIT :limit FOR UPDATE;
+
+-- name: delete_jobs_history
+SELECT id FROM {schema}.history WHERE {where} AND id > :after ORDER BY id LIMIT :limit FOR UPDATE;

@@ -1,0 +1,89 @@
+-- name: register_worker
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+INSERT INTO {schema}.workers (host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at,
+                              gapless_since)
+SELECT :host, :pid, :version, :queues::json, :tasks::json, :concurrency, now, now, now + :lease::bigint, now
+FROM moment
+RETURNING id;
+
+-- name: register_worker_admit
+UPDATE {schema}.jobs SET state = 'ready', reason = NULL
+WHERE state = 'held' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+RETURNING id;
+
+-- name: renew_lease
+-- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+UPDATE {schema}.workers
+SET renewed_at = now, expires_at = now + :lease::bigint,
+    gapless_since = CASE WHEN expires_at > now THEN gapless_since ELSE now END
+FROM moment
+WHERE id = :worker AND stopped_at IS NULL
+RETURNING id;
+
+-- name: retire_worker
+-- Both times are the same: one that was declared dead has stopped after its lease ran out.
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+UPDATE {schema}.workers SET stopped_at = now, expires_at = now FROM moment WHERE id = :worker AND stopped_at IS NULL;
+
+-- name: rescue_jobs_workers
+-- The rescuer's own lease must have held for one lease time: after a suspended machine or an outage every lease has run
+-- out, and whoever looks first would rob the others before they can renew.
+UPDATE {schema}.workers SET stopped_at = {now}
+WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
+  AND (SELECT stopped_at IS NULL AND expires_at > {now} AND {now} - gapless_since >= expires_at - renewed_at
+       FROM {schema}.workers WHERE id = :worker)
+RETURNING id;
+
+-- name: rescue_jobs
+-- One probe for each worker with running jobs, by a loose index scan: a look costs the same however many jobs run.
+WITH RECURSIVE owner(worker) AS (
+    (SELECT worker FROM {schema}.jobs WHERE state = 'running' ORDER BY worker LIMIT 1)
+    UNION ALL
+    SELECT (SELECT job.worker FROM {schema}.jobs AS job
+            WHERE state = 'running' AND job.worker > owner.worker ORDER BY job.worker LIMIT 1)
+    FROM owner WHERE owner.worker IS NOT NULL
+)
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at
+FROM {schema}.jobs
+WHERE state = 'running' AND worker = ANY (ARRAY(
+    SELECT worker FROM owner
+    WHERE worker IS NOT NULL
+      AND NOT EXISTS (SELECT FROM {schema}.workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL)))
+LIMIT 5000 FOR UPDATE SKIP LOCKED;
+
+-- name: rescue_jobs_attempts
+INSERT INTO {schema}.attempts (
+    job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message)
+SELECT id, fence, attempt, 'crashed', started_at, {now}, worker, 'WorkerDied',
+       'its worker stopped renewing its lease'
+FROM {schema}.jobs WHERE id = {ids}
+ON CONFLICT (job, fence) DO UPDATE
+SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type = excluded.error_type,
+    error_message = excluded.error_message, traceback = NULL;
+
+-- name: rescue_jobs_return
+UPDATE {schema}.jobs
+SET state = 'ready', worker = NULL, attempt = attempt - 1, crashes = crashes + 1, started_at = NULL
+WHERE id = {ids};
+
+-- name: rescue_jobs_dead
+UPDATE {schema}.jobs
+SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
+    error_type = 'WorkerDied', reason = 'crashed its worker ' || (crashes + 1) || ' times',
+    fingerprint = task || ':WorkerDied'
+WHERE id = {ids};
+
+-- name: return_unheld_jobs
+SELECT id, fence FROM {schema}.jobs WHERE state = 'running' AND worker = :worker;
+
+-- name: find_cancelled
+SELECT id FROM {schema}.jobs WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL;
+
+-- name: list_workers
+SELECT id, host, pid, version, queues::text, tasks::text, concurrency, started_at, renewed_at, expires_at, stopped_at,
+       stopped_at IS NULL AND expires_at > {now},
+       (SELECT count(*) FROM {schema}.jobs AS job WHERE job.state = 'running' AND job.worker = workers.id)
+FROM {schema}.workers
+WHERE stopped_at IS NULL OR stopped_at > {now} - 3600000000
+ORDER BY id DESC;

@@ -1,0 +1,88 @@
+-- {where} stands for the caller's filter (see filters.py). Both lists name the columns of JobRecord in its order.
+
+-- name: list_jobs_live
+SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
+       finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
+       retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
+       fingerprint, NULL::text
+FROM {schema}.jobs AS job WHERE {where} AND id < :before
+
+-- name: list_jobs_final
+SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
+       finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
+       retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
+       fingerprint, result
+FROM {schema}.history AS job WHERE {where} AND id < :before
+
+-- name: list_jobs_attempts
+SELECT job, attempt, fence, outcome, started_at, finished_at,
+       (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = attempts.worker),
+       error_type, error_message, traceback
+FROM {schema}.attempts WHERE job = {ids} ORDER BY job, fence;
+
+-- name: count_jobs_live
+SELECT count(*) FROM {schema}.jobs WHERE {where};
+
+-- name: count_jobs_final
+SELECT count(*) FROM {schema}.history WHERE {where};
+
+-- name: list_logs
+SELECT attempt, at, level, message FROM {schema}.logs WHERE job = :id ORDER BY id;
+
+-- name: group_dead_letters
+SELECT fingerprint, min(task), min(error_type), max(reason), count(*), max(id), min(finished_at), max(finished_at)
+FROM {schema}.jobs
+WHERE state = 'dead' AND (:task::text IS NULL OR task = :task::text)
+GROUP BY fingerprint ORDER BY count(*) DESC, max(id) DESC;
+
+-- name: list_queues
+-- Each state through its own partial index; ready jobs, the many, without touching the table.
+SELECT queue, 'ready', count(*) FROM {schema}.jobs WHERE state = 'ready' GROUP BY queue
+UNION ALL
+SELECT queue, CASE WHEN attempt = 0 THEN 'scheduled' ELSE 'retrying' END, count(*)
+FROM {schema}.jobs WHERE state = 'scheduled' GROUP BY 1, 2
+UNION ALL
+SELECT queue, 'held', count(*) FROM {schema}.jobs WHERE state = 'held' GROUP BY queue
+UNION ALL
+SELECT queue, 'running', count(*) FROM {schema}.jobs WHERE state = 'running' GROUP BY queue
+UNION ALL
+SELECT queue, 'dead', count(*) FROM {schema}.jobs WHERE state = 'dead' GROUP BY queue;
+
+-- name: list_queues_oldest
+-- The first job of each priority of each queue has waited longest in its line: found by loose index scans.
+WITH RECURSIVE line(queue, priority) AS (
+    (SELECT queue, priority FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue, priority DESC LIMIT 1)
+    UNION ALL
+    SELECT next.queue, next.priority
+    FROM line CROSS JOIN LATERAL (
+        SELECT * FROM (
+            (SELECT 1 AS place, job.queue, job.priority FROM {schema}.jobs AS job
+             WHERE state = 'ready' AND job.queue = line.queue AND job.priority < line.priority
+             ORDER BY job.priority DESC LIMIT 1)
+            UNION ALL
+            (SELECT 2, job.queue, job.priority FROM {schema}.jobs AS job
+             WHERE state = 'ready' AND job.queue > line.queue ORDER BY job.queue, job.priority DESC LIMIT 1)
+        ) AS either ORDER BY place LIMIT 1
+    ) AS next
+)
+SELECT queue, min((SELECT run_at FROM {schema}.jobs AS job
+                   WHERE state = 'ready' AND job.queue = line.queue AND job.priority = line.priority
+                   ORDER BY id LIMIT 1))
+FROM line GROUP BY queue;
+
+-- name: list_queues_finished
+SELECT queue, coalesce(sum(count) FILTER (WHERE outcome = 'completed'), 0)::bigint,
+       coalesce(sum(count) FILTER (WHERE outcome IN ('failed', 'dead', 'crashed')), 0)::bigint
+FROM {schema}.counters WHERE minute > {now} / 60000000 - 60 GROUP BY queue;
+
+-- name: list_tasks
+SELECT task, count(*) FILTER (WHERE state = 'ready'), count(*) FILTER (WHERE state = 'scheduled'),
+       count(*) FILTER (WHERE state IN ('held', 'blocked')), count(*) FILTER (WHERE state = 'running'),
+       count(*) FILTER (WHERE state = 'dead'), min(run_at) FILTER (WHERE state = 'ready')
+FROM {schema}.jobs GROUP BY task ORDER BY task;
+
+-- name: ready_count
+SELECT count(*) FROM {schema}.jobs
+WHERE state IN ('ready', 'running')
+  AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)));

@@ -1,0 +1,253 @@
+"""The bell of a database: ``NOTIFY``, sent by one thread of each process, and ``LISTEN`` in another.
+
+``NOTIFY`` takes a lock at commit that serialises all writers. So it is sent outside the transaction that it speaks of,
+in one of its own that waits for no disk, and what waits meanwhile is sent together: a process that enqueues a
+thousand jobs a second notifies a hundred times. The last wake is always sent. Only with ``tx=`` it rides in the
+caller's transaction, because only that knows when it commits.
+
+A listener's connection never holds a snapshot: each of its statements is a transaction of its own. A half-open one is
+noticed by a question every few seconds; after it was made anew, everybody is told to look at everything.
+"""
+
+import atexit
+import contextlib
+import logging
+import os
+import random
+import select
+import socket
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from turnspit.clock import monotonic
+from turnspit.contract.verbs import Statement, Wake
+from turnspit.contract.wakeups import Listener
+from turnspit.engines.merging import EVERYTHING, from_text, merge, to_text
+from turnspit.engines.postgres.connection import Connection, connect
+from turnspit.engines.postgres.settings import Settings
+
+__all__ = ["PostgresWakeups"]
+
+logger = logging.getLogger("turnspit")
+
+_TOGETHER = 0.01
+"""Seconds between two notifications of a process: what comes meanwhile is sent together."""
+_QUESTION = 15.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_JOIN_TIMEOUT = 5.0
+_EXIT_TIMEOUT = 1.0
+
+_senders: "weakref.WeakSet[_SenderThread]" = weakref.WeakSet()
+
+
+class PostgresWakeups:
+    """See ``contract.wakeups``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._token = os.urandom(8).hex()
+        self._listeners: list[Listener] = []
+        self._lock = threading.Lock()
+        self._sender: _SenderThread | None = None
+        self._receiver: _ReceiverThread | None = None
+        self._paused = False
+
+    def send(self, wakes: list[Wake]) -> None:
+        if not wakes:
+            return
+        merged = merge(wakes)
+        self._dispatch(merged)
+        if self._settings.poll_only:
+            return
+        with self._lock:
+            if self._paused:
+                return
+            if self._sender is None:
+                self._sender = _SenderThread(self._settings, self._token)
+            self._sender.add(merged)
+
+    def statement(self, wakes: list[Wake]) -> Statement | None:
+        """What tells everybody, this process too, when the transaction that runs it commits."""
+        if not wakes or self._settings.poll_only:
+            return None
+        params = {"channel": self._settings.channel, "payload": "\n" + to_text(merge(wakes))}
+        return Statement("SELECT pg_notify(:channel, :payload)", params)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+            self._start()
+
+        def end() -> None:
+            with self._lock:
+                self._listeners = [each for each in self._listeners if each is not listener]
+                receiver = self._receiver if not self._listeners else None
+                if receiver is not None:
+                    self._receiver = None
+            if receiver is not None:
+                receiver.close()
+
+        return end
+
+    def _start(self) -> None:
+        if self._receiver is None and self._listeners and not self._paused and not self._settings.poll_only:
+            self._receiver = _ReceiverThread(self._settings, self._token, self._dispatch)
+
+    def pause(self) -> None:
+        """Let go of threads and connections, keep the listeners."""
+        with self._lock:
+            self._paused = True
+            threads = [thread for thread in (self._sender, self._receiver) if thread is not None]
+            self._sender = self._receiver = None
+        for thread in threads:
+            thread.close()
+
+    def resume(self) -> None:
+        """Listen again."""
+        with self._lock:
+            self._paused = False
+            self._start()
+
+    def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
+        for listener in self._listeners:
+            for wake in wakes:
+                try:
+                    listener(wake)
+                except Exception:
+                    logger.exception("a wake-up listener failed")
+
+
+class _SenderThread:
+    """Sends what waits, together."""
+
+    def __init__(self, settings: Settings, token: str) -> None:
+        self._settings = settings
+        self._token = token
+        self._waiting: list[Wake] = []
+        self._work = threading.Condition()
+        self._stopping = threading.Event()
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="turnspit-notifier", daemon=True)
+        self._thread.start()
+        _senders.add(self)
+
+    def add(self, wakes: tuple[Wake, ...]) -> None:
+        with self._work:
+            self._waiting = list(merge([*self._waiting, *wakes]))
+            self._work.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                while not self._waiting and not self._stopping.is_set():
+                    self._work.wait()
+                wakes, self._waiting = self._waiting, []
+            if not wakes:
+                break
+            self._notify(wakes)
+            self._stopping.wait(_TOGETHER)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _notify(self, wakes: list[Wake]) -> None:
+        """One notification. One that cannot be sent is dropped: polling is behind it, and a listener that was cut off
+        looks at everything.
+        """
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = connect(self._settings)
+                self._connection.execute("SET synchronous_commit = off")
+            payload = f"{self._token}\n{to_text(wakes)}"
+            self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, payload))
+        except psycopg.Error as error:
+            logger.debug("a wake was not sent: %s", error)
+
+    def close(self, timeout: float = _JOIN_TIMEOUT) -> None:
+        """Send what waits, and end."""
+        self._stopping.set()
+        with self._work:
+            self._work.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+
+@atexit.register
+def _send_last_wakes() -> None:
+    """A program that enqueues and ends at once takes its wake along otherwise."""
+    for sender in list(_senders):
+        sender.close(_EXIT_TIMEOUT)
+
+
+class _ReceiverThread:
+    """Waits for notifications on a connection of its own."""
+
+    def __init__(self, settings: Settings, token: str, dispatch: Callable[[tuple[Wake, ...]], None]) -> None:
+        self._settings = settings
+        self._token = token
+        self._dispatch = dispatch
+        self._stopping = threading.Event()
+        self._heard: list[str] = []
+        self._near, self._far = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="turnspit-wakeups", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._stopping.is_set():
+            began = monotonic()
+            try:
+                self._listen()
+            except (psycopg.Error, OSError, ValueError) as error:
+                if self._stopping.is_set():
+                    break
+                pause = _FIRST_PAUSE if monotonic() - began > _LONGEST_PAUSE else min(_LONGEST_PAUSE, pause * 2)
+                logger.info("the listening connection was lost (%s): listening again soon", error)
+                self._stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311  (jitter, not a secret)
+        self._near.close()
+
+    def _listen(self) -> None:
+        connection = connect(self._settings)
+        try:
+            connection.add_notify_handler(self._hear)
+            connection.execute(f"LISTEN {self._settings.channel}")
+            self._dispatch(EVERYTHING)  # what was committed before is not told any more
+            while not self._stopping.is_set():
+                self._wait(connection)
+                self._tell()
+        finally:
+            connection.close()
+
+    def _wait(self, connection: Connection) -> None:
+        """Until something comes; after a long silence, ask whether the server is still there."""
+        readable, _, _ = select.select([connection.fileno(), self._near.fileno()], [], [], _QUESTION)
+        if not readable:
+            connection.execute("SELECT")
+        elif self._near.fileno() not in readable:
+            connection.pgconn.consume_input()
+            while (notify := connection.pgconn.notifies()) is not None:
+                self._heard.append(notify.extra.decode())
+
+    def _hear(self, notify: Any) -> None:
+        self._heard.append(notify.payload)
+
+    def _tell(self) -> None:
+        heard, self._heard = self._heard, []
+        wakes: list[Wake] = []
+        for payload in heard:
+            token, _, text = payload.partition("\n")
+            if token != self._token:  # this process has told its own already
+                wakes += from_text(text)
+        if wakes:
+            self._dispatch(merge(wakes))
+
+    def close(self) -> None:
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            self._far.send(b".")
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=_JOIN_TIMEOUT)
+        self._far.close()

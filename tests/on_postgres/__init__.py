@@ -1,0 +1,1 @@
+"""What only PostgreSQL has: callers' transactions, SQL producers, servers that go away."""

@@ -1,0 +1,46 @@
+"""An app on a schema of its own, and the application's own table beside it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.postgres import VERSIONS, new_schema, server_url
+from turnspit import Turnspit
+
+
+@pytest.fixture(params=VERSIONS)
+def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A schema of its own on each version."""
+    with new_schema(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def plain_url(store_url: str) -> str:
+    """The database itself, as the application's own connections name it."""
+    return server_url(store_url)
+
+
+@pytest.fixture
+def app(store_url: str) -> Iterator[Turnspit]:
+    with Turnspit(store_url) as app:
+        app.migrate()
+        yield app
+
+
+@pytest.fixture
+def send(app: Turnspit) -> Any:
+    @app.task
+    async def send(order_id: int) -> int:
+        return order_id
+
+    return send
+
+
+@pytest.fixture
+def connection(plain_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the application's."""
+    with psycopg.connect(plain_url) as connection:
+        yield connection

@@ -1,0 +1,178 @@
+"""A job enqueued with ``tx=`` exists exactly if that transaction commits, whatever library the caller uses."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from tests.behaviour.support import DEADLINE
+from tests.postgres import new_schema, server
+from turnspit import Turnspit
+from turnspit.errors import EngineError, InvalidTransaction
+
+
+def enqueued(app: Turnspit) -> list[int]:
+    return sorted(job.args["order_id"] for job in app.jobs.list())
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_psycopg(app: Turnspit, send: Any, connection: psycopg.Connection[Any], commit: bool) -> None:
+    connection.row_factory = dict_row
+    send.using(tx=connection).enqueue(1)
+    app.enqueue_many([send.new(2), send.new(3)], tx=connection)
+    assert enqueued(app) == []
+    connection.commit() if commit else connection.rollback()
+    assert enqueued(app) == ([1, 2, 3] if commit else [])
+
+
+def test_savepoints_behave(app: Turnspit, send: Any, connection: psycopg.Connection[Any]) -> None:
+    with connection.transaction():
+        send.using(tx=connection).enqueue(1)
+        with connection.transaction(force_rollback=True):
+            send.using(tx=connection).enqueue(2)
+    assert enqueued(app) == [1]
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_async_psycopg(app: Turnspit, send: Any, plain_url: str, commit: bool) -> None:
+    async def main() -> None:
+        async with await psycopg.AsyncConnection.connect(plain_url) as connection:
+            await send.using(tx=connection).aenqueue(1)
+            await app.aenqueue_many([send.new(2)], tx=connection)
+            await (connection.commit() if commit else connection.rollback())
+
+    asyncio.run(main())
+    assert enqueued(app) == ([1, 2] if commit else [])
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_asyncpg(app: Turnspit, send: Any, plain_url: str, commit: bool) -> None:
+    async def main() -> None:
+        async with asyncpg.create_pool(plain_url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            await send.using(tx=connection).aenqueue(1)
+            await send.using(tx=connection, delay=3600, tags=["a"]).aenqueue(2)
+            await app.aenqueue_many([send.new(3), send.new(4)], tx=connection)
+            await (transaction.commit() if commit else transaction.rollback())
+
+    asyncio.run(main())
+    assert enqueued(app) == ([1, 2, 3, 4] if commit else [])
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_sqlalchemy_session(app: Turnspit, send: Any, plain_url: str, commit: bool) -> None:
+    engine = create_engine(plain_url.replace("postgresql://", "postgresql+psycopg://"))
+    with Session(engine) as session:
+        session.execute(text("SELECT 1"))
+        send.using(tx=session).enqueue(1)
+        app.enqueue_many([send.new(2)], tx=session)
+        session.commit() if commit else session.rollback()
+    with engine.connect() as connection, connection.begin() as transaction:
+        send.using(tx=connection).enqueue(3)
+        transaction.commit() if commit else transaction.rollback()
+    engine.dispose()
+    assert enqueued(app) == ([1, 2, 3] if commit else [])
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("commit", [True, False])
+def test_an_async_sqlalchemy_session(app: Turnspit, send: Any, plain_url: str, driver: str, commit: bool) -> None:
+    async def main() -> None:
+        engine = create_async_engine(plain_url.replace("postgresql://", f"postgresql+{driver}://"))
+        async with AsyncSession(engine) as session:
+            await send.using(tx=session).aenqueue(1)
+            await app.aenqueue_many([send.new(2)], tx=session)
+            await (session.commit() if commit else session.rollback())
+        async with engine.connect() as connection:
+            await send.using(tx=connection).aenqueue(3)
+            await (connection.commit() if commit else connection.rollback())
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert enqueued(app) == ([1, 2, 3] if commit else [])
+
+
+def test_a_waiting_worker_starts_it_at_the_commit(
+    app: Turnspit, send: Any, connection: psycopg.Connection[Any]
+) -> None:
+    with app.worker():
+        job = send.using(tx=connection).enqueue(7)
+        connection.commit()
+        assert job.get_result(timeout=DEADLINE) == 7
+
+
+def test_a_transaction_that_has_failed(app: Turnspit, send: Any, connection: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.Error):
+        connection.execute("SELECT nonsense")
+    with pytest.raises(InvalidTransaction, match="a statement has failed already"):
+        send.using(tx=connection).enqueue(1)
+
+
+def test_a_failed_transaction_of_a_session(app: Turnspit, send: Any, plain_url: str) -> None:
+    engine = create_engine(plain_url.replace("postgresql://", "postgresql+psycopg://"))
+    with Session(engine) as session:
+        with pytest.raises(Exception, match="nonsense"):
+            session.execute(text("SELECT nonsense"))
+        with pytest.raises(InvalidTransaction, match="a statement has failed already"):
+            send.using(tx=session).enqueue(1)
+    engine.dispose()
+
+
+def test_autocommit_without_a_transaction(app: Turnspit, send: Any, plain_url: str) -> None:
+    with psycopg.connect(plain_url, autocommit=True) as connection:
+        with pytest.raises(InvalidTransaction, match="autocommit mode with no open transaction"):
+            send.using(tx=connection).enqueue(1)
+        with connection.transaction():
+            send.using(tx=connection).enqueue(2)
+    assert enqueued(app) == [2]
+
+
+def test_a_transaction_of_another_server(app: Turnspit, send: Any, store_url: str) -> None:
+    other = next(url for version in (16, 18) if not store_url.startswith(url := server(version).url))
+    with psycopg.connect(other) as connection, pytest.raises(InvalidTransaction, match="the jobs of this app are in"):
+        send.using(tx=connection).enqueue(1)
+
+
+def test_the_right_verb_is_named(app: Turnspit, send: Any, connection: psycopg.Connection[Any]) -> None:
+    with pytest.raises(InvalidTransaction, match="use the verb without an a in front"):
+        asyncio.run(send.using(tx=connection).aenqueue(1))
+    with pytest.raises(InvalidTransaction, match=r"not builtins\.str"):
+        send.using(tx="begin").enqueue(1)
+
+    async def main(call: Callable[[Any], object], url: str) -> None:
+        connection = await psycopg.AsyncConnection.connect(url)
+        with pytest.warns(RuntimeWarning, match="inside a running event loop"):
+            call(connection)
+        await connection.close()
+
+    def call(tx: Any) -> None:
+        with pytest.raises(InvalidTransaction, match="use the verb with an a in front"):
+            app.enqueue_many([send.new(1)], tx=tx)
+
+    asyncio.run(main(call, connection.info.dsn))
+
+
+def test_an_error_in_the_callers_transaction_is_told_in_one_line(app: Turnspit, send: Any, plain_url: str) -> None:
+    with psycopg.connect(plain_url) as connection:
+        connection.execute("SET TRANSACTION READ ONLY")
+        with pytest.raises(EngineError, match=r"in the transaction given as tx=: cannot execute INSERT"):
+            send.using(tx=connection).enqueue(1)
+
+
+def test_the_first_use_of_a_store_may_be_a_callers_transaction() -> None:
+    with new_schema(18) as url, Turnspit(url) as app, psycopg.connect(server(18).url) as connection:
+
+        @app.task
+        def task() -> None: ...
+
+        task.using(tx=connection).enqueue()
+        connection.commit()
+        assert app.jobs.count() == 1
