@@ -3,8 +3,11 @@
 import threading
 from typing import Any
 
+import pytest
+
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
 from turnspit import Job, JobContext, Retry, Turnspit
+from turnspit._runtime.worker import executor
 from turnspit.records import JobRecord
 
 
@@ -102,6 +105,37 @@ def test_a_job_that_crashed_a_worker_runs_alone_and_holds_nobody_else_meanwhile(
         gate.open()
         job.get_result(DEADLINE)
         assert (job.crashes, job.attempt) == (1, 1)
+
+
+@pytest.mark.parametrize("hangs", ["the suspect", "its neighbour"])
+def test_a_job_that_hangs_after_a_crash_does_not_stop_its_worker(
+    app: Turnspit, hangs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "_ALONE", 0.2)
+    gate = Gate()
+
+    @app.task
+    def hang() -> None:
+        gate.pass_through()
+
+    @app.task
+    async def innocent() -> int:
+        return 1
+
+    with app.worker(concurrency=10):
+        if hangs == "its neighbour":
+            hang.enqueue()
+            gate.wait_for()
+        suspect = hang if hangs == "the suspect" else innocent
+        job = suspect.using(delay=3600).enqueue()
+        _pretend_that_its_worker_died(app, job.id)
+        app.jobs.run_now(job.id)
+        if hangs == "the suspect":
+            gate.wait_for()
+        others = [innocent.enqueue() for _ in range(5)]
+        assert [other.get_result(DEADLINE) for other in others] == [1] * 5
+        gate.open()
+        job.get_result(DEADLINE)
 
 
 def _record(app: Turnspit, job: Job[Any]) -> JobRecord | None:

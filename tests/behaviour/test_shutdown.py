@@ -81,7 +81,7 @@ def enqueue(app: Turnspit, *names: str) -> list[Job[object]]:
 def test_an_idle_worker_ends_promptly_with_exit_0(app: Turnspit, start: Start, number: signal.Signals) -> None:
     worker = start()
     worker.process.send_signal(number)
-    assert worker.end() == (0, ["lifespan closed", "exit 0"])
+    assert worker.end() == (0, ["stopping", "lifespan closed", "exit 0"])
     [record] = app.engine.read(app.engine.list_workers)
     assert (record.live, record.stopped_at is not None) == (False, True)
 
@@ -92,6 +92,7 @@ def test_running_jobs_may_end_within_the_grace_time(app: Turnspit, start: Start,
     jobs = enqueue(app, "on_loop", "in_thread")
     worker.wait_for("on_loop began", "in_thread began")
     worker.process.send_signal(number)
+    worker.wait_for("stopping")
     later = app.tasks["quick"].enqueue(1)
     worker.let_jobs_end()
     assert worker.end() == (0, ["lifespan closed", "exit 0"])
@@ -105,7 +106,7 @@ def test_after_the_grace_time_running_jobs_are_handed_back_and_cost_no_attempt(a
     worker.wait_for("on_loop began", "gives_in began")
     worker.process.send_signal(signal.SIGTERM)
     code, said = worker.end()
-    assert (code, said) == (0, ["on_loop cancelled", "lifespan closed", "exit 0"])
+    assert (code, said) == (0, ["stopping", "on_loop cancelled", "lifespan closed", "exit 0"])
     for job in jobs:
         job.refresh()
         assert (job.state, job.attempt, job.attempts, job.crashes, job.worker) == ("ready", 0, (), 0, None)
@@ -118,7 +119,7 @@ def test_a_second_signal_hands_back_at_once(app: Turnspit, start: Start) -> None
     worker.process.send_signal(signal.SIGTERM)
     worker.process.send_signal(signal.SIGINT)
     code, said = worker.end()
-    assert (code, said[:2]) == (0, ["on_loop cancelled", "lifespan closed"])
+    assert (code, said[:3]) == (0, ["stopping", "on_loop cancelled", "lifespan closed"])
     assert [(job.refresh().state, job.attempt) for job in jobs] == [("ready", 0)] * 2
 
 
@@ -127,7 +128,7 @@ def test_a_thread_that_will_not_end_does_not_keep_the_process(app: Turnspit, sta
     [job] = enqueue(app, "in_thread")
     worker.wait_for("in_thread began")
     worker.process.send_signal(signal.SIGTERM)
-    assert worker.end() == (0, ["lifespan closed"])
+    assert worker.end() == (0, ["stopping", "lifespan closed"])
     assert (job.refresh().state, job.attempt) == ("ready", 0)
 
 
@@ -138,7 +139,7 @@ def test_a_coroutine_that_will_not_end_does_not_keep_the_process(app: Turnspit, 
     worker.process.send_signal(signal.SIGTERM)
     code, said = worker.end()
     assert code == 0
-    assert said[:2] == ["stubborn stays", "lifespan closed"]
+    assert said[:3] == ["stopping", "stubborn stays", "lifespan closed"]
     assert (job.refresh().state, job.attempt) == ("ready", 0)
 
 

@@ -86,6 +86,16 @@ def main(url: str, *given: str) -> int:
 
     threading.Thread(target=listen, daemon=True).start()
     worker._CANCEL_TIME = options.get("cancel_time", worker._CANCEL_TIME)
+    watching: list[asyncio.Task[None]] = []
+
+    async def watch(started: worker.Worker) -> None:
+        await started.stopping.wait()
+        say("stopping")
+
+    def on_start(started: worker.Worker) -> None:
+        watching.append(asyncio.create_task(watch(started)))
+        say("started")
+
     claimer._STALE = options.get("stale", claimer._STALE)
     app = declare(Turnspit(url))
     app.lifespan(lifespan)
@@ -93,7 +103,7 @@ def main(url: str, *given: str) -> int:
         concurrency=int(options.get("concurrency", 10)),
         grace=options.get("grace", 20),
         lease=options.get("lease", 15),
-        on_start=lambda _: say("started"),
+        on_start=on_start,
     )
     say(f"exit {code}")
     return code

@@ -31,8 +31,8 @@ class Leases(Protocol):
 
         Only a worker that has renewed its own lease without a gap for one lease time may declare others dead: after
         an outage all leases have run out. Each job keeps an attempt with outcome ``crashed``, gets its attempt back
-        and one more crash. The first crash may be a neighbour's fault; from then on a job runs alone in its process,
-        and after ``max_crashes`` crashes alone it is dead. A job whose cancellation was requested is cancelled.
+        and one more crash. The first crash may be a neighbour's fault; from then on a job begins alone in its
+        process, and after ``max_crashes`` more it is dead. A job whose cancellation was requested is cancelled.
         """
         ...
 

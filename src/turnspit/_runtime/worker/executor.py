@@ -28,6 +28,10 @@ __all__ = ["Ends", "Executor", "Running"]
 
 logger = logging.getLogger("turnspit")
 
+_ALONE = 10.0
+"""Seconds for which a job with a crash behind it keeps its worker to itself, and for which it waits for that. What
+crashes its process mostly does so soon; a long job, or a thread that hangs, must not stop a worker.
+"""
 _INVALID_DELAY = 15_000_000
 _INVALID_PATIENCE = 600_000_000
 """A payload that does not validate may be a newer release's: it is tried for ten minutes."""
@@ -90,7 +94,8 @@ class Executor:
         self._loop = asyncio.get_running_loop()
         self._clean = copy_context()
         self._deadline_timer: asyncio.TimerHandle | None = None
-        self._alone = False
+        self._alone: asyncio.TimerHandle | None = None
+        self._waiting_since: float | None = None
         self.concurrency = concurrency
         self.resources: Mapping[str, Any] = {}
         self.buffer: deque[Claim] = deque()
@@ -104,7 +109,7 @@ class Executor:
     @property
     def holds_back(self) -> bool:
         """Whether a job with a crash behind it runs alone here, or waits to: others are better off elsewhere."""
-        return self._alone or bool(self.buffer and self.buffer[0].crashes)
+        return self._alone is not None or bool(self.buffer and self.buffer[0].crashes)
 
     def add(self, claims: list[Claim]) -> None:
         """Take claimed jobs and start as many as there are free slots."""
@@ -112,14 +117,35 @@ class Executor:
         self.fill()
 
     def fill(self) -> None:
-        """Start waiting jobs. One with a crash behind it runs alone, so that it can take no neighbour with it."""
+        """Start waiting jobs. One with a crash behind it begins alone, so that it can take no neighbour with it."""
         buffer, running = self.buffer, self.running
-        while buffer and len(running) < self.concurrency and not self._alone and self._may_start():
+        while buffer and len(running) < self.concurrency and self._alone is None and self._may_start():
             if buffer[0].crashes:
-                if running:
+                if running and not self._waited_long():
                     return
-                self._alone = True
+                self._begin_alone()
             self._start(buffer.popleft())
+
+    def _waited_long(self) -> bool:
+        """Whether neighbours that take long have kept a job with a crash behind it from starting for long enough."""
+        if self._waiting_since is None:
+            self._waiting_since = monotonic()
+            self._loop.call_later(_ALONE, self.fill)
+        return monotonic() - self._waiting_since >= _ALONE
+
+    def _begin_alone(self) -> None:
+        self._waiting_since = None
+        self._alone = self._loop.call_later(_ALONE, self._let_others_start)
+
+    def _end_alone(self) -> None:
+        if self._alone is not None:
+            self._alone.cancel()
+            self._alone = None
+
+    def _let_others_start(self) -> None:
+        self._end_alone()
+        self.fill()
+        self._on_free()
 
     def _start(self, claim: Claim) -> None:
         running = Running(claim, JobContext(claim, self._finisher, self.resources))
@@ -225,7 +251,7 @@ class Executor:
         # A job that was taken away and came back may run here twice for a while: only its own entry is removed.
         if self.running.get(running.claim.id) is running:
             del self.running[running.claim.id]
-        self._alone = False
+        self._end_alone()
         self.fill()
         self._on_free()
 
@@ -266,6 +292,7 @@ class Executor:
 
     def close(self) -> None:
         """Forget the timers."""
+        self._end_alone()
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
 
