@@ -54,6 +54,9 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
             exec(compile(code, str(page), "exec", dont_inherit=True), namespace)
         if expected is not None:
             assert shown.getvalue() == expected
+    for value in namespace.values():
+        if isinstance(value, turnspit.Turnspit):
+            value.close()
 
 
 def test_every_page_has_examples_or_is_generated() -> None:
