@@ -131,10 +131,18 @@ class Worker:
         self._stop_listening = self._engine.wakeups.listen(self._hear)
         for service in self.services.values():
             service.start()
-        self._tasks = [asyncio.create_task(self.claimer.run(), name="turnspit claimer")]
+        claiming = asyncio.create_task(self.claimer.run(), name="turnspit claimer")
+        claiming.add_done_callback(self._stop_without_claimer)
+        self._tasks = [claiming]
         self._telling = asyncio.create_task(self.finisher.teller.run(), name="turnspit teller")
         if self._settings.until_empty:
             self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
+
+    def _stop_without_claimer(self, claiming: "asyncio.Task[None]") -> None:
+        """A worker that cannot claim would hold its lease for ever and do nothing."""
+        if not claiming.cancelled() and claiming.exception() is not None:
+            logger.critical("worker %s stops: its loop with the store failed", self.id, exc_info=claiming.exception())
+            self.request_stop()
 
     async def _register(self) -> None:
         settings = self._settings
