@@ -16,7 +16,7 @@ Figures = dict[str, float]
 
 _LOOK = 0.005
 _SETTLE = 1.5
-_LONGEST_DRAIN = 600.0
+_STUCK = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,21 @@ def _warm_up(system: type[System], store: Path, worker: Agent) -> None:
 
 
 def _wait_drained(look: System, agents: list[Agent]) -> None:
-    until = time.monotonic() + _LONGEST_DRAIN
+    left, since = look.count_untouched(), time.monotonic()
     while not look.is_drained():
-        if time.monotonic() > until:
-            raise AgentFailed(f"{look.name}: not drained after {_LONGEST_DRAIN:g} s")
         if any(agent.has_ended for agent in agents):
-            agents[0].report()
-            raise AgentFailed(f"{look.name}: a worker ended before the work did")
+            raise AgentFailed(f"{look.name}: a worker ended before the work did\n{_errors(agents)}")
+        if time.monotonic() - since > _STUCK:
+            before, left, since = left, look.count_untouched(), time.monotonic()
+            if left == before:
+                raise AgentFailed(
+                    f"{look.name}: {left:,} jobs wait and nothing was claimed for {_STUCK:g} s\n{_errors(agents)}"
+                )
         time.sleep(_LOOK)
+
+
+def _errors(agents: list[Agent]) -> str:
+    return "\n".join(agent.errors for agent in agents)
 
 
 def _stop(agents: list[Agent]) -> None:

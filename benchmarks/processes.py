@@ -13,7 +13,7 @@ from benchmarks.contract import System
 __all__ = ["Agent", "AgentFailed", "run_agent"]
 
 _ROOT = Path(__file__).parent.parent
-_LONGEST = 900.0
+_LONGEST = 7200.0
 
 
 class AgentFailed(Exception):
@@ -52,7 +52,12 @@ class Agent:
     def _failed(self) -> AgentFailed:
         self._process.kill()
         self._process.wait()
-        return AgentFailed(f"{self._what} failed:\n{''.join(self._errors[-20:])}")
+        return AgentFailed(f"{self._what} failed:\n{self.errors}")
+
+    @property
+    def errors(self) -> str:
+        """The last that it printed to stderr."""
+        return "".join(self._errors[-20:])
 
     def tell(self) -> None:
         """Send one line: the first lets the agent go, the second stops a worker."""

@@ -61,6 +61,9 @@ def is_lost(error: BaseException, connection: psycopg.Connection | None) -> bool
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same transaction can succeed when it is run again."""
+    if isinstance(error, psycopg.errors.CheckViolation):
+        # A row on its way into the default partition, while the partition of its day was attached by another worker.
+        return "partition constraint" in str(error)
     return isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED
 
 
