@@ -12,11 +12,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from turnspit.engines.sqlite.rows import blocks
-
 from benchmarks.contract import System, payload
 from benchmarks.systems.sqlite_store import Look
 from turnspit import Turnspit
+from turnspit.engines.sqlite.blocks import SQL
 
 _BATCH = 500
 _NEW = {"task": "deliver", "queue": "default", "priority": 0, "at": None, "delay": 0, "retry": None, "timeout": None,
@@ -31,7 +30,6 @@ class RawSqlite(System):
 
     def __init__(self, store: Path) -> None:
         super().__init__(store)
-        self._sql = blocks("jobs")
         self._look = Look(store)
         self._stopping = threading.Event()
 
@@ -52,11 +50,11 @@ class RawSqlite(System):
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         worker = {"host": "raw", "pid": 1, "version": "", "queues": None, "tasks": '["deliver"]', "concurrency": 1}
-        register = blocks("leases")["register_worker"]
+        register = SQL["register_worker"]
         self._worker = self._connection.execute(register, worker | {"lease": 10**12, "now": None}).fetchone()[0]
 
     def enqueue_one_by_one(self, first: int, count: int) -> None:
-        insert = self._sql["insert_job"]
+        insert = SQL["insert_job"]
         for number in range(first, first + count):
             self._connection.execute(insert, _NEW | {"args": _text(number)}).fetchall()
 
@@ -67,7 +65,7 @@ class RawSqlite(System):
             for number in range(count)
         )
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(self._sql["insert_jobs"], rows)
+        self._connection.executemany(SQL["insert_jobs"], rows)
         self._connection.execute("COMMIT")
 
     def work(self) -> None:
@@ -77,15 +75,15 @@ class RawSqlite(System):
             if claimed:
                 self._finish(claimed)
             params = {"now": None, "worker": self._worker, "queue": "default", "limit": _BATCH, "tasks": '["deliver"]'}
-            claimed = self._connection.execute(self._sql["claim_jobs"], params).fetchall()
+            claimed = self._connection.execute(SQL["claim_jobs"], params).fetchall()
             self._connection.execute("COMMIT")
             if not claimed:
                 self._stopping.wait(0.001)
 
     def _finish(self, claimed: list[tuple[Any, ...]]) -> None:
         finishes = json.dumps([(row[0], row[1], "null", None, None) for row in claimed])
-        done = self._connection.execute(self._sql["finish_jobs"], {"now": None, "finishes": finishes}).fetchall()
-        self._connection.execute(self._sql["finish_jobs_remove"], {"ids": json.dumps([row[0] for row in done])})
+        done = self._connection.execute(SQL["finish_jobs"], {"now": None, "finishes": finishes}).fetchall()
+        self._connection.execute(SQL["finish_jobs_remove"], {"ids": json.dumps([row[0] for row in done])})
         for (queue, task), count in Counter(row[1:3] for row in done).items():
             params = {
                 "now": None,
@@ -95,7 +93,7 @@ class RawSqlite(System):
                 "count": count,
                 "run_time": 0,
             }
-            self._connection.execute(self._sql["count_outcomes"], params)
+            self._connection.execute(SQL["count_outcomes"], params)
 
     def stop(self) -> None:
         self._stopping.set()
