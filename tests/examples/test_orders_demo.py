@@ -156,7 +156,7 @@ def test_a_broken_promise_is_the_exit_code_and_half_an_invoice_is_none(
 
 
 def test_the_dead_letter_can_be_replayed(demo: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path) -> None:
-    command = re.findall(r"→ turnspit (.*)", demo[0].stdout)[0]
+    command = re.findall(r"→ \S*turnspit (.*)", demo[0].stdout)[0]
     shutil.copytree(demo[1] / "demo", tmp_path / "demo")
     answer = run(tmp_path, "-m", "turnspit", *command.split())
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -77,7 +77,7 @@ class Worker:
             self.finisher,
             settings.concurrency,
             on_free=lambda: self.claimer.slot_freed(),
-            may_start=self._has_lease,
+            may_start=lambda: self.claimer.claiming and self._has_lease(),
         )
         self.claimer = Claimer(
             self._engine,
@@ -232,6 +232,7 @@ class Worker:
                 len(self.executor.running),
                 self._settings.grace,
             )
+        self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
         self.stopping.set()
 
     async def stop(self) -> bool:
