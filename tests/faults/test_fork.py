@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,34 @@ def test_a_fork_in_the_middle_of_writing(used: Turnspit, forks: int) -> None:
             thread.join()
     assert len({*written, *children}) == len(written) + len(children)
     assert count(used) == len(written) + len(children) + 1
+
+
+def test_threads_that_fork_at_the_same_time(used: Turnspit) -> None:
+    """Each holds the engine for its own fork only, and gives it back."""
+
+    def fork_again_and_again() -> list[int]:
+        return [in_child(lambda: insert(used)) for _ in range(10)]
+
+    with ThreadPoolExecutor(3) as threads:
+        ids = [job for each in [threads.submit(fork_again_and_again) for _ in range(3)] for job in each.result()]
+    assert sorted(ids) == list(range(2, 32))
+    assert insert(used) == 32
+
+
+def test_a_fork_that_cannot_prepare_leaves_the_engine_usable(used: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alarm or Ctrl-C in the middle: Python reports it, and forks all the same."""
+    reported: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda event: reported.append(event.exc_value))
+
+    def fail() -> None:
+        raise RuntimeError("interrupted")
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(used.engine.wakeups, "pause", fail)
+        in_child(lambda: None)
+    assert [str(error) for error in reported] == ["interrupted"]
+    assert insert(used) == 2
+    assert in_child(lambda: insert(used)) == 3
 
 
 def test_who_listens_goes_on_listening_in_the_parent(used: Turnspit) -> None:

@@ -84,7 +84,11 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
     def prepare_fork(self) -> None:
         """Before a fork: let go of threads and connections, and open none until ``resume_after_fork``."""
         self._lock.acquire()
-        self._let_go()
+        try:
+            self._let_go()
+        except BaseException:
+            self._lock.release()
+            raise
 
     def resume_after_fork(self) -> None:
         """In the parent: go on; the next call connects again."""

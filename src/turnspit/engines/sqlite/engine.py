@@ -94,7 +94,11 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
         locks that it does not hold: it waits for ever, or writes beside others.
         """
         self._lock.acquire()
-        self._let_go()
+        try:
+            self._let_go()
+        except BaseException:
+            self._lock.release()
+            raise
 
     def resume_after_fork(self) -> None:
         """In the parent: go on; the next call opens the file again."""
@@ -102,7 +106,9 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
         self.wakeups.resume()
 
     def forget_after_fork(self) -> None:
-        """In the child: begin anew."""
+        """In the child: begin anew. What was not let go of is kept, never closed."""
+        if self._open is not None:
+            _left_behind.append(self._open)
         self._forget()
 
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
