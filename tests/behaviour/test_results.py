@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -138,17 +139,32 @@ except Exception as error:
 """
 
 
-def _wait_elsewhere(app: Turnspit, job: int, timeout: float) -> "subprocess.Popen[str]":
-    url = url_of(app)
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING_PROCESS, url, str(job), str(timeout)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    return process
+Waiter = subprocess.Popen[str]
 
 
-def test_another_process_can_wait_for_the_result(app: Turnspit) -> None:
+@pytest.fixture
+def wait_elsewhere(app: Turnspit) -> Iterator[Callable[[int, float], Waiter]]:
+    """Starts processes that wait for a job, and ends those that a test left."""
+    started: list[Waiter] = []
+
+    def start(job: int, timeout: float) -> Waiter:
+        command = [sys.executable, "-c", WAITING_PROCESS, url_of(app), str(job), str(timeout)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said == "waiting\n", said + process.stdout.read()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_another_process_can_wait_for_the_result(
+    app: Turnspit, wait_elsewhere: Callable[[int, float], Waiter]
+) -> None:
     @app.task
     def task(fail: bool) -> dict[str, int]:
         if fail:
@@ -157,8 +173,8 @@ def test_another_process_can_wait_for_the_result(app: Turnspit) -> None:
 
     jobs = [task.enqueue(False), task.using(retry=Retry(attempts=1)).enqueue(True)]
     impatient = task.using(delay=3600).enqueue(False)
-    processes = [_wait_elsewhere(app, job.id, DEADLINE) for job in jobs]
-    processes.append(_wait_elsewhere(app, impatient.id, 0.05))
+    processes = [wait_elsewhere(job.id, DEADLINE) for job in jobs]
+    processes.append(wait_elsewhere(impatient.id, 0.05))
     with app.worker():
         answers = [process.communicate(timeout=DEADLINE)[0] for process in processes]
     assert answers == [
