@@ -70,7 +70,7 @@ def test_a_newer_release_can_still_run_what_the_older_one_could_not(t: TestStore
 
     newer.replace_engine(t.app.engine)
     with newer.worker():
-        assert newer.jobs.run_now(job).get_result(DEADLINE) == [7, True]
+        assert newer.jobs.get(job).get_result(DEADLINE) == [7, True]
 
 
 def test_an_old_payload_is_upgraded(t: TestStore) -> None:

@@ -162,9 +162,7 @@ def wait_elsewhere(app: Turnspit) -> Iterator[Callable[[int, float], Waiter]]:
         process.communicate()
 
 
-def test_another_process_can_wait_for_the_result(
-    app: Turnspit, wait_elsewhere: Callable[[int, float], Waiter]
-) -> None:
+def test_another_process_can_wait_for_the_result(app: Turnspit, wait_elsewhere: Callable[[int, float], Waiter]) -> None:
     @app.task
     def task(fail: bool) -> dict[str, int]:
         if fail:

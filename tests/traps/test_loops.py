@@ -54,8 +54,9 @@ def test_a_worker_may_run_in_one_loop_after_another(app: Turnspit, double: Any) 
 
 def test_a_loop_that_was_closed_while_a_call_waited_harms_nobody(app: Turnspit, double: Any) -> None:
     async def hasty() -> None:
+        job = await double.aenqueue(1)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(enqueue_and_wait(double, 1), 0.05)
+            await asyncio.wait_for(job.aget_result(DEADLINE), 0.05)
 
     asyncio.run(hasty())  # no worker: the result never comes
     with app.worker():
