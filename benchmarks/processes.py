@@ -43,7 +43,8 @@ class Agent:
 
     def _collect_errors(self) -> None:
         assert self._process.stderr is not None
-        self._errors.extend(self._process.stderr)
+        with self._process.stderr as errors:
+            self._errors.extend(errors)
 
     def _line(self) -> str:
         assert self._process.stdout is not None
