@@ -145,6 +145,16 @@ def test_who_listens_goes_on_listening_in_the_parent(used: Turnspit) -> None:
     other.close()
 
 
+def test_who_was_closed_is_not_waked_by_a_fork(used: Turnspit, path: Path) -> None:
+    """It would look at a store that may be gone, for good."""
+    used.engine.wakeups.listen(lambda wake: None)
+    used.close()
+    before = threading.active_count()
+    in_child(lambda: None)
+    assert threading.active_count() == before
+    assert list(path.parent.glob("*/*.sock")) == []
+
+
 def test_an_embedded_worker_goes_on_in_the_parent(used: Turnspit) -> None:
     with used.worker(lease=0.9, heartbeat=0.2):
         for number in range(3):

@@ -85,6 +85,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._open: _Open | None = None
+        self._listens = False
         self.wakeups = SqliteWakeups(self.path, self._folder)
 
     def prepare_fork(self) -> None:
@@ -94,6 +95,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
         locks that it does not hold: it waits for ever, or writes beside others.
         """
         self._lock.acquire()
+        self._listens = self.wakeups.is_listening
         try:
             self._let_go()
         except BaseException:
@@ -103,7 +105,8 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     def resume_after_fork(self) -> None:
         """In the parent: go on; the next call opens the file again."""
         self._lock.release()
-        self.wakeups.resume()
+        if self._listens:  # not if it was closed before
+            self.wakeups.resume()
 
     def forget_after_fork(self) -> None:
         """In the child: begin anew. What was not let go of is kept, never closed."""

@@ -83,6 +83,11 @@ class SqliteWakeups:
         if self._thread is None and self._listeners and not self._paused:
             self._thread = _ListenerThread(self._path, self._folder, self._dispatch)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether a thread listens now."""
+        return self._thread is not None
+
     def pause(self) -> None:
         """Let go of sockets and connections, keep the listeners."""
         with self._lock:
