@@ -28,7 +28,7 @@ _RESULTS = Path(__file__).parent / "results"
 def main() -> int:
     """Run what the command line asks for; the exit code."""
     options = _parse()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     sizes, repeats = _sizes(options)
     chosen, place = choose_systems(options.only), choose_place(options.store)
     started = datetime.now(UTC)

@@ -10,7 +10,7 @@ __all__ = ["draw"]
 
 _WIDTH, _COLUMNS = 900, 2
 _PANEL, _GAP, _LINE, _BAR = 425, 50, 24, 14
-_NAMES, _VALUES = 78, 92
+_NAMES, _VALUES = 78, 108
 _COLOURS = {"turnspit": "#2f6f4f", "huey": "#b0733a", "litequeue": "#7a6ba8", "raw": "#9aa0a6", "asyncio": "#9aa0a6"}
 _STYLE = """text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.note{fill:#59636e;font-size:12px}
 .spread{stroke:#1f2328;stroke-width:1.5}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.note{fill:#9198a1}

@@ -28,7 +28,7 @@ def _print_figures(document: dict[str, Any], console: Console) -> None:
     repeats, medians = document["repeats"], document["medians"]
     title = f"median of {repeats} interleaved repeats (lowest-highest)" if repeats > 1 else "one repeat"
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     names = [name for name in COLUMNS if name in document["systems"]]
     for name in names:
         table.add_column(name, justify="right")
@@ -48,18 +48,23 @@ def lines(measurement: str) -> list[tuple[str, str]]:
         return [(f"{label}, CPU, % of a core", "cpu_percent"), (f"{label}, memory, MB", "memory_mb")]
     lines = [(f"{label}, jobs/s", "jobs_per_second")]
     if measurement.startswith(("drain", "bulk")):
-        lines.append(("  of how many jobs", "jobs"))
+        lines.append(("  of so many jobs", "jobs"))
     if measurement.startswith("drain"):
-        lines.append(("  CPU of the workers, µs a job", "cpu_microseconds_per_job"))
-        lines.append(("  peak memory of a worker, MB", "peak_memory_mb"))
+        lines.append(("  CPU of workers, µs a job", "cpu_microseconds_per_job"))
+        lines.append(("  peak memory of each, MB", "peak_memory_mb"))
     return lines
 
 
 def cell(key: str, spread: dict[str, float]) -> str:
     """A figure with its spread."""
-    show = rate if key in ("jobs_per_second", "jobs") else short
-    median, low, high = (show(spread[each]) for each in ("median", "low", "high"))
+    is_rate = key in ("jobs_per_second", "jobs")
+    show, show_spread = (rate, _thousands) if is_rate else (short, short)
+    median, low, high = show(spread["median"]), show_spread(spread["low"]), show_spread(spread["high"])
     return median if low == high else f"{median} ({low}-{high})"
+
+
+def _thousands(value: float) -> str:
+    return f"{value / 1000:.3g}k" if value >= 1000 else f"{value:.0f}"
 
 
 def rate(value: float) -> str:
