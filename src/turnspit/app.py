@@ -1,22 +1,21 @@
 """The app: the only module that wires things together."""
 
-import importlib
 import os
-import pkgutil
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from inspect import isgeneratorfunction
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any, TypeVar
 
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.worker.embedded import EmbeddedWorker
-from turnspit._runtime.worker.settings import Lifespan, Middleware, WorkerParts, WorkerSettings
+from turnspit._runtime.worker.settings import Lifespan, Middleware, WorkerParts, make_settings
 from turnspit.blueprints import Blueprint, TaskDeclarer
 from turnspit.client import Client
 from turnspit.clock import Duration, to_duration
-from turnspit.codec import DEFAULT_LIMIT, check_text
+from turnspit.codec import DEFAULT_LIMIT
 from turnspit.contract import Engine
+from turnspit.discovery import import_tree
 from turnspit.engines import DEFAULT_URL, open_engine
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
@@ -155,7 +154,7 @@ class Turnspit(TaskDeclarer):
             app.discover("shop.jobs")
         """
         found: list[str] = []
-        for loaded in _import_tree(module):
+        for loaded in import_tree(module):
             found.append(loaded.__name__)
             for value in list(vars(loaded).values()):
                 if isinstance(value, Blueprint):
@@ -279,7 +278,7 @@ class Turnspit(TaskDeclarer):
         :param lease: seconds after its last heartbeat when others take its jobs.
         :param heartbeat: seconds between heartbeats; a third of the lease by default.
         """
-        settings = _worker_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
+        settings = make_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
         return EmbeddedWorker(self.worker_parts(), settings)
 
     def run_worker(
@@ -297,7 +296,7 @@ class Turnspit(TaskDeclarer):
 
         The parameters are those of ``worker``.
         """
-        settings = _worker_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
+        settings = make_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
         return run_worker_process(self.worker_parts(), settings, on_start)
 
     def worker_parts(self) -> WorkerParts:
@@ -347,44 +346,3 @@ class Turnspit(TaskDeclarer):
 
     def __repr__(self) -> str:
         return f"<Turnspit {self.engine.location} {len(self.tasks.tasks)} tasks>"
-
-
-def _worker_settings(
-    queues: Iterable[str] | None,
-    concurrency: int,
-    grace: Duration,
-    until_empty: bool,
-    lease: Duration,
-    heartbeat: Duration | None,
-) -> WorkerSettings:
-    if isinstance(queues, str):
-        raise ConfigurationError(f"queues is a list of names, not {queues!r}")
-    if not isinstance(concurrency, int) or concurrency < 1:
-        raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
-    held = to_duration(lease, "lease") / _SECOND
-    beat = held / 3 if heartbeat is None else to_duration(heartbeat, "heartbeat") / _SECOND
-    if not 0 < beat <= held / 2:
-        raise ConfigurationError(
-            f"heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: "
-            f"not {beat:g} s with a lease of {held:g} s"
-        )
-    served = None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues)
-    if served == ():
-        raise ConfigurationError("queues is empty, so the worker would do nothing: name some, or leave it out for all")
-    return WorkerSettings(
-        queues=served,
-        concurrency=concurrency,
-        grace=to_duration(grace, "grace") / _SECOND,
-        until_empty=until_empty,
-        lease=held,
-        heartbeat=beat,
-    )
-
-
-def _import_tree(name: str) -> list[ModuleType]:
-    module = importlib.import_module(name)
-    modules = [module]
-    for entry in pkgutil.walk_packages(getattr(module, "__path__", []), prefix=name + "."):
-        if entry.name.rpartition(".")[2] != "__main__":
-            modules.append(importlib.import_module(entry.name))
-    return modules

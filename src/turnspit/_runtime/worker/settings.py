@@ -1,17 +1,22 @@
 """What a worker is told."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from turnspit.blueprints import TaskRegistry
+from turnspit.clock import Duration, to_duration
+from turnspit.codec import check_text
 from turnspit.context import JobContext
 from turnspit.contract import Engine
+from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus
 from turnspit.retries import Retry
 
-__all__ = ["CallNext", "Lifespan", "Middleware", "WorkerParts", "WorkerSettings"]
+__all__ = ["CallNext", "Lifespan", "Middleware", "WorkerParts", "WorkerSettings", "make_settings"]
+
+_SECOND = 1_000_000
 
 CallNext = Callable[[JobContext], Awaitable[Any]]
 Middleware = Callable[[JobContext, CallNext], Awaitable[Any]]
@@ -50,3 +55,39 @@ class WorkerParts:
     history_retention: int | None
     dead_retention: int | None
     version: str
+
+
+def make_settings(
+    queues: Iterable[str] | None,
+    concurrency: int,
+    grace: Duration,
+    until_empty: bool,
+    lease: Duration,
+    heartbeat: Duration | None,
+) -> WorkerSettings:
+    """The settings of what a user gave; durations are seconds or ``timedelta``.
+
+    :raises ConfigurationError: for what no worker can have.
+    """
+    if isinstance(queues, str):
+        raise ConfigurationError(f"queues is a list of names, not {queues!r}")
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
+    held = to_duration(lease, "lease") / _SECOND
+    beat = held / 3 if heartbeat is None else to_duration(heartbeat, "heartbeat") / _SECOND
+    if not 0 < beat <= held / 2:
+        raise ConfigurationError(
+            f"heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: "
+            f"not {beat:g} s with a lease of {held:g} s"
+        )
+    served = None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues)
+    if served == ():
+        raise ConfigurationError("queues is empty, so the worker would do nothing: name some, or leave it out for all")
+    return WorkerSettings(
+        queues=served,
+        concurrency=concurrency,
+        grace=to_duration(grace, "grace") / _SECOND,
+        until_empty=until_empty,
+        lease=held,
+        heartbeat=beat,
+    )

@@ -1,4 +1,4 @@
-"""What a person does with jobs and queues: ``app.jobs`` and ``app.queues``."""
+"""What a person does with jobs: ``app.jobs``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,15 +10,14 @@ from turnspit.codec import check_text, encode
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
-from turnspit.records import DeadGroup, JobChanges, QueueStats
+from turnspit.records import DeadGroup, JobChanges
 from turnspit.states import JobState
 from turnspit.tasks import check_priority
 
-__all__ = ["FilterFields", "Jobs", "Queues"]
+__all__ = ["FilterFields", "Jobs", "make_filter"]
 
 Ids = Sequence[int | tuple[int, JobState]]
 DeadGroups = list[DeadGroup]
-Stats = list[QueueStats]
 
 _BATCH = 1000
 _BY_A_PERSON = "cancelled by a person"
@@ -237,21 +236,6 @@ class Jobs:
         """A running job whose end was requested before needs no second request."""
         if job.state is not JobState.RUNNING:
             _refuse("cancelled", job, "it has ended")
-
-
-class Queues:
-    """Look at queues."""
-
-    def __init__(self, app: Stored) -> None:
-        self._app = app
-
-    def stats(self) -> Stats:
-        """Every queue: how many jobs wait, run, and ended in the last hour, and since when the oldest waits."""
-        return self._app.engine.read(self._app.engine.list_queues)
-
-    async def astats(self) -> Stats:
-        """``stats`` for async code."""
-        return await self._app.engine.aread(self._app.engine.list_queues)
 
 
 def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilter:

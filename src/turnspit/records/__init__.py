@@ -1,0 +1,45 @@
+"""What crosses the contract between Turnspit and an engine, a module a noun. Tuples and dataclasses, no behaviour.
+
+Moments and durations are microseconds (see ``turnspit.clock``); JSON travels as text.
+"""
+
+from turnspit.records.finishes import Completion, Ending, EndingMove, ErrorRecord, Finish, FinishReport
+from turnspit.records.jobs import (
+    AttemptRecord,
+    Claim,
+    ClaimRequest,
+    Inserted,
+    JobChanges,
+    JobRecord,
+    LogLine,
+    NewJob,
+    ProgressUpdate,
+    PruneRequest,
+)
+from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
+from turnspit.records.queries import DeadGroup, QueueStats, TaskStats
+
+__all__ = [
+    "AttemptRecord",
+    "Claim",
+    "ClaimRequest",
+    "Completion",
+    "DeadGroup",
+    "Ending",
+    "EndingMove",
+    "ErrorRecord",
+    "Finish",
+    "FinishReport",
+    "Inserted",
+    "JobChanges",
+    "JobRecord",
+    "LogLine",
+    "NewJob",
+    "NewWorker",
+    "ProgressUpdate",
+    "PruneRequest",
+    "QueueStats",
+    "RescueReport",
+    "TaskStats",
+    "WorkerRecord",
+]

@@ -1,0 +1,71 @@
+"""How attempts end."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from turnspit.states import JobState
+
+__all__ = [
+    "Completion",
+    "Ending",
+    "EndingMove",
+    "ErrorRecord",
+    "Finish",
+    "FinishReport",
+]
+
+
+class ErrorRecord(NamedTuple):
+    """Why an attempt did not complete."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+    fingerprint: str | None = None
+
+
+class Completion(NamedTuple):
+    """An attempt that returned. ``result`` is JSON or ``None``; it is kept ``keep`` microseconds, or as the job."""
+
+    id: int
+    fence: int
+    result: str | None = None
+    keep: int | None = None
+    note: str | None = None
+    """Why the result is not kept."""
+
+
+class EndingMove(StrEnum):
+    """How an attempt that did not complete ends."""
+
+    RETRY = "failed"
+    SNOOZE = "snoozed"
+    CANCEL = "cancelled"
+    DEAD = "dead"
+    INVALID = "invalid"
+    """The payload does not validate: tried again without cost until ``patience`` ends, then dead."""
+
+
+class Ending(NamedTuple):
+    """An attempt that did not complete, and what its job does next."""
+
+    id: int
+    fence: int
+    move: EndingMove
+    error: ErrorRecord
+    delay: int = 0
+    patience: int = 0
+
+
+Finish = Completion | Ending
+
+
+@dataclass(slots=True)
+class FinishReport:
+    """What became of a batch of finishes."""
+
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """``(id, fence)`` of claims that were no longer current: nothing was written for them."""
+    states: dict[int, JobState] = field(default_factory=dict)
+    """The new state of every job that did not complete."""

@@ -1,0 +1,165 @@
+"""Jobs: new, claimed, stored, changed."""
+
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from turnspit.states import JobState
+
+__all__ = [
+    "AttemptRecord",
+    "Claim",
+    "ClaimRequest",
+    "Inserted",
+    "JobChanges",
+    "JobRecord",
+    "LogLine",
+    "NewJob",
+    "ProgressUpdate",
+    "PruneRequest",
+]
+
+R = TypeVar("R")
+
+
+class NewJob(NamedTuple, Generic[R]):
+    """A job that is not stored yet; ``R`` is what its task returns. Made by ``task.new(...)``."""
+
+    task: str
+    queue: str
+    args: str
+    priority: int = 0
+    at: int | None = None
+    delay: int = 0
+    retry: str | None = None
+    timeout: int | None = None
+    tags: str | None = None
+    metadata: str | None = None
+
+
+class Inserted(NamedTuple):
+    """What the store decided about a new job."""
+
+    id: int
+    state: JobState
+    run_at: int
+    created_at: int
+
+
+class Claim(NamedTuple):
+    """A job that a worker now owns. ``(id, fence)`` names the claim in every later write."""
+
+    id: int
+    fence: int
+    task: str
+    queue: str
+    args: str
+    attempt: int
+    crashes: int
+    priority: int
+    created_at: int
+    run_at: int
+    started_at: int
+    retry: str | None
+    timeout: int | None
+    tags: str | None
+    metadata: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """Who claims, how many, from which queues, for which tasks."""
+
+    worker: int
+    limit: int
+    tasks: frozenset[str]
+    queues: tuple[str, ...] | None = None
+    """``None``: every queue that has work."""
+    after: str = ""
+    """The queue that was served last: the round begins behind it."""
+    job: int | None = None
+    """Only this job, whatever its queue; for the test kit."""
+
+
+class AttemptRecord(NamedTuple):
+    """One run of a job."""
+
+    number: int
+    fence: int
+    outcome: str
+    started_at: int | None
+    finished_at: int | None
+    worker: str | None
+    error_type: str | None
+    error_message: str | None
+    traceback: str | None
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """A stored job, live or final."""
+
+    id: int
+    task: str
+    queue: str
+    state: JobState
+    args: str
+    priority: int = 0
+    attempt: int = 0
+    crashes: int = 0
+    fence: int = 0
+    created_at: int = 0
+    run_at: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    worker: str | None = None
+    retry: str | None = None
+    timeout: int | None = None
+    tags: str | None = None
+    metadata: str | None = None
+    progress: float | None = None
+    progress_message: str | None = None
+    cancel_requested_at: int | None = None
+    reason: str | None = None
+    """Why the job is held, cancelled or dead; or its last error's message."""
+    error_type: str | None = None
+    fingerprint: str | None = None
+    result: str | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanges:
+    """What ``update_job`` changes; ``None`` leaves a field as it is."""
+
+    priority: int | None = None
+    queue: str | None = None
+    at: int | None = None
+    delay: int | None = None
+
+
+class ProgressUpdate(NamedTuple):
+    """How far a running job is, and its new log lines."""
+
+    id: int
+    fence: int
+    progress: float | None
+    message: str | None
+    lines: tuple["LogLine", ...] = ()
+
+
+class LogLine(NamedTuple):
+    """One line that a job logged."""
+
+    attempt: int
+    at: int | None
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRequest:
+    """How long final jobs are kept, in microseconds; ``None`` keeps them for good."""
+
+    history: int | None
+    dead: int | None
+    limit: int = 1000

@@ -1,0 +1,53 @@
+"""Workers and their leases."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = [
+    "NewWorker",
+    "RescueReport",
+    "WorkerRecord",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorker:
+    """A worker process that begins."""
+
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...] | None
+    tasks: frozenset[str]
+    concurrency: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker process as the store knows it."""
+
+    id: int
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...] | None
+    tasks: tuple[str, ...]
+    concurrency: int
+    started_at: int
+    renewed_at: int
+    expires_at: int
+    stopped_at: int | None
+    live: bool
+    """Whether its lease is running."""
+    running: int
+    """How many jobs it has claimed."""
+
+
+class RescueReport(NamedTuple):
+    """What a rescue did with the jobs of dead workers."""
+
+    workers: tuple[int, ...]
+    returned: tuple[int, ...]
+    dead: tuple[int, ...]
+    cancelled: tuple[int, ...]
