@@ -33,6 +33,14 @@ class Reporter(Protocol):
         """Keep a log line with the job."""
         ...
 
+    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        """Complete the job inside the caller's transaction."""
+        ...
+
+    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        """``finish_in`` for async code."""
+        ...
+
 
 class _Silent:
     def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
@@ -40,6 +48,12 @@ class _Silent:
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         """A detached context reports to nobody."""
+
+    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        """A detached context has no job to complete."""
+
+    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        """A detached context has no job to complete."""
 
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -56,7 +70,7 @@ class JobContext:
             return job.resources["printer"].render(order_id)
     """
 
-    __slots__ = ("_claim", "_reporter", "_stop", "resources", "stop_reason")
+    __slots__ = ("_claim", "_reporter", "_stop", "finishing", "resources", "stop_reason")
 
     def __init__(self, claim: Claim, reporter: Reporter, resources: Mapping[str, Any]) -> None:
         self._claim = claim
@@ -65,6 +79,8 @@ class JobContext:
         self.resources = resources
         """What the app's lifespan provided."""
         self.stop_reason: str | None = None
+        self.finishing = False
+        """Whether ``finish()`` was called: the job is completed if its transaction commits."""
 
     @classmethod
     def detached(cls, task: str = "detached", resources: Mapping[str, Any] | None = None) -> "JobContext":
@@ -151,6 +167,33 @@ class JobContext:
         if level not in _LEVELS:
             raise ValueError(f"a log level is one of {', '.join(_LEVELS)}, not {level!r}")
         self._reporter.report_log(self._claim, level, message)
+
+    def finish(self, tx: object, result: Any = None) -> None:
+        """Complete this job inside your own transaction, with the rows that are its work: exactly once, together.
+
+        If the transaction commits, the job is completed, whatever happens to this process. If it does not, nothing
+        was done, and the attempt has failed (``FinishNotCommitted``, or what the task raised). It must have ended
+        when the task returns; what the task returns is then not used.
+
+        :param tx: as for ``using(tx=)``: a connection or session of yours on the same database.
+        :param result: what ``get_result()`` returns.
+        :raises LostClaim: if the job is another worker's by now: let your transaction roll back.
+
+        ::
+
+            @app.task
+            def charge(job: JobContext, order_id: int) -> None:
+                with Session(database) as session, session.begin():
+                    session.add(Payment(order_id=order_id))
+                    job.finish(session, result="charged")
+        """
+        self.finishing = True
+        self._reporter.finish_in(tx, self._claim, result)
+
+    async def afinish(self, tx: object, result: Any = None) -> None:
+        """``finish`` for async code."""
+        self.finishing = True
+        await self._reporter.afinish_in(tx, self._claim, result)
 
     @property
     def cancelled(self) -> bool:

@@ -18,6 +18,7 @@
     │   ├── ResultNotStored       it ended, but its result was not kept
     │   ├── JobDead               it ended as a dead letter
     │   └── JobCancelled          it was cancelled
+    ├── FinishNotCommitted        job.finish(tx) was called, but its transaction did not commit
     ├── JobTimeout                an attempt ran longer than its time-out
     ├── LostClaim                 this claim of the job is no longer the current one
     └── WorkerDied                the job's worker stopped renewing its lease
@@ -29,6 +30,7 @@ __all__ = [
     "ConfigurationError",
     "EngineError",
     "EngineUnavailable",
+    "FinishNotCommitted",
     "InvalidArguments",
     "InvalidPayload",
     "InvalidTransaction",
@@ -113,6 +115,10 @@ class JobDead(ResultError):
 
 class JobCancelled(ResultError):
     """The job was cancelled."""
+
+
+class FinishNotCommitted(TurnspitError):
+    """A task called ``job.finish(tx)`` and returned, but that transaction did not commit: the attempt has failed."""
 
 
 class JobTimeout(TurnspitError, TimeoutError):

@@ -74,6 +74,7 @@ HARMLESS = (
 """Lists given by us, and words about the shape of the plan."""
 
 READY = r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready \(queue=\?\)"
+LIVE = r"SEARCH live USING INTEGER PRIMARY KEY"
 WORKERS = r"SCAN turnspit_workers"
 """There are few."""
 
@@ -117,7 +118,8 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     "renew": (lambda engine: engine.renew_lease(1, SECOND), []),
     "rescue": (
         lambda engine: engine.rescue_jobs(1, 3),
-        [r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running", WORKERS],
+        # The outbox holds what ended within the last moments only.
+        [r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running", WORKERS, "SCAN turnspit_outbox", LIVE],
     ),
     "return unheld": (
         lambda engine: engine.return_unheld_jobs(1, set()),

@@ -11,7 +11,6 @@ import typer
 from rich.text import Text
 
 from turnspit._runtime.worker.failures import describe
-from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.unrecorded import UnrecordedRun, run_unrecorded
 from turnspit.app import Turnspit
 from turnspit.cli.documents import stored_json
@@ -20,7 +19,7 @@ from turnspit.cli.loading import find_app, is_job_id, require_store
 from turnspit.cli.options import AsJson
 from turnspit.cli.output import describe_duration, err, note, plain, print_json
 from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
-from turnspit.records import Claim, Completion, EndingMove, JobRecord
+from turnspit.records import Claim, Ending, EndingMove, JobRecord
 
 __all__ = ["EXAMPLES", "run"]
 
@@ -52,7 +51,7 @@ def run(
     if record.task not in app.tasks:
         raise WrongUsage(f"job {job_id} is of the task {record.task!r}, which this app does not declare")
     ended = _run(app, record, limit_time=not debug)
-    failed = not isinstance(ended.ended.finish, Completion) and ended.ended.finish.move in _FAILED
+    failed = ended.ended.ending is not None and ended.ended.ending.move in _FAILED
     if as_json:
         print_json(_document(app, ended))
     else:
@@ -78,6 +77,12 @@ class _Reports:
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         note(f"{level} {message}")
 
+    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        note(f"would be completed in the transaction of job.finish(), with the result {result!r}")
+
+    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        self.finish_in(tx, claim, result)
+
 
 def _run(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun:
     try:
@@ -95,12 +100,12 @@ def _run(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun
 
 
 def _document(app: Turnspit, run: UnrecordedRun) -> dict[str, Any]:
-    finish = run.ended.finish
-    error = None if isinstance(finish, Completion) else finish.error
+    ending = run.ended.ending
+    error = None if ending is None else ending.error
     return {
         "id": run.ended.claim.id,
         "task": run.ended.claim.task,
-        "outcome": "completed" if isinstance(finish, Completion) else str(finish.move),
+        "outcome": "completed" if ending is None else str(ending.move),
         "seconds": round(run.ended.seconds, 6),
         "result": stored_json(_result(app, run)) if error is None else None,
         "error_type": error and error.type,
@@ -119,10 +124,10 @@ def _result(app: Turnspit, run: UnrecordedRun) -> str:
 
 
 def _show(app: Turnspit, run: UnrecordedRun) -> None:
-    ended, finish = run.ended, run.ended.finish
+    ended, ending = run.ended, run.ended.ending
     took = describe_duration(ended.seconds)
     about = f"job {ended.claim.id} ({ended.claim.task})"
-    if isinstance(finish, Completion):
+    if ending is None:
         text = _result(app, run)
         value = stored_json(text)
         is_json = not (isinstance(value, str) and value == text)
@@ -130,22 +135,21 @@ def _show(app: Turnspit, run: UnrecordedRun) -> None:
         sys.stdout.write(plain(shown) + "\n")
         err().print(Text(f"✔ {about} completed after {took}; nothing was written", "green"), soft_wrap=True)
         return
-    if finish.move in _FAILED and finish.error.traceback:
-        note(finish.error.traceback.rstrip())
-    mark, style = ("✘", "red") if finish.move in _FAILED else ("•", "cyan")
-    reason = " ".join(f"{finish.error.type}: {finish.error.message}".removesuffix(": ").split())
-    text = f"{mark} {about} {_verdict(finish.move, ended)} after {took}: {reason}; nothing was written"
+    if ending.move in _FAILED and ending.error.traceback:
+        note(ending.error.traceback.rstrip())
+    mark, style = ("✘", "red") if ending.move in _FAILED else ("•", "cyan")
+    reason = " ".join(f"{ending.error.type}: {ending.error.message}".removesuffix(": ").split())
+    text = f"{mark} {about} {_verdict(ending)} after {took}: {reason}; nothing was written"
     err().print(Text(plain(text), style), soft_wrap=True)
 
 
-def _verdict(move: EndingMove, ended: Ended) -> str:
+def _verdict(ending: Ending) -> str:
     """What a worker would have made of it."""
-    assert not isinstance(ended.finish, Completion)
-    delay = describe_duration(ended.finish.delay / 1_000_000)
+    delay = describe_duration(ending.delay / 1_000_000)
     return {
         EndingMove.RETRY: f"failed (a worker would try again {delay} later)",
         EndingMove.SNOOZE: f"asked to run again {delay} later",
         EndingMove.CANCEL: "cancelled itself",
         EndingMove.DEAD: "failed (in a worker it would be dead now)",
         EndingMove.INVALID: "has arguments that do not fit its task",
-    }[move]
+    }[ending.move]

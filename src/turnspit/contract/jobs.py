@@ -7,6 +7,7 @@ from turnspit.contract.verbs import Verb
 from turnspit.records import (
     Claim,
     ClaimRequest,
+    Completion,
     Finish,
     FinishReport,
     Inserted,
@@ -51,6 +52,19 @@ class Jobs(Protocol):
         A completion moves the job to history. An ending is kept as an attempt with its error; then the job is
         scheduled ``delay`` from now (``RETRY``; ``SNOOZE`` and ``INVALID``, which give the attempt back), dead, or
         cancelled. A job whose cancellation was requested is cancelled instead of scheduled.
+
+        A confirmation counts what ``finish_job`` completed; if that did not commit, the attempt ends ``otherwise``.
+        While its transaction is open, the confirmation is reported undecided and changes nothing.
+        """
+        ...
+
+    def finish_job(self, completion: Completion) -> Verb[bool]:
+        """Complete an attempt inside a caller's transaction: move its job to history; ``False`` if the claim is not
+        current, and nothing was written.
+
+        What others share (counters, wakes) would stay locked until the caller commits. So a row is left in the outbox
+        instead, and the rest follows the commit: in ``finish_jobs`` with the worker's ``Confirmation``, or in
+        ``rescue_jobs`` where that worker has ended.
         """
         ...
 

@@ -33,6 +33,7 @@ class Leases(Protocol):
         an outage all leases have run out. Each job keeps an attempt with outcome ``crashed``, gets its attempt back
         and one more crash. The first crash may be a neighbour's fault; from then on a job begins alone in its
         process, and after ``max_crashes`` more it is dead. A job whose cancellation was requested is cancelled.
+        What a worker that ended had completed by ``finish_job`` is counted.
         """
         ...
 

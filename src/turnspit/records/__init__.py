@@ -3,7 +3,7 @@
 Moments and durations are microseconds (see ``turnspit.clock``); JSON travels as text.
 """
 
-from turnspit.records.finishes import Completion, Ending, EndingMove, ErrorRecord, Finish, FinishReport
+from turnspit.records.finishes import Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish, FinishReport
 from turnspit.records.jobs import (
     AttemptRecord,
     Claim,
@@ -24,6 +24,7 @@ __all__ = [
     "Claim",
     "ClaimRequest",
     "Completion",
+    "Confirmation",
     "DeadGroup",
     "Ending",
     "EndingMove",

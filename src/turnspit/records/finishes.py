@@ -8,6 +8,7 @@ from turnspit.states import JobState
 
 __all__ = [
     "Completion",
+    "Confirmation",
     "Ending",
     "EndingMove",
     "ErrorRecord",
@@ -58,7 +59,16 @@ class Ending(NamedTuple):
     patience: int = 0
 
 
-Finish = Completion | Ending
+class Confirmation(NamedTuple):
+    """An attempt that completed its job by ``finish_job``, if the caller's transaction committed."""
+
+    id: int
+    fence: int
+    otherwise: Ending
+    """How the attempt ends if it did not."""
+
+
+Finish = Completion | Ending | Confirmation
 
 
 @dataclass(slots=True)
@@ -69,3 +79,5 @@ class FinishReport:
     """``(id, fence)`` of claims that were no longer current: nothing was written for them."""
     states: dict[int, JobState] = field(default_factory=dict)
     """The new state of every job that did not complete."""
+    undecided: set[tuple[int, int]] = field(default_factory=set)
+    """``(id, fence)`` of confirmations whose caller's transaction is still open: ask again later."""

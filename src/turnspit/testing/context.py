@@ -18,7 +18,7 @@ from turnspit.context import JobContext, activate_job
 from turnspit.records import Claim
 from turnspit.tasks import Task
 
-__all__ = ["Line", "Progress", "TestContext", "context"]
+__all__ = ["Finished", "Line", "Progress", "TestContext", "context"]
 
 
 class Progress(NamedTuple):
@@ -35,16 +35,30 @@ class Line(NamedTuple):
     message: str
 
 
+class Finished(NamedTuple):
+    """What ``job.finish(...)`` or ``job.afinish(...)`` was called with."""
+
+    tx: object
+    result: Any
+
+
 class _Recorder:
     def __init__(self) -> None:
         self.reported: list[Progress] = []
         self.logged: list[Line] = []
+        self.finished: list[Finished] = []
 
     def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
         self.reported.append(Progress(progress, message))
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         self.logged.append(Line(level, message))
+
+    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        self.finished.append(Finished(tx, result))
+
+    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        self.finish_in(tx, claim, result)
 
 
 class TestContext(JobContext):
@@ -70,6 +84,11 @@ class TestContext(JobContext):
     def logged(self) -> list[Line]:
         """Every line that was logged, oldest first, as ``(level, message)``."""
         return self._recorder.logged
+
+    @property
+    def finished(self) -> list[Finished]:
+        """Every ``job.finish(tx, result)``, as ``(tx, result)``; nothing was written."""
+        return self._recorder.finished
 
     def __enter__(self) -> "TestContext":
         self._tokens.append(activate_job(self))

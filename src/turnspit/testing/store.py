@@ -240,7 +240,8 @@ class TestStore(Assertions):
         ended = await worker.run(job.id)
         if ended is None:
             return []
-        ran = RanJob(await self.jobs.aget(job.id), ended.error)
+        stored = await self.jobs.aget(job.id)
+        ran = RanJob(stored, None if stored.state is JobState.COMPLETED else ended.error)
         if reraise:
             ran.raise_error()
         return [ran]

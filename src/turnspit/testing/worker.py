@@ -44,9 +44,7 @@ class TestWorker:
         self._due = asyncio.Event()
         self._stack = AsyncExitStack()
         self._runners = Runners(1, parts.middleware)
-        self._finisher = Finisher(
-            tasks=parts.tasks, bus=parts.bus, is_idle=lambda: self._executor.is_idle, signal=self._due.set
-        )
+        self._finisher = Finisher(parts, is_idle=lambda: self._executor.is_idle, signal=self._due.set)
         self._executor = Executor(parts, self._runners, self._finisher, 1, lambda: None)
 
     async def __aenter__(self) -> "TestWorker":

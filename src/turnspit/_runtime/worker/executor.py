@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from turnspit._runtime.worker.completions import completion_of
 from turnspit._runtime.worker.failures import describe, message_of
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.runners import Runners
@@ -17,10 +18,10 @@ from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
 from turnspit.codec import decode, encode
 from turnspit.context import JobContext, Reporter, activate_job
-from turnspit.errors import InvalidPayload, JobTimeout
+from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.events import Event
 from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
-from turnspit.records import Claim, Completion, Ending, EndingMove, ErrorRecord, Finish
+from turnspit.records import Claim, Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish
 from turnspit.signatures import describe_validation_error
 from turnspit.tasks import Task
 
@@ -168,6 +169,8 @@ class Executor:
             finish, error = self._decide(running, raised)
         finally:
             self._free(running)
+        if finish is not None and running.context.finishing:
+            finish, error = self._confirmation(claim, finish, error)
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
 
@@ -190,15 +193,21 @@ class Executor:
         return self._completion(task, claim, value)
 
     def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
-        if not task.keeps_result:
-            return Completion(claim.id, claim.fence)
-        try:
-            result = task.signature.dump_result(value, self._parts.max_result)
-        except InvalidPayload as error:
-            # The work is done: running it again for the sake of its result would do it twice.
-            self._finisher.report_log(claim, "error", str(error))
-            return Completion(claim.id, claim.fence, note=str(error))
-        return Completion(claim.id, claim.fence, result, task.keep_result_for)
+        completion = completion_of(task, claim, value, self._parts.max_result)
+        if completion.note is not None:
+            self._finisher.report_log(claim, "error", completion.note)
+        return completion
+
+    def _confirmation(
+        self, claim: Claim, finish: Finish, error: BaseException | None
+    ) -> tuple[Confirmation, BaseException]:
+        """Of an attempt that called ``job.finish(tx)``, the store knows whether that transaction committed."""
+        if error is None or not isinstance(finish, Ending):
+            error = FinishNotCommitted(
+                f"job {claim.id} ({claim.task}) called job.finish() and returned, but that transaction did not commit"
+            )
+            finish = self._ending(claim, error, cancelled=False)
+        return Confirmation(claim.id, claim.fence, finish), error
 
     def _decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException]:
         """What an attempt that did not return becomes; ``None`` where it is not this worker's to say."""

@@ -9,12 +9,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from turnspit._runtime.worker.completions import completion_of
 from turnspit._runtime.worker.failures import storable
+from turnspit._runtime.worker.settings import WorkerParts
 from turnspit._runtime.worker.teller import Ended, Teller
-from turnspit.blueprints import TaskRegistry
-from turnspit.events import EventBus
-from turnspit.records import Claim, Finish, FinishReport, LogLine, ProgressUpdate
+from turnspit.errors import LostClaim
+from turnspit.records import Claim, Completion, Finish, FinishReport, LogLine, ProgressUpdate
 
 __all__ = ["Batch", "Ended", "Finisher"]
 
@@ -23,6 +25,7 @@ logger = logging.getLogger("turnspit")
 _ACK_DELAY = 0.01
 _PROGRESS_DELAY = 0.25
 _FULL = 500
+_ASK_AGAIN = 1.0
 _LONGEST_LINE = 10_000
 _MOST_LINES = 1_000
 """The store keeps no more of a job."""
@@ -68,10 +71,9 @@ class Report:
 class Finisher:
     """Used on the worker's event loop; jobs in threads report through it too."""
 
-    def __init__(
-        self, *, tasks: TaskRegistry, bus: EventBus, is_idle: Callable[[], bool], signal: Callable[[], None]
-    ) -> None:
-        self.teller = Teller(tasks, bus, signal)
+    def __init__(self, parts: WorkerParts, *, is_idle: Callable[[], bool], signal: Callable[[], None]) -> None:
+        self.teller = Teller(parts.tasks, parts.bus, signal)
+        self._parts = parts
         self._is_idle = is_idle
         self._signal = signal
         self._loop = asyncio.get_running_loop()
@@ -112,6 +114,24 @@ class Finisher:
                 report.lines.append(line)
 
         self._on_loop(keep)
+
+    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        """Complete a running job inside its task's own transaction. From any thread.
+
+        :raises LostClaim: if its claim is no longer current.
+        """
+        engine = self._parts.engine
+        if not engine.write_in(tx, engine.finish_job, self._completion(claim, result)):
+            raise _lost(claim)
+
+    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
+        """``finish_in`` for async code."""
+        engine = self._parts.engine
+        if not await engine.awrite_in(tx, engine.finish_job, self._completion(claim, result)):
+            raise _lost(claim)
+
+    def _completion(self, claim: Claim, result: Any) -> Completion:
+        return completion_of(self._parts.tasks[claim.task], claim, result, self._parts.max_result)
 
     def _on_loop(self, keep: Callable[[], None]) -> None:
         """At once on the worker's own loop, so that a job's last words are there before its end is stored."""
@@ -189,8 +209,28 @@ class Finisher:
         self.in_flight = []
         for job, fence in report.lost:
             logger.warning("job %s: claim %s was no longer current, its end was not stored", job, fence)
+        undecided = [each for each in batch.ended if (each.claim.id, each.claim.fence) in report.undecided]
+        if undecided:
+            self._ask_again(undecided)
+
+    def _ask_again(self, undecided: list[Ended]) -> None:
+        for each in undecided:
+            logger.warning(
+                "job %s (%s) has returned, but the transaction of its job.finish() is still open: looking again",
+                each.claim.id,
+                each.claim.task,
+            )
+        self._ended += undecided
+        self._start_timer(_ASK_AGAIN)
 
     async def stored(self, batch: Batch, report: FinishReport) -> None:
         """The batch is stored: tell whoever listens, before this returns."""
         self.settle(batch, report)
         await self.teller.tell(batch.ended, report)
+
+
+def _lost(claim: Claim) -> LostClaim:
+    return LostClaim(
+        f"job {claim.id} ({claim.task}) is not this worker's any more: it was taken over or has ended; "
+        "let the transaction roll back, nothing of it may stay"
+    )

@@ -14,7 +14,7 @@ from turnspit._runtime.worker.failures import message_of
 from turnspit.blueprints import TaskRegistry
 from turnspit.context import JobContext
 from turnspit.events import Event, EventBus, EventName
-from turnspit.records import Claim, Ending, EndingMove, Finish, FinishReport
+from turnspit.records import Claim, Confirmation, Ending, EndingMove, Finish, FinishReport
 from turnspit.states import JobState
 
 __all__ = ["Ended", "Teller"]
@@ -40,6 +40,12 @@ class Ended:
     context: JobContext
     seconds: float
     error: BaseException | None = None
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended if it did not complete."""
+        finish = self.finish.otherwise if isinstance(self.finish, Confirmation) else self.finish
+        return finish if isinstance(finish, Ending) else None
 
 
 class Teller:
@@ -86,21 +92,23 @@ class Teller:
             return
         lost = set(report.lost)
         for each in ended:
+            if (each.claim.id, each.claim.fence) in report.undecided:
+                continue
             await self._tell_one(each, report, is_lost=(each.claim.id, each.claim.fence) in lost)
 
     def _concerns_anybody(self, report: FinishReport) -> bool:
         return bool(report.states or report.lost or self._bus.wants("completed"))
 
     async def _tell_one(self, ended: Ended, report: FinishReport, *, is_lost: bool) -> None:
-        claim, finish = ended.claim, ended.finish
+        claim, ending = ended.claim, ended.ending
         state = report.states.get(claim.id, JobState.COMPLETED)
         name = "lost" if is_lost else _EVENT_BY_STATE[state]
-        if name == "failed" and isinstance(finish, Ending) and finish.move is EndingMove.SNOOZE:
+        if name == "failed" and ending is not None and ending.move is EndingMove.SNOOZE:
             name = "snoozed"
         if name == "dead" and ended.error is not None:
             await self.call_on_dead(ended.context, ended.error)
         if self._bus.wants(name):
-            error = finish.error if isinstance(finish, Ending) else None
+            error = None if ending is None or name == "completed" else ending.error
             event = Event(
                 name,
                 claim.id,

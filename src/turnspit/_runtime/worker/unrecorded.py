@@ -16,8 +16,9 @@ from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import CallNext, WorkerParts
 from turnspit.context import JobContext, Reporter
+from turnspit.errors import FinishNotCommitted
 from turnspit.events import EventBus
-from turnspit.records import Claim, JobRecord
+from turnspit.records import Claim, Completion, Confirmation, JobRecord
 
 __all__ = ["UnrecordedRun", "run_unrecorded"]
 
@@ -40,10 +41,21 @@ class _Ends:
         self.first: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self.report_progress = reporter.report_progress
         self.report_log = reporter.report_log
+        self.finish_in = reporter.finish_in
+        self.afinish_in = reporter.afinish_in
 
     def add(self, ended: Ended) -> None:
         if not self.first.done():
-            self.first.set_result(ended)
+            self.first.set_result(_as_if_committed(ended))
+
+
+def _as_if_committed(ended: Ended) -> Ended:
+    """Where a worker would ask the store whether ``job.finish(tx)`` committed: nothing was written, so it is said."""
+    if not isinstance(ended.finish, Confirmation):
+        return ended
+    if isinstance(ended.error, FinishNotCommitted):
+        return replace(ended, finish=Completion(ended.claim.id, ended.claim.fence), error=None)
+    return replace(ended, finish=ended.finish.otherwise)
 
 
 async def run_unrecorded(

@@ -66,8 +66,7 @@ class Worker:
         self._stop_listening: Callable[[], None] | None = None
         self._runners = Runners(settings.concurrency, parts.middleware)
         self.finisher = Finisher(
-            tasks=parts.tasks,
-            bus=parts.bus,
+            parts,
             is_idle=lambda: self.executor.is_idle,
             signal=lambda: self.claimer.signal(),
         )

@@ -12,6 +12,7 @@ from turnspit.records import (
     Claim,
     ClaimRequest,
     Completion,
+    Confirmation,
     Ending,
     EndingMove,
     Finish,
@@ -57,6 +58,8 @@ class JobVerbs(Brought):
         for finish in finishes:
             if isinstance(finish, Ending):
                 yield from self._finish_ending(finish, report)
+            elif isinstance(finish, Confirmation):
+                yield from self._confirm(finish, report)
         ended = [job for job, state in report.states.items() if state.is_final]
         if completions or ended:
             yield Wake(WakeKind.FINISHED, (*(each.id for each in completions), *ended))
@@ -75,6 +78,35 @@ class JobVerbs(Brought):
             ids = to_json(each.id for each in missing)
             before = yield Statement(self.sql["finish_jobs_done_before"], {"ids": ids})
             report.lost += [(each.id, each.fence) for each in missing if (each.id, each.fence) not in before]
+
+    def finish_job(self, completion: Completion) -> Verb[bool]:
+        params = {"now": self.clock.now(), **completion._asdict()}
+        if not (yield Statement(self.sql["finish_job"], params)):
+            return False
+        yield Statement(self.sql["finish_job_outbox"], params)
+        yield Statement(self.sql["finish_job_remove"], params)
+        return True
+
+    def _confirm(self, confirmation: Confirmation, report: FinishReport) -> Verb[None]:
+        name = (confirmation.id, confirmation.fence)
+        params = {"id": confirmation.id, "ids": to_json([confirmation.id])}
+        if (yield from self.settle_outbox("finish_jobs_outbox", params)):
+            return
+        is_free = yield Statement(self.sql["finish_jobs_is_free"], params)
+        if name in (yield Statement(self.sql["finish_jobs_done_before"], params)):
+            return  # it committed a moment ago or was settled by another worker, who took this one for dead
+        if is_free == [(False,)]:
+            report.undecided.add(name)
+        else:
+            yield from self._finish_ending(confirmation.otherwise, report)
+
+    def settle_outbox(self, block: str, params: dict[str, Any]) -> Verb[bool]:
+        """What follows the commit of ``finish_job``, for the rows that a block takes out; whether there were any."""
+        rows = yield Statement(self.sql[block], params)
+        if rows:
+            yield from self.count_outcomes(rows, "completed")
+            yield Wake(WakeKind.FINISHED, tuple(row[0] for row in rows))
+        return bool(rows)
 
     def count_outcomes(self, rows: list[Row], outcome: str) -> Verb[None]:
         """Count ended attempts: ``rows`` are id, queue, task and run time."""

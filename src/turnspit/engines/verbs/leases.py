@@ -39,6 +39,7 @@ class LeaseVerbs(JobVerbs):
     def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
         workers = yield Statement(self.sql["rescue_jobs_workers"], params)
+        yield from self.settle_outbox("rescue_jobs_outbox", {})
         rows = yield Statement(self.sql["rescue_jobs"], params)
         if not rows:
             return RescueReport(tuple(row[0] for row in workers), (), (), ())

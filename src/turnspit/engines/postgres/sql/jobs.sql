@@ -183,6 +183,33 @@ VALUES ({now} / 60000000, :queue, :task, :outcome, pg_backend_pid(), :count, :ru
 ON CONFLICT (minute, queue, task, outcome, writer)
 DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_time + excluded.run_time;
 
+-- name: finish_job
+-- In the caller's transaction: only the job's own row is locked.
+INSERT INTO {schema}.history (
+    id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, result,
+    result_until)
+SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
+       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, :note::text, :result::text,
+       {now} + :keep::bigint
+FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE
+RETURNING id;
+
+-- name: finish_job_outbox
+INSERT INTO {schema}.outbox (job, fence, queue, task, worker, run_time)
+SELECT id, fence, queue, task, worker, {now} - started_at FROM {schema}.jobs WHERE id = :id;
+
+-- name: finish_job_remove
+DELETE FROM {schema}.jobs WHERE id = :id;
+
+-- name: finish_jobs_outbox
+DELETE FROM {schema}.outbox WHERE job = {ids} RETURNING job, queue, task, run_time;
+
+-- name: finish_jobs_is_free
+-- Whether nobody's open transaction holds the job; no row if it has gone.
+WITH free AS MATERIALIZED (SELECT id FROM {schema}.jobs WHERE id = :id FOR UPDATE SKIP LOCKED)
+SELECT id IN (SELECT id FROM free) FROM {schema}.jobs WHERE id = :id;
+
 -- name: return_jobs
 -- `claims` is [[id, fence], ...].
 UPDATE {schema}.jobs AS job
@@ -204,9 +231,11 @@ RETURNING job.id;
 SELECT min(run_at) - {now} FROM {schema}.jobs WHERE state = 'scheduled';
 
 -- name: record_progress
+-- SKIP LOCKED: a task may hold its job by finish() in a transaction that it has not committed yet.
 UPDATE {schema}.jobs
 SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message)
-WHERE id = :id AND fence = :fence AND state = 'running'
+WHERE id = (SELECT id FROM {schema}.jobs
+            WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE SKIP LOCKED)
 RETURNING id;
 
 -- name: record_progress_log

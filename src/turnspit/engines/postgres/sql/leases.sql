@@ -52,6 +52,11 @@ WHERE state = 'running' AND worker = ANY (ARRAY(
       AND NOT EXISTS (SELECT FROM {schema}.workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL)))
 LIMIT 5000 FOR UPDATE SKIP LOCKED;
 
+-- name: rescue_jobs_outbox
+DELETE FROM {schema}.outbox
+WHERE NOT EXISTS (SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL)
+RETURNING job, queue, task, run_time;
+
 -- name: rescue_jobs_attempts
 INSERT INTO {schema}.attempts (
     job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message)

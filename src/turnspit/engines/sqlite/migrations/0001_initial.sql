@@ -86,6 +86,17 @@ CREATE TABLE turnspit_attempts (
     PRIMARY KEY (job, fence)
 ) WITHOUT ROWID;
 
+-- Jobs that were completed in a caller's transaction (finish_job): what is still to be done for them after its commit.
+CREATE TABLE turnspit_outbox (
+    job INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    queue TEXT NOT NULL,
+    task TEXT NOT NULL,
+    worker INTEGER NOT NULL,
+    run_time INTEGER NOT NULL,              -- microseconds
+    PRIMARY KEY (job, fence)
+) WITHOUT ROWID;
+
 CREATE TABLE turnspit_logs (
     id INTEGER PRIMARY KEY,
     job INTEGER NOT NULL,

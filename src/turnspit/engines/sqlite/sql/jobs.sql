@@ -131,6 +131,31 @@ VALUES ({now} / 60000000, :queue, :task, :outcome, :count, :run_time)
 ON CONFLICT (minute, queue, task, outcome)
 DO UPDATE SET count = count + excluded.count, run_time = run_time + excluded.run_time;
 
+-- name: finish_job
+INSERT INTO turnspit_history (
+    id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, result,
+    result_until)
+SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
+       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, :note, :result,
+       {now} + :keep
+FROM turnspit_jobs WHERE id = :id AND fence = :fence AND state = 'running'
+RETURNING id;
+
+-- name: finish_job_outbox
+INSERT INTO turnspit_outbox (job, fence, queue, task, worker, run_time)
+SELECT id, fence, queue, task, worker, {now} - started_at FROM turnspit_jobs WHERE id = :id;
+
+-- name: finish_job_remove
+DELETE FROM turnspit_jobs WHERE id = :id;
+
+-- name: finish_jobs_outbox
+DELETE FROM turnspit_outbox WHERE job IN (SELECT value FROM json_each(:ids)) RETURNING job, queue, task, run_time;
+
+-- name: finish_jobs_is_free
+-- Who writes holds the whole file: no other transaction can hold the job.
+SELECT 1 FROM turnspit_jobs WHERE id = :id;
+
 -- name: return_jobs
 -- `claims` is [[id, fence], ...].
 UPDATE turnspit_jobs

@@ -36,6 +36,11 @@ FROM turnspit_jobs INDEXED BY turnspit_jobs_running
 WHERE state = 'running' AND worker NOT IN (SELECT id FROM turnspit_workers WHERE stopped_at IS NULL)
 LIMIT 5000;
 
+-- name: rescue_jobs_outbox
+DELETE FROM turnspit_outbox
+WHERE NOT EXISTS (SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL)
+RETURNING job, queue, task, run_time;
+
 -- name: rescue_jobs_attempts
 INSERT OR REPLACE INTO turnspit_attempts (
     job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message)
