@@ -24,6 +24,7 @@ from turnspit.errors import (
     InvalidPayload,
     JobCancelled,
     JobDead,
+    JobExists,
     JobNotFound,
     JobTimeout,
     ResultTimeout,
@@ -34,11 +35,13 @@ from turnspit.jobs import Job
 from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
 from turnspit.retries import Retry
 from turnspit.states import JobState
+from turnspit.uniqueness import Debounce, Unique
 
 __all__ = [
     "Blueprint",
     "Cancel",
     "ConfigurationError",
+    "Debounce",
     "EngineUnavailable",
     "Event",
     "GiveUp",
@@ -48,6 +51,7 @@ __all__ = [
     "JobCancelled",
     "JobContext",
     "JobDead",
+    "JobExists",
     "JobNotFound",
     "JobState",
     "JobTimeout",
@@ -57,6 +61,7 @@ __all__ = [
     "Snooze",
     "Turnspit",
     "TurnspitError",
+    "Unique",
     "current_job",
 ]
 

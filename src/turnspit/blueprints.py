@@ -19,6 +19,7 @@ from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.retries import Retry
 from turnspit.tasks import AsyncTask, SyncTask, Task, TaskOptions, make_task
+from turnspit.uniqueness import Debounce, Unique
 
 __all__ = ["Blueprint", "TaskDecorator", "TaskRegistry"]
 
@@ -116,6 +117,7 @@ class TaskDeclarer:
         retry: Retry | None = None,
         timeout: Duration | None = None,
         keep_result: bool | Duration = True,
+        unique: Unique | Debounce | None = None,
         upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         on_dead: Callable[[JobContext, BaseException], Any] | None = None,
     ) -> TaskDecorator: ...

@@ -12,7 +12,7 @@ from turnspit.blueprints import TaskRegistry
 from turnspit.clock import from_moment, monotonic
 from turnspit.codec import decode
 from turnspit.contract import Engine
-from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound, ResultTimeout
 from turnspit.jobs import Job
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob
@@ -56,15 +56,15 @@ class Client:
         self._warn_in_loop()
         engine = self._app.engine
         if tx is None:
-            return self._job(new, engine.write(engine.insert_job, new))
-        return self._job(new, engine.write_in(tx, engine.insert_job, new))
+            return self._job(new, *engine.write(_insert_or_find, engine, new))
+        return self._job(new, *engine.write_in(tx, _insert_or_find, engine, new))
 
     async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
         """``enqueue`` for async code."""
         engine = self._app.engine
         if tx is None:
-            return self._job(new, await engine.awrite(engine.insert_job, new))
-        return self._job(new, await engine.awrite_in(tx, engine.insert_job, new))
+            return self._job(new, *(await engine.awrite(_insert_or_find, engine, new)))
+        return self._job(new, *(await engine.awrite_in(tx, _insert_or_find, engine, new)))
 
     def enqueue_many(
         self, jobs: Iterable[NewJob[Any]], *, tx: object | None, chunk: int, progress: Progress | None
@@ -173,7 +173,9 @@ class Client:
         text = record.result or "null"
         return decode(text) if task is None else task.signature.load_result(text)
 
-    def _job(self, new: NewJob[R], inserted: Inserted) -> Job[R]:
+    def _job(self, new: NewJob[R], inserted: Inserted, found: JobRecord | None) -> Job[R]:
+        if found is not None:
+            return Job(found, self)
         record = JobRecord(
             id=inserted.id,
             task=new.task,
@@ -187,8 +189,9 @@ class Client:
             timeout=new.timeout,
             tags=new.tags,
             metadata=new.metadata,
+            unique_key=new.unique_key,
         )
-        return Job(record, self)
+        return Job(record, self, created=True)
 
     def _warn_in_loop(self) -> None:
         if self._warned:
@@ -204,6 +207,12 @@ class Client:
             RuntimeWarning,
             stacklevel=_outside(),
         )
+
+
+def _insert_or_find(engine: Engine, new: NewJob[Any]) -> Verb[tuple[Inserted, JobRecord | None]]:
+    """Store a job; where another one holds its unique key, that one, as the same transaction sees it."""
+    inserted = yield from engine.insert_job(new)
+    return inserted, None if inserted.created else (yield from engine.get_job(inserted.id))
 
 
 def _outside() -> int:

@@ -11,6 +11,7 @@
     │   ├── EngineUnavailable     the store cannot be reached in time
     │   ├── SchemaMismatch        the store was made by another release
     │   └── InvalidTransaction    tx= cannot carry this call
+    ├── JobExists                 another job holds this one's unique key
     ├── JobNotFound               no job has this id
     ├── MoveNotAllowed            the job's state does not allow what was asked
     ├── ResultError               get_result() has nothing to return
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidTransaction",
     "JobCancelled",
     "JobDead",
+    "JobExists",
     "JobNotFound",
     "JobTimeout",
     "LostClaim",
@@ -87,6 +89,17 @@ class SchemaMismatch(EngineError):
 
 class InvalidTransaction(EngineError):
     """The object given as ``tx=`` cannot carry this call."""
+
+
+class JobExists(TurnspitError):
+    """Another job holds the unique key, and the task says ``on_conflict="raise"``. Nothing was stored.
+
+    ``job_id`` is that job's id.
+    """
+
+    def __init__(self, message: str, job_id: int | None = None) -> None:
+        super().__init__(message)
+        self.job_id = job_id
 
 
 class JobNotFound(TurnspitError, LookupError):

@@ -83,11 +83,13 @@ class Job(Generic[R]):
         job.get_result(timeout=10)
     """
 
-    __slots__ = ("_record", "_store")
+    __slots__ = ("_record", "_store", "created")
 
-    def __init__(self, record: JobRecord, store: JobStore) -> None:
+    def __init__(self, record: JobRecord, store: JobStore, *, created: bool = False) -> None:
         self._record = record
         self._store = store
+        self.created = created
+        """Whether this very call stored it: ``False`` for a job that was found, by ``get`` or by its unique key."""
 
     @property
     def id(self) -> int:

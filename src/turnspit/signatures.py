@@ -89,6 +89,18 @@ class Signature:
         """
         return encode(arguments, what=f"arguments of {self._task}", limit=limit, simplify=self._simplify)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the arguments."""
+        return frozenset(self._inspected.parameters)
+
+    def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated arguments and the defaults of those left out, as JSON values."""
+        defaults = {
+            each.name: each.default for each in self._inspected.parameters.values() if each.default is not each.empty
+        }
+        return typing.cast("dict[str, Any]", self._simplify({**defaults, **arguments}))
+
     def load(self, text: str) -> dict[str, Any]:
         """Stored JSON text as arguments for the function.
 

@@ -26,6 +26,7 @@ from turnspit.jobs import Job
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.signatures import Signature
+from turnspit.uniqueness import Debounce, Unique, idempotency_rule
 
 __all__ = [
     "AsyncTask",
@@ -68,6 +69,7 @@ class TaskOptions:
     :param retry: when a failed attempt is tried again; default: the app's.
     :param timeout: how long one attempt may take; default: the app's, one hour.
     :param keep_result: ``False`` stores no result; a duration keeps it that long; ``True`` as long as the job.
+    :param unique: which of its jobs exclude each other: ``Unique(...)`` or ``Debounce(...)``.
     :param upgrade: turns an old payload (a dict) that no longer fits the signature into one that does.
     :param on_dead: called in the worker with the job's context and its last error when a job becomes a dead letter.
     """
@@ -79,6 +81,7 @@ class TaskOptions:
     retry: Retry | None = None
     timeout: Duration | None = None
     keep_result: bool | Duration = True
+    unique: Unique | Debounce | None = None
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     on_dead: Callable[[JobContext, BaseException], Any] | None = None
 
@@ -105,6 +108,7 @@ class Task(Generic[P, R]):
         self.keeps_result = keep is not False
         self.keep_result_for = None if isinstance(keep, bool) else to_duration(keep, "keep_result")
         self.signature = Signature(function, name)
+        self.unique = _checked_unique(options.unique, name, self.signature)
         self.blueprint: object | None = None
         """Where it was declared, if not on an app."""
         self._enqueuer: Enqueuer | None = None
@@ -167,6 +171,7 @@ class Task(Generic[P, R]):
         timeout: Duration | None = None,
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
         tx: object | None = None,
     ) -> "BoundTask[P, R]":
         """This task with options for single jobs.
@@ -176,6 +181,8 @@ class Task(Generic[P, R]):
         :param priority: larger runs first.
         :param tags: short texts to find jobs by.
         :param metadata: JSON values kept with the job, not passed to the function.
+        :param idempotency_key: of a request that may be repeated: while the job lives, and for a day, another call
+            of this task with the same key returns that job (``job.created`` is false).
         :param tx: the caller's own connection or session: the job exists exactly if its transaction commits.
         """
         if delay is not None and at is not None:
@@ -194,6 +201,11 @@ class Task(Generic[P, R]):
             "tags": encode([check_text(tag, "a tag") for tag in tags], what="tags") if tags else None,
             "metadata": encode(dict(metadata), what="metadata") if metadata else None,
         }
+        if idempotency_key is not None:
+            if self.unique is not None:
+                raise ConfigurationError(f"task {self.name} is unique by its own key: it takes no idempotency_key=")
+            key = check_text(idempotency_key, "an idempotency key")
+            options["unique_key"], options["unique_rule"] = idempotency_rule(self.name, key)
         return BoundTask(self, options, tx)
 
     def __repr__(self) -> str:
@@ -250,8 +262,16 @@ class BoundTask(Generic[P, R]):
         task = self._task
         payload = task.signature.dump(arguments, task.enqueuer.max_payload)
         if self._options is None:
-            return NewJob(task.name, task.queue, payload, task.priority)
-        return NewJob(task=task.name, args=payload, **self._options)
+            new: NewJob[R] = NewJob(task.name, task.queue, payload, task.priority)
+        else:
+            new = NewJob(task=task.name, args=payload, **self._options)
+        if task.unique is None:
+            return new
+        return new._replace(
+            unique_key=task.unique.key_of(task.name, task.signature.complete(arguments)),
+            unique_rule=task.unique.rule(),
+            delay=max(new.delay, task.unique.delay),
+        )
 
 
 def make_task(function: Callable[..., Any], prefix: str, options: TaskOptions) -> Task[Any, Any]:
@@ -306,6 +326,15 @@ def check_retry(retry: Retry | None) -> Retry | None:
     if retry is not None and not isinstance(retry, Retry):
         raise ConfigurationError(f"retry takes a Retry, as in Retry(attempts=3), not {retry!r}")
     return retry
+
+
+def _checked_unique(unique: Unique | Debounce | None, name: str, signature: Signature) -> Unique | Debounce | None:
+    if unique is None:
+        return None
+    if not isinstance(unique, Unique | Debounce):
+        raise ConfigurationError(f"unique takes Unique(...) or Debounce(...), not {unique!r}")
+    unique.check_names(name, signature.names)
+    return unique
 
 
 def check_timeout(timeout: Duration) -> int:

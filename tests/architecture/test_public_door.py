@@ -11,6 +11,7 @@ PUBLIC_NAMES = [
     "Blueprint",
     "Cancel",
     "ConfigurationError",
+    "Debounce",
     "EngineUnavailable",
     "Event",
     "GiveUp",
@@ -20,6 +21,7 @@ PUBLIC_NAMES = [
     "JobCancelled",
     "JobContext",
     "JobDead",
+    "JobExists",
     "JobNotFound",
     "JobState",
     "JobTimeout",
@@ -29,6 +31,7 @@ PUBLIC_NAMES = [
     "Snooze",
     "Turnspit",
     "TurnspitError",
+    "Unique",
     "current_job",
 ]
 DRIVERS_AND_FRAMEWORKS = [

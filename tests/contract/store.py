@@ -125,7 +125,8 @@ class Store:
         return self.engine.write(self.engine.cancel_jobs, JobFilter(id=job, **fields), reason, 0, 100)
 
     def replay(self, job: int | None = None, **fields: Any) -> list[int]:
-        return self.engine.write(self.engine.replay_jobs, JobFilter(id=job, **fields), 0, 100)
+        replayed = self.engine.write(self.engine.replay_jobs, JobFilter(id=job, **fields), 0, 100)
+        return [job for job, state in replayed if not state.is_final]
 
     def delete(self, job: int | None = None, **fields: Any) -> list[int]:
         return self.engine.write(self.engine.delete_jobs, JobFilter(id=job, **fields), 0, 100)

@@ -50,6 +50,7 @@ def reference_page() -> str:
     lines += _class("Job", turnspit.Job) + _class("JobContext", turnspit.JobContext)
     lines += _function("current_job", turnspit.current_job)
     lines += _class("Retry", turnspit.Retry, show_init=True)
+    lines += _class("Unique", turnspit.Unique, show_init=True) + _class("Debounce", turnspit.Debounce, show_init=True)
     for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.Cancel, turnspit.GiveUp):
         lines += _class(outcome.__name__, outcome, show_init=True)
     lines += _fields("Event", events.Event)

@@ -1,6 +1,7 @@
 """A job enqueued with ``tx=`` exists exactly if that transaction commits, whatever library the caller uses."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.behaviour.support import DEADLINE
 from tests.postgres import new_schema, server
-from turnspit import Turnspit
+from turnspit import Turnspit, Unique
 from turnspit.errors import EngineError, InvalidTransaction
 
 
@@ -176,3 +177,36 @@ def test_the_first_use_of_a_store_may_be_a_callers_transaction() -> None:
         task.using(tx=connection).enqueue()
         connection.commit()
         assert app.jobs.count() == 1
+
+
+def test_unique_keys_follow_the_transaction(app: Turnspit, connection: psycopg.Connection[Any]) -> None:
+    @app.task(unique=Unique(within=60))
+    def invoice(order: int) -> None: ...
+
+    first = invoice.using(tx=connection).enqueue(7)
+    assert invoice.using(tx=connection).enqueue(7).id == first.id, "found inside the same transaction"
+    connection.rollback()
+    with connection.transaction():
+        invoice.using(tx=connection).enqueue(8)
+        with connection.transaction(force_rollback=True):
+            invoice.using(tx=connection).enqueue(9)
+    assert not invoice.enqueue(8).created
+    assert invoice.enqueue(7).created
+    assert invoice.enqueue(9).created
+
+
+def test_who_wants_a_key_of_an_open_transaction_waits_for_its_end(
+    app: Turnspit, connection: psycopg.Connection[Any]
+) -> None:
+    @app.task(unique=Unique())
+    def invoice(order: int) -> None: ...
+
+    held = invoice.using(tx=connection).enqueue(7)
+    found: list[Any] = []
+    waiting = threading.Thread(target=lambda: found.append(invoice.enqueue(7)))
+    waiting.start()
+    assert invoice.enqueue(8).created, "a call that waits for a key holds up no other"
+    assert found == []
+    connection.commit()
+    waiting.join(DEADLINE)
+    assert (found[0].id, found[0].created) == (held.id, False)

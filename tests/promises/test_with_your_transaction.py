@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
-from turnspit import Turnspit
+from turnspit import Turnspit, Unique
 from turnspit.errors import ConfigurationError, InvalidTransaction
 from turnspit.tasks import Task
 
@@ -279,3 +279,14 @@ def test_a_bare_connections_commit_is_noticed_soon(app: Turnspit, send: Send, co
         with connection:
             job = send.using(tx=connection).enqueue(1)
         assert job.get_result(timeout=10) == 1
+
+
+def test_a_rollback_leaves_no_trace_of_unique_keys(app: Turnspit, connection: sqlite3.Connection) -> None:
+    @app.task(unique=Unique(within=60))
+    def invoice(order: int) -> None: ...
+
+    first = invoice.using(tx=connection).enqueue(7)
+    assert invoice.using(tx=connection).enqueue(7).id == first.id, "found inside the same transaction"
+    connection.rollback()
+    with connection:
+        assert invoice.using(tx=connection).enqueue(7).created

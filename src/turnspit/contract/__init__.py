@@ -12,6 +12,7 @@ from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.queries import Queries
+from turnspit.contract.uniqueness import Uniqueness
 from turnspit.contract.verbs import Verb
 from turnspit.contract.wakeups import Wakeups
 
@@ -33,7 +34,7 @@ class SchemaStatus:
     """The names of the migrations to apply."""
 
 
-class Engine(Jobs, Control, Queries, Leases, Protocol):
+class Engine(Jobs, Control, Queries, Leases, Uniqueness, Protocol):
     """A store: the verbs, and how they are run."""
 
     location: str

@@ -22,8 +22,11 @@ class Control(Protocol):
         """
         ...
 
-    def replay_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:
-        """Make final jobs ready again, with attempts counted anew and every earlier attempt kept."""
+    def replay_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
+        """Make final jobs ready again, with attempts counted anew and every earlier attempt kept: id and state after.
+
+        A job whose unique key another job holds by now stays as it is.
+        """
         ...
 
     def update_job(self, job_id: int, changes: JobChanges) -> Verb[JobState | None]:

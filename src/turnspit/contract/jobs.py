@@ -26,12 +26,18 @@ class Jobs(Protocol):
         """Store one job: ``scheduled`` if its time is still to come, else ``ready``.
 
         ``at`` is a moment, ``delay`` counts from the database's now; the later of the two decides.
-        Ids grow and are never used again.
+        Ids grow and are never used again. Where another job holds its unique key, nothing is stored: that job is
+        returned with ``created`` false, after it was replaced where the rule says so and it has not begun.
+
+        :raises JobExists: where the rule says so.
         """
         ...
 
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
-        """Store many jobs, all or none; their ids in the order given."""
+        """Store many jobs, all or none; their ids in the order given, those of the holders where keys are taken.
+
+        :raises JobExists: where a rule says so.
+        """
         ...
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:

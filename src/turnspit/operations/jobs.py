@@ -122,12 +122,15 @@ class Jobs:
         """Make final jobs live again, with their history; how many. Without ``job_id`` and ``state``: dead letters.
 
         :raises JobNotFound: if ``job_id`` is no job.
-        :raises MoveNotAllowed: if that job is not final.
+        A job whose unique key another job holds by now stays as it is, and is not counted.
+
+        :raises JobNotFound: if ``job_id`` is no job.
+        :raises MoveNotAllowed: if that job is not final, or another one holds its unique key.
         """
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
-        total = self._repeat(self._app.engine.replay_jobs, filter_)
+        total = self._repeat(self._app.engine.replay_jobs, filter_, is_done=_lives)
         if not total and job_id is not None:
-            _refuse("replayed", self.get(job_id), "only a completed, cancelled or dead job can be")
+            _explain_replay(self.get(job_id))
         return total
 
     async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
@@ -135,7 +138,7 @@ class Jobs:
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
         total = await self._arepeat(self._app.engine.replay_jobs, filter_)
         if not total and job_id is not None:
-            _refuse("replayed", await self.aget(job_id), "only a completed, cancelled or dead job can be")
+            _explain_replay(await self.aget(job_id))
         return total
 
     def delete(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
@@ -214,17 +217,21 @@ class Jobs:
         """``dead_groups`` for async code."""
         return await self._app.engine.aread(self._app.engine.group_dead_letters, task)
 
-    def _repeat(self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object) -> int:
-        """Work through portions, each behind the largest id of the one before; how many jobs in all."""
+    def _repeat(
+        self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object, is_done: Callable[[Any], bool] = bool
+    ) -> int:
+        """Work through portions, each behind the largest id of the one before; how many jobs were done."""
         total = after = 0
         while done := self._app.engine.write(verb, filter_, *args, after, _BATCH):
-            total, after = total + len(done), _last(done)
+            total, after = total + sum(map(is_done, done)), _last(done)
         return total
 
-    async def _arepeat(self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object) -> int:
+    async def _arepeat(
+        self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object, is_done: Callable[[Any], bool] = bool
+    ) -> int:
         total = after = 0
         while done := await self._app.engine.awrite(verb, filter_, *args, after, _BATCH):
-            total, after = total + len(done), _last(done)
+            total, after = total + sum(map(is_done, done)), _last(done)
         return total
 
     def _page(self, records: Sequence[Any], limit: int) -> Page[Job[Any]]:
@@ -304,6 +311,16 @@ def _changes(priority: int | None, queue: str | None, at: datetime | None, delay
 
 def _refuse(verb: str, job: Job[Any], hint: str) -> NoReturn:
     raise MoveNotAllowed(f"job {job.id} ({job.task}) is {job.state} and cannot be {verb}: {hint}")
+
+
+def _explain_replay(job: Job[Any]) -> NoReturn:
+    if job.state.is_final:
+        _refuse("replayed", job, "another job holds its unique key; replay it when that one has ended")
+    _refuse("replayed", job, "only a completed, cancelled or dead job can be")
+
+
+def _lives(replayed: tuple[int, JobState]) -> bool:
+    return not replayed[1].is_final
 
 
 def _last(ids: Ids) -> int:

@@ -15,6 +15,7 @@ from turnspit.records.jobs import (
     NewJob,
     ProgressUpdate,
     PruneRequest,
+    UniqueRule,
 )
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
 from turnspit.records.queries import DeadGroup, QueueStats, TaskStats
@@ -42,5 +43,6 @@ __all__ = [
     "QueueStats",
     "RescueReport",
     "TaskStats",
+    "UniqueRule",
     "WorkerRecord",
 ]

@@ -16,9 +16,23 @@ __all__ = [
     "NewJob",
     "ProgressUpdate",
     "PruneRequest",
+    "UniqueRule",
 ]
 
 R = TypeVar("R")
+
+
+class UniqueRule(NamedTuple):
+    """How a job holds its unique key, and what becomes of a later job with the same one."""
+
+    states: str
+    """The holder keeps its key while it is in one of these states, divided by commas."""
+    within: int = 0
+    """And for this long after it was enqueued, whatever its state."""
+    on_conflict: str = "keep"
+    """``keep`` the holder, ``replace`` what it is to do if it has not begun (else go on beside it), or ``raise``."""
+    longest: int | None = None
+    """A replacement puts the holder off no later than this long after it was enqueued."""
 
 
 class NewJob(NamedTuple, Generic[R]):
@@ -34,6 +48,9 @@ class NewJob(NamedTuple, Generic[R]):
     timeout: int | None = None
     tags: str | None = None
     metadata: str | None = None
+    unique_key: str | None = None
+    unique_rule: UniqueRule | None = None
+    """Given where ``unique_key`` is."""
 
 
 class Inserted(NamedTuple):
@@ -43,6 +60,8 @@ class Inserted(NamedTuple):
     state: JobState
     run_at: int
     created_at: int
+    created: bool = True
+    """``False``: these are those of an earlier job that holds the unique key."""
 
 
 class Claim(NamedTuple):
@@ -124,6 +143,7 @@ class JobRecord:
     error_type: str | None = None
     fingerprint: str | None = None
     result: str | None = None
+    unique_key: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
 
 

@@ -19,5 +19,7 @@ class Pruner:
 
     async def run_once(self) -> float:
         """Prune one portion; seconds until the next."""
+        limit = self._request.limit
         removed = await self._engine.awrite(self._engine.prune_jobs, self._request)
-        return 0.05 if removed >= self._request.limit else _INTERVAL
+        forgotten = await self._engine.awrite(self._engine.prune_keys, limit)
+        return 0.05 if max(removed, forgotten) >= limit else _INTERVAL

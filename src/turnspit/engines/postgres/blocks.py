@@ -21,7 +21,7 @@ _PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
 def load(schema: str) -> Mapping[str, str]:
     """Every block of ``sql/*.sql`` by its name, for one schema's name."""
     marks = {"now": _NOW, "ids": _IDS, "schema": schema}
-    return load_blocks("turnspit.engines.postgres", ("jobs", "control", "queries", "leases"), marks)
+    return load_blocks("turnspit.engines.postgres", ("jobs", "control", "queries", "leases", "uniqueness"), marks)
 
 
 @lru_cache(4096)

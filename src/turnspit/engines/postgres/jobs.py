@@ -27,10 +27,13 @@ class PostgresJobVerbs(JobVerbs):
         return (yield from super().insert_job(new))
 
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
-        if not new:
-            return []
         for job in new:
             _check(job)
+        return (yield from super().insert_jobs(new))
+
+    def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        if not new:
+            return []
         params = {"now": self.clock.now(), "jobs": to_json(job._asdict() for job in new)}
         rows = yield Statement(self.sql["insert_jobs"], params)
         yield Wake(WakeKind.READY)

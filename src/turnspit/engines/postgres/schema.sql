@@ -30,6 +30,7 @@ CREATE TABLE turnspit.jobs (
     timeout bigint,
     tags json,
     metadata json,
+    unique_key text,
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -72,6 +73,7 @@ CREATE TABLE turnspit.history (
     timeout bigint,
     tags json,
     metadata json,
+    unique_key text,
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -126,6 +128,18 @@ CREATE TABLE turnspit.logs (
 
 CREATE INDEX logs_job ON turnspit.logs (job, id);
 CREATE INDEX logs_at ON turnspit.logs USING brin (at);
+
+-- Unique keys and the jobs that hold them. Nothing is written here when a job ends: whether it still holds its key is
+-- asked when somebody wants it, and now and then by the pruner.
+CREATE TABLE turnspit.unique_keys (
+    key text PRIMARY KEY,
+    job bigint NOT NULL,                    -- 0: locked by a transaction that is about to take it
+    states text NOT NULL,                   -- held while the job is in one of these
+    until bigint NOT NULL,                  -- and until then
+    look_at bigint NOT NULL                 -- when the pruner looks
+);
+
+CREATE INDEX unique_keys_look_at ON turnspit.unique_keys (look_at);
 
 -- One row a worker process; its heartbeat keeps all its claims.
 CREATE TABLE turnspit.workers (

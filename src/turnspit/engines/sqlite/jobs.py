@@ -14,7 +14,7 @@ __all__ = ["SqliteJobVerbs"]
 class SqliteJobVerbs(JobVerbs):
     """Jobs on their way from enqueued to ended."""
 
-    def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+    def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         if not new:
             return []
         [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
@@ -93,6 +93,7 @@ def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:
         new.timeout,
         new.tags,
         new.metadata,
+        new.unique_key,
         now,
         due,
         state,

@@ -30,8 +30,11 @@ class ControlVerbs(JobVerbs):
             yield from self.move_cancelled(waiting, reason)
         return [(job, JobState.RUNNING if state == JobState.RUNNING else JobState.CANCELLED) for job, state in rows]
 
-    def replay_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:
+    def replay_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
         dead, final = yield from self._oldest("replay_jobs", "replay_jobs_history", filter_, after, limit)
+        refused = yield from self.refuse_taken_keys(dead + final)
+        dead = [job for job in dead if job not in refused]
+        final = [job for job in final if job not in refused]
         now = self.clock.now()
         if dead:
             yield Statement(self.sql["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
@@ -42,7 +45,7 @@ class ControlVerbs(JobVerbs):
             yield Statement(self.sql["remove_history"], params)
         if dead or final:
             yield Wake(WakeKind.READY)
-        return sorted(dead + final)
+        return sorted([*((job, JobState.READY) for job in dead + final), *refused.items()])
 
     def update_job(self, job_id: int, changes: JobChanges) -> Verb[JobState | None]:
         params = {

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.brought import Brought
 from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.uniqueness import UniquenessVerbs
 from turnspit.records import (
     Claim,
     ClaimRequest,
@@ -32,19 +32,23 @@ MOST_HELD = 2000
 """Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
 
 
-class JobVerbs(Brought):
+class JobVerbs(UniquenessVerbs):
     """Jobs on their way from enqueued to ended."""
 
     def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
+        if new.unique_key is not None and (holder := (yield from self.find_holder(new))) is not None:
+            return holder
         params = new._asdict() | {"now": self.clock.now()}
         [(job_id, state, run_at, created_at)] = yield Statement(self.sql["insert_job"], params)
         state = JobState(state)
         yield Wake(WakeKind.READY if state is JobState.READY else WakeKind.SCHEDULED)
+        yield from self.take_keys([(new, job_id)])
         return Inserted(job_id, state, run_at, created_at)
 
-    @abstractmethod
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
-        """Store many jobs."""
+        if any(job.unique_key is not None for job in new):
+            return (yield from self.insert_unique_jobs(new))
+        return (yield from self.store_jobs(new))
 
     @abstractmethod
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:

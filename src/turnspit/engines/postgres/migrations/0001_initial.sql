@@ -19,6 +19,7 @@ CREATE TABLE {schema}.jobs (
     timeout bigint,
     tags json,
     metadata json,
+    unique_key text,
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -61,6 +62,7 @@ CREATE TABLE {schema}.history (
     timeout bigint,
     tags json,
     metadata json,
+    unique_key text,
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -115,6 +117,18 @@ CREATE TABLE {schema}.logs (
 
 CREATE INDEX logs_job ON {schema}.logs (job, id);
 CREATE INDEX logs_at ON {schema}.logs USING brin (at);
+
+-- Unique keys and the jobs that hold them. Nothing is written here when a job ends: whether it still holds its key is
+-- asked when somebody wants it, and now and then by the pruner.
+CREATE TABLE {schema}.unique_keys (
+    key text PRIMARY KEY,
+    job bigint NOT NULL,                    -- 0: locked by a transaction that is about to take it
+    states text NOT NULL,                   -- held while the job is in one of these
+    until bigint NOT NULL,                  -- and until then
+    look_at bigint NOT NULL                 -- when the pruner looks
+);
+
+CREATE INDEX unique_keys_look_at ON {schema}.unique_keys (look_at);
 
 -- One row a worker process; its heartbeat keeps all its claims.
 CREATE TABLE {schema}.workers (

@@ -32,8 +32,10 @@ ON CONFLICT (job, fence) DO NOTHING;
 
 -- name: replay_jobs_restore
 INSERT INTO {schema}.jobs (
-    id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata)
-SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata
+    id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata,
+    unique_key)
+SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata,
+       unique_key
 FROM {schema}.history WHERE id = {ids};
 
 -- name: update_job

@@ -6,9 +6,10 @@ WITH moment AS MATERIALIZED (SELECT {now} AS now),
 times AS MATERIALIZED (
     SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
 )
-INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
+INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, created_at,
+                             run_at, state)
 SELECT :task::text, :queue::text, :args::text::json, :priority::integer, :retry::text, :timeout::bigint,
-       :tags::text::json, :metadata::text::json, now, due, CASE WHEN due > now THEN 'scheduled' ELSE 'ready' END
+       :tags::text::json, :metadata::text::json, :unique_key::text, now, due, CASE WHEN due > now THEN 'scheduled' ELSE 'ready' END
 FROM times
 RETURNING id, state, run_at, created_at;
 
@@ -19,11 +20,12 @@ times AS MATERIALIZED (
     SELECT new.*, now, greatest(coalesce(at, now), now + delay) AS due
     FROM moment, ROWS FROM (json_to_recordset(:jobs::text::json) AS (
         task text, queue text, args text, priority integer, at bigint, delay bigint, retry text, timeout bigint,
-        tags text, metadata text)) WITH ORDINALITY
-        AS new (task, queue, args, priority, at, delay, retry, timeout, tags, metadata, place)
+        tags text, metadata text, unique_key text)) WITH ORDINALITY
+        AS new (task, queue, args, priority, at, delay, retry, timeout, tags, metadata, unique_key, place)
 )
-INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
-SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, now, due,
+INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, created_at,
+                             run_at, state)
+SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, unique_key, now, due,
        CASE WHEN due > now THEN 'scheduled' ELSE 'ready' END
 FROM times ORDER BY place
 RETURNING id;
@@ -118,10 +120,10 @@ done AS (
 ), kept AS (
     INSERT INTO {schema}.history (
         id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-        worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, result,
+        worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, result,
         result_until)
     SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, now,
-           worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, note, result,
+           worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, note, result,
            now + keep
     FROM done, moment
 ), counted AS (
@@ -166,10 +168,10 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at,
        coalesce(:reason::text, reason), error_type, fingerprint
 FROM {schema}.jobs WHERE id = {ids};
 
@@ -187,10 +189,10 @@ DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_tim
 -- In the caller's transaction: only the job's own row is locked.
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, :note::text, :result::text,
+       worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, :note::text, :result::text,
        {now} + :keep::bigint
 FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE
 RETURNING id;

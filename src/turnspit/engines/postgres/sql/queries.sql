@@ -4,14 +4,14 @@
 SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
        finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
        retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, NULL::text
+       fingerprint, NULL::text, unique_key
 FROM {schema}.jobs AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_final
 SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
        finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
        retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, result
+       fingerprint, result, unique_key
 FROM {schema}.history AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_attempts

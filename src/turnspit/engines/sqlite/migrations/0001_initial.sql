@@ -20,6 +20,7 @@ CREATE TABLE turnspit_jobs (
     timeout INTEGER,
     tags TEXT,
     metadata TEXT,
+    unique_key TEXT,
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -58,6 +59,7 @@ CREATE TABLE turnspit_history (
     timeout INTEGER,
     tags TEXT,
     metadata TEXT,
+    unique_key TEXT,
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -107,6 +109,18 @@ CREATE TABLE turnspit_logs (
 );
 
 CREATE INDEX turnspit_logs_job ON turnspit_logs (job, id);
+
+-- Unique keys and the jobs that hold them. Nothing is written here when a job ends: whether it still holds its key is
+-- asked when somebody wants it, and now and then by the pruner.
+CREATE TABLE turnspit_unique_keys (
+    key TEXT PRIMARY KEY,
+    job INTEGER NOT NULL,
+    states TEXT NOT NULL,                   -- held while the job is in one of these
+    until INTEGER NOT NULL,                 -- and until then
+    look_at INTEGER NOT NULL                -- when the pruner looks
+) WITHOUT ROWID;
+
+CREATE INDEX turnspit_unique_keys_look_at ON turnspit_unique_keys (look_at);
 
 -- One row a worker process; its heartbeat keeps all its claims.
 CREATE TABLE turnspit_workers (

@@ -32,8 +32,10 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
 
 -- name: replay_jobs_restore
 INSERT INTO turnspit_jobs (
-    id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata)
-SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata
+    id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata,
+    unique_key)
+SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata,
+       unique_key
 FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: update_job

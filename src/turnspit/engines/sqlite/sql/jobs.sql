@@ -1,8 +1,9 @@
 -- {now} stands for the :now parameter, or the database's clock where it is NULL (see engines/sqlite/README.md).
 
 -- name: insert_job
-INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
-SELECT :task, :queue, :args, :priority, :retry, :timeout, :tags, :metadata, moment,
+INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, created_at,
+                           run_at, state)
+SELECT :task, :queue, :args, :priority, :retry, :timeout, :tags, :metadata, :unique_key, moment,
        max(coalesce(:at, moment), moment + :delay),
        CASE WHEN max(coalesce(:at, moment), moment + :delay) > moment THEN 'scheduled' ELSE 'ready' END
 FROM (SELECT {now} AS moment)
@@ -10,8 +11,9 @@ RETURNING id, state, run_at, created_at;
 
 -- name: insert_jobs
 -- executemany over plain tuples: 240k rows/s here, twice as fast as one statement over json_each.
-INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, created_at, run_at, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, created_at,
+                           run_at, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_jobs_last_id
 -- One writer holds the file's write lock, so the ids of one executemany follow each other.
@@ -69,10 +71,10 @@ RETURNING id;
 -- CROSS JOIN keeps json_each outside: one lookup by primary key for each finish.
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason,
+    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason,
     result, result_until)
 SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at,
-       moment, worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at,
+       moment, worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at,
        json_extract(finish.value, '$[4]'),
        json_extract(finish.value, '$[2]'), moment + json_extract(finish.value, '$[3]')
 FROM (SELECT {now} AS moment)
@@ -115,10 +117,10 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at,
        coalesce(:reason, reason), error_type, fingerprint
 FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
@@ -134,10 +136,10 @@ DO UPDATE SET count = count + excluded.count, run_time = run_time + excluded.run
 -- name: finish_job
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, :note, :result,
+       worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, :note, :result,
        {now} + :keep
 FROM turnspit_jobs WHERE id = :id AND fence = :fence AND state = 'running'
 RETURNING id;

@@ -1,0 +1,53 @@
+-- Keys are locked in their own order, by writing them: who wants the same key waits until this transaction has ended.
+
+-- name: lock_keys
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+INSERT INTO {schema}.unique_keys AS held (key, job, states, until, look_at)
+SELECT key, 0, '', 0, now FROM moment, json_array_elements_text(:keys::json) AS key ORDER BY key
+ON CONFLICT (key) DO UPDATE SET look_at = held.look_at
+RETURNING key, job, states, until > (SELECT now FROM moment);
+
+-- name: lock_keys_jobs
+SELECT id, state, run_at, created_at FROM {schema}.jobs WHERE id = {ids}
+UNION ALL
+SELECT id, state, run_at, created_at FROM {schema}.history WHERE id = {ids};
+
+-- name: take_keys
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+INSERT INTO {schema}.unique_keys (key, job, states, until, look_at)
+SELECT key, job, states, now + within, now + greatest(within, 3600000000)
+FROM moment, json_to_recordset(:taken::json) AS taken (key text, job bigint, states text, within bigint) ORDER BY key
+ON CONFLICT (key) DO UPDATE
+SET job = excluded.job, states = excluded.states, until = excluded.until, look_at = excluded.look_at;
+
+-- name: refuse_taken_keys
+SELECT id, unique_key, state FROM {schema}.jobs WHERE id = {ids} AND unique_key IS NOT NULL
+UNION ALL
+SELECT id, unique_key, state FROM {schema}.history WHERE id = {ids} AND unique_key IS NOT NULL;
+
+-- name: replace_job
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+UPDATE {schema}.jobs
+SET args = :args::text::json, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout,
+    tags = :tags::text::json, metadata = :metadata::text::json, attempt = 0,
+    run_at = least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
+                   greatest(created_at + :longest::bigint, now)),
+    state = CASE WHEN least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
+                            greatest(created_at + :longest::bigint, now)) > now
+                 THEN 'scheduled' ELSE 'ready' END
+FROM moment
+WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
+RETURNING state, run_at;
+
+-- name: prune_keys
+SELECT key FROM {schema}.unique_keys WHERE look_at <= {now} ORDER BY look_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: prune_keys_remove
+DELETE FROM {schema}.unique_keys
+WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json))) AND until <= {now}
+  AND NOT EXISTS (SELECT FROM {schema}.jobs WHERE id = unique_keys.job AND (state <> 'dead' OR states LIKE '%dead%'));
+
+-- name: prune_keys_put_off
+-- Their jobs are live, or their time has not come.
+UPDATE {schema}.unique_keys SET look_at = greatest(until, {now} + 3600000000)
+WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));

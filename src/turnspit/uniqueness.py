@@ -1,0 +1,149 @@
+"""Which jobs of a task exclude each other.
+
+>>> rule = Unique(key=["order_id"], within=3600)
+>>> rule.key_of("send_invoice", {"order_id": 7, "draft": False})
+'send_invoice [7]'
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from turnspit.clock import Duration, to_duration
+from turnspit.codec import encode
+from turnspit.errors import ConfigurationError
+from turnspit.records import UniqueRule
+from turnspit.states import JobState
+
+__all__ = ["Debounce", "Unique", "idempotency_rule"]
+
+Key = Sequence[str] | Callable[..., Any] | None
+
+_KEEPING = (JobState.SCHEDULED, JobState.HELD, JobState.READY, JobState.RUNNING, JobState.DEAD)
+_LONGEST_KEY = 200
+_DAY = 86_400_000_000
+
+
+class _Keyed:
+    """What has a key made of a job's arguments."""
+
+    key: Key
+
+    def _check_key(self) -> None:
+        names = isinstance(self.key, Sequence) and not isinstance(self.key, str)
+        if not (self.key is None or callable(self.key) or (names and all(isinstance(name, str) for name in self.key))):
+            raise ConfigurationError(
+                f"key is a list of arguments' names, or a function of the arguments, not {self.key!r}"
+            )
+
+    def check_names(self, task: str, names: Collection[str]) -> None:
+        """Refuse a key of arguments that the task does not take.
+
+        :raises ConfigurationError: naming them.
+        """
+        unknown = [] if self.key is None or callable(self.key) else [name for name in self.key if name not in names]
+        if unknown:
+            raise ConfigurationError(f"task {task}: its unique key names {', '.join(unknown)}, which it does not take")
+
+    def key_of(self, task: str, arguments: Mapping[str, Any]) -> str:
+        """The key of a call with these arguments (all of them, defaults too)."""
+        if callable(self.key):
+            values = self.key(**arguments)
+        else:
+            values = [arguments[name] for name in (sorted(arguments) if self.key is None else self.key)]
+        return _bounded(f"{task} {encode(values, what=f'the unique key of {task}')}")
+
+
+@dataclass(frozen=True, slots=True)
+class Unique(_Keyed):
+    """At most one job of the task with the same key.
+
+    :param key: names of arguments, or a function that takes the arguments and returns a JSON value; by default all
+        arguments together.
+    :param within: the key is also held this long (seconds or ``timedelta``) after the job was enqueued, whatever became
+        of it, as long as the job is kept.
+    :param states: the key is held while the job is in one of these; by default until it has ended.
+    :param on_conflict: what a later call with the same key does: ``"keep"`` returns the job that is there
+        (``job.created`` is false); ``"replace"`` gives it the new arguments and options if it has not begun, and else
+        stores a job beside it; ``"raise"`` raises ``JobExists``.
+
+    ::
+
+        @app.task(unique=Unique(key=["order_id"], within=timedelta(hours=1)))
+        async def send_invoice(order_id: int) -> None: ...
+    """
+
+    key: Key = None
+    within: Duration | None = None
+    states: Sequence[str] = ("scheduled", "held", "ready", "running")
+    on_conflict: Literal["keep", "replace", "raise"] = "keep"
+
+    def __post_init__(self) -> None:
+        self._check_key()
+        if self.on_conflict not in ("keep", "replace", "raise"):
+            raise ConfigurationError(f'on_conflict is "keep", "replace" or "raise", not {self.on_conflict!r}')
+        wrong = [state for state in self.states if state not in _KEEPING]
+        if isinstance(self.states, str) or wrong:
+            raise ConfigurationError(f"states is a list of {', '.join(_KEEPING)}, not {self.states!r}")
+        if not self.states and self.within is None:
+            raise ConfigurationError("a Unique without states needs within=, or it would exclude nothing")
+        self.rule()
+
+    def rule(self) -> UniqueRule:
+        """What the store is told."""
+        within = 0 if self.within is None else to_duration(self.within, "within")
+        return UniqueRule(",".join(self.states), within, self.on_conflict)
+
+    @property
+    def delay(self) -> int:
+        """Microseconds that a job waits at least."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce(_Keyed):
+    """Calls with the same key become one job; it runs with the last call's arguments once ``seconds`` were quiet.
+
+    :param seconds: (or ``timedelta``) after the last call.
+    :param key: as of ``Unique``.
+    :param max_wait: seconds or ``timedelta`` after the first call when it runs although calls keep coming.
+
+    ::
+
+        @app.task(unique=Debounce(5, key=["document_id"], max_wait=60))
+        async def index_document(document_id: int, revision: int) -> None: ...
+    """
+
+    seconds: Duration
+    key: Key = None
+    max_wait: Duration | None = None
+
+    def __post_init__(self) -> None:
+        self._check_key()
+        self.rule()
+
+    def rule(self) -> UniqueRule:
+        """What the store is told."""
+        longest = None if self.max_wait is None else to_duration(self.max_wait, "max_wait")
+        if longest is not None and longest < self.delay:
+            raise ConfigurationError(
+                f"max_wait is at least the seconds of quiet ({self.seconds!r}), not {self.max_wait!r}"
+            )
+        return UniqueRule("scheduled,held,ready", 0, "replace", longest)
+
+    @property
+    def delay(self) -> int:
+        """Microseconds that a job waits at least."""
+        return to_duration(self.seconds, "seconds")
+
+
+def idempotency_rule(task: str, key: str) -> tuple[str, UniqueRule]:
+    """The key and rule of ``using(idempotency_key=)``: one job, while it lives and for a day after it was enqueued."""
+    return _bounded(f"{task} #{key}"), UniqueRule(",".join(_KEEPING), _DAY)
+
+
+def _bounded(key: str) -> str:
+    if len(key) <= _LONGEST_KEY:
+        return key
+    return f"{key[: _LONGEST_KEY - 65]}~{hashlib.sha256(key.encode()).hexdigest()}"
