@@ -49,6 +49,8 @@ class Turnspit(TaskDeclarer):
     :param durability: ``"full"``: an accepted job survives a power cut. ``"relaxed"``: it survives the death of
         every process, and a power cut may take the last moments.
     :param deadline: seconds or ``timedelta`` that a call waits for the store before it raises ``EngineUnavailable``.
+    :param migrate: whether the first use makes the store's schema and brings it up to date. With ``False`` that is left
+        to ``turnspit migrate`` or your own migrations, and a store that lacks one raises ``SchemaMismatch``.
 
     ::
 
@@ -71,6 +73,7 @@ class Turnspit(TaskDeclarer):
         keep_dead: Duration | None = None,
         durability: str = "full",
         deadline: Duration = 10.0,
+        migrate: bool = True,
     ) -> None:
         super().__init__()
         self.max_payload = max_payload
@@ -83,6 +86,7 @@ class Turnspit(TaskDeclarer):
         self._engine_options: dict[str, Any] = {
             "durability": durability,
             "deadline": to_duration(deadline, "deadline") / _SECOND,
+            "migrate": migrate,
         }
         self._middleware: list[Middleware] = []
         self._lifespans: list[Lifespan] = []

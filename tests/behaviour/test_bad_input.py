@@ -216,7 +216,7 @@ def test_a_schema_of_a_newer_release(app: Turnspit, send: Any) -> None:
     app.migrate()
     app.close()
     with sqlite3.connect(app.engine.location) as connection:
-        connection.execute("INSERT INTO turnspit_schema (version, name) VALUES (9999, 'future')")
+        connection.execute("INSERT INTO turnspit_schema VALUES (9999, 'future', 9999, '')")
     for call in (lambda: send.enqueue("ada@example.com", 7), app.migrate, lambda: app.worker().__enter__()):
         message = said(SchemaMismatch, call)
         assert message.startswith(f"store {app.engine.location} has schema 9999, but this Turnspit knows ")

@@ -45,15 +45,15 @@ def test_the_sql_makes_a_store_that_turnspit_takes(cli: Cli, folder: Path) -> No
 def test_json(cli: Cli, folder: Path) -> None:
     store = {"store": f"{folder}/shop.db", "newest": NEWEST}
     status = json.loads(cli("migrate", PLAIN, "--status", "--json").out)
-    assert status == store | {"version": 0, "applied": [], "pending": [NAME]}
+    assert status == store | {"version": 0, "works_with": 0, "applied": [], "pending": [NAME]}
     done = json.loads(cli("migrate", PLAIN, "--json").out)
-    assert done == store | {"version": NEWEST, "applied": [NAME], "pending": []}
+    assert done == store | {"version": NEWEST, "works_with": 1, "applied": [NAME], "pending": []}
 
 
 def test_a_store_of_a_newer_release(cli: Cli, folder: Path) -> None:
     cli("migrate", PLAIN)
     with sqlite3.connect(folder / "shop.db") as connection:
-        connection.execute("INSERT INTO turnspit_schema (version, name) VALUES (99, 'future')")
+        connection.execute("INSERT INTO turnspit_schema VALUES (99, 'future', 99, '')")
     connection.close()
     message = (
         f"turnspit: store {folder}/shop.db has schema 99, but this Turnspit knows {NEWEST}: upgrade "

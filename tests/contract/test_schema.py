@@ -9,6 +9,7 @@ import pytest
 from tests.contract.store import Store
 from turnspit.contract import Engine
 from turnspit.engines import open_engine
+from turnspit.engines.migrations import Migration
 from turnspit.errors import SchemaMismatch
 from turnspit.records import NewJob
 
@@ -86,7 +87,7 @@ class TestOnSqlite:
     def test_a_newer_schema_is_refused_with_the_cure(self, engine: Engine, folder: Path) -> None:
         engine.migrate()
         with sqlite3.connect(folder / "jobs.db") as connection:
-            connection.execute("INSERT INTO turnspit_schema (version, name) VALUES (999, '0999_of_tomorrow')")
+            connection.execute("INSERT INTO turnspit_schema VALUES (999, '0999_of_tomorrow', 999, '')")
         connection.close()
         with pytest.raises(SchemaMismatch, match=r"has schema 999, but this Turnspit knows \d+: upgrade turnspit"):
             engine.write(engine.insert_job, NEW)
@@ -98,7 +99,8 @@ class TestOnSqlite:
         from turnspit.engines.sqlite import schema
 
         known = schema.migrations()
-        broken = (known[-1][0] + 1, "9998_broken", "CREATE TABLE half (id);\nCREATE TABLE half (id);\n")
+        script = "CREATE TABLE half (id);\nCREATE TABLE half (id);\n"
+        broken = Migration(known[-1].number + 1, "9998_broken", 1, script)
         monkeypatch.setattr(schema, "migrations", lambda: [*known, broken])
         with pytest.raises(Exception, match="half already exists"):
             engine.migrate()

@@ -129,7 +129,7 @@ def test_a_newer_schema_is_refused_with_the_cure(store_url: str, app: Turnspit) 
     app.close()
     with psycopg.connect(server_url(store_url)) as connection:
         schema = app.engine.settings.schema  # type: ignore[attr-defined]
-        connection.execute(f"INSERT INTO {schema}.migrations (version, name) VALUES (999, 'tomorrow')")
+        connection.execute(f"INSERT INTO {schema}.migrations VALUES (999, 'tomorrow', 999)")
     with pytest.raises(SchemaMismatch, match=r"has schema 999, but this Turnspit knows \d+: upgrade turnspit"):
         app.run_worker(until_empty=True)
 

@@ -34,7 +34,7 @@ def _look_at_work(target: Target) -> list[Finding]:
     engine = target.app.engine
     try:
         status = engine.schema_status()
-        if not status.current or status.current > status.newest:
+        if not status.current or status.is_too_new:
             return []
         tasks, queues = engine.read(engine.list_tasks), engine.read(engine.list_queues)
         return list(examine(tasks, queues, engine.read(engine.list_workers), target.hint))

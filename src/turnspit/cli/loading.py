@@ -90,11 +90,7 @@ def require_store(app: Turnspit) -> None:
             f"there are no jobs at {app.engine.location}: the first enqueue or worker makes the store; "
             "if there should be one, check its URL and the working directory"
         )
-    if status.current > status.newest:
-        raise WrongUsage(
-            f"store {app.engine.location} has schema {status.current}, but this Turnspit knows {status.newest}: "
-            "upgrade turnspit on this machine"
-        )
+    status.refuse_too_new(app.engine.location)
 
 
 def close_all() -> None:

@@ -9,16 +9,24 @@ from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import AsJson, StoreArgument
 from turnspit.cli.output import line, print_json
+from turnspit.contract import SchemaStatus
 from turnspit.errors import EngineError
 
 __all__ = ["EXAMPLES", "migrate"]
 
-EXAMPLES = ("turnspit migrate shop.jobs:app", "turnspit migrate sqlite:///shop.db --check")
+EXAMPLES = (
+    "turnspit migrate shop.jobs:app",
+    "turnspit migrate sqlite:///shop.db --check",
+    "turnspit migrate shop.jobs:app --sql --since 1",
+)
 
 
 def migrate(
     app: StoreArgument = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print all migrations as SQL, and change nothing.")] = False,
+    since: Annotated[
+        int, typer.Option("--since", metavar="N", min=0, help="With --sql: only the migrations after schema N.")
+    ] = 0,
     status: Annotated[bool, typer.Option("--status", help="Show where the schema stands, and change nothing.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Like --status; exit with 1 if a migration is missing.")
@@ -27,42 +35,46 @@ def migrate(
 ) -> None:
     """Bring the store's schema up to date. Safe to start from many processes at once.
 
-    A file migrates by itself when it is first used; this command does it at a moment of your choice.
+    A store migrates by itself when it is first used, unless the app says migrate=False; this command does it at a
+    moment of your choice. --check exits with 1 if a migration is missing, or if the store needs a newer Turnspit.
     """
     if sql + (status or check) > 1:
         raise WrongUsage("--sql prints migrations and takes no --status or --check")
+    if since and not sql:
+        raise WrongUsage("--since says where --sql begins, and means nothing without it")
     engine = find_store(app, must_exist=False).app.engine
     if sql:
-        sys.stdout.write(engine.schema_sql())
+        sys.stdout.write(engine.schema_sql(since))
         return
     try:
         applied = () if status or check else engine.migrate()
         standing = engine.schema_status()
     except EngineError as error:
         raise WrongUsage(str(error)) from error
-    is_wrong = bool(standing.pending) or standing.current > standing.newest
     if as_json:
         print_json(
             {
                 "store": engine.location,
                 "version": standing.current,
                 "newest": standing.newest,
+                "works_with": standing.works_with,
                 "applied": list(applied),
                 "pending": list(standing.pending),
             }
         )
     else:
         line("store ", (engine.location, "cyan"))
-        _say(standing.current, standing.newest, applied, standing.pending)
-    raise typer.Exit(int(check and is_wrong))
+        _say(standing, applied)
+    raise typer.Exit(int(check and bool(standing.pending or standing.is_too_new)))
 
 
-def _say(current: int, newest: int, applied: tuple[str, ...], pending: tuple[str, ...]) -> None:
+def _say(standing: SchemaStatus, applied: tuple[str, ...]) -> None:
     for name in applied:
         line("applied ", (name, "green"))
-    for name in pending:
+    for name in standing.pending:
         line("missing ", (name, "yellow"))
-    if current > newest:
-        line(f"schema {current} is newer than this Turnspit, which knows {newest}: upgrade turnspit on this machine")
+    if standing.is_newer:
+        cure = "upgrade turnspit on this machine" if standing.is_too_new else "it works with this release all the same"
+        line(f"schema {standing.current} is newer than this Turnspit, which knows {standing.newest}: {cure}")
     else:
-        line(f"schema {current} of {newest}" + ("" if pending else ", up to date"))
+        line(f"schema {standing.current} of {standing.newest}" + ("" if standing.pending else ", up to date"))

@@ -75,7 +75,7 @@ def worker(
         raise WrongUsage(f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs")')
     set_up_logging(target.app, log_level, coloured=err().is_terminal and not err().no_color)
     try:
-        target.app.migrate()
+        target.app.engine.prepare()
     except EngineError as error:
         raise WrongUsage(str(error)) from error
     _print_banner(target.app, target.name, served, concurrency)

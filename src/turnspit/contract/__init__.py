@@ -4,7 +4,6 @@ An engine is where jobs live. Its verbs are sans-I/O (``verbs.py``); ``write`` a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from turnspit.clock import Clock
@@ -12,6 +11,7 @@ from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.queries import Queries
+from turnspit.contract.schema import SchemaStatus
 from turnspit.contract.uniqueness import Uniqueness
 from turnspit.contract.verbs import Verb
 from turnspit.contract.wakeups import Wakeups
@@ -20,18 +20,6 @@ __all__ = ["Engine", "SchemaStatus"]
 
 Q = ParamSpec("Q")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaStatus:
-    """Where a store's schema stands."""
-
-    current: int
-    """The version of the store; 0 if it has none."""
-    newest: int
-    """The version that this release brings."""
-    pending: tuple[str, ...]
-    """The names of the migrations to apply."""
 
 
 class Engine(Jobs, Control, Queries, Leases, Uniqueness, Protocol):
@@ -79,15 +67,25 @@ class Engine(Jobs, Control, Queries, Leases, Uniqueness, Protocol):
         ...
 
     def migrate(self) -> tuple[str, ...]:
-        """Bring the schema up to date; the names of the migrations applied. Safe from many processes at once."""
+        """Bring the schema up to date; the names of the migrations applied. Safe from many processes at once.
+
+        :raises SchemaMismatch: if a newer release made the schema and says that this one cannot work with it.
+        """
         ...
 
     def schema_status(self) -> SchemaStatus:
         """Where the schema stands; changes nothing."""
         ...
 
-    def schema_sql(self) -> str:
-        """All migrations as one SQL script."""
+    def prepare(self) -> None:
+        """What the first use does with the schema: bring it up to date, or, with ``migrate=False``, see that it is.
+
+        :raises SchemaMismatch: if this release cannot work with it, with the cure.
+        """
+        ...
+
+    def schema_sql(self, since: int = 0) -> str:
+        """The migrations after version ``since`` as one SQL script: all of them, by default."""
         ...
 
     def diagnose(self) -> list[tuple[str, bool, str]]:

@@ -76,7 +76,9 @@ def _oldest_transaction(connection: Connection) -> Finding:
 
 
 def _schema(status: SchemaStatus) -> Finding:
-    if status.current > status.newest:
+    if status.is_newer and not status.is_too_new:
+        return "schema", True, f"version {status.current}, of a newer Turnspit, with which this one still works"
+    if status.is_newer:
         return "schema", False, f"version {status.current} is newer than this Turnspit ({status.newest}): upgrade it"
     if status.pending:
         return "schema", False, f"version {status.current}; run `turnspit migrate` for {', '.join(status.pending)}"

@@ -14,6 +14,7 @@ from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Verb
 from turnspit.engines.calls import await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
+from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.postgres.caller import CallerTransactions
@@ -53,6 +54,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         has that is stronger). ``"relaxed"``: a power cut of the server may take the last moments.
     :param deadline: seconds that a call waits for the store.
     :param schema: the PostgreSQL schema that holds the tables; ``turnspit`` by default.
+    :param migrate: whether the first use brings the schema up to date; if not, it only sees that it is.
     :param poll_only: use no LISTEN, no NOTIFY and no prepared statements, for a transaction pooler.
     """
 
@@ -64,6 +66,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         deadline: float = 10.0,
         schema: str | None = None,
         poll_only: bool | None = None,
+        migrate: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self.settings = parse_url(url, durability=durability, schema=schema, poll_only=poll_only)
@@ -71,6 +74,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         self.sql = load(self.settings.schema)
         self.clock = clock or SystemClock()
         self.deadline = deadline
+        self._migrates = migrate
         self._forget()
         guard_forks(self)
 
@@ -137,8 +141,14 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         with self._connect() as connection:
             return read_status(connection, self.settings.schema)
 
-    def schema_sql(self) -> str:
-        return schema_sql(self.settings.schema)
+    def prepare(self) -> None:
+        if self._migrates:
+            self.migrate()
+        else:
+            refuse_unprepared(self.schema_status(), self.location)
+
+    def schema_sql(self, since: int = 0) -> str:
+        return schema_sql(self.settings.schema, since)
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.settings)
@@ -179,7 +189,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
             return opened
         with self._lock:
             if self._open is None:
-                self.migrate()
+                self.prepare()
                 settings, deadline, send = self.settings, self.deadline, self.wakeups.send
                 self._open = _Open(
                     Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send)),

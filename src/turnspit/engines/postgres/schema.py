@@ -1,35 +1,29 @@
-"""Numbered migrations of a schema, applied by themselves when a store is first opened."""
+"""The schema of a store, made and brought up to date when it is first used."""
 
-import re
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Iterator
+
+import psycopg
 
 from turnspit.contract import SchemaStatus
+from turnspit.engines.migrations import Migration, find_status, load_migrations, steps_of
 from turnspit.engines.postgres.connection import Connection
-from turnspit.errors import EngineUnavailable, SchemaMismatch
+from turnspit.errors import EngineUnavailable
 
-__all__ = ["check_version", "migrate", "read_status", "schema_sql"]
+__all__ = ["check_version", "migrate", "migrations", "read_status", "schema_sql"]
 
-_FILE = re.compile(r"^(\d{4})_\w+\.sql$")
 _OLDEST = 150000
 _NAMESPACE = "SELECT oid FROM pg_namespace WHERE nspname = %s"
 _VERSION_TABLE = """CREATE TABLE {schema}.migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
+    works_with integer NOT NULL,            -- the oldest schema whose release can work with this one
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
 
 
-@cache
-def _migrations() -> list[tuple[int, str, str]]:
-    """Number, name and SQL of every migration, in order."""
-    folder = files("turnspit.engines.postgres").joinpath("migrations")
-    return sorted(
-        (int(match[1]), Path(entry.name).stem, entry.read_text(encoding="utf-8"))
-        for entry in folder.iterdir()
-        if (match := _FILE.match(entry.name))
-    )
+def migrations() -> tuple[Migration, ...]:
+    """Every migration, in order."""
+    return load_migrations("turnspit.engines.postgres")
 
 
 def check_version(connection: Connection, location: str) -> None:
@@ -44,66 +38,58 @@ def check_version(connection: Connection, location: str) -> None:
 
 def read_status(connection: Connection, schema: str) -> SchemaStatus:
     """Where a schema stands."""
-    known = _migrations()
     # Asked of the catalogue by a query: to_regclass() may answer from a cache that is older than the lock of migrate().
     query = "SELECT FROM pg_class WHERE relname = 'migrations' AND relnamespace = (%s)"
-    exists = connection.execute(query.replace("%s", _NAMESPACE), (schema,)).fetchone() is not None
-    current = 0
-    if exists:
-        newest = connection.execute(f"SELECT max(version) FROM {schema}.migrations").fetchone()  # noqa: S608
-        current = (newest[0] if newest else None) or 0
-    return SchemaStatus(current, known[-1][0], tuple(name for number, name, _ in known if number > current))
+    applied: tuple[int | None, int | None] | None = None
+    if connection.execute(query.replace("%s", _NAMESPACE), (schema,)).fetchone() is not None:
+        newest = f"SELECT max(version), max(works_with) FROM {schema}.migrations"  # noqa: S608
+        applied = connection.execute(newest).fetchone()
+    return find_status(migrations(), applied or (None, None))
 
 
 def migrate(connection: Connection, schema: str, location: str) -> tuple[str, ...]:
     """Apply what is missing; the names applied. Any number of processes may do this at once: they take turns.
 
-    :raises SchemaMismatch: if the schema was made by a newer release.
+    :raises SchemaMismatch: if the schema was made by a newer release that this one cannot work with, or if this user
+        may not change it.
     """
-    status = _checked(read_status(connection, schema), location)
+    status = read_status(connection, schema)
+    status.refuse_too_new(location)
     if not status.pending:
         return ()
+    try:
+        return _apply(connection, schema, location)
+    except psycopg.errors.InsufficientPrivilege as error:
+        status.refuse_too_old(location, f"and this user may not change it ({error.diag.message_primary})")
+        raise
+
+
+def _apply(connection: Connection, schema: str, location: str) -> tuple[str, ...]:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 1)", (schema,))
-        status = _checked(read_status(connection, schema), location)
-        if not status.pending:
-            return ()
-        if not _has_schema(connection, schema):
-            connection.execute(f"CREATE SCHEMA {schema}")
-        if status.current == 0:
-            connection.execute(_VERSION_TABLE.replace("{schema}", schema))
-        for number, name, sql in _migrations():
-            if name in status.pending:
-                connection.execute(_named(sql, schema))
-                connection.execute(_record(number, name, schema))
+        status = read_status(connection, schema)
+        status.refuse_too_new(location)
+        if status.pending:
+            if connection.execute(_NAMESPACE, (schema,)).fetchone() is None:
+                connection.execute(f"CREATE SCHEMA {schema}")
+            for step in _steps(schema, status.current):
+                connection.execute(step)
     return status.pending
 
 
-def schema_sql(schema: str) -> str:
-    """Every migration as one script, as ``turnspit migrate --sql`` prints it."""
-    parts = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n", _VERSION_TABLE.replace("{schema}", schema) + ";\n"]
-    for number, name, sql in _migrations():
-        parts.append(f"-- {name}\n{_named(sql, schema).strip()}\n")
-        parts.append(f"{_record(number, name, schema)};\n")
-    return "\n".join(parts)
+def schema_sql(schema: str, since: int = 0) -> str:
+    """The migrations after version ``since`` as one script, as ``turnspit migrate --sql`` prints it."""
+    begin = "" if since else f"CREATE SCHEMA IF NOT EXISTS {schema};\n\n"
+    return begin + "".join(_steps(schema, since))
 
 
-def _checked(status: SchemaStatus, location: str) -> SchemaStatus:
-    if status.current > status.newest:
-        raise SchemaMismatch(
-            f"store {location} has schema {status.current}, but this Turnspit knows {status.newest}: "
-            "upgrade turnspit on this machine"
-        )
-    return status
+def _steps(schema: str, since: int) -> Iterator[str]:
+    for step in steps_of([_VERSION_TABLE], migrations(), _record, since):
+        yield step.replace("{schema}", schema)
 
 
-def _has_schema(connection: Connection, schema: str) -> bool:
-    return connection.execute(_NAMESPACE, (schema,)).fetchone() is not None
-
-
-def _named(sql: str, schema: str) -> str:
-    return sql.replace("{schema}", schema)
-
-
-def _record(number: int, name: str, schema: str) -> str:
-    return f"INSERT INTO {schema}.migrations (version, name) VALUES ({number}, '{name}')"  # noqa: S608 (our own)
+def _record(migration: Migration) -> str:
+    return (
+        "INSERT INTO {schema}.migrations (version, name, works_with) "  # noqa: S608 (our own)
+        f"VALUES ({migration.number}, '{migration.name}', {migration.works_with})"
+    )

@@ -5,10 +5,13 @@ CREATE SCHEMA IF NOT EXISTS turnspit;
 CREATE TABLE turnspit.migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
+    works_with integer NOT NULL,            -- the oldest schema whose release can work with this one
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- 0001_initial
+-- works-with: 1
+
 -- turnspit stands for the configured schema's name. All times are microseconds since 1970 UTC.
 
 CREATE TABLE turnspit.jobs (
@@ -264,4 +267,4 @@ BEGIN
 END
 $function$;
 
-INSERT INTO turnspit.migrations (version, name) VALUES (1, '0001_initial');
+INSERT INTO turnspit.migrations (version, name, works_with) VALUES (1, '0001_initial', 1);

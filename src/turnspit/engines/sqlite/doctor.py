@@ -77,7 +77,9 @@ def _file_system(path: Path) -> tuple[str, bool, str]:
 
 
 def _schema(status: SchemaStatus) -> tuple[str, bool, str]:
-    if status.current > status.newest:
+    if status.is_newer and not status.is_too_new:
+        return "schema", True, f"version {status.current}, of a newer Turnspit, with which this one still works"
+    if status.is_newer:
         return "schema", False, f"version {status.current} is newer than this Turnspit ({status.newest}): upgrade it"
     if status.pending:
         return "schema", False, f"version {status.current}; run `turnspit migrate` for {', '.join(status.pending)}"

@@ -16,6 +16,7 @@ from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.calls import await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
+from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.sqlite.blocks import SQL
 from turnspit.engines.sqlite.caller import caller_transaction
 from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer, connect, connect_to_look
@@ -24,7 +25,7 @@ from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
-from turnspit.engines.sqlite.schema import migrate, read_status, schema_sql
+from turnspit.engines.sqlite.schema import Execute, migrate, read_status, schema_sql
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.engines.verbs.control import ControlVerbs
@@ -64,12 +65,19 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     :param durability: ``"full"`` survives a power cut; ``"relaxed"`` (``synchronous=NORMAL``) survives the death
         of every process, and may lose the last commits when the power fails.
     :param deadline: seconds that a call waits for the store.
+    :param migrate: whether the first use brings the schema up to date; if not, it only sees that it is.
     """
 
     sql = SQL
 
     def __init__(
-        self, path: Path, *, durability: str = "full", deadline: float = 10.0, clock: Clock | None = None
+        self,
+        path: Path,
+        *,
+        durability: str = "full",
+        deadline: float = 10.0,
+        migrate: bool = True,
+        clock: Clock | None = None,
     ) -> None:
         if durability not in _SYNCHRONOUS:
             raise ConfigurationError(f'durability is "full" or "relaxed", not {durability!r}')
@@ -77,6 +85,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
         self.location = str(path)
         self.clock = clock or SystemClock()
         self.deadline = deadline
+        self._migrates = migrate
         self._synchronous = _SYNCHRONOUS[durability]
         self._folder = Path(f"{path}-turnspit")
         self._forget()
@@ -140,12 +149,18 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
                 # The caller may hold the write lock already: a new store gets its schema in the same transaction.
                 # Python's sqlite3 begins one before an INSERT but not before a CREATE TABLE; a savepoint begins it too.
                 transaction.execute(Statement("SAVEPOINT turnspit_schema", ()))
-                migrate(lambda sql: transaction.execute(Statement(sql, ())), self.location)
+                self._prepare_in(lambda sql: transaction.execute(Statement(sql, ())))
             result, wakes = drive(verb(*args, **kwargs), transaction.execute)
         except sqlite3.Error as error:
             raise translate(error, self.location) from error
         transaction.after_commit(lambda: self.wakeups.send(wakes))
         return result
+
+    def _prepare_in(self, execute: Execute) -> None:
+        if self._migrates:
+            migrate(execute, self.location)
+        else:
+            refuse_unprepared(read_status(execute), self.location)
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
@@ -169,8 +184,14 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
         with self._connected(connect_to_look) as connection:
             return read_status(connection.execute)
 
-    def schema_sql(self) -> str:
-        return schema_sql()
+    def prepare(self) -> None:
+        if self._migrates:
+            self.migrate()
+        else:
+            refuse_unprepared(self.schema_status(), self.location)
+
+    def schema_sql(self, since: int = 0) -> str:
+        return schema_sql(since)
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.path)
@@ -219,7 +240,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
                 self._let_go()
             if self._open is None:
                 self._check_place()
-                self.migrate()
+                self.prepare()
                 turnstile = self._new_turnstile()
                 self._open = _Open(
                     Writer(self.path, turnstile, self._synchronous, self.wakeups.send),

@@ -3,10 +3,13 @@
 CREATE TABLE IF NOT EXISTS turnspit_schema (
     version INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
+    works_with INTEGER NOT NULL,            -- the oldest schema whose release can work with this one
     applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 
 -- 0001_initial
+-- works-with: 1
+
 -- Live jobs and dead letters. Small while work flows: completed and cancelled jobs move to history.
 CREATE TABLE turnspit_jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used again, also after the newest row moved away
@@ -158,4 +161,4 @@ CREATE TABLE turnspit_counters (
     PRIMARY KEY (minute, queue, task, outcome)
 ) WITHOUT ROWID;
 
-INSERT INTO turnspit_schema (version, name) VALUES (1, '0001_initial');
+INSERT INTO turnspit_schema (version, name, works_with) VALUES (1, '0001_initial', 1);

@@ -1,3 +1,5 @@
+-- works-with: 1
+
 -- {schema} stands for the configured schema's name. All times are microseconds since 1970 UTC.
 
 CREATE TABLE {schema}.jobs (

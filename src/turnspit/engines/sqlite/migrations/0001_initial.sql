@@ -1,3 +1,5 @@
+-- works-with: 1
+
 -- Live jobs and dead letters. Small while work flows: completed and cancelled jobs move to history.
 CREATE TABLE turnspit_jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used again, also after the newest row moved away

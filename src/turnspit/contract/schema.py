@@ -1,0 +1,56 @@
+"""Where a store's schema stands, and whether this release can work with it."""
+
+from dataclasses import dataclass
+
+from turnspit.errors import SchemaMismatch
+
+__all__ = ["SchemaStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """Where a store's schema stands."""
+
+    current: int
+    """The version of the store; 0 if it has none."""
+    newest: int
+    """The version that this release brings."""
+    pending: tuple[str, ...]
+    """The names of the migrations to apply."""
+    works_with: int
+    """The oldest release, named by the newest schema that it knows, whose code can work with this store."""
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer release made it; see ``is_too_new``."""
+        return self.current > self.newest
+
+    @property
+    def is_too_new(self) -> bool:
+        """Whether a newer release made it what this one cannot work with."""
+        return self.works_with > self.newest
+
+    def refuse_too_new(self, location: str) -> None:
+        """Stop here if this release cannot work with the store.
+
+        :raises SchemaMismatch: with the cure.
+        """
+        if self.is_too_new:
+            raise SchemaMismatch(
+                f"store {location} has schema {self.current}, but this Turnspit knows {self.newest}: "
+                "upgrade turnspit on this machine"
+            )
+
+    def refuse_too_old(self, location: str, why: str) -> None:
+        """Stop here if migrations are missing and nobody is going to apply them.
+
+        :param why: why not, as a sentence goes on behind a comma.
+        :raises SchemaMismatch: with the cure.
+        """
+        if self.pending:
+            stands = f"has schema {self.current}, but this Turnspit needs {self.newest}"
+            since = f" --since {self.current}" if self.current else ""
+            raise SchemaMismatch(
+                f"store {location} {stands if self.current else 'has no schema yet'}, {why}: run `turnspit migrate` as "
+                f"a user who may change it, or have what `turnspit migrate --sql{since}` prints run there"
+            )

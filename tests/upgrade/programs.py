@@ -1,0 +1,47 @@
+"""Processes that migrate: ``python -m tests.upgrade.programs NAME URL ...``."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+from tests.upgrade.tomorrow import tomorrow
+from turnspit import Turnspit
+from turnspit.engines import migrations
+from turnspit.engines.postgres import schema as postgres
+from turnspit.engines.sqlite import schema as sqlite
+
+
+def first_use(url: str) -> None:
+    """Wait for a line, so that all begin at once, then use the store."""
+    app = Turnspit(url, deadline=30)
+
+    @app.task
+    def note() -> None: ...
+
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    note.enqueue()
+    app.close()
+
+
+def die_in_migration(url: str, kill_point: str) -> None:
+    """Migrate to tomorrow's schema, and be killed right after the step that is named."""
+    with tomorrow():
+        steps_of = migrations.steps_of
+
+        def until_killed(*args: Any) -> Iterator[str]:
+            for step in steps_of(*args):
+                yield step  # it has been run when the next one is asked for
+                if step.startswith(f"-- {kill_point}"):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        with mock.patch.object(sqlite, "steps_of", until_killed), mock.patch.object(postgres, "steps_of", until_killed):
+            Turnspit(url).migrate()
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
