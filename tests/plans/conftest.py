@@ -10,7 +10,7 @@ import pytest
 from tests.contract.store import OwnedClock
 from turnspit.contract.verbs import Row, Statement, Verb
 from turnspit.engines.sqlite.engine import SqliteEngine
-from turnspit.engines.sqlite.schema import schema_sql
+from turnspit.engines.sqlite.schema import SqliteSchema
 from turnspit.transactions import drive
 
 
@@ -21,7 +21,7 @@ class Bench:
         self.engine = engine
         self.clock = clock
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.connection.executescript(schema_sql())
+        self.connection.executescript(SqliteSchema().sql())
 
     def run(self, verb: Verb[Any]) -> Any:
         return drive(verb, self._execute)[0]

@@ -4,14 +4,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any
 from unittest import mock
 
 from tests.upgrade.tomorrow import tomorrow
 from turnspit import Turnspit
-from turnspit.engines import migrations
-from turnspit.engines.postgres import schema as postgres
-from turnspit.engines.sqlite import schema as sqlite
+from turnspit.engines.migrations import Schema
 
 
 def first_use(url: str) -> None:
@@ -31,15 +28,15 @@ def first_use(url: str) -> None:
 def die_in_migration(url: str, kill_point: str) -> None:
     """Migrate to tomorrow's schema, and be killed right after the step that is named."""
     with tomorrow():
-        steps_of = migrations.steps_of
+        steps = Schema.steps
 
-        def until_killed(*args: Any) -> Iterator[str]:
-            for step in steps_of(*args):
+        def until_killed(schema: Schema, since: int) -> Iterator[str]:
+            for step in steps(schema, since):
                 yield step  # it has been run when the next one is asked for
                 if step.startswith(f"-- {kill_point}"):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        with mock.patch.object(sqlite, "steps_of", until_killed), mock.patch.object(postgres, "steps_of", until_killed):
+        with mock.patch.object(Schema, "steps", until_killed):
             Turnspit(url).migrate()
 
 

@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from turnspit.contract import Engine
+from turnspit.engines.migrations import Schema
 from turnspit.errors import ConfigurationError
 
-__all__ = ["DEFAULT_URL", "open_engine"]
+__all__ = ["DEFAULT_URL", "open_engine", "open_schema"]
 
 DEFAULT_URL = "sqlite:///turnspit.db"
 
@@ -73,3 +74,22 @@ def _without_password(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     user, at, host = rest.rpartition("@")
     return f"{scheme}{separator}{user.partition(':')[0]}:***@{host}" if at and ":" in user else url
+
+
+def open_schema(dialect: str, name: str = "turnspit") -> Schema:
+    """The tables of an engine for somebody else's migrations, which bring the connection.
+
+    :param dialect: as SQLAlchemy and Django call it: ``sqlite`` or ``postgresql``.
+    :param name: the schema that holds the tables; a file has none.
+    :raises ConfigurationError: if no engine has this dialect.
+    """
+    if dialect in _SQLITE:
+        from turnspit.engines.sqlite.schema import SqliteSchema
+
+        return SqliteSchema()
+    if dialect in _POSTGRES:
+        from turnspit.engines.postgres.schema import PostgresSchema
+        from turnspit.engines.postgres.settings import check_schema
+
+        return PostgresSchema(check_schema(name))
+    raise ConfigurationError(f"no engine for {dialect!r}: jobs live on SQLite or PostgreSQL")

@@ -6,15 +6,20 @@ knows whether it may go on.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from turnspit.contract import SchemaStatus
+from turnspit.contract.verbs import Row
 
-__all__ = ["Migration", "find_status", "load_migrations", "refuse_unprepared", "steps_of"]
+__all__ = ["Execute", "Migration", "Schema", "load_migrations", "refuse_unprepared"]
+
+Execute = Callable[[str], Iterable[Row]]
+"""Runs one statement, as it is, on some connection."""
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 _WORKS_WITH = re.compile(r"-- works-with: (\d+)\b")
@@ -54,14 +59,68 @@ def _read(number: int, name: str, sql: str) -> Migration:
     return Migration(number, name, int(works_with[1]), sql)
 
 
-def find_status(known: Sequence[Migration], applied: tuple[int | None, int | None]) -> SchemaStatus:
-    """Where a store stands.
+class Schema(ABC):
+    """The tables of one engine: how they are made and brought up to date, on whatever connection."""
 
-    :param applied: the largest version and the largest ``works_with`` that the store tells of.
-    """
-    current, works_with = applied
-    pending = tuple(migration.name for migration in known if migration.number > (current or 0))
-    return SchemaStatus(current or 0, known[-1].number, pending, works_with or 0)
+    @abstractmethod
+    def migrations(self) -> tuple[Migration, ...]:
+        """Every migration, in order."""
+
+    @abstractmethod
+    def read_status(self, execute: Execute) -> SchemaStatus:
+        """Where the schema stands."""
+
+    @abstractmethod
+    def begin(self) -> Iterable[str]:
+        """The statements before the first migration of all."""
+
+    @abstractmethod
+    def record(self, migration: Migration) -> str:
+        """The statement that keeps in the store that a migration was applied."""
+
+    @abstractmethod
+    def statements_of(self, script: str) -> Iterator[str]:
+        """The statements of a script, one by one."""
+
+    def named(self, sql: str) -> str:
+        """The text with this schema's name in it."""
+        return sql
+
+    def migrate(self, execute: Execute, location: str = "") -> tuple[str, ...]:
+        """Apply what is missing, inside a transaction that the caller has begun; the names applied.
+
+        :raises SchemaMismatch: if the schema was made by a newer release that this one cannot work with.
+        """
+        status = self.read_status(execute)
+        status.refuse_too_new(location)
+        if status.pending:
+            for statement in self.statements(status.current):
+                execute(statement)
+        return status.pending
+
+    def statements(self, since: int = 0) -> Iterator[str]:
+        """The migrations after version ``since``, statement by statement, for drivers that take no scripts."""
+        for step in self.steps(since):
+            yield from self.statements_of(step)
+
+    def steps(self, since: int) -> Iterator[str]:
+        """The migrations after version ``since`` as scripts, each with the statement that records it."""
+        if not since:
+            yield "".join(f"{self.named(statement)};\n\n" for statement in self.begin())
+        for migration in self.migrations():
+            if migration.number > since:
+                script = f"-- {migration.name}\n{migration.sql.strip()}\n\n{self.record(migration)};\n"
+                yield self.named(script)
+
+    def sql(self, since: int = 0) -> str:
+        """The migrations after version ``since`` as one script, as ``turnspit migrate --sql`` prints it."""
+        return "".join(self.steps(since))
+
+    def find_status(self, version: int | None, works_with: int | None) -> SchemaStatus:
+        """Where a store stands that tells of these as the largest of its migrations."""
+        known, current = self.migrations(), version or 0
+        pending = tuple(migration.name for migration in known if migration.number > current)
+        return SchemaStatus(current, known[-1].number, pending, works_with or 0)
 
 
 def refuse_unprepared(status: SchemaStatus, location: str) -> None:
@@ -71,17 +130,3 @@ def refuse_unprepared(status: SchemaStatus, location: str) -> None:
     """
     status.refuse_too_new(location)
     status.refuse_too_old(location, "and this app was told not to migrate by itself")
-
-
-def steps_of(
-    begin: Iterable[str], known: Sequence[Migration], record: Callable[[Migration], str], since: int
-) -> Iterator[str]:
-    """The migrations after version ``since`` as scripts, each with the statement that records it.
-
-    :param begin: the statements before the first of all.
-    """
-    if not since:
-        yield "".join(f"{statement};\n\n" for statement in begin)
-    for migration in known:
-        if migration.number > since:
-            yield f"-- {migration.name}\n{migration.sql.strip()}\n\n{record(migration)};\n"

@@ -8,7 +8,7 @@ import psycopg
 from turnspit.contract import SchemaStatus
 from turnspit.engines.postgres.connection import Connection, connect
 from turnspit.engines.postgres.errors import translate
-from turnspit.engines.postgres.schema import read_status
+from turnspit.engines.postgres.schema import PostgresSchema
 from turnspit.engines.postgres.settings import Settings
 
 __all__ = ["diagnose"]
@@ -24,7 +24,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     try:
         with closing(connect(settings)) as connection:
             looks = (_version, _writable, _durability, _connections, _oldest_transaction)
-            findings = [_schema(read_status(connection, settings.schema))]
+            findings = [_schema(PostgresSchema(settings.schema).read_status(connection.execute))]
             return [*(look(connection) for look in looks), *findings, _waking(settings)]
     except psycopg.Error as error:
         return [("connection", False, str(translate(error, settings.location)))]

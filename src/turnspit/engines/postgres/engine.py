@@ -24,7 +24,7 @@ from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
-from turnspit.engines.postgres.schema import check_version, migrate, read_status, schema_sql
+from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
 from turnspit.engines.verbs.control import ControlVerbs
@@ -72,6 +72,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         self.settings = parse_url(url, durability=durability, schema=schema, poll_only=poll_only)
         self.location = self.settings.location
         self.sql = load(self.settings.schema)
+        self.schema = PostgresSchema(self.settings.schema)
         self.clock = clock or SystemClock()
         self.deadline = deadline
         self._migrates = migrate
@@ -135,11 +136,11 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
     def migrate(self) -> tuple[str, ...]:
         with self._connect() as connection:
             check_version(connection, self.location)
-            return migrate(connection, self.settings.schema, self.location)
+            return migrate(connection, self.schema, self.location)
 
     def schema_status(self) -> SchemaStatus:
         with self._connect() as connection:
-            return read_status(connection, self.settings.schema)
+            return self.schema.read_status(connection.execute)
 
     def prepare(self) -> None:
         if self._migrates:
@@ -148,7 +149,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
             refuse_unprepared(self.schema_status(), self.location)
 
     def schema_sql(self, since: int = 0) -> str:
-        return schema_sql(self.settings.schema, since)
+        return self.schema.sql(since)
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.settings)

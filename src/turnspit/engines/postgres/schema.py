@@ -1,29 +1,89 @@
 """The schema of a store, made and brought up to date when it is first used."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import psycopg
 
 from turnspit.contract import SchemaStatus
-from turnspit.engines.migrations import Migration, find_status, load_migrations, steps_of
+from turnspit.engines.migrations import Execute, Migration, Schema, load_migrations
 from turnspit.engines.postgres.connection import Connection
 from turnspit.errors import EngineUnavailable
 
-__all__ = ["check_version", "migrate", "migrations", "read_status", "schema_sql"]
+__all__ = ["PostgresSchema", "check_version", "migrate", "migrations"]
 
 _OLDEST = 150000
-_NAMESPACE = "SELECT oid FROM pg_namespace WHERE nspname = %s"
 _VERSION_TABLE = """CREATE TABLE {schema}.migrations (
     version integer PRIMARY KEY,
     name text NOT NULL,
     works_with integer NOT NULL,            -- the oldest schema whose release can work with this one
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
+# Not IF NOT EXISTS: that asks for the privilege to make one also where it exists.
+_MAKE_SCHEMA = """DO $make$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{schema}') THEN CREATE SCHEMA {schema}; END IF;
+END $make$;
+
+"""
+_PART = re.compile(r"(\$\w*\$).*?\1|'(?:[^']|'')*'|--[^\n]*|;|[^$';-]+|.", re.DOTALL)
 
 
 def migrations() -> tuple[Migration, ...]:
     """Every migration, in order."""
     return load_migrations("turnspit.engines.postgres")
+
+
+class PostgresSchema(Schema):
+    """Tables in a schema of their own.
+
+    :param name: the schema's name, which needs no quotes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def migrations(self) -> tuple[Migration, ...]:
+        return migrations()
+
+    def named(self, sql: str) -> str:
+        return sql.replace("{schema}", self.name)
+
+    def read_status(self, execute: Execute) -> SchemaStatus:
+        # Asked of the catalogue by a query: to_regclass() may answer from a cache that is older than migrate()'s lock.
+        query = (
+            "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE relname = 'migrations'"
+        )
+        if not list(execute(f"{query} AND nspname = '{self.name}'")):
+            return self.find_status(None, None)
+        [(version, works_with)] = execute(f"SELECT max(version), max(works_with) FROM {self.name}.migrations")  # noqa: S608
+        return self.find_status(version, works_with)
+
+    def migrate(self, execute: Execute, location: str = "") -> tuple[str, ...]:
+        """As on every engine. Any number of processes may do this at once: they take turns."""
+        execute(f"SELECT pg_advisory_xact_lock(hashtext('{self.name}'), 1)")
+        return super().migrate(execute, location)
+
+    def steps(self, since: int) -> Iterator[str]:
+        if not since:
+            yield self.named(_MAKE_SCHEMA)
+        yield from super().steps(since)
+
+    def begin(self) -> Iterable[str]:
+        return (_VERSION_TABLE,)
+
+    def record(self, migration: Migration) -> str:
+        return (
+            "INSERT INTO {schema}.migrations (version, name, works_with) "  # noqa: S608 (our own)
+            f"VALUES ({migration.number}, '{migration.name}', {migration.works_with})"
+        )
+
+    def statements_of(self, script: str) -> Iterator[str]:
+        pending = ""
+        for part in _PART.finditer(script):
+            pending += part[0]
+            if part[0] == ";":
+                yield pending
+                pending = ""
 
 
 def check_version(connection: Connection, location: str) -> None:
@@ -36,60 +96,24 @@ def check_version(connection: Connection, location: str) -> None:
         raise EngineUnavailable(f"store {location} is PostgreSQL {version}: Turnspit needs 15 or newer")
 
 
-def read_status(connection: Connection, schema: str) -> SchemaStatus:
-    """Where a schema stands."""
-    # Asked of the catalogue by a query: to_regclass() may answer from a cache that is older than the lock of migrate().
-    query = "SELECT FROM pg_class WHERE relname = 'migrations' AND relnamespace = (%s)"
-    applied: tuple[int | None, int | None] | None = None
-    if connection.execute(query.replace("%s", _NAMESPACE), (schema,)).fetchone() is not None:
-        newest = f"SELECT max(version), max(works_with) FROM {schema}.migrations"  # noqa: S608
-        applied = connection.execute(newest).fetchone()
-    return find_status(migrations(), applied or (None, None))
-
-
-def migrate(connection: Connection, schema: str, location: str) -> tuple[str, ...]:
-    """Apply what is missing; the names applied. Any number of processes may do this at once: they take turns.
+def migrate(connection: Connection, schema: PostgresSchema, location: str) -> tuple[str, ...]:
+    """Apply what is missing, in a transaction of its own; the names applied.
 
     :raises SchemaMismatch: if the schema was made by a newer release that this one cannot work with, or if this user
         may not change it.
     """
-    status = read_status(connection, schema)
+
+    def execute(sql: str) -> Iterable[tuple[object, ...]]:
+        cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description is not None else ()
+
+    status = schema.read_status(execute)
     status.refuse_too_new(location)
     if not status.pending:
         return ()
     try:
-        return _apply(connection, schema, location)
+        with connection.transaction():
+            return schema.migrate(execute, location)
     except psycopg.errors.InsufficientPrivilege as error:
         status.refuse_too_old(location, f"and this user may not change it ({error.diag.message_primary})")
         raise
-
-
-def _apply(connection: Connection, schema: str, location: str) -> tuple[str, ...]:
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), 1)", (schema,))
-        status = read_status(connection, schema)
-        status.refuse_too_new(location)
-        if status.pending:
-            if connection.execute(_NAMESPACE, (schema,)).fetchone() is None:
-                connection.execute(f"CREATE SCHEMA {schema}")
-            for step in _steps(schema, status.current):
-                connection.execute(step)
-    return status.pending
-
-
-def schema_sql(schema: str, since: int = 0) -> str:
-    """The migrations after version ``since`` as one script, as ``turnspit migrate --sql`` prints it."""
-    begin = "" if since else f"CREATE SCHEMA IF NOT EXISTS {schema};\n\n"
-    return begin + "".join(_steps(schema, since))
-
-
-def _steps(schema: str, since: int) -> Iterator[str]:
-    for step in steps_of([_VERSION_TABLE], migrations(), _record, since):
-        yield step.replace("{schema}", schema)
-
-
-def _record(migration: Migration) -> str:
-    return (
-        "INSERT INTO {schema}.migrations (version, name, works_with) "  # noqa: S608 (our own)
-        f"VALUES ({migration.number}, '{migration.name}', {migration.works_with})"
-    )

@@ -1,6 +1,8 @@
 -- Generated from migrations/ by `make docs`.
 
-CREATE SCHEMA IF NOT EXISTS turnspit;
+DO $make$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'turnspit') THEN CREATE SCHEMA turnspit; END IF;
+END $make$;
 
 CREATE TABLE turnspit.migrations (
     version integer PRIMARY KEY,

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from turnspit.errors import ConfigurationError
 
-__all__ = ["Settings", "parse_url"]
+__all__ = ["Settings", "check_schema", "parse_url"]
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 _TRUE = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
@@ -45,16 +45,12 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "ssl" in options:  # asyncpg's word
         options["sslmode"] = options.pop("ssl")
-    schema = options.pop("schema", None) or schema or "turnspit"
+    schema = check_schema(options.pop("schema", "") or schema or "turnspit")
     asked = options.pop("poll_only", None)
     if asked is not None:
         if asked.lower() not in _TRUE:
             raise ConfigurationError(f"poll_only in a URL is true or false, not {asked!r}")
         poll_only = _TRUE[asked.lower()]
-    if not _SCHEMA.fullmatch(schema):
-        raise ConfigurationError(
-            f"schema is a name of at most 40 small letters, digits and underscores, not {schema!r}"
-        )
     plain = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
     try:
         conninfo = conninfo_to_dict(plain)
@@ -68,6 +64,16 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
         poll_only=bool(poll_only),
         synchronous=durability == "full",
     )
+
+
+def check_schema(name: str) -> str:
+    """The name of a schema, which needs no quotes.
+
+    :raises ConfigurationError: if it would.
+    """
+    if not _SCHEMA.fullmatch(name):
+        raise ConfigurationError(f"schema is a name of at most 40 small letters, digits and underscores, not {name!r}")
+    return name
 
 
 def _with_defaults(conninfo: dict[str, Any]) -> dict[str, Any]:

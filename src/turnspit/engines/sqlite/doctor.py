@@ -8,7 +8,7 @@ from pathlib import Path
 from turnspit.contract import SchemaStatus
 from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
-from turnspit.engines.sqlite.schema import read_status
+from turnspit.engines.sqlite.schema import SqliteSchema
 
 __all__ = ["diagnose"]
 
@@ -34,7 +34,7 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
 
 
 def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
-    status = read_status(connection.execute)
+    status = SqliteSchema().read_status(connection.execute)
     findings = [_schema(status), _integrity(connection)]
     # The first use of a file sets WAL.
     return [*findings, _journal(connection)] if status.current else findings

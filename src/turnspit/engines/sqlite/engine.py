@@ -16,7 +16,7 @@ from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.calls import await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
-from turnspit.engines.migrations import refuse_unprepared
+from turnspit.engines.migrations import Execute, refuse_unprepared
 from turnspit.engines.sqlite.blocks import SQL
 from turnspit.engines.sqlite.caller import caller_transaction
 from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer, connect, connect_to_look
@@ -25,7 +25,7 @@ from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
-from turnspit.engines.sqlite.schema import Execute, migrate, read_status, schema_sql
+from turnspit.engines.sqlite.schema import SqliteSchema
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.engines.verbs.control import ControlVerbs
@@ -69,6 +69,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     """
 
     sql = SQL
+    schema = SqliteSchema()
 
     def __init__(
         self,
@@ -158,9 +159,9 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
 
     def _prepare_in(self, execute: Execute) -> None:
         if self._migrates:
-            migrate(execute, self.location)
+            self.schema.migrate(execute, self.location)
         else:
-            refuse_unprepared(read_status(execute), self.location)
+            refuse_unprepared(self.schema.read_status(execute), self.location)
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
@@ -170,19 +171,19 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
 
     def migrate(self) -> tuple[str, ...]:
         with closing(self._new_turnstile()) as turnstile, turnstile, self._connected(self._connect) as connection:
-            if not read_status(connection.execute).pending:
-                return migrate(connection.execute, self.location)
+            if not self.schema.read_status(connection.execute).pending:
+                return self.schema.migrate(connection.execute, self.location)
             connection.execute("PRAGMA busy_timeout = 500")
             begin(connection, self.path, _MIGRATION_PATIENCE, lambda: True)
             with connection:
-                return migrate(connection.execute, self.location)
+                return self.schema.migrate(connection.execute, self.location)
 
     def schema_status(self) -> SchemaStatus:
         if not self.path.exists():
             with closing(sqlite3.connect(":memory:")) as empty:
-                return read_status(empty.execute)
+                return self.schema.read_status(empty.execute)
         with self._connected(connect_to_look) as connection:
-            return read_status(connection.execute)
+            return self.schema.read_status(connection.execute)
 
     def prepare(self) -> None:
         if self._migrates:
@@ -191,7 +192,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
             refuse_unprepared(self.schema_status(), self.location)
 
     def schema_sql(self, since: int = 0) -> str:
-        return schema_sql(since)
+        return self.schema.sql(since)
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.path)

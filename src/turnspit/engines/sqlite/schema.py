@@ -1,16 +1,13 @@
 """The schema of a file, made and brought up to date when it is first opened."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from turnspit.contract import SchemaStatus
-from turnspit.contract.verbs import Row
-from turnspit.engines.migrations import Migration, find_status, load_migrations, steps_of
+from turnspit.engines.migrations import Execute, Migration, Schema, load_migrations
 
-__all__ = ["Execute", "migrate", "migrations", "read_status", "schema_sql", "statements_of"]
-
-Execute = Callable[[str], Iterable[Row]]
-"""Runs one statement on some connection."""
+__all__ = ["SqliteSchema", "migrations"]
 
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS turnspit_schema (
     version INTEGER PRIMARY KEY,
@@ -25,51 +22,45 @@ def migrations() -> tuple[Migration, ...]:
     return load_migrations("turnspit.engines.sqlite")
 
 
-def read_status(execute: Execute) -> SchemaStatus:
-    """Where the schema of a file stands."""
-    applied: tuple[int | None, int | None] = (None, None)
-    if list(execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'")):
+class SqliteSchema(Schema):
+    """Tables whose names begin with ``turnspit_``."""
+
+    def migrations(self) -> tuple[Migration, ...]:
+        return migrations()
+
+    def read_status(self, execute: Execute) -> SchemaStatus:
+        if not list(execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'")):
+            return self.find_status(None, None)
         [(version, works_with)] = execute("SELECT max(version), max(works_with) FROM turnspit_schema")
-        applied = version, works_with
-    return find_status(migrations(), applied)
+        return self.find_status(version, works_with)
 
+    def migrate(self, execute: Execute, location: str = "") -> tuple[str, ...]:
+        """As on every engine. A savepoint holds it together where the caller's driver begins no transaction for it."""
+        if not self.read_status(execute).pending:
+            return super().migrate(execute, location)
+        execute("SAVEPOINT turnspit_migration")
+        try:
+            applied = super().migrate(execute, location)
+        except BaseException:
+            with suppress(sqlite3.Error):  # a full disk has rolled everything back
+                execute("ROLLBACK TO turnspit_migration")
+            raise
+        execute("RELEASE turnspit_migration")
+        return applied
 
-def migrate(execute: Execute, location: str) -> tuple[str, ...]:
-    """Apply what is missing, inside a transaction that the caller has begun; the names applied.
+    def begin(self) -> Iterable[str]:
+        return (_VERSION_TABLE,)
 
-    :raises SchemaMismatch: if the file was made by a newer release that this one cannot work with.
-    """
-    status = read_status(execute)
-    status.refuse_too_new(location)
-    if not status.pending:
-        return ()
-    for step in _steps(status.current):
-        for statement in statements_of(step):
-            execute(statement)
-    return status.pending
+    def record(self, migration: Migration) -> str:
+        return (
+            "INSERT INTO turnspit_schema (version, name, works_with) "  # noqa: S608 (our own)
+            f"VALUES ({migration.number}, '{migration.name}', {migration.works_with})"
+        )
 
-
-def schema_sql(since: int = 0) -> str:
-    """The migrations after version ``since`` as one script, as ``turnspit migrate --sql`` prints it."""
-    return "".join(_steps(since))
-
-
-def _steps(since: int) -> Iterator[str]:
-    return steps_of([_VERSION_TABLE], migrations(), _record, since)
-
-
-def statements_of(script: str) -> Iterator[str]:
-    """The statements of a script, cut where SQLite itself says that one is complete."""
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
-
-
-def _record(migration: Migration) -> str:
-    return (
-        "INSERT INTO turnspit_schema (version, name, works_with) "  # noqa: S608 (our own)
-        f"VALUES ({migration.number}, '{migration.name}', {migration.works_with})"
-    )
+    def statements_of(self, script: str) -> Iterator[str]:
+        pending = ""
+        for line in script.splitlines(keepends=True):
+            pending += line
+            if sqlite3.complete_statement(pending):
+                yield pending
+                pending = ""

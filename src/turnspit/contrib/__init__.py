@@ -1,0 +1,1 @@
+"""Turnspit inside other people's frameworks: each module needs the one that it is named after."""

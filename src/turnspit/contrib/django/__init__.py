@@ -1,0 +1,1 @@
+"""Turnspit inside Django."""
