@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench docs lock clean
+.PHONY: help setup demo test check format bench bench-full docs lock clean
 
 help: ## Show what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything pinned (the others do it when needed)
 
@@ -40,8 +40,11 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## Measure beside the raw limit, huey and litequeue (minutes)
+bench: $(READY) ## Measure beside the raw limits and the peers (minutes)
 	@$(BIN)/python -m benchmarks
+
+bench-full: $(READY) ## The same, larger and with every peer in every repeat (most of an hour)
+	@$(BIN)/python -m benchmarks --full
 
 docs: $(READY) ## Write the generated pages of docs/ again
 	@$(BIN)/python -m tests.docs.generate

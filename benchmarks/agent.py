@@ -1,9 +1,11 @@
-"""The process in which a system does one thing: ``python -m benchmarks.agent SYSTEM STORE VERB [NUMBER]``.
+"""The process in which a system's program runs: ``python -m benchmarks.agent PROGRAM STORE``.
 
-It says ``ready`` when everything is imported and the store is open, waits for a line, does its work, and says what
-it has to report as one line of JSON. A worker works until it gets a second line.
+It says ``{"ready": true}`` when everything is imported. Each line that it then gets is a verb as JSON, answered by one
+line of JSON: ``{"verb": "one", "count": 2000}`` by ``{"seconds": 0.6}``. After ``{"verb": "work"}`` the process is a
+worker until it gets another line, and then answers when its handlers began.
 """
 
+import importlib
 import json
 import os
 import random
@@ -11,14 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import System, starts
-from benchmarks.systems import load
+from benchmarks.contract import Program, starts
 
 _WARM_UP = 20
-_GAP = (0.004, 0.012)
 
 
 def _timed(do: Callable[[], None]) -> dict[str, Any]:
@@ -27,84 +26,85 @@ def _timed(do: Callable[[], None]) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started}
 
 
-def _one(system: System, count: int) -> dict[str, Any]:
-    system.enqueue_one_by_one(0, _WARM_UP)
-    return _timed(lambda: system.enqueue_one_by_one(_WARM_UP, count))
+def _prepare(program: Program, _: dict[str, Any]) -> dict[str, Any]:
+    program.prepare()
+    return program.settings()
 
 
-def _at_once(system: System, count: int) -> dict[str, Any]:
-    system.enqueue_one_by_one(0, _WARM_UP)
-    return _timed(lambda: system.enqueue_at_once(count))
+def _open(program: Program, _: dict[str, Any]) -> dict[str, Any]:
+    program.open()
+    return {}
 
 
-def _bulk(system: System, count: int) -> dict[str, Any]:
-    system.enqueue_one_by_one(0, _WARM_UP)
-    return _timed(lambda: system.enqueue_bulk(count))
+def _one(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
+    program.enqueue_one_by_one(0, _WARM_UP)
+    return _timed(lambda: program.enqueue_one_by_one(_WARM_UP, ask["count"]))
 
 
-def _fill(system: System, count: int) -> dict[str, Any]:
-    return _timed(lambda: system.fill(count))
+def _paced(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
+    """Enqueue ``count`` jobs, ``rate`` a second, at random moments so that no poll can fall into step.
 
-
-def _work(system: System, _: int) -> dict[str, Any]:
-    def stop_when_told() -> None:
-        sys.stdin.readline()
-        system.stop()
-
-    threading.Thread(target=stop_when_told, daemon=True).start()
-    system.work()
-    return {"starts": starts.moments}
-
-
-def _enqueue_paced(system: System, count: int) -> dict[str, Any]:
-    """Enqueue with small random gaps, so that no poll can fall into step; when each call began."""
-    called = {}
-    for number in range(count):
-        time.sleep(random.uniform(*_GAP))
+    Moments do not move when a call is slow. When each call began.
+    """
+    called, due = {}, time.monotonic()
+    for number in range(ask["first"], ask["first"] + ask["count"]):
+        due += random.uniform(0.5, 1.5) / ask["rate"]
+        time.sleep(max(0.0, due - time.monotonic()))
         called[number] = time.monotonic_ns()
-        system.enqueue_marked(number)
+        program.enqueue_marked(number)
     return {"called": called}
 
 
-def _wake_inside(system: System, count: int) -> dict[str, Any]:
-    waits = []
-    with system.inside():
-        for number in range(count + _WARM_UP):
-            time.sleep(random.uniform(*_GAP))
-            called = time.monotonic_ns()
-            system.enqueue_marked(number)
-            waits.append(starts.wait(number) - called)
-    return {"waits": waits[_WARM_UP:]}
+def _work(program: Program, _: dict[str, Any]) -> dict[str, Any]:
+    def stop_when_told() -> None:
+        sys.stdin.readline()
+        program.stop()
+
+    threading.Thread(target=stop_when_told, daemon=True).start()
+    program.work()
+    return {"starts": starts.moments, "ran": program.ran}
 
 
-def _dispatch(system: System, count: int) -> dict[str, Any]:
-    system.dispatch(count // 10)
-    return _timed(lambda: system.dispatch(count))
+def _dispatch(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
+    program.dispatch(ask["count"] // 10)
+    return _timed(lambda: program.dispatch(ask["count"]))
 
 
-_VERBS: dict[str, Callable[[System, int], dict[str, Any]]] = {
+_VERBS: dict[str, Callable[[Program, dict[str, Any]], dict[str, Any]]] = {
+    "prepare": _prepare,
+    "open": _open,
     "one": _one,
-    "at_once": _at_once,
-    "bulk": _bulk,
-    "fill": _fill,
+    "at_once": lambda program, ask: _timed(lambda: program.enqueue_at_once(ask["count"])),
+    "bulk": lambda program, ask: _timed(lambda: program.enqueue_bulk(ask["count"])),
+    "fill": lambda program, ask: _timed(lambda: program.fill(ask["count"])),
+    "paced": _paced,
     "work": _work,
-    "enqueue_paced": _enqueue_paced,
-    "wake_inside": _wake_inside,
     "dispatch": _dispatch,
 }
 
 
+def load(name: str) -> type[Program]:
+    """The program in ``benchmarks/programs/NAME.py``."""
+    module = importlib.import_module(f"benchmarks.programs.{name}")
+    [found] = [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, Program) and each.__module__ == module.__name__
+    ]
+    return found
+
+
 def main() -> None:
-    """Do what the command line says."""
-    name, store, verb, number = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    system = load(name)(store)
-    system.open()
-    print("ready", flush=True)
-    if not sys.stdin.readline():
-        return
-    report = _VERBS[verb](system, number)
-    print(json.dumps(report), flush=True)
-    sys.stdout.flush()
+    """Answer until the lines end."""
+    # What a library prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    program = load(sys.argv[1])(sys.argv[2])
+    print('{"ready": true}', file=answers)
+    while line := sys.stdin.readline():
+        ask = json.loads(line)
+        print(json.dumps(_VERBS[ask["verb"]](program, ask)), file=answers)
+    answers.flush()
     os._exit(0)  # a peer's threads need not be waited for
 
 

@@ -1,81 +1,87 @@
-"""A run as one picture: a panel for each measurement, a bar for each system, the spread as a thin line."""
+"""A run as pictures, one a kind of store: a panel a figure, a bar a system, the spread as a thin line."""
 
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from benchmarks.report import rate
+from benchmarks.report import TITLES, short
+from benchmarks.rows import ROWS, Row
+from benchmarks.systems import STORES, SYSTEMS
 
-__all__ = ["draw"]
+__all__ = ["draw", "pictures"]
 
 _WIDTH, _COLUMNS = 900, 2
 _PANEL, _GAP, _LINE, _BAR = 425, 50, 24, 14
-_NAMES, _VALUES = 78, 108
-_COLOURS = {"turnspit": "#2f6f4f", "huey": "#b0733a", "litequeue": "#7a6ba8", "raw": "#9aa0a6", "asyncio": "#9aa0a6"}
+_NAMES, _VALUES = 108, 108
+_OWN, _LIMIT, _PEERS = "#2f6f4f", "#9aa0a6", ("#b0733a", "#7a6ba8")
 _STYLE = """text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.note{fill:#59636e;font-size:12px}
 .spread{stroke:#1f2328;stroke-width:1.5}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.note{fill:#9198a1}
 .spread{stroke:#e6edf3}}"""
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One figure of one measurement."""
-
-    title: str
-    measurement: str
-    key: str
-    unit: str
-
-
-_PANELS = (
-    Panel("Enqueue, one by one", "one", "jobs_per_second", "jobs/s"),
-    Panel("Enqueue, 64 at once", "at_once", "jobs_per_second", "jobs/s"),
-    Panel("Enqueue, bulk", "bulk", "jobs_per_second", "jobs/s"),
-    Panel("Drain, one worker process", "drain_1", "jobs_per_second", "jobs/s"),
-    Panel("Drain, two worker processes", "drain_2", "jobs_per_second", "jobs/s"),
-    Panel("Wake-up across processes, p99 (less is better)", "wake_across", "p99", "ms"),
+_SHOWN = (
+    ("enqueue", "one"),
+    ("enqueue", "at_once"),
+    ("enqueue", "bulk"),
+    ("drain_1", "jobs_per_second"),
+    ("drain_2", "jobs_per_second"),
+    ("latency", "idle_p50"),
+    ("latency", "idle_p99"),
+    ("latency", "half_p99"),
 )
 
 
-def draw(document: dict[str, Any]) -> str:
-    """The picture as SVG."""
-    medians = document["medians"]
-    panels = [panel for panel in _PANELS if medians.get(panel.measurement)]
-    tallest = max(len(medians[panel.measurement]) for panel in panels)
-    height_of_row = 30 + tallest * _LINE + 14
-    rows = -(-len(panels) // _COLUMNS)
-    parts = []
-    for number, panel in enumerate(panels):
-        left = number % _COLUMNS * (_PANEL + _GAP)
-        top = 10 + number // _COLUMNS * height_of_row
-        parts.append(_draw_panel(panel, medians[panel.measurement], left, top))
-    height = 10 + rows * height_of_row + 24
-    note = (
-        f"medians of {document['repeats']} interleaved repeats, the line from lowest to highest; every commit durable"
-    )
+def pictures(document: dict[str, Any]) -> dict[str, str]:
+    """A file name and an SVG for each kind of store on which systems were drained."""
+    drained = document["medians"].get("drain_1", {})
+    stores = [store for store in STORES if any(key.startswith(f"{store}/") for key in drained)]
+    return {f"benchmarks-{store}.svg": draw(document, store) for store in stores}
+
+
+def draw(document: dict[str, Any], store: str) -> str:
+    """The picture of one kind of store as SVG."""
+    panels = []
+    for row in (row for row in ROWS if (row.measurement, row.figure) in _SHOWN):
+        measured = document["medians"].get(row.measurement, {})
+        bars = {
+            system.name: measured[system.key][row.figure]
+            for system in SYSTEMS
+            if system.store == store and row.figure in measured.get(system.key, {})
+        }
+        if bars:
+            panels.append((row, bars))
+    height_of_row = 30 + max(len(bars) for _, bars in panels) * _LINE + 14
+    parts = [
+        _draw_panel(row, bars, number % _COLUMNS * (_PANEL + _GAP), 10 + number // _COLUMNS * height_of_row)
+        for number, (row, bars) in enumerate(panels)
+    ]
+    height = 10 + -(-len(panels) // _COLUMNS) * height_of_row + 24
+    note = f"{TITLES[store]}: medians of {document['repeats']} interleaved repeats, the line from lowest to highest"
     parts.append(f'<text class="note" x="0" y="{height - 8}">{escape(note)}</text>')
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="Turnspit beside huey, litequeue and the raw limit">\n<style>{_STYLE}</style>\n{body}\n</svg>\n'
+        f'aria-label="Turnspit beside its peers and the raw limit on {escape(TITLES[store])}">\n'
+        f"<style>{_STYLE}</style>\n{body}\n</svg>\n"
     )
 
 
-def _draw_panel(panel: Panel, systems: dict[str, dict[str, dict[str, float]]], left: int, top: int) -> str:
-    names = [name for name in _COLOURS if name in systems]
-    largest = max(systems[name][panel.key]["high"] for name in names)
-    scale = (_PANEL - _NAMES - _VALUES) / largest
-    parts = [f'<text class="title" x="{left}" y="{top + 14}">{escape(panel.title)}</text>']
-    for line, name in enumerate(names):
-        spread = systems[name][panel.key]
+def _draw_panel(row: Row, bars: dict[str, dict[str, float]], left: int, top: int) -> str:
+    scale = (_PANEL - _NAMES - _VALUES) / max(spread["high"] for spread in bars.values())
+    title = f"{row.label}{'' if row.is_rate else ' (less is better)'}"
+    parts = [f'<text class="title" x="{left}" y="{top + 14}">{escape(title[0].upper() + title[1:])}</text>']
+    for line, (name, spread) in enumerate(bars.items()):
         y = top + 28 + line * _LINE
         start = left + _NAMES
         low, middle, high = (start + spread[key] * scale for key in ("low", "median", "high"))
-        text = rate(spread["median"]) if panel.unit == "jobs/s" else f"{spread['median']:.1f}"
+        colour = _colour(name, line)
         parts += [
             f'<text x="{start - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>',
-            f'<rect x="{start}" y="{y}" width="{middle - start:.1f}" height="{_BAR}" rx="2" fill="{_COLOURS[name]}"/>',
+            f'<rect x="{start}" y="{y}" width="{middle - start:.1f}" height="{_BAR}" rx="2" fill="{colour}"/>',
             f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{y + _BAR / 2}" y2="{y + _BAR / 2}"/>',
-            f'<text x="{max(high, middle) + 8:.1f}" y="{y + 12}">{text} {panel.unit}</text>',
+            f'<text x="{max(high, middle) + 8:.1f}" y="{y + 12}">{short(spread["median"])} {row.unit}</text>',
         ]
     return "\n".join(parts)
+
+
+def _colour(name: str, line: int) -> str:
+    if name == "turnspit":
+        return _OWN
+    return _LIMIT if name.startswith("raw") else _PEERS[line % len(_PEERS)]

@@ -1,32 +1,14 @@
-"""What a system under measurement must be able to do: the same verbs for Turnspit, its peers and the raw limits.
+"""What the program of a system must be able to do: the same verbs for Turnspit, its peers and the raw limits.
 
-To add a system, write a module in ``benchmarks/systems`` with one subclass of ``System`` and name it in
-``benchmarks/systems/__init__.py``. Each verb runs in a process of its own (``agent.py``), except those that say
-otherwise; a system in another language overrides ``command`` with a program that speaks the agent's three lines.
+A program is one small file in ``benchmarks/programs``. It runs in the system's own environment (so this module and
+``agent.py`` use the standard library alone) and is declared, with the questions that the harness asks of the store,
+in ``benchmarks/systems``. One in another language speaks the lines of ``agent.py``.
 """
 
-import sys
-import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-__all__ = ["MEASUREMENTS", "Starts", "System", "payload", "starts"]
-
-MEASUREMENTS = {
-    "one": "enqueue, one by one",
-    "at_once": "enqueue, 64 at once",
-    "bulk": "enqueue, bulk",
-    "drain_1": "drain, one worker process",
-    "drain_2": "drain, two worker processes",
-    "wake_inside": "wake-up, in process",
-    "wake_across": "wake-up, across processes",
-    "idle": "idle worker process",
-    "dispatch": "dispatch, no store",
-}
+__all__ = ["AT_ONCE", "Program", "payload", "starts"]
 
 AT_ONCE = 64
 _NOTE = "leave it with the neighbours, please"
@@ -42,51 +24,33 @@ class Starts:
 
     def __init__(self) -> None:
         self.moments: dict[int, int] = {}
-        self._changed = threading.Condition()
 
     def mark(self, number: int) -> None:
         """Called first thing by a handler."""
-        now = time.monotonic_ns()
-        with self._changed:
-            self.moments[number] = now
-            self._changed.notify_all()
-
-    def wait(self, number: int) -> int:
-        """The moment at which the handler of a job in this process began."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: number in self.moments, timeout=30):
-                raise TimeoutError(f"job {number} was not started within 30 s")
-            return self.moments[number]
+        self.moments[number] = time.monotonic_ns()
 
 
 starts = Starts()
 
 
-class System(ABC):
-    """One system on one fresh store."""
+class Program:
+    """One system on one fresh store, in a process of its own."""
 
-    name: ClassVar[str]
-    measurements: ClassVar[Sequence[str]] = ("one", "at_once", "bulk", "drain_1", "drain_2", "wake_inside",
-                                             "wake_across", "idle")  # fmt: skip
-    share: ClassVar[float] = 1.0
-    """How much of the bulk and drain sizes this system gets in a default run: slow ones get less."""
-
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: str) -> None:
         self.store = store
+        """The URL of the store."""
+        self.ran = 0
+        """How many handlers ran, where the store does not keep that."""
 
-    @classmethod
-    def command(cls) -> list[str]:
-        """How its agent is started."""
-        return [sys.executable, "-m", "benchmarks.agent", cls.name]
+    def settings(self) -> dict[str, str]:
+        """``version``, ``durability`` and ``settings`` (whatever was tuned), for the report."""
+        raise NotImplementedError
 
-    @classmethod
-    @abstractmethod
-    def settings(cls) -> dict[str, str]:
-        """Its version, its durability and whatever was tuned, for the report. Runs in the harness."""
+    def prepare(self) -> None:
+        """Make tables and the like; once a store, before anything else opens it."""
 
-    @abstractmethod
     def open(self) -> None:
-        """Import what is needed, make or open the store; nothing is claimed."""
+        """Import and open what is needed; nothing is claimed."""
 
     def enqueue_one_by_one(self, first: int, count: int) -> None:
         """Enqueue ``count`` jobs numbered from ``first``, each durable before the next."""
@@ -116,22 +80,6 @@ class System(ABC):
         """End ``work``; called from another thread."""
         raise NotImplementedError
 
-    def inside(self) -> AbstractContextManager[Any]:
-        """A worker inside this process."""
-        raise NotImplementedError
-
     def dispatch(self, count: int) -> None:
         """Run ``count`` handlers without a store."""
-        raise NotImplementedError
-
-    def is_drained(self) -> bool:
-        """Whether nothing waits or runs. Runs in the harness, often: it must be cheap."""
-        raise NotImplementedError
-
-    def count_completed(self) -> int:
-        """How many jobs the store says are completed. Runs in the harness."""
-        raise NotImplementedError
-
-    def count_untouched(self) -> int:
-        """How many jobs the store says nobody has claimed yet. Runs in the harness."""
         raise NotImplementedError

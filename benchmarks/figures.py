@@ -1,13 +1,16 @@
 """From samples to medians, ratios and aims."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.runs import Samples
+from benchmarks.rows import ROWS
 
-__all__ = ["RATIOS", "Spread", "aims", "medians", "ratios"]
+__all__ = ["AIMS", "Spread", "aims", "medians"]
+
+Samples = dict[str, dict[str, dict[str, dict[str, float]]]]
+"""Measurement, system, repeat, figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,67 +29,124 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """One rate over another, each repeat with its own pair; ``aim`` is the least that is hoped for."""
+class Aim:
+    """A figure of Turnspit, alone or divided by another's of the same repeat, and what is hoped for.
+
+    ``beside`` may name several systems: the best of them counts (the largest rate, the least latency).
+    """
 
     name: str
-    over: tuple[str, str]
-    under: tuple[str, str]
-    aim: float | None = None
-    percent: bool = True
+    store: str
+    figure: tuple[str, str]
+    beside: tuple[str, ...] = ()
+    beside_figure: tuple[str, str] | None = None
+    least: float | None = None
+    most: float | None = None
+    unit: str = "x"
+
+    @property
+    def of_key(self) -> str:
+        """The system that it is about."""
+        return f"{self.store}/turnspit"
 
 
-RATIOS = (
-    Ratio("drain, one worker / raw claim-and-finish", ("drain_1", "turnspit"), ("drain_1", "raw"), 0.20),
-    Ratio("drain, one worker / huey", ("drain_1", "turnspit"), ("drain_1", "huey"), 5, percent=False),
-    Ratio("drain, one worker / litequeue", ("drain_1", "turnspit"), ("drain_1", "litequeue"), percent=False),
-    Ratio("drain, two workers / one worker", ("drain_2", "turnspit"), ("drain_1", "turnspit"), 1, percent=False),
-    Ratio("drain, two workers / huey with two", ("drain_2", "turnspit"), ("drain_2", "huey"), percent=False),
-    Ratio("drain, one worker / bare asyncio dispatch", ("drain_1", "turnspit"), ("dispatch", "asyncio")),
-    Ratio("one by one / bare durable INSERT", ("one", "turnspit"), ("one", "raw"), 0.85),
-    Ratio("64 at once / one by one", ("at_once", "turnspit"), ("one", "turnspit"), 4, percent=False),
-    Ratio("bulk / raw executemany", ("bulk", "turnspit"), ("bulk", "raw"), 0.40),
+_PYTHON = ("pgqueuer", "procrastinate", "oban", "chancy")
+_PEERS = (*_PYTHON, "graphile-worker", "pg-boss")
+_ONE, _TWO = ("drain_1", "jobs_per_second"), ("drain_2", "jobs_per_second")
+_P50, _P99 = ("latency", "idle_p50"), ("latency", "idle_p99")
+_BULK = ("enqueue", "bulk")
+
+
+def _on(store: str, raw: str, peers: tuple[str, ...], *more: Aim) -> tuple[Aim, ...]:
+    return (
+        *more,
+        Aim("enqueue one by one / bare INSERT with commit", store, ("enqueue", "one"), (raw,), least=0.85, unit="%"),
+        Aim("64 at once / one by one", store, ("enqueue", "at_once"), ("turnspit",), ("enqueue", "one"), least=4),
+        Aim("pick-up, p50 / least p50 of a peer", store, _P50, peers, most=1),
+        Aim("pick-up, p99 / least p99 of a peer", store, _P99, peers, most=1),
+        Aim("idle worker, memory", store, ("idle", "memory"), most=60, unit="MB"),
+    )
+
+
+AIMS = (
+    *_on(
+        "postgres",
+        "raw",
+        _PEERS,
+        Aim("drain, one worker / raw claim-and-finish", "postgres", _ONE, ("raw",), least=0.5, unit="%"),
+        Aim("drain, one worker / fastest Python peer", "postgres", _ONE, _PYTHON, least=2.5),
+        Aim("drain, one worker / fastest peer", "postgres", _ONE, _PEERS, least=1),
+        Aim("drain, two workers / fastest peer with two", "postgres", _TWO, _PEERS, least=1),
+        Aim("drain, two workers / one worker", "postgres", _TWO, ("turnspit",), _ONE),
+        Aim("bulk enqueue / COPY", "postgres", _BULK, ("raw",), least=0.4, unit="%"),
+        Aim("bulk enqueue / fastest peer", "postgres", _BULK, _PEERS, least=1.5),
+        Aim("pick-up, p50 / bare INSERT, NOTIFY, claim", "postgres", _P50, ("raw",), most=1.3),
+        Aim("idle worker, CPU of a core", "postgres", ("idle", "cpu_percent"), most=0.5, unit="%core"),
+        Aim("idle worker, transactions a second", "postgres", ("idle", "transactions"), most=1, unit=""),
+    ),
+    *_on(
+        "sqlite",
+        "raw",
+        ("huey", "litequeue"),
+        Aim("drain, one worker / raw claim-and-finish", "sqlite", _ONE, ("raw",), least=0.2, unit="%"),
+        Aim("drain, one worker / huey", "sqlite", _ONE, ("huey",), least=5),
+        Aim("drain, two workers / one worker", "sqlite", _TWO, ("turnspit",), _ONE, least=1),
+        Aim("bulk enqueue / raw executemany", "sqlite", _BULK, ("raw",), least=0.4, unit="%"),
+        Aim("idle worker, CPU of a core", "sqlite", ("idle", "cpu_percent"), most=1, unit="%core"),
+    ),
 )
+_LESS_IS_BETTER = {(row.measurement, row.figure) for row in ROWS if not row.is_rate}
 
 
 def medians(samples: Samples) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """Measurement, system, figure: median, low and high."""
+    """Measurement, system, figure: median, low and high, and of how many repeats."""
     return {
-        measurement: {
-            system: {key: asdict(Spread.of(each[key] for each in repeats)) for key in repeats[0]}
-            for system, repeats in systems.items()
-        }
+        measurement: {key: _spreads(list(repeats.values())) for key, repeats in systems.items() if repeats}
         for measurement, systems in samples.items()
         if systems
     }
 
 
-def ratios(samples: Samples) -> list[dict[str, Any]]:
-    """Every ratio of which both sides were measured."""
-    found = []
-    for ratio in RATIOS:
-        over, under = (samples.get(side[0], {}).get(side[1]) for side in (ratio.over, ratio.under))
-        if over and under:
-            pairs = zip(over, under, strict=True)
-            spread = Spread.of(a["jobs_per_second"] / b["jobs_per_second"] for a, b in pairs)
-            met = None if ratio.aim is None else spread.median >= ratio.aim
-            found.append(asdict(spread) | {"name": ratio.name, "aim": ratio.aim, "percent": ratio.percent, "met": met})
-    return found
-
-
-_AIMS = (
-    ("wake-up across processes, p99", ("wake_across", "turnspit", "p99"), 10.0, "ms"),
-    ("idle worker, CPU of one core", ("idle", "turnspit", "cpu_percent"), 1.0, "%"),
-    ("idle worker, memory", ("idle", "turnspit", "memory_mb"), 60.0, "MB"),
-)
+def _spreads(repeats: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    names = list(dict.fromkeys(name for figures in repeats for name in figures))
+    found = {name: [figures[name] for figures in repeats if name in figures] for name in names}
+    return {name: asdict(Spread.of(values)) | {"repeats": len(values)} for name, values in found.items()}
 
 
 def aims(samples: Samples) -> list[dict[str, Any]]:
-    """Figures that should stay under a number."""
+    """Every aim of which all was measured, with its spread."""
     found = []
-    for name, (measurement, system, key), under, unit in _AIMS:
-        repeats = samples.get(measurement, {}).get(system)
-        if repeats:
-            spread = Spread.of(each[key] for each in repeats)
-            found.append(asdict(spread) | {"name": name, "under": under, "unit": unit, "met": spread.median < under})
+    for aim in AIMS:
+        values = _values(aim, samples)
+        if values:
+            spread = Spread.of(values)
+            met = None
+            if aim.least is not None:
+                met = spread.median >= aim.least
+            elif aim.most is not None:
+                met = spread.median <= aim.most
+            found.append({"store": aim.store, "name": aim.name, "least": aim.least, "most": aim.most,
+                          "unit": aim.unit, "met": met} | asdict(spread))  # fmt: skip
     return found
+
+
+def _values(aim: Aim, samples: Samples) -> list[float]:
+    measurement, figure = aim.figure
+    own = _figures(samples, measurement, figure, aim.of_key)
+    if not aim.beside:
+        return list(own.values())
+    measurement, figure = aim.beside_figure or aim.figure
+    best: Callable[..., float] = min if (measurement, figure) in _LESS_IS_BETTER else max
+    others = [_figures(samples, measurement, figure, f"{aim.store}/{name}") for name in aim.beside]
+    others = [each for each in others if each]
+    if not others:
+        return []
+    # One that was measured once only stands beside every repeat.
+    return [
+        value / best(each.get(repeat, next(iter(each.values()))) for each in others) for repeat, value in own.items()
+    ]
+
+
+def _figures(samples: Samples, measurement: str, figure: str, key: str) -> dict[str, float]:
+    repeats = samples.get(measurement, {}).get(key, {})
+    return {repeat: figures[figure] for repeat, figures in repeats.items() if figure in figures}

@@ -2,21 +2,25 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from benchmarks.contract import System
-from benchmarks.processes import Agent, AgentFailed, run_agent
+from benchmarks.processes import Agent, AgentFailed
+from benchmarks.stores.base import Kind, Store
+from benchmarks.systems import System
 
-__all__ = ["FULL", "MEASURE", "QUICK", "Figures", "Sizes"]
+__all__ = ["MEASURE", "Bench", "Figures", "Sizes", "drain", "wait_drained"]
 
 Figures = dict[str, float]
 
 _LOOK = 0.005
 _SETTLE = 1.5
 _STUCK = 30.0
+_IDLE_RATE = 125.0
+_WARM_UP = 20  # that an agent enqueues one by one before it is timed
+_OWN_STATEMENTS = 3  # of the harness, between two looks at what the database has used
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,147 +31,208 @@ class Sizes:
     at_once: int = 6400
     bulk: int = 100_000
     drain: int = 100_000
-    wake: int = 500
+    idle_jobs: int = 300
+    half_seconds: float = 2.0
     idle: float = 10.0
     dispatch: int = 100_000
     equal: bool = False
 
-    def of(self, system: type[System], size: int) -> int:
+    def of(self, system: System, size: int) -> int:
         """A bulk or drain size for one system."""
         return size if self.equal else max(1, int(size * system.share))
 
 
-FULL = Sizes()
-QUICK = Sizes(one=100, at_once=500, bulk=2000, drain=2000, wake=20, idle=0.5, dispatch=5000)
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A system that is about to be measured."""
+
+    system: System
+    command: list[str]
+    kind: Kind
+    sizes: Sizes
+    earlier: dict[str, Figures]
+    """What was measured of it in this repeat already."""
+
+    def agent(self, store: Store) -> Agent:
+        """A process of the system."""
+        return Agent(self.system.key, self.command, store.url)
 
 
-def _rate(verb: str, size: str) -> Callable[[type[System], Path, Sizes], Figures]:
-    def measure(system: type[System], store: Path, sizes: Sizes) -> Figures:
-        count = getattr(sizes, size)
-        if size == "bulk":
-            count = sizes.of(system, count)
-        report = run_agent(system, store, verb, count)
-        return {"jobs_per_second": count / report["seconds"], "jobs": count}
+def _enqueue(bench: Bench) -> Figures:
+    sizes, figures = bench.sizes, Figures()
+    counts = {"one": sizes.one, "at_once": sizes.at_once, "bulk": sizes.of(bench.system, sizes.bulk)}
+    counts = {verb: counts[verb] for verb in bench.system.enqueues}
+    with bench.kind.new_store() as store, bench.agent(store) as agent:
+        agent.ask("prepare")
+        agent.ask("open")
+        for verb, count in counts.items():
+            store.settle()
+            figures[verb] = count / agent.ask(verb, count=count)["seconds"]
+        found = store.number(bench.system.waiting)
+    _expect(bench.system, "jobs enqueued", found, sum(counts.values()) + _WARM_UP)
+    figures["bulk_jobs"] = counts["bulk"]
+    return figures
+
+
+def _drain(workers: int) -> Callable[[Bench], Figures]:
+    def measure(bench: Bench) -> Figures:
+        count = bench.sizes.of(bench.system, bench.sizes.drain)
+        with bench.kind.new_store() as store:
+            with bench.agent(store) as agent:
+                agent.ask("prepare")
+                agent.ask("open")
+                agent.ask("fill", count=count)
+            store.settle()
+            return drain(bench, store, count, workers)
 
     return measure
 
 
-def _drain(workers: int) -> Callable[[type[System], Path, Sizes], Figures]:
+def drain(bench: Bench, store: Store, count: int, workers: int) -> Figures:
     """From the moment at which ready workers are let go to the moment at which the store has nothing left.
 
     A ready worker has imported everything and opened the store. Registering, claiming, running and finishing are
     inside the clock; nothing is claimed before it, which is checked; that every job is completed is checked after.
     """
-
-    def measure(system: type[System], store: Path, sizes: Sizes) -> Figures:
-        count = sizes.of(system, sizes.drain)
-        run_agent(system, store, "fill", count)
-        look = system(store)
-        with ExitStack() as stack:
-            agents = [stack.enter_context(Agent(system, store, "work")) for _ in range(workers)]
-            _expect(system, "jobs nobody has claimed before the clock starts", look.count_untouched(), count)
-            used = sum(agent.cpu_seconds() for agent in agents)
-            started = time.perf_counter()
-            for agent in agents:
-                agent.tell()
-            _wait_drained(look, agents)
-            seconds = time.perf_counter() - started
-            used = sum(agent.cpu_seconds() for agent in agents) - used
-            memory = max(agent.memory("VmHWM") for agent in agents)
-            _stop(agents)
-        _expect(system, "jobs completed in the store", look.count_completed(), count)
-        return {
+    system = bench.system
+    done_before = store.number(system.completed) if system.completed else 0
+    with ExitStack() as stack:
+        agents = [stack.enter_context(bench.agent(store)) for _ in range(workers)]
+        for agent in agents:
+            agent.ask("open")
+        waiting = store.number(system.waiting)
+        if waiting < count:
+            raise AgentFailed(f"{system.key}: {count - waiting:,} jobs were claimed before the clock started")
+        before, used = store.usage(), sum(agent.cpu_seconds() for agent in agents)
+        started = time.perf_counter()
+        for agent in agents:
+            agent.tell("work")
+        wait_drained(system, store, agents)
+        seconds = time.perf_counter() - started
+        used = sum(agent.cpu_seconds() for agent in agents) - used
+        after = store.usage()
+        figures = {
             "jobs_per_second": count / seconds,
             "jobs": count,
-            "cpu_microseconds_per_job": used / count * 1e6,
-            "peak_memory_mb": memory,
+            "worker_cpu": used / count * 1e6,
+            "worker_memory": max(agent.peak_memory() for agent in agents),
         }
-
-    return measure
-
-
-def _wake_inside(system: type[System], store: Path, sizes: Sizes) -> Figures:
-    return _percentiles(run_agent(system, store, "wake_inside", sizes.wake)["waits"])
-
-
-def _wake_across(system: type[System], store: Path, sizes: Sizes) -> Figures:
-    with Agent(system, store, "work") as worker:
-        worker.tell()
-        _warm_up(system, store, worker)
-        called = run_agent(system, store, "enqueue_paced", sizes.wake)["called"]
-        _wait_drained(system(store), [worker])
-        worker.tell()
-        started = worker.report()["starts"]
-    return _percentiles([started[number] - moment for number, moment in called.items()])
+        if before and after:
+            figures["database_cpu"] = (after.cpu_seconds - before.cpu_seconds) / count * 1e6
+            figures["wal"] = (after.wal_bytes - before.wal_bytes) / count
+        memory = store.memory()
+        if memory is not None:
+            figures["database_memory"] = memory
+        answers = stop(agents)
+    ran = sum(answer["ran"] for answer in answers)
+    completed = store.number(system.completed) - done_before if system.completed else ran
+    _expect(system, "jobs completed in the store" if system.completed else "jobs run", completed, count)
+    return figures
 
 
-def _idle(system: type[System], store: Path, sizes: Sizes) -> Figures:
-    with Agent(system, store, "work") as worker:
-        worker.tell()
-        _warm_up(system, store, worker)
-        time.sleep(min(_SETTLE, sizes.idle))
-        used, since = worker.cpu_seconds(), time.perf_counter()
-        time.sleep(sizes.idle)
-        used, seconds = worker.cpu_seconds() - used, time.perf_counter() - since
-        memory = worker.memory()
-        _stop([worker])
-    return {"cpu_percent": used / seconds * 100, "memory_mb": memory, "seconds": seconds}
+def _latency(bench: Bench) -> Figures:
+    """On one worker process: jobs that come one by one, then jobs at half of what it can take."""
+    sizes, system = bench.sizes, bench.system
+    with bench.kind.new_store() as store, bench.agent(store) as producer, bench.agent(store) as worker:
+        producer.ask("prepare")
+        producer.ask("open")
+        worker.ask("open")
+        worker.tell("work")
+        producer.ask("paced", first=0, count=10, rate=_IDLE_RATE)
+        wait_drained(system, store, [worker])
+        idle = producer.ask("paced", first=1000, count=sizes.idle_jobs, rate=_IDLE_RATE)["called"]
+        wait_drained(system, store, [worker])
+        rate = _half_rate(bench.earlier)
+        half = {}
+        if rate is not None:
+            count = max(50, int(rate * sizes.half_seconds))
+            half = producer.ask("paced", first=100_000, count=count, rate=rate)["called"]
+            wait_drained(system, store, [worker])
+        [answer] = stop([worker])
+    starts = answer["starts"]
+    figures = _percentiles("idle", [starts[number] - moment for number, moment in idle.items()])
+    if rate is not None:
+        figures |= _percentiles("half", [starts[number] - moment for number, moment in half.items()])
+        figures["half_rate"] = rate
+    return figures
 
 
-def _warm_up(system: type[System], store: Path, worker: Agent) -> None:
-    run_agent(system, store, "enqueue_paced", 10)
-    _wait_drained(system(store), [worker])
+def _half_rate(earlier: dict[str, Figures]) -> float | None:
+    """Half of what one caller and one worker made in this repeat, whichever is less."""
+    if "one" not in earlier.get("enqueue", {}) or "drain_1" not in earlier:
+        return None
+    return min(earlier["enqueue"]["one"], earlier["drain_1"]["jobs_per_second"]) / 2
 
 
-def _wait_drained(look: System, agents: list[Agent]) -> None:
-    left, since = look.count_untouched(), time.monotonic()
-    while not look.is_drained():
+def _idle(bench: Bench) -> Figures:
+    with bench.kind.new_store() as store, bench.agent(store) as producer, bench.agent(store) as worker:
+        producer.ask("prepare")
+        producer.ask("open")
+        worker.ask("open")
+        worker.tell("work")
+        producer.ask("paced", first=0, count=10, rate=_IDLE_RATE)
+        wait_drained(bench.system, store, [worker])
+        time.sleep(min(_SETTLE, bench.sizes.idle))
+        before, used, since = store.usage(), worker.cpu_seconds(), time.perf_counter()
+        time.sleep(bench.sizes.idle)
+        used, seconds, after = worker.cpu_seconds() - used, time.perf_counter() - since, store.usage()
+        figures = {"cpu_percent": used / seconds * 100, "memory": worker.memory()}
+        if before and after:
+            # The harness's own three statements of the second look are taken off.
+            figures["transactions"] = max(0.0, after.transactions - before.transactions - _OWN_STATEMENTS) / seconds
+        stop([worker])
+    return figures
+
+
+def _dispatch(bench: Bench) -> Figures:
+    count = bench.sizes.dispatch
+    with bench.kind.new_store() as store, bench.agent(store) as agent:
+        agent.ask("prepare")
+        return {"jobs_per_second": count / agent.ask("dispatch", count=count)["seconds"]}
+
+
+def wait_drained(system: System, store: Store, agents: Sequence[Agent]) -> None:
+    """Wait until the store says that nothing waits or runs."""
+    left, since = -1, time.monotonic()
+    while store.number(system.left):
         if any(agent.has_ended for agent in agents):
-            raise AgentFailed(f"{look.name}: a worker ended before the work did\n{_errors(agents)}")
+            raise AgentFailed(f"{system.key}: a worker ended before the work did\n{_errors(agents)}")
         if time.monotonic() - since > _STUCK:
-            before, left, since = left, look.count_untouched(), time.monotonic()
+            before, left, since = left, store.number(system.waiting), time.monotonic()
             if left == before:
                 raise AgentFailed(
-                    f"{look.name}: {left:,} jobs wait and nothing was claimed for {_STUCK:g} s\n{_errors(agents)}"
+                    f"{system.key}: {left:,} jobs wait and nothing was claimed for {_STUCK:g} s\n{_errors(agents)}"
                 )
         time.sleep(_LOOK)
 
 
-def _errors(agents: list[Agent]) -> str:
+def _errors(agents: Sequence[Agent]) -> str:
     return "\n".join(agent.errors for agent in agents)
 
 
-def _stop(agents: list[Agent]) -> None:
+def stop(agents: Sequence[Agent]) -> list[dict[str, Any]]:
+    """End workers; what they say."""
     for agent in agents:
-        agent.tell()
-    for agent in agents:
-        agent.report()
+        agent.tell("stop")
+    return [agent.answer() for agent in agents]
 
 
-def _expect(system: type[System], what: str, found: int, expected: int) -> None:
+def _expect(system: System, what: str, found: int, expected: int) -> None:
     if found != expected:
-        raise AgentFailed(f"{system.name}: {found:,} {what}, expected {expected:,}")
+        raise AgentFailed(f"{system.key}: {found:,} {what}, expected {expected:,}")
 
 
-def _percentiles(nanoseconds: list[int]) -> Figures:
+def _percentiles(name: str, nanoseconds: list[int]) -> Figures:
     milliseconds = sorted(each / 1e6 for each in nanoseconds)
     hundredths = statistics.quantiles(milliseconds, n=100, method="inclusive")
-    return {
-        "p50": hundredths[49],
-        "p99": hundredths[98],
-        "max": milliseconds[-1],
-        "samples": len(milliseconds),
-    }
+    return {f"{name}_p50": hundredths[49], f"{name}_p99": hundredths[98], f"{name}_max": milliseconds[-1]}
 
 
-MEASURE: dict[str, Callable[[type[System], Path, Sizes], Figures]] = {
-    "one": _rate("one", "one"),
-    "at_once": _rate("at_once", "at_once"),
-    "bulk": _rate("bulk", "bulk"),
+MEASURE: dict[str, Callable[[Bench], Figures]] = {
+    "enqueue": _enqueue,
     "drain_1": _drain(1),
     "drain_2": _drain(2),
-    "wake_inside": _wake_inside,
-    "wake_across": _wake_across,
+    "latency": _latency,
     "idle": _idle,
-    "dispatch": _rate("dispatch", "dispatch"),
+    "dispatch": _dispatch,
 }

@@ -1,22 +1,24 @@
-"""``python -m benchmarks.page [RESULT]``: writes the table of docs/benchmarks.md and its picture from a kept result.
+"""``python -m benchmarks.page [RESULT]``: writes the tables of docs/benchmarks.md and its pictures from a kept result.
 
-Without an argument from ``benchmarks/results/sqlite.json``, the result that the docs quote.
+Without an argument from ``benchmarks/results/quoted.json``, the result that the docs quote; with one, that becomes it.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chart import draw
-from benchmarks.report import COLUMNS, cell, lines, ratio_text, short
+from benchmarks.chart import pictures
+from benchmarks.report import TITLES, aim_cells, store_table
+from benchmarks.systems import STORES
 
-__all__ = ["QUOTED", "render", "rewrite"]
+__all__ = ["PICTURES", "QUOTED", "render", "rewrite"]
 
 _ROOT = Path(__file__).parent.parent
-QUOTED = _ROOT / "benchmarks" / "results" / "sqlite.json"
+QUOTED = _ROOT / "benchmarks" / "results" / "quoted.json"
 _PAGE = _ROOT / "docs" / "benchmarks.md"
-_PICTURE = _ROOT / "docs" / "images" / "benchmarks.svg"
+PICTURES = _ROOT / "docs" / "images"
 _BEGIN, _END = "<!-- begin: written by python -m benchmarks.page -->", "<!-- end -->"
 
 
@@ -25,51 +27,34 @@ def render(document: dict[str, Any]) -> str:
     machine = document["machine"]
     conditions = (
         f"Measured on {document['date'][:10]} with `{document['command']}` on {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['system']}, {document['filesystem']}, Python {machine['python']}, "
-        f"SQLite {machine['sqlite']}. Medians of {document['repeats']} interleaved repeats, in brackets the lowest and "
-        "the highest."
+        f"{machine['cores']} cores, {machine['system']}, {document['filesystem']}, Python {machine['python']}, in "
+        f"{document['seconds'] / 60:.0f} minutes. Medians of {document['repeats']} interleaved repeats, in brackets "
+        "the lowest and the highest."
     )
-    parts = [
-        conditions,
-        "",
-        *_table(document),
-        "",
-        *_ratios(document),
-        "",
-        "What was set:",
-        "",
-    ]
-    for name, system in document["systems"].items():
-        parts.append(f"- **{name}** {system['version']}: {system['durability']}; {system['settings']}.")
-    parts += [f"- **{name}** is missing: {reason}" for name, reason in document["missing"].items()]
+    parts = [conditions, ""]
+    drawn = pictures(document)
+    for store in STORES:
+        names, rows = store_table(document, store)
+        if not rows:
+            continue
+        parts += [f"### {TITLES[store]}", ""]
+        if store in document["conditions"]:
+            parts += [f"{document['conditions'][store]}.", ""]
+        if f"benchmarks-{store}.svg" in drawn:
+            parts += [f"![Turnspit beside its peers, {TITLES[store]}](images/benchmarks-{store}.svg)", ""]
+        parts += [*_table(["", *names], rows), ""]
+    aims = [[*row[:3], f"{row[3]}: {row[4]}" if row[4] else row[3]] for row in map(aim_cells, document["aims"])]
+    parts += ["### Ratios", "", *_table(["ratio, or figure with an aim", "median", "spread", "aim"], aims), ""]
+    parts += ["What was set:", ""]
+    parts += [f"- **{key}** {system['version']}: {system['settings']}." for key, system in document["systems"].items()]
+    parts += [f"- **{key}** is missing: {reason}" for key, reason in document["missing"].items()]
+    parts += [f"- failed: {failure}" for failure in document["failures"]]
     return "\n".join(parts) + "\n"
 
 
-def _table(document: dict[str, Any]) -> list[str]:
-    names = [name for name in COLUMNS if name in document["systems"]]
-    rows = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for measurement, systems in document["medians"].items():
-        for label, key in lines(measurement):
-            cells = [cell(key, systems[name][key]) if name in systems else "-" for name in names]
-            rows.append(f"| {label.strip()} | " + " | ".join(cells) + " |")
-    return rows
-
-
-def _ratios(document: dict[str, Any]) -> list[str]:
-    rows = ["| ratio, or figure with an aim | median | spread | aim |", "|---|---:|---:|---:|"]
-    for each in document["ratios"]:
-        median, low, high = (ratio_text(each[key], percent=each["percent"]) for key in ("median", "low", "high"))
-        aim = "" if each["aim"] is None else f"at least {ratio_text(each['aim'], percent=each['percent'])}"
-        rows.append(f"| {each['name']} | {median} | {low}-{high} | {_with_mark(aim, each['met'])} |")
-    for each in document["aims"]:
-        median, low, high = (short(each[key]) for key in ("median", "low", "high"))
-        aim = f"under {each['under']:g} {each['unit']}"
-        rows.append(f"| {each['name']} | {median} {each['unit']} | {low}-{high} | {_with_mark(aim, each['met'])} |")
-    return rows
-
-
-def _with_mark(aim: str, met: bool | None) -> str:
-    return aim if met is None else f"{aim}: {'met' if met else 'missed'}"
+def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def rewrite(page: str, generated: str) -> str:
@@ -80,13 +65,16 @@ def rewrite(page: str, generated: str) -> str:
 
 
 def main() -> None:
-    """Write the page and the picture."""
-    result = Path(sys.argv[1]) if len(sys.argv) > 1 else QUOTED
-    document = json.loads(result.read_text(encoding="utf-8"))
+    """Write the page and the pictures."""
+    if len(sys.argv) > 1:
+        shutil.copyfile(sys.argv[1], QUOTED)
+    document = json.loads(QUOTED.read_text(encoding="utf-8"))
     _PAGE.write_text(rewrite(_PAGE.read_text(encoding="utf-8"), render(document)), encoding="utf-8")
-    _PICTURE.parent.mkdir(exist_ok=True)
-    _PICTURE.write_text(draw(document), encoding="utf-8")
-    print(f"wrote {_PAGE} and {_PICTURE}")
+    PICTURES.mkdir(exist_ok=True)
+    for name, picture in pictures(document).items():
+        (PICTURES / name).write_text(picture, encoding="utf-8")
+        print(f"wrote {PICTURES / name}")
+    print(f"wrote {_PAGE}")
 
 
 if __name__ == "__main__":

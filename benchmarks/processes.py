@@ -1,19 +1,20 @@
-"""The harness's side of an agent: start it, let it go, read its report, look at its CPU time and memory."""
+"""The harness's side of an agent: start it, ask it, look at its processor time and memory."""
 
 import json
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.contract import System
+import psutil
 
-__all__ = ["Agent", "AgentFailed", "run_agent"]
+__all__ = ["Agent", "AgentFailed"]
 
 _ROOT = Path(__file__).parent.parent
-_LONGEST = 7200.0
+_LONGEST = 600.0
 
 
 class AgentFailed(Exception):
@@ -21,13 +22,13 @@ class AgentFailed(Exception):
 
 
 class Agent:
-    """One process of a system, ready to go when this is made."""
+    """One process of a system."""
 
-    def __init__(self, system: type[System], store: Path, verb: str, number: int = 0) -> None:
-        self._what = f"{system.name}: {verb}"
+    def __init__(self, name: str, command: list[str], store: str) -> None:
+        self._name = name
         self._errors: list[str] = []
         self._process = subprocess.Popen(
-            [*system.command(), str(store), verb, str(number)],
+            [*command, store],
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -38,42 +39,47 @@ class Agent:
         self._killer = threading.Timer(_LONGEST, self._process.kill)
         self._killer.daemon = True
         self._killer.start()
-        if self._line() != "ready":
-            raise self._failed()
+        self._what = "start"
+        self.answer()
 
     def _collect_errors(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as errors:
             self._errors.extend(errors)
 
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def _failed(self) -> AgentFailed:
-        self._process.kill()
-        self._process.wait()
-        return AgentFailed(f"{self._what} failed:\n{self.errors}")
-
     @property
     def errors(self) -> str:
         """The last that it printed to stderr."""
         return "".join(self._errors[-20:])
 
-    def tell(self) -> None:
-        """Send one line: the first lets the agent go, the second stops a worker."""
+    def tell(self, verb: str, **ask: Any) -> None:
+        """Let it begin with something; while it works, any line ends that."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self._what = verb
+        try:
+            self._process.stdin.write(json.dumps({"verb": verb} | ask) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._failed() from error
 
-    def report(self) -> dict[str, Any]:
-        """What it had to say; waits for its end."""
-        line = self._line()
+    def answer(self) -> dict[str, Any]:
+        """What it says when it is done."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         if not line:
             raise self._failed()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, verb: str, **ask: Any) -> dict[str, Any]:
+        """Let it do something, and wait for it."""
+        self.tell(verb, **ask)
+        return self.answer()
+
+    def _failed(self) -> AgentFailed:
+        self._process.kill()
         self._process.wait()
-        report: dict[str, Any] = json.loads(line)
-        return report
+        return AgentFailed(f"{self._name}: {self._what} failed:\n{self.errors}")
 
     @property
     def has_ended(self) -> bool:
@@ -81,15 +87,23 @@ class Agent:
         return self._process.poll() is not None
 
     def cpu_seconds(self) -> float:
-        """CPU time that the process has used, all threads, user and system."""
-        # Linux: the clock id of another process's CPU clock, as clock_getcpuclockid(3) makes it.
-        return time.clock_gettime((~self._process.pid << 3) | 2)
+        """Processor time that the process and its children have used, all threads, user and system."""
+        return sum(_cpu_seconds(each) for each in self._family())
 
-    def memory(self, field: str = "VmRSS") -> float:
-        """Resident memory in MB, now (``VmRSS``) or at its highest (``VmHWM``)."""
+    def memory(self) -> float:
+        """Resident memory of the process and its children in MB, now."""
+        return float(sum(each.memory_info().rss for each in self._family())) / 2**20
+
+    def peak_memory(self) -> float:
+        """The highest resident memory of the process in MB, so far; of its children, now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
-        [line] = [line for line in status.splitlines() if line.startswith(field + ":")]
-        return int(line.split()[1]) / 1024
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        children = sum(each.memory_info().rss for each in self._family()[1:])
+        return int(line.split()[1]) / 1024 + children / 2**20
+
+    def _family(self) -> list[psutil.Process]:
+        this = psutil.Process(self._process.pid)
+        return [this, *this.children(recursive=True)]
 
     def __enter__(self) -> "Agent":
         return self
@@ -98,16 +112,15 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._killer.cancel()
-        if self._process.poll() is None:
-            self._process.kill()
+        for each in reversed(self._family()) if self._process.poll() is None else []:
+            each.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
-            stream.close()
+            with suppress(BrokenPipeError):
+                stream.close()
 
 
-def run_agent(system: type[System], store: Path, verb: str, number: int) -> dict[str, Any]:
-    """One agent from start to report."""
-    with Agent(system, store, verb, number) as agent:
-        agent.tell()
-        return agent.report()
+def _cpu_seconds(process: psutil.Process) -> float:
+    # Linux: the clock id of another process's processor time, as clock_getcpuclockid(3) makes it: finer than /proc.
+    return time.clock_gettime((~process.pid << 3) | 2)

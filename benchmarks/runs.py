@@ -1,89 +1,132 @@
 """One run: every measurement of every system, repeated, interleaved. A repeat visits all before the next begins."""
 
-import os
-import shutil
-import tempfile
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from benchmarks.contract import MEASUREMENTS, System
-from benchmarks.measurements import MEASURE, Figures, Sizes
-from benchmarks.processes import AgentFailed
-from benchmarks.systems import NAMES, load
+import psycopg
 
-__all__ = ["Samples", "choose_systems", "run"]
+from benchmarks.environments import NotInstalled
+from benchmarks.measurements import MEASURE, Bench, Figures, Sizes
+from benchmarks.processes import Agent, AgentFailed
+from benchmarks.report import short
+from benchmarks.rows import MEASUREMENTS
+from benchmarks.stores.base import Kind
+from benchmarks.stores.postgres import Postgres
+from benchmarks.stores.sqlite import Sqlite
+from benchmarks.systems import System
 
-Samples = dict[str, dict[str, list[Figures]]]
-"""Measurement, system, one entry a repeat."""
+__all__ = ["Run", "Samples"]
+
+Samples = dict[str, dict[str, dict[str, Figures]]]
+"""Measurement, system, repeat."""
+
+_Step = tuple[int, str, System]
 
 
 @dataclass(slots=True)
-class Chosen:
-    """What is measured, and what could not be."""
+class Run:
+    """What is measured, what was found, and what failed. Samples that are there already are not measured again."""
 
-    systems: list[type[System]] = field(default_factory=list)
-    measurements: list[str] = field(default_factory=list)
+    systems: Sequence[System]
+    measurements: Sequence[str]
+    sizes: Sizes
+    repeats: int
+    folder: Path
+    is_full: bool = True
+    """Whether systems that are there for orientation are measured in every repeat, not in the first alone."""
+    samples: Samples = field(default_factory=dict)
+    settings: dict[str, dict[str, str]] = field(default_factory=dict)
+    conditions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    _kinds: dict[str, Kind] = field(default_factory=dict)
+    _commands: dict[str, list[str]] = field(default_factory=dict)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Make the environments, start the servers, ask every system what it is."""
+        for system in self.systems:
+            say(f"{system.key}: environment")
+            try:
+                self._commands[system.key] = system.environment.command(system.program)
+                kind = self._kind(system.store)
+                with kind.new_store() as store, Agent(system.key, self._commands[system.key], store.url) as agent:
+                    self.settings[system.key] = agent.ask("prepare")
+            except (NotInstalled, AgentFailed, OSError) as error:
+                self._commands.pop(system.key, None)
+                self.missing[system.key] = str(error)
+                say(f"{system.key} is missing: {error}")
+
+    def _kind(self, store: str) -> Kind:
+        if store not in self._kinds:
+            self._kinds[store] = Postgres() if store == "postgres" else Sqlite(self.folder)
+            if store != "none":
+                self.conditions[store] = self._kinds[store].conditions
+        return self._kinds[store]
+
+    def measure(self, say: Callable[[str], None], keep: Callable[[], None]) -> None:
+        """Measure; a step that fails is said and left out, and the others go on."""
+        steps = self.steps()
+        for number, (repeat, measurement, system) in enumerate(steps, start=1):
+            found = self.samples.setdefault(measurement, {}).setdefault(system.key, {})
+            if str(repeat) in found:
+                continue
+            since = time.monotonic()
+            what = f"{number}/{len(steps)} repeat {repeat + 1} · {MEASUREMENTS[measurement]} · {system.key}"
+            try:
+                figures = MEASURE[measurement](self._bench(system, repeat))
+            except (AgentFailed, OSError, psycopg.Error) as error:
+                self.failures.append(f"{what}: {error}")
+                say(f"{what}: FAILED: {error}")
+            else:
+                found[str(repeat)] = figures
+                say(f"{what}: {_brief(figures)} ({time.monotonic() - since:.0f} s)")
+            keep()
+
+    def steps(self) -> list[_Step]:
+        """Everything that is measured, in its order."""
+        able = [system for system in self.systems if system.key in self._commands]
+        return [
+            (repeat, measurement, system)
+            for repeat in range(self.repeats)
+            for measurement in self.measurements
+            for system in _rotated(able, repeat)
+            if measurement in system.measurements and (self.is_full or not system.once or repeat == 0)
+        ]
+
+    def _bench(self, system: System, repeat: int) -> Bench:
+        earlier = {
+            measurement: systems[system.key][str(repeat)]
+            for measurement, systems in self.samples.items()
+            if str(repeat) in systems.get(system.key, {})
+        }
+        return Bench(system, self._commands[system.key], self._kind(system.store), self.sizes, earlier)
+
+    def document(self) -> dict[str, Any]:
+        """What is kept."""
+        return {
+            "repeats": self.repeats,
+            "conditions": self.conditions,
+            "systems": self.settings,
+            "missing": self.missing,
+            "failures": self.failures,
+            "samples": {measurement: {key: found for key, found in systems.items() if found}
+                        for measurement, systems in self.samples.items()},
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Stop the servers."""
+        for kind in self._kinds.values():
+            kind.close()
 
 
-def choose_systems(only: Sequence[str]) -> Chosen:
-    """The systems and measurements that ``only`` names; all of a kind of which it names none."""
-    names = [name for name in NAMES if name in only] or list(NAMES)
-    measurements = [name for name in MEASUREMENTS if name in only] or list(MEASUREMENTS)
-    chosen = Chosen(measurements=measurements)
-    for name in names:
-        try:
-            chosen.systems.append(load(name))
-        except ImportError as error:
-            chosen.missing[name] = str(error)
-    return chosen
-
-
-def run(chosen: Chosen, sizes: Sizes, repeats: int, folder: Path, on_step: Callable[[int, int, str], None]) -> Samples:
-    """Measure.
-
-    :param on_step: called before each step with its number, the number of all steps and what it is.
-    """
-    samples: Samples = {measurement: {} for measurement in chosen.measurements}
-    steps = [
-        (repeat, measurement, group)
-        for repeat in range(repeats)
-        for measurement in chosen.measurements
-        for group in _groups(measurement, _rotated(chosen.systems, repeat))
-    ]
-    for number, (repeat, measurement, group) in enumerate(steps):
-        names = " and ".join(system.name for system in group)
-        on_step(number, len(steps), f"repeat {repeat + 1}/{repeats} · {MEASUREMENTS[measurement]} · {names}")
-        with ThreadPoolExecutor(len(group)) as pool:
-            results = list(pool.map(lambda system, what=measurement: _measure(what, system, sizes, folder), group))
-        for system, figures in zip(group, results, strict=True):
-            samples[measurement].setdefault(system.name, []).append(figures)
-    on_step(len(steps), len(steps), "done")
-    return samples
-
-
-def _rotated(systems: list[type[System]], by: int) -> list[type[System]]:
+def _rotated(systems: list[System], by: int) -> list[System]:
     """Each repeat begins with another system, so that none always follows the same one."""
-    start = by % len(systems)
+    start = by % len(systems) if systems else 0
     return systems[start:] + systems[:start]
 
 
-def _groups(measurement: str, systems: list[type[System]]) -> list[list[type[System]]]:
-    able = [system for system in systems if measurement in system.measurements]
-    # Idle workers do not disturb each other: they are watched together.
-    if measurement == "idle":
-        return [able] if able else []
-    return [[system] for system in able]
-
-
-def _measure(measurement: str, system: type[System], sizes: Sizes, folder: Path) -> Figures:
-    place = Path(tempfile.mkdtemp(dir=folder))
-    os.sync()  # what the step before left to be written is not this one's to pay
-    try:
-        return MEASURE[measurement](system, place / "store.db", sizes)
-    except AgentFailed as error:
-        raise AgentFailed(f"{MEASUREMENTS[measurement]}: {error}") from error
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+def _brief(figures: Figures) -> str:
+    return ", ".join(f"{name} {short(value)}" for name, value in figures.items())

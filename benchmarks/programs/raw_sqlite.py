@@ -9,11 +9,10 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from benchmarks.contract import System, payload
-from benchmarks.systems.sqlite_store import Look
+from benchmarks.contract import Program
+from benchmarks.programs.raw_sql import text
 from turnspit import Turnspit
 from turnspit.engines.sqlite.blocks import SQL
 
@@ -22,46 +21,39 @@ _NEW = {"task": "deliver", "queue": "default", "priority": 0, "at": None, "delay
         "tags": None, "metadata": None, "now": None}  # fmt: skip
 
 
-class RawSqlite(System):
+class RawSqlite(Program):
     """INSERT and COMMIT; one ``executemany`` and COMMIT; claim 500 and finish the 500 before, in one transaction."""
 
-    name = "raw"
-    measurements = ("one", "bulk", "drain_1")
-
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: str) -> None:
         super().__init__(store)
-        self._look = Look(store)
         self._stopping = threading.Event()
 
-    @classmethod
-    def settings(cls) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         return {
             "version": "sqlite3 of Python " + platform.python_version(),
-            "durability": "WAL, synchronous=FULL",
             "settings": f"Turnspit's statements and schema, {_BATCH} a batch, one thread",
-            "sqlite": sqlite3.sqlite_version,
         }
 
-    def open(self) -> None:
-        app = Turnspit(f"sqlite:///{self.store}")
+    def prepare(self) -> None:
+        app = Turnspit(self.store)
         app.migrate()
         app.close()
-        self._connection = sqlite3.connect(self.store, isolation_level=None, cached_statements=256)
+
+    def open(self) -> None:
+        path = self.store.removeprefix("sqlite:///")
+        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        worker = {"host": "raw", "pid": 1, "version": "", "queues": None, "tasks": '["deliver"]', "concurrency": 1}
-        register = SQL["register_worker"]
-        self._worker = self._connection.execute(register, worker | {"lease": 10**12, "now": None}).fetchone()[0]
 
     def enqueue_one_by_one(self, first: int, count: int) -> None:
         insert = SQL["insert_job"]
         for number in range(first, first + count):
-            self._connection.execute(insert, _NEW | {"args": _text(number)}).fetchall()
+            self._connection.execute(insert, _NEW | {"args": text(number)}).fetchall()
 
     def enqueue_bulk(self, count: int) -> None:
         now = time.time_ns() // 1000
         rows = (
-            ("deliver", "default", _text(number), 0, None, None, None, None, now, now, "ready")
+            ("deliver", "default", text(number), 0, None, None, None, None, now, now, "ready")
             for number in range(count)
         )
         self._connection.execute("BEGIN IMMEDIATE")
@@ -69,6 +61,9 @@ class RawSqlite(System):
         self._connection.execute("COMMIT")
 
     def work(self) -> None:
+        worker = {"host": "raw", "pid": 1, "version": "", "queues": None, "tasks": '["deliver"]', "concurrency": 1}
+        register = SQL["register_worker"]
+        self._worker = self._connection.execute(register, worker | {"lease": 10**12, "now": None}).fetchone()[0]
         claimed: list[tuple[Any, ...]] = []
         while not self._stopping.is_set():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -97,20 +92,3 @@ class RawSqlite(System):
 
     def stop(self) -> None:
         self._stopping.set()
-
-    def is_drained(self) -> bool:
-        return not self._look.number("SELECT 1 FROM turnspit_jobs LIMIT 1")
-
-    def count_completed(self) -> int:
-        return self._look.number("SELECT count(*) FROM turnspit_history WHERE state = 'completed'")
-
-    def count_untouched(self) -> int:
-        return self._look.number("SELECT count(*) FROM turnspit_jobs WHERE state = 'ready' AND fence = 0")
-
-
-_TEXT = json.dumps(payload(0), separators=(",", ":")).replace(":0,", ":%d,")
-
-
-def _text(number: int) -> str:
-    """The payload as JSON, without the cost of making JSON."""
-    return _TEXT % number

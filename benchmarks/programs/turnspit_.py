@@ -1,17 +1,12 @@
-"""Turnspit on SQLite, as it comes: every default, ``synchronous=FULL``."""
+"""Turnspit as it comes, on either engine: public API, every default."""
 
 import asyncio
 import importlib.util
 import os
 import signal
-import sqlite3
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
 
 import turnspit
-from benchmarks.contract import AT_ONCE, System, payload, starts
-from benchmarks.systems.sqlite_store import Look
+from benchmarks.contract import AT_ONCE, Program, payload, starts
 from turnspit import Turnspit
 
 app = Turnspit()
@@ -28,27 +23,15 @@ async def mark(to: str, order_id: int, note: str) -> None:
     starts.mark(order_id)
 
 
-class TurnspitOnSqlite(System):
-    """Turnspit's public API and its worker."""
+class TurnspitProgram(Program):
+    """``enqueue``, ``aenqueue``, ``enqueue_many``, ``run_worker``."""
 
-    name = "turnspit"
-
-    def __init__(self, store: Path) -> None:
-        super().__init__(store)
-        self._look = Look(store)
-
-    @classmethod
-    def settings(cls) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         loop = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
-        return {
-            "version": turnspit.__version__,
-            "durability": "WAL, synchronous=FULL",
-            "settings": f"defaults; worker process on {loop}, concurrency 10; embedded worker on asyncio",
-            "sqlite": sqlite3.sqlite_version,
-        }
+        return {"version": turnspit.__version__, "settings": f"defaults; concurrency 10, on {loop}"}
 
     def open(self) -> None:
-        app.configure(f"sqlite:///{self.store}")
+        app.configure(self.store)
         app.jobs.count()
 
     def enqueue_one_by_one(self, first: int, count: int) -> None:
@@ -76,15 +59,3 @@ class TurnspitOnSqlite(System):
 
     def stop(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-
-    def inside(self) -> AbstractContextManager[Any]:
-        return app.worker()
-
-    def is_drained(self) -> bool:
-        return not self._look.number("SELECT 1 FROM turnspit_jobs LIMIT 1")
-
-    def count_completed(self) -> int:
-        return self._look.number("SELECT count(*) FROM turnspit_history WHERE state = 'completed'")
-
-    def count_untouched(self) -> int:
-        return self._look.number("SELECT count(*) FROM turnspit_jobs WHERE state = 'ready' AND fence = 0")

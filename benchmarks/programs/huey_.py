@@ -1,53 +1,39 @@
 """huey on SQLite: ``SqliteHuey`` with ``fsync=True`` and a consumer that polls every 10 ms instead of every 100 ms."""
 
 import logging
-import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 from huey import SqliteHuey
 
-from benchmarks.contract import AT_ONCE, System, payload, starts
-from benchmarks.systems.sqlite_store import Look
+from benchmarks.contract import AT_ONCE, Program, payload, starts
 
 _POLL = 0.01
 
 
-class HueyOnSqlite(System):
+class HueyProgram(Program):
     """One consumer process with one worker thread: huey serialises a process's threads on one connection."""
 
-    name = "huey"
-    share = 0.05
-
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: str) -> None:
         super().__init__(store)
         logging.getLogger("huey").setLevel(logging.WARNING)
-        self._huey = SqliteHuey(filename=str(store), fsync=True)
-        self._look = Look(store)
-        self._done = Path(f"{store}-done")
+        self._huey = SqliteHuey(filename=store.removeprefix("sqlite:///"), fsync=True)
 
         @self._huey.task()
         def deliver(to: str, order_id: int, note: str) -> None:
-            self._ran += 1
+            self.ran += 1
 
         @self._huey.task()
         def mark(to: str, order_id: int, note: str) -> None:
             starts.mark(order_id)
 
-        self._ran = 0
         self._deliver, self._mark = deliver, mark
         self._consumer = self._huey.create_consumer(workers=1, initial_delay=_POLL, max_delay=_POLL, periodic=False)
 
-    @classmethod
-    def settings(cls) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         return {
             "version": version("huey"),
-            "durability": "WAL, fsync=True (synchronous=FULL)",
-            "settings": f"one worker thread a process, polling every {_POLL * 1000:g} ms; no periodic tasks",
-            "sqlite": sqlite3.sqlite_version,
+            "settings": f"fsync=True; one worker thread a process, polling every {_POLL * 1000:g} ms",
         }
 
     def open(self) -> None:
@@ -83,24 +69,6 @@ class HueyOnSqlite(System):
 
     def work(self) -> None:
         self._consumer.run()
-        # A finished job of huey leaves no row: the worker says how many its handler ran.
-        with self._done.open("a", encoding="ascii") as done:
-            done.write(f"{self._ran}\n")
 
     def stop(self) -> None:
         self._consumer.stop_flag.set()
-
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        self._consumer.start()
-        yield
-        self._consumer.stop(graceful=True)
-
-    def is_drained(self) -> bool:
-        return not self._look.number("SELECT 1 FROM task LIMIT 1")
-
-    def count_completed(self) -> int:
-        return sum(int(line) for line in self._done.read_text(encoding="ascii").split())
-
-    def count_untouched(self) -> int:
-        return self._look.number("SELECT count(*) FROM task")

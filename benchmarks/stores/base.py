@@ -1,0 +1,54 @@
+"""What the harness can do with a store, whatever its kind."""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+__all__ = ["Kind", "Store", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the database has used until now, where it is a process of its own."""
+
+    cpu_seconds: float
+    wal_bytes: float
+    transactions: float
+
+
+class Store(ABC):
+    """One fresh store."""
+
+    url: str
+
+    @abstractmethod
+    def number(self, question: str) -> int:
+        """The answer to a question in the store's own language; 0 where there is none."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Let the store do what it would otherwise do during the measurement: statistics, clean-up, writing."""
+
+    def usage(self) -> Usage | None:
+        """What the database has used until now."""
+        return None
+
+    def memory(self) -> float | None:
+        """Memory of the database in MB, shared pages counted once."""
+        return None
+
+
+class Kind(ABC):
+    """A kind of store."""
+
+    title: str
+    conditions: str
+    """What holds for every system on it: version, durability, settings."""
+
+    @abstractmethod
+    def new_store(self) -> AbstractContextManager[Store]:
+        """A fresh store, removed afterwards."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what was started for it."""

@@ -1,0 +1,135 @@
+"""The systems that are measured: where their packages are, and what to ask their stores.
+
+To add one, write a program in ``benchmarks/programs`` and name it here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.environments import Environment, Here, Venv
+
+__all__ = ["STORES", "SYSTEMS", "System", "choose"]
+
+STORES = ("postgres", "sqlite", "redis", "none")
+_ALL = ("enqueue", "drain_1", "drain_2", "latency", "idle")
+
+
+@dataclass(frozen=True)
+class System:
+    """One system on one kind of store."""
+
+    store: str
+    name: str
+    program: str
+    environment: Environment
+    waiting: str = ""
+    """Asks how many jobs nobody has claimed."""
+    left: str = ""
+    """Asks whether any job waits or runs (0: none). Asked often: it must not walk past what is finished."""
+    completed: str = ""
+    """Asks how many jobs are completed; nothing where the store forgets them: then the handlers count."""
+    measurements: tuple[str, ...] = _ALL
+    enqueues: tuple[str, ...] = ("one", "at_once", "bulk")
+    share: float = 1.0
+    """How much of the bulk and drain sizes this system gets: slow ones get less."""
+    once: bool = False
+    """Whether ``make bench`` measures it in the first repeat alone."""
+
+    @property
+    def key(self) -> str:
+        """Its name among all systems."""
+        return f"{self.store}/{self.name}"
+
+
+def _turnspit(store: str, prefix: str) -> System:
+    return System(
+        store,
+        "turnspit",
+        "turnspit_",
+        Here(),
+        waiting=f"SELECT count(*) FROM {prefix}jobs WHERE state = 'ready' AND fence = 0",
+        left=f"SELECT id FROM {prefix}jobs ORDER BY id DESC LIMIT 1",
+        completed=f"SELECT count(*) FROM {prefix}history WHERE state = 'completed'",
+    )
+
+
+def _raw(name: str, program: str, measurements: tuple[str, ...], enqueues: tuple[str, ...]) -> System:
+    return System(
+        "postgres",
+        name,
+        program,
+        Here(),
+        waiting="SELECT count(*) FROM jobs WHERE state = 'ready'",
+        left="SELECT id FROM jobs ORDER BY id DESC LIMIT 1",
+        completed="SELECT count(*) FROM history",
+        measurements=measurements,
+        enqueues=enqueues,
+    )
+
+
+SYSTEMS = (
+    _turnspit("postgres", "turnspit."),
+    _raw("raw", "raw_psycopg", ("enqueue", "drain_1", "drain_2", "latency"), ("one", "bulk")),
+    _raw("raw asyncpg", "raw_asyncpg", ("enqueue", "drain_1"), ("one", "at_once", "bulk")),
+    System(
+        "postgres",
+        "pgqueuer",
+        "pgqueuer_",
+        Venv(("pgqueuer[asyncpg]==1.6.0", "uvloop==0.23.0")),
+        waiting="SELECT count(*) FROM pgqueuer WHERE status = 'queued'",
+        left="SELECT id FROM pgqueuer ORDER BY id DESC LIMIT 1",
+        completed="SELECT count(*) FROM pgqueuer_log WHERE status = 'successful'",
+        share=0.3,
+    ),
+    System(
+        "postgres",
+        "procrastinate",
+        "procrastinate_",
+        Venv(("procrastinate==3.10.0", "psycopg[binary]==3.3.9", "uvloop==0.23.0")),
+        waiting="SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'",
+        left="SELECT id FROM procrastinate_jobs WHERE status IN ('todo', 'doing') ORDER BY id DESC LIMIT 1",
+        completed="SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'",
+        share=0.02,
+        once=True,
+    ),
+    _turnspit("sqlite", "turnspit_"),
+    System(
+        "sqlite",
+        "raw",
+        "raw_sqlite",
+        Here(),
+        waiting="SELECT count(*) FROM turnspit_jobs WHERE state = 'ready'",
+        left="SELECT id FROM turnspit_jobs ORDER BY id DESC LIMIT 1",
+        completed="SELECT count(*) FROM turnspit_history WHERE state = 'completed'",
+        measurements=("enqueue", "drain_1"),
+        enqueues=("one", "bulk"),
+    ),
+    System(
+        "sqlite",
+        "huey",
+        "huey_",
+        Venv(("huey==3.5.4",)),
+        waiting="SELECT count(*) FROM task",
+        left="SELECT 1 FROM task LIMIT 1",
+        share=0.05,
+    ),
+    System(
+        "sqlite",
+        "litequeue",
+        "litequeue_",
+        Venv(("litequeue==0.9",)),
+        waiting="SELECT count(*) FROM Queue WHERE status = 0",
+        left="SELECT 1 FROM Queue WHERE status IN (0, 1) LIMIT 1",
+        completed="SELECT count(*) FROM Queue WHERE status = 2",
+        share=0.03,
+    ),
+    System("none", "asyncio", "raw_asyncio", Here(), measurements=("dispatch",)),
+)
+
+
+def choose(only: Sequence[str]) -> list[System]:
+    """The systems whose key, name or store is in ``only``; all if it has none of these."""
+    named = [each for each in SYSTEMS if {each.key, each.name} & set(only)]
+    stores = [name for name in STORES if name in only]
+    found = [each for each in named or SYSTEMS if not stores or each.store in stores]
+    return found or list(SYSTEMS)
