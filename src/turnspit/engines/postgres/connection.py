@@ -23,7 +23,7 @@ from turnspit.clock import monotonic, thread_sleep
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.postgres.blocks import clean, to_pyformat
-from turnspit.engines.postgres.errors import is_lost, is_passing, may_connect_later, translate
+from turnspit.engines.postgres.errors import is_lost, is_passing, may_connect_later, one_line, translate
 from turnspit.engines.postgres.settings import Settings
 from turnspit.errors import EngineUnavailable
 from turnspit.transactions import drive
@@ -273,7 +273,7 @@ class Writer(_ConnectionThread):
         """Tell everybody what became of the transaction."""
         unsure = None
         if error is not None and self._is_committing:
-            unsure = f"the connection was lost in its COMMIT ({error})"
+            unsure = f"the connection was lost in its COMMIT ({one_line(error)})"
         elif self._warned is not None:
             unsure = self._warned
         with self._state:

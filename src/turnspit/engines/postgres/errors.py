@@ -4,7 +4,7 @@ import psycopg
 
 from turnspit.errors import EngineError, EngineUnavailable
 
-__all__ = ["is_lost", "is_passing", "may_connect_later", "translate"]
+__all__ = ["is_lost", "is_passing", "may_connect_later", "one_line", "translate"]
 
 _RETRIED = ("40001", "40P01", "55P03")
 """Serialisation failure, deadlock, lock not available: another try can succeed."""
@@ -74,7 +74,7 @@ def may_connect_later(error: psycopg.Error) -> bool:
 
 def translate(error: psycopg.Error, location: str) -> EngineError:
     """The error as Turnspit's own, in one line that names the store and the cure."""
-    text = _one_line(error)
+    text = one_line(error)
     state = error.sqlstate
     if state is None and isinstance(error, psycopg.OperationalError):
         return EngineUnavailable(f"store {location} {_refusal(text)} ({text})")
@@ -94,7 +94,8 @@ def _refusal(text: str) -> str:
     return "cannot be reached"
 
 
-def _one_line(error: psycopg.Error) -> str:
-    message = error.diag.message_primary or str(error)
+def one_line(error: BaseException) -> str:
+    """What the server or the driver said, in one line."""
+    message = (error.diag.message_primary if isinstance(error, psycopg.Error) else None) or str(error)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

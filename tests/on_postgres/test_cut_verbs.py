@@ -1,0 +1,247 @@
+"""The server goes away in the middle of every verb: at each statement and in the COMMIT, before and after it got it."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+from tests.contract.store import BOOM, LEASE, SECOND, OwnedClock, Store
+from tests.postgres import new_schema, server, server_url
+from tests.proxy import Proxy, When
+from turnspit import EngineUnavailable
+from turnspit.contract.control import Control
+from turnspit.contract.jobs import Jobs
+from turnspit.contract.leases import Leases
+from turnspit.contract.queries import Queries
+from turnspit.contract.verbs import Statement, Verb
+from turnspit.engines.postgres import PostgresEngine
+from turnspit.jobs import JobFilter
+from turnspit.records import (
+    ClaimRequest,
+    Completion,
+    Ending,
+    EndingMove,
+    JobChanges,
+    LogLine,
+    NewJob,
+    NewWorker,
+    ProgressUpdate,
+    PruneRequest,
+    UniqueRule,
+)
+
+NEW = NewJob("send", "default", "{}")
+ALL = JobFilter()
+TASKS = frozenset({"send"})
+
+
+def claims(store: Store, count: int = 2) -> list[Any]:
+    """Running jobs."""
+    store.insert_many(count)
+    return store.claim(count)
+
+
+def mixed_finishes(store: Store) -> tuple[Any, ...]:
+    """One that completed, and one of each that did not."""
+    first, *others = claims(store, 5)
+    moves = (EndingMove.RETRY, EndingMove.DEAD, EndingMove.CANCEL, EndingMove.SNOOZE)
+    ended = [
+        Ending(each.id, each.fence, move, error=BOOM, delay=SECOND) for each, move in zip(others, moves, strict=True)
+    ]
+    return ([Completion(first.id, first.fence, "7"), *ended],)
+
+
+def expired_worker(store: Store) -> tuple[Any, ...]:
+    """Jobs of a worker that was silent for too long, and one that has not been."""
+    store.insert_many(3)
+    store.claim(2, worker=store.worker(lease=SECOND))
+    rescuer = store.worker()
+    for _ in range(4):
+        store.clock.advance(LEASE / SECOND / 3)
+        store.engine.write(store.engine.renew_lease, rescuer, LEASE)
+    return rescuer, 3
+
+
+def final_jobs(store: Store) -> tuple[Any, ...]:
+    """A dead letter and a completed job."""
+    store.kill()
+    store.complete(store.claim_one(job=store.insert()))
+    return ALL, 0, 100
+
+
+def old_jobs(store: Store) -> tuple[Any, ...]:
+    final_jobs(store)
+    store.clock.advance(3600)
+    return (PruneRequest(SECOND, SECOND),)
+
+
+def ready(store: Store) -> tuple[Any, ...]:
+    store.insert_many(3)
+    return (ClaimRequest(store.default_worker, 2, TASKS),)
+
+
+def due(store: Store) -> tuple[Any, ...]:
+    store.insert(delay=SECOND)
+    store.clock.advance(2)
+    return (100,)
+
+
+def progress(store: Store) -> tuple[Any, ...]:
+    [claim] = claims(store, 1)
+    line = LogLine(1, None, "info", "half")
+    return ([ProgressUpdate(claim.id, claim.fence, 0.5, "half", (line,))],)
+
+
+def cancelled(store: Store) -> tuple[Any, ...]:
+    claims(store)
+    store.insert()
+    return ALL, "no more", 0, 100
+
+
+def one_running(store: Store) -> Any:
+    [claim] = claims(store, 1)
+    return claim
+
+
+def live_worker(store: Store) -> tuple[Any, ...]:
+    claims(store)
+    return (store.default_worker,)
+
+
+WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
+    "insert_job": lambda store: (NEW._replace(unique_key="k", unique_rule=UniqueRule("ready")),),
+    "insert_jobs": lambda store: ([NEW] * 3,),
+    "claim_jobs": ready,
+    "finish_jobs": mixed_finishes,
+    "finish_job": lambda store: (Completion((claim := one_running(store)).id, claim.fence, "7"),),
+    "return_jobs": lambda store: ([(each.id, each.fence) for each in claims(store)],),
+    "promote_jobs": due,
+    "record_progress": progress,
+    "prune_jobs": old_jobs,
+    "cancel_jobs": cancelled,
+    "replay_jobs": final_jobs,
+    "update_job": lambda store: (store.insert(), JobChanges(priority=5, queue="mail")),
+    "run_job_now": lambda store: (store.insert(delay=3600 * SECOND),),
+    "delete_jobs": final_jobs,
+    "register_worker": lambda store: (NewWorker("host", 1, "1.0", None, TASKS, 10, LEASE),),
+    "renew_lease": lambda store: (store.default_worker, LEASE),
+    "retire_worker": live_worker,
+    "rescue_jobs": expired_worker,
+    "return_unheld_jobs": lambda store: (*live_worker(store), ()),
+}
+READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
+    "get_job": lambda store: (store.kill(),),
+    "list_jobs": lambda store: (final_jobs(store)[0], 10, None),
+    "count_jobs": lambda store: final_jobs(store)[:1],
+    "list_logs": lambda store: (store.kill(),),
+    "group_dead_letters": lambda store: (final_jobs(store) and None,),
+    "list_queues": lambda store: final_jobs(store)[:0],
+    "list_tasks": lambda store: final_jobs(store)[:0],
+    "ready_count": lambda store: (None, frozenset({"send"})) if ready(store) else (),
+    "find_cancelled": live_worker,
+    "list_workers": lambda store: live_worker(store)[:0],
+}
+
+TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys")
+_CHANGING = {"id", "job", "writer", "host", "worker"}
+
+
+class Cut(NamedTuple):
+    """What a test does: run the verb with a fault, and look at the tables."""
+
+    engine: PostgresEngine
+    store: Store
+    proxy: Proxy
+    schema: str
+    connection: psycopg.Connection[Any]
+
+    def begin(self) -> None:
+        """An empty store, and a connection that is open."""
+        self.connection.execute("; ".join(f"DELETE FROM {self.schema}.{table}" for table in TABLES))
+        self.store.clock.moment = OwnedClock().moment
+        vars(self.store).pop("default_worker", None)
+        self.engine.write(nothing)
+        self.engine.read(nothing)
+
+    def rows(self) -> Counter[Any]:
+        """Everything in the tables but what each run numbers anew."""
+        found: Counter[Any] = Counter()
+        for table in TABLES:
+            cursor = self.connection.execute(f"SELECT to_jsonb(each) FROM {self.schema}.{table} AS each")
+            for (row,) in cursor:
+                found[table, str(sorted((key, value) for key, value in row.items() if key not in _CHANGING))] += 1
+        return found
+
+
+def nothing() -> Verb[None]:
+    yield Statement("SELECT", {})
+
+
+def is_of_a_verb(sql: str) -> bool:
+    return not sql.startswith(("SHOW", "SET", "SELECT pg_notify"))
+
+
+@pytest.fixture(scope="module")
+def cut() -> Iterator[Cut]:
+    clock = OwnedClock()
+    with new_schema(18) as url, Proxy(server(18).port) as proxy:
+        engine = PostgresEngine(proxy.url(url), clock=clock, deadline=10)
+        direct = PostgresEngine(url, clock=clock)
+        direct.migrate()
+        with psycopg.connect(server_url(url), autocommit=True) as connection:
+            yield Cut(engine, Store(direct, clock), proxy, engine.settings.schema, connection)
+        engine.close()
+        direct.close()
+
+
+def run_all(cut: Cut, name: str, cases: Any, run: Callable[..., Any], when: When) -> list[str]:
+    """Run the verb once whole, then once for each of its statements with a cut there; the statements."""
+    cut.begin()
+    args = cases[name](cut.store)
+    before = cut.rows()
+    seen = len(cut.proxy.statements)
+    run(getattr(cut.engine, name), *args)
+    after = cut.rows()
+    statements = [sql for sql in cut.proxy.statements[seen:] if is_of_a_verb(sql)]
+    assert len(statements) >= 3, statements
+    for place, sql in enumerate(statements):
+        cut.begin()
+        args = cases[name](cut.store)
+        fault = cut.proxy.cut(_statement(place), when=when)
+        if "COMMIT" in sql and run == cut.engine.write:
+            with pytest.raises(EngineUnavailable, match=r"lost in its COMMIT .*: the call may or may not have been"):
+                run(getattr(cut.engine, name), *args)
+            assert cut.rows() == (before if when == "before" else after), (place, sql)
+        else:
+            run(getattr(cut.engine, name), *args)
+            assert cut.rows() == after, (place, sql)
+        assert fault.happened.is_set()
+    return statements
+
+
+def _statement(place: int) -> Callable[[str], bool]:
+    """The verb's statement of this number, from now on."""
+    numbers = itertools.count()
+    return lambda sql: is_of_a_verb(sql) and next(numbers) == place
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", WRITES)
+def test_a_verb_that_writes(cut: Cut, name: str, when: When) -> None:
+    """Before its COMMIT was sent it is run again on a new connection, and done once; after it, it was done or not."""
+    statements = run_all(cut, name, WRITES, cut.engine.write, when)
+    assert "COMMIT" in statements[-1]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", READS)
+def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
+    run_all(cut, name, READS, cut.engine.read, when)
+
+
+def test_every_verb_of_the_contract_is_here() -> None:
+    verbs = {name for noun in (Jobs, Control, Leases, Queries) for name in vars(noun) if not name.startswith("_")}
+    assert verbs == {*WRITES, *READS}
