@@ -53,9 +53,11 @@ def _turnspit(store: str, prefix: str) -> System:
     )
 
 
-def _raw(name: str, program: str, measurements: tuple[str, ...], enqueues: tuple[str, ...]) -> System:
+def _raw(
+    store: str, name: str, program: str, measurements: tuple[str, ...], enqueues: tuple[str, ...] = ("one", "bulk")
+) -> System:
     return System(
-        "postgres",
+        store,
         name,
         program,
         Here(),
@@ -69,8 +71,8 @@ def _raw(name: str, program: str, measurements: tuple[str, ...], enqueues: tuple
 
 SYSTEMS = (
     _turnspit("postgres", "turnspit."),
-    _raw("raw", "raw_psycopg", ("enqueue", "drain_1", "drain_2", "latency"), ("one", "bulk")),
-    _raw("raw asyncpg", "raw_asyncpg", ("enqueue", "drain_1"), ("one", "at_once", "bulk")),
+    _raw("postgres", "raw", "raw_psycopg", ("enqueue", "drain_1", "drain_2", "latency")),
+    _raw("postgres", "raw asyncpg", "raw_asyncpg", ("enqueue", "drain_1"), ("one", "at_once", "bulk")),
     System(
         "postgres",
         "pgqueuer",
@@ -93,17 +95,7 @@ SYSTEMS = (
         once=True,
     ),
     _turnspit("sqlite", "turnspit_"),
-    System(
-        "sqlite",
-        "raw",
-        "raw_sqlite",
-        Here(),
-        waiting="SELECT count(*) FROM turnspit_jobs WHERE state = 'ready'",
-        left="SELECT id FROM turnspit_jobs ORDER BY id DESC LIMIT 1",
-        completed="SELECT count(*) FROM turnspit_history WHERE state = 'completed'",
-        measurements=("enqueue", "drain_1"),
-        enqueues=("one", "bulk"),
-    ),
+    _raw("sqlite", "raw", "raw_sqlite", ("enqueue", "drain_1")),
     System(
         "sqlite",
         "huey",

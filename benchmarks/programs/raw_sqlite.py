@@ -1,24 +1,46 @@
-"""The raw limit: Turnspit's own statements on its own schema in a bare ``sqlite3`` loop, 500 a batch.
+"""The raw limit of SQLite: bare tables in a bare ``sqlite3`` loop of one thread, 500 a batch.
 
-No threads, no types, no handlers, no events, no other process: nobody can be faster on these tables.
+No types, no handlers, no events, no other process.
 """
 
 import json
 import platform
 import sqlite3
 import threading
-import time
-from collections import Counter
-from typing import Any
 
 from benchmarks.contract import Program
 from benchmarks.programs.raw_sql import text
-from turnspit import Turnspit
-from turnspit.engines.sqlite.blocks import SQL
 
 _BATCH = 500
-_NEW = {"task": "deliver", "queue": "default", "priority": 0, "at": None, "delay": 0, "retry": None, "timeout": None,
-        "tags": None, "metadata": None, "now": None}  # fmt: skip
+_TABLES = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, queue TEXT NOT NULL DEFAULT 'default',
+    state TEXT NOT NULL DEFAULT 'ready', priority INTEGER NOT NULL DEFAULT 0, args TEXT NOT NULL,
+    fence INTEGER NOT NULL DEFAULT 0, worker INTEGER,
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)), started_at INTEGER
+) STRICT;
+CREATE INDEX jobs_ready ON jobs (queue, priority DESC, id) WHERE state = 'ready';
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY, task TEXT NOT NULL, queue TEXT NOT NULL, state TEXT NOT NULL, priority INTEGER NOT NULL,
+    args TEXT NOT NULL, fence INTEGER NOT NULL, worker INTEGER, created_at INTEGER NOT NULL, started_at INTEGER,
+    finished_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX history_finished ON history (finished_at);
+"""
+_INSERT = "INSERT INTO jobs (task, args) VALUES ('deliver', ?)"
+_CLAIM = """
+UPDATE jobs SET state = 'running', fence = fence + 1, worker = 1,
+    started_at = CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+WHERE id IN (
+    SELECT id FROM jobs WHERE state = 'ready' AND queue = 'default' ORDER BY priority DESC, id LIMIT ?
+)
+RETURNING id, fence, task, args
+"""
+_KEEP = """
+INSERT INTO history SELECT jobs.*, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'
+"""
+_REMOVE = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'"
 
 
 class RawSqlite(Program):
@@ -31,64 +53,40 @@ class RawSqlite(Program):
     def settings(self) -> dict[str, str]:
         return {
             "version": "sqlite3 of Python " + platform.python_version(),
-            "settings": f"Turnspit's statements and schema, {_BATCH} a batch, one thread",
+            "settings": f"bare tables; claim {_BATCH} and finish the {_BATCH} before in one transaction; executemany",
         }
 
     def prepare(self) -> None:
-        app = Turnspit(self.store)
-        app.migrate()
-        app.close()
+        self.open()
+        self._connection.executescript(_TABLES)
+        self._connection.close()
 
     def open(self) -> None:
-        path = self.store.removeprefix("sqlite:///")
-        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        self._connection = sqlite3.connect(self.store.removeprefix("sqlite:///"), isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
 
     def enqueue_one_by_one(self, first: int, count: int) -> None:
-        insert = SQL["insert_job"]
         for number in range(first, first + count):
-            self._connection.execute(insert, _NEW | {"args": text(number)}).fetchall()
+            self._connection.execute(_INSERT, (text(number),))
 
     def enqueue_bulk(self, count: int) -> None:
-        now = time.time_ns() // 1000
-        rows = (
-            ("deliver", "default", text(number), 0, None, None, None, None, now, now, "ready")
-            for number in range(count)
-        )
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(SQL["insert_jobs"], rows)
+        self._connection.executemany(_INSERT, ((text(number),) for number in range(count)))
         self._connection.execute("COMMIT")
 
     def work(self) -> None:
-        worker = {"host": "raw", "pid": 1, "version": "", "queues": None, "tasks": '["deliver"]', "concurrency": 1}
-        register = SQL["register_worker"]
-        self._worker = self._connection.execute(register, worker | {"lease": 10**12, "now": None}).fetchone()[0]
-        claimed: list[tuple[Any, ...]] = []
+        done: list[int] = []
         while not self._stopping.is_set():
             self._connection.execute("BEGIN IMMEDIATE")
-            if claimed:
-                self._finish(claimed)
-            params = {"now": None, "worker": self._worker, "queue": "default", "limit": _BATCH, "tasks": '["deliver"]'}
-            claimed = self._connection.execute(SQL["claim_jobs"], params).fetchall()
+            if done:
+                ids = json.dumps(done)
+                self._connection.execute(_KEEP, (ids,))
+                self._connection.execute(_REMOVE, (ids,))
+            done = [row[0] for row in self._connection.execute(_CLAIM, (_BATCH,)).fetchall()]
             self._connection.execute("COMMIT")
-            if not claimed:
+            if not done:
                 self._stopping.wait(0.001)
-
-    def _finish(self, claimed: list[tuple[Any, ...]]) -> None:
-        finishes = json.dumps([(row[0], row[1], "null", None, None) for row in claimed])
-        done = self._connection.execute(SQL["finish_jobs"], {"now": None, "finishes": finishes}).fetchall()
-        self._connection.execute(SQL["finish_jobs_remove"], {"ids": json.dumps([row[0] for row in done])})
-        for (queue, task), count in Counter(row[1:3] for row in done).items():
-            params = {
-                "now": None,
-                "queue": queue,
-                "task": task,
-                "outcome": "completed",
-                "count": count,
-                "run_time": 0,
-            }
-            self._connection.execute(SQL["count_outcomes"], params)
 
     def stop(self) -> None:
         self._stopping.set()
