@@ -17,7 +17,8 @@ CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, queue TEXT NOT NULL DEFAULT 'default',
     state TEXT NOT NULL DEFAULT 'ready', priority INTEGER NOT NULL DEFAULT 0, args TEXT NOT NULL,
     fence INTEGER NOT NULL DEFAULT 0, worker INTEGER,
-    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)), started_at INTEGER
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
+    started_at INTEGER
 ) STRICT;
 CREATE INDEX jobs_ready ON jobs (queue, priority DESC, id) WHERE state = 'ready';
 CREATE TABLE history (
