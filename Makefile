@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-full docs lock clean
+.PHONY: help setup demo test check format bench bench-full soak docs lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(READY) ## Measure beside the raw limits and the peers (minutes)
 
 bench-full: $(READY) ## The same, larger and with every peer in every repeat (most of an hour)
 	@$(BIN)/python -m benchmarks --full
+
+soak: $(READY) ## All faults at random, with proof: MINUTES=30 STORE=sqlite|postgres
+	@$(BIN)/python -m soak --minutes $(or $(MINUTES),2) --store $(or $(STORE),sqlite) $(ARGUMENTS)
 
 docs: $(READY) ## Write the generated pages of docs/ again
 	@$(BIN)/python -m tests.docs.generate

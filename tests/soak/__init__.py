@@ -1,0 +1,1 @@
+"""The soak itself: does its proof find what it says it finds?"""
