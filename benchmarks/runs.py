@@ -15,6 +15,7 @@ from benchmarks.report import short
 from benchmarks.rows import MEASUREMENTS
 from benchmarks.stores.base import Kind
 from benchmarks.stores.postgres import Postgres
+from benchmarks.stores.redis import Redis
 from benchmarks.stores.sqlite import Sqlite
 from benchmarks.systems import System
 
@@ -61,7 +62,8 @@ class Run:
 
     def _kind(self, store: str) -> Kind:
         if store not in self._kinds:
-            self._kinds[store] = Postgres() if store == "postgres" else Sqlite(self.folder)
+            make = {"postgres": Postgres, "redis": Redis}.get(store, lambda: Sqlite(self.folder))
+            self._kinds[store] = make()
             if store != "none":
                 self.conditions[store] = self._kinds[store].conditions
         return self._kinds[store]

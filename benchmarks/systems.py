@@ -6,7 +6,7 @@ To add one, write a program in ``benchmarks/programs`` and name it here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.environments import Environment, Here, Venv
+from benchmarks.environments import Environment, Here, Node, Venv
 
 __all__ = ["STORES", "SYSTEMS", "System", "choose"]
 
@@ -75,6 +75,25 @@ SYSTEMS = (
     _raw("postgres", "raw asyncpg", "raw_asyncpg", ("enqueue", "drain_1"), ("one", "at_once", "bulk")),
     System(
         "postgres",
+        "graphile-worker",
+        "graphile_worker",
+        Node(("graphile-worker@0.18.0",)),
+        waiting="SELECT count(*) FROM graphile_worker._private_jobs WHERE locked_at IS NULL",
+        left="SELECT id FROM graphile_worker._private_jobs ORDER BY id DESC LIMIT 1",
+    ),
+    System(
+        "postgres",
+        "pg-boss",
+        "pg_boss",
+        Node(("pg-boss@12.38.0",)),
+        waiting="SELECT count(*) FROM pgboss.job WHERE state = 'created' AND name IN ('deliver', 'mark')",
+        left="SELECT 1 FROM pgboss.job WHERE state < 'completed' AND name IN ('deliver', 'mark') LIMIT 1",
+        completed="SELECT count(*) FROM pgboss.job WHERE state = 'completed' AND name = 'deliver'",
+        share=0.3,
+        once=True,
+    ),
+    System(
+        "postgres",
         "pgqueuer",
         "pgqueuer_",
         Venv(("pgqueuer[asyncpg]==1.6.0", "uvloop==0.23.0")),
@@ -92,6 +111,28 @@ SYSTEMS = (
         left="SELECT id FROM procrastinate_jobs WHERE status IN ('todo', 'doing') ORDER BY id DESC LIMIT 1",
         completed="SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'",
         share=0.02,
+        once=True,
+    ),
+    System(
+        "postgres",
+        "oban",
+        "oban_",
+        Venv(("oban==0.7.0", "uvloop==0.23.0"), python=(3, 12)),
+        waiting="SELECT count(*) FROM oban_jobs WHERE state = 'available'",
+        left="SELECT id FROM oban_jobs WHERE state IN ('available', 'executing') ORDER BY id DESC LIMIT 1",
+        completed="SELECT count(*) FROM oban_jobs WHERE state = 'completed'",
+        share=0.06,
+        once=True,
+    ),
+    System(
+        "postgres",
+        "chancy",
+        "chancy_",
+        Venv(("chancy==0.26.0", "uvloop==0.23.0")),
+        waiting="SELECT count(*) FROM chancy_jobs WHERE state = 'pending'",
+        left="SELECT 1 FROM chancy_jobs WHERE state IN ('pending', 'running') LIMIT 1",
+        completed="SELECT count(*) FROM chancy_jobs WHERE state = 'succeeded'",
+        share=0.06,
         once=True,
     ),
     _turnspit("sqlite", "turnspit_"),
@@ -114,6 +155,26 @@ SYSTEMS = (
         left="SELECT 1 FROM Queue WHERE status IN (0, 1) LIMIT 1",
         completed="SELECT count(*) FROM Queue WHERE status = 2",
         share=0.03,
+    ),
+    System(
+        "redis",
+        "bullmq",
+        "bullmq",
+        Node(("bullmq@6.7.0", "ioredis@6.0.0")),
+        waiting="LLEN bull:bench:wait",
+        left="LLEN bull:bench:wait + LLEN bull:bench:active",
+        share=0.2,
+        once=True,
+    ),
+    System(
+        "redis",
+        "dramatiq",
+        "dramatiq_",
+        Venv(("dramatiq[redis]==2.2.1",)),
+        waiting="LLEN dramatiq:default",
+        left="HLEN dramatiq:default.msgs",
+        share=0.05,
+        once=True,
     ),
     System("none", "asyncio", "raw_asyncio", Here(), measurements=("dispatch",)),
 )
