@@ -6,14 +6,13 @@ curl -X POST '127.0.0.1:8000/reports?month=2026-02'     {"id":1,"state":"ready",
 curl 127.0.0.1:8000/reports/1                           {"id":1,"state":"completed",...}
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel
 
 from turnspit import Job, JobContext, JobNotFound, JobState, Turnspit
+from turnspit.contrib.fastapi import lifespan
 
 app = Turnspit("sqlite:///reports.db")
 
@@ -40,14 +39,8 @@ async def build_report(job: JobContext, month: str) -> Report:
     return Report(month=month, pages=12)
 
 
-@asynccontextmanager
-async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-    """A small service works its jobs off itself. Leave ``app.worker()`` out once workers run on their own."""
-    async with app, app.worker():
-        yield
-
-
-api = FastAPI(lifespan=lifespan)
+# A small service works its jobs off itself. Leave ``worker=True`` out once workers run on their own.
+api = FastAPI(lifespan=lifespan(app, worker=True))
 
 
 @api.post("/reports", status_code=202)

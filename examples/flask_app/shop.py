@@ -3,17 +3,15 @@
 flask --app examples.flask_app.shop run
 
 curl -X POST 127.0.0.1:5000/greetings/Ada     {"id":1,"state":"ready"}
-turnspit worker examples.flask_app.wsgi:tasks
+flask --app examples.flask_app.shop turnspit worker
 curl 127.0.0.1:5000/greetings/1               {"id":1,"result":"Good day, Ada","state":"completed"}
 """
-
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from flask import Flask, abort, current_app
 from flask.typing import ResponseReturnValue
 
-from turnspit import JobContext, JobNotFound, JobState, Turnspit
+from turnspit import JobNotFound, JobState, Turnspit
+from turnspit.contrib.flask import init_app
 
 tasks = Turnspit()
 
@@ -27,13 +25,8 @@ def greet(name: str) -> str:
 def create_app(store: str = "sqlite:///flask.db") -> Flask:
     """Make the web application; ``store`` is the URL of its jobs."""
     app = Flask(__name__)
-    app.config["GREETING"] = "Good day"
-    tasks.configure(store)
-
-    @tasks.middleware
-    async def in_app_context(job: JobContext, call_next: Callable[[JobContext], Awaitable[Any]]) -> Any:
-        with app.app_context():
-            return await call_next(job)
+    app.config.update(GREETING="Good day", TURNSPIT_URL=store)
+    init_app(app, tasks)
 
     @app.post("/greetings/<name>")
     def order_greeting(name: str) -> ResponseReturnValue:

@@ -1,14 +1,15 @@
 """``turnspit`` and ``python -m turnspit``: the command line."""
 
 import sys
+from collections.abc import Sequence
 
 __all__ = ["main"]
 
 _EXTRA = ("typer", "rich", "click", "shellingham")
 
 
-def main() -> int:
-    """Run the command line; the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with these words, by default those of the shell; the exit code."""
     try:
         from turnspit.cli.main import main as run  # noqa: PLC0415  (an optional extra)
     except ModuleNotFoundError as error:
@@ -17,7 +18,7 @@ def main() -> int:
             raise
         sys.stderr.write(f'turnspit: the command line needs {missing}: pip install "turnspit[cli]"\n')
         return 2
-    return run()
+    return run(arguments)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
-from inspect import isgeneratorfunction
+from inspect import iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import Any, TypeVar
 
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.worker.embedded import EmbeddedWorker
-from turnspit._runtime.worker.settings import Lifespan, Middleware, WorkerParts, make_settings
+from turnspit._runtime.worker.settings import Lifespan, Middleware, ThreadMiddleware, WorkerParts, make_settings
+from turnspit.ambient import AmbientTransactions, joined
 from turnspit.blueprints import Blueprint, TaskDeclarer
 from turnspit.client import Client
 from turnspit.clock import Duration, to_duration
@@ -89,10 +90,12 @@ class Turnspit(TaskDeclarer):
             "migrate": migrate,
         }
         self._middleware: list[Middleware] = []
+        self._thread_middleware: list[ThreadMiddleware] = []
         self._lifespans: list[Lifespan] = []
         self._payloads: tuple[list[Task[Any, Any]], Payloads] | None = None
         self._client = Client(self)
         self._engine: Engine | None = None
+        self._ambient: AmbientTransactions | None = None
         self._replacement: Engine | None = None
         self._replaced_lifespans: tuple[Lifespan, ...] | None = None
         self._url = url
@@ -103,7 +106,13 @@ class Turnspit(TaskDeclarer):
 
     @property
     def engine(self) -> Engine:
-        """The store."""
+        """The store, as callers see it: inside a transaction that ``join`` names, their calls are part of it."""
+        if self._ambient is None or self._replacement is not None:
+            return self._own_engine
+        return joined(self._own_engine, self._ambient)
+
+    @property
+    def _own_engine(self) -> Engine:
         if self._replacement is not None:
             return self._replacement
         if self._engine is None:
@@ -120,6 +129,10 @@ class Turnspit(TaskDeclarer):
         if self._engine is not None:
             self._engine.close()
         self._url, self._engine = url, engine
+
+    def join(self, ambient: AmbientTransactions | None) -> None:
+        """Let callers join a framework's transactions without ``tx=``; ``None`` ends it. For framework adapters."""
+        self._ambient = ambient
 
     def replace_engine(self, engine: Engine | None) -> Engine | None:
         """Use this store instead of the URL's, until it is called with ``None``; what it replaces. For the test kit.
@@ -183,11 +196,15 @@ class Turnspit(TaskDeclarer):
         return function
 
     def middleware(self, function: F) -> F:
-        """Wrap every run, async and threaded: ``async def wrap(job, call_next): return await call_next(job)``.
+        """Wrap every run: ``async def wrap(job, call_next): return await call_next(job)``.
 
-        The first one declared is the outermost.
+        A plain ``def wrap(job, call_next): return call_next(job)`` wraps plain tasks only, inside their thread, where
+        what a library keeps for each thread is theirs. The first one declared is the outermost.
         """
-        self._middleware.append(function)
+        if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
+            self._middleware.append(function)
+        else:
+            self._thread_middleware.append(function)
         return function
 
     def on(self, *names: EventName) -> Callable[[F], F]:
@@ -309,10 +326,11 @@ class Turnspit(TaskDeclarer):
 
         return WorkerParts(
             app=self,
-            engine=self.engine,
+            engine=self._own_engine,
             tasks=self.tasks,
             bus=self.events,
             middleware=tuple(self._middleware),
+            thread_middleware=tuple(self._thread_middleware),
             lifespans=tuple(self._lifespans) if self._replaced_lifespans is None else self._replaced_lifespans,
             retry=self._retry,
             timeout=self._timeout,

@@ -1,7 +1,7 @@
 """Runners: on whose connection a verb runs.
 
 An engine drives verbs on its own connections; with ``tx=`` the caller's own connection or session drives them,
-inside the caller's transaction. SQLAlchemy is recognised by its module, never imported.
+inside the caller's transaction. SQLAlchemy and Django are recognised by their modules, never imported.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,10 +12,13 @@ from turnspit.errors import InvalidTransaction
 
 __all__ = [
     "CallerTransaction",
+    "DjangoTransaction",
     "SqlalchemyTransaction",
     "adrive",
     "drive",
+    "has_failed",
     "is_async_sqlalchemy",
+    "is_django",
     "is_sqlalchemy",
     "not_async",
     "not_sync",
@@ -82,6 +85,14 @@ def not_sync(tx: object) -> InvalidTransaction:
     )
 
 
+def has_failed() -> InvalidTransaction:
+    """What to say when the transaction can only be rolled back."""
+    return InvalidTransaction(
+        "tx= is a transaction in which a statement has failed already: nothing more can be stored in it; "
+        "roll it back, or back to a savepoint, and begin again"
+    )
+
+
 class CallerTransaction(Protocol):
     """The caller's transaction, as a verb's runner sees it."""
 
@@ -107,6 +118,36 @@ def is_async_sqlalchemy(tx: object) -> bool:
 def unscoped(tx: Any) -> Any:
     """The session itself where ``tx`` is a ``scoped_session``, which stands for the one of this thread or task."""
     return tx() if is_sqlalchemy(tx) and hasattr(tx, "registry") and callable(tx) else tx
+
+
+def is_django(tx: object) -> bool:
+    """Whether ``tx`` is a Django database connection, also as the proxy ``django.db.connection``."""
+    return any(kind.__module__.startswith(("django.db.", "django.utils.connection")) for kind in type(tx).__mro__)
+
+
+class DjangoTransaction:
+    """A Django database connection inside ``atomic()``: hands out the driver's own, and tells of the commit."""
+
+    def __init__(self, tx: Any) -> None:
+        if not hasattr(tx, "in_atomic_block"):
+            raise InvalidTransaction(f"tx= takes a Django connection, as django.db.connection, not {type(tx).__name__}")
+        if not tx.in_atomic_block and tx.get_autocommit():
+            raise InvalidTransaction(
+                "tx= was given a Django connection with no open transaction: call within `with transaction.atomic():`"
+            )
+        if tx.needs_rollback:
+            raise has_failed()
+        self._tx = tx
+
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection."""
+        return self._tx.connection
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Through Django's ``on_commit``, which also follows savepoints; outside of ``atomic()`` Django has none."""
+        if self._tx.in_atomic_block:
+            self._tx.on_commit(callback, robust=True)
 
 
 class SqlalchemyTransaction:

@@ -271,7 +271,7 @@ def test_a_transaction_of_another_database(app: Turnspit, send: Any, folder: Pat
 def test_what_is_no_transaction(app: Turnspit, send: Any) -> None:
     app.migrate()
     assert said(InvalidTransaction, lambda: send.using(tx="begin").enqueue("ada@example.com", 7)) == (
-        "on SQLite tx= takes a sqlite3 connection or a SQLAlchemy session or connection, not builtins.str"
+        "on SQLite tx= takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not builtins.str"
     )
     connection = sqlite3.connect(app.engine.location, isolation_level=None)
     assert said(InvalidTransaction, lambda: send.using(tx=connection).enqueue("ada@example.com", 7)) == (

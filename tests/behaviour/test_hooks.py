@@ -125,6 +125,35 @@ def test_middleware_wraps_every_run_the_first_one_outermost(app: Turnspit, is_as
     assert said == ["outer begins task", "inner begins", "task", "inner ends", "outer ends"]
 
 
+def test_a_plain_middleware_wraps_plain_tasks_inside_their_thread(app: Turnspit) -> None:
+    said: list[tuple[str, int]] = []
+
+    @app.middleware
+    def outer(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        said.append((f"outer {job.task}", threading.get_ident()))
+        return [*call_next(job), "outer"]
+
+    @app.middleware
+    def inner(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        said.append(("inner", threading.get_ident()))
+        return [*call_next(job), "inner"]
+
+    @app.task
+    def plain() -> list[str]:
+        said.append(("task", threading.get_ident()))
+        return []
+
+    @app.task
+    async def on_loop() -> list[str]:
+        return ["untouched"]
+
+    with app.worker():
+        assert plain.enqueue().get_result(DEADLINE) == ["inner", "outer"]
+        assert on_loop.enqueue().get_result(DEADLINE) == ["untouched"]
+    assert [what for what, _ in said] == ["outer plain", "inner", "task"]
+    assert len({thread for _, thread in said}) == 1
+
+
 def test_middleware_sees_the_error_and_may_change_it(app: Turnspit) -> None:
     @app.middleware
     async def translate(job: JobContext, call_next: CallNext) -> Any:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 WITH_EXAMPLES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run: .+? -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+QUOTED = re.compile(r"<!-- not run: as in (\S+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)")
 EDGES = ("turnspit.cli", "turnspit.__main__")
 
@@ -60,7 +61,13 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_every_page_has_examples_or_is_generated() -> None:
-    assert all(list(examples(page)) for page in WITH_EXAMPLES)
+    assert all(list(examples(page)) or QUOTED.search(page.read_text()) for page in WITH_EXAMPLES)
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.name)
+def test_what_a_page_quotes_is_what_the_example_says(page: Path) -> None:
+    for path, code in QUOTED.findall(page.read_text()):
+        assert code in (ROOT / path).read_text(), f"{path} says something else than {page.name}"
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name)

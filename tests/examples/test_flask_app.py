@@ -6,7 +6,7 @@ import httpx
 from tests.examples.programs import run, serve
 
 FLASK = ("-m", "flask", "--app", "examples.flask_app.shop", "run", "--port", "0")
-WORKER = ("-m", "turnspit", "worker", "examples.flask_app.wsgi:tasks", "--until-empty")
+WORKER = ("-m", "flask", "--app", "examples.flask_app.shop", "turnspit", "worker", "--until-empty")
 
 
 def test_a_plain_task_sees_the_application_in_its_thread(tmp_path: Path) -> None:

@@ -219,3 +219,8 @@ def test_a_pooler_is_polled_only() -> None:
         with psycopg.connect(server(18).url) as connection:
             query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND query LIKE %s"
             assert connection.execute(query, (f"%{url.rpartition('=')[2]}%",)).fetchone() == (0,)
+
+
+def test_a_socket_is_reached_without_a_host_in_the_url(own: Server) -> None:
+    with Turnspit(f"postgresql:///postgres?host={own.folder}&port={own.port}&user=postgres") as app:
+        assert app.jobs.count() == 0

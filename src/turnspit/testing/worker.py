@@ -43,7 +43,7 @@ class TestWorker:
         self._id = 0
         self._due = asyncio.Event()
         self._stack = AsyncExitStack()
-        self._runners = Runners(1, parts.middleware)
+        self._runners = Runners(1, parts.middleware, parts.thread_middleware)
         self._finisher = Finisher(parts, is_idle=lambda: self._executor.is_idle, signal=self._due.set)
         self._executor = Executor(parts, self._runners, self._finisher, 1, lambda: None)
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from turnspit._runtime.worker.settings import Middleware
+from turnspit._runtime.worker.settings import Middleware, ThreadMiddleware
 from turnspit.context import JobContext
 from turnspit.tasks import Task
 
@@ -21,9 +21,15 @@ __all__ = ["Runners"]
 class Runners:
     """Runs calls of tasks, inside the app's middleware."""
 
-    def __init__(self, concurrency: int, middleware: tuple[Middleware, ...]) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        middleware: tuple[Middleware, ...],
+        thread_middleware: tuple[ThreadMiddleware, ...],
+    ) -> None:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="turnspit-job")
         self._middleware = middleware
+        self._thread_middleware = thread_middleware
 
     async def run(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """What the function returns; raises what it raises."""
@@ -43,7 +49,14 @@ class Runners:
     async def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         if task.is_async:
             return await task.signature.call(task.function, context, arguments)
-        return await self._in_thread(lambda: task.signature.call(task.function, context, arguments))
+        return await self._in_thread(lambda: self._call_here(0, task, context, arguments))
+
+    def _call_here(self, depth: int, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+        if depth == len(self._thread_middleware):
+            return task.signature.call(task.function, context, arguments)
+        return self._thread_middleware[depth](
+            context, lambda context: self._call_here(depth + 1, task, context, arguments)
+        )
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()

@@ -14,12 +14,13 @@ from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus
 from turnspit.retries import Retry
 
-__all__ = ["CallNext", "Lifespan", "Middleware", "WorkerParts", "WorkerSettings", "make_settings"]
+__all__ = ["CallNext", "Lifespan", "Middleware", "ThreadMiddleware", "WorkerParts", "WorkerSettings", "make_settings"]
 
 _SECOND = 1_000_000
 
 CallNext = Callable[[JobContext], Awaitable[Any]]
 Middleware = Callable[[JobContext, CallNext], Awaitable[Any]]
+ThreadMiddleware = Callable[[JobContext, Callable[[JobContext], Any]], Any]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None] | AsyncIterator[Any]]
 
 
@@ -48,6 +49,7 @@ class WorkerParts:
     tasks: TaskRegistry
     bus: EventBus
     middleware: tuple[Middleware, ...]
+    thread_middleware: tuple[ThreadMiddleware, ...]
     lifespans: tuple[Lifespan, ...]
     retry: Retry
     timeout: int

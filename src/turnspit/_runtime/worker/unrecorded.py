@@ -74,7 +74,7 @@ async def run_unrecorded(
         return value
 
     middleware = (keep_value, *parts.middleware)
-    runners = Runners(1, middleware)
+    runners = Runners(1, middleware, parts.thread_middleware)
     ends = _Ends(reporter)
     async with AsyncExitStack() as stack:
         stack.callback(runners.close)

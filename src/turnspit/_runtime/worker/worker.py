@@ -64,7 +64,7 @@ class Worker:
         self._telling: asyncio.Task[None] | None = None
         self._heartbeat: Heartbeat | None = None
         self._stop_listening: Callable[[], None] | None = None
-        self._runners = Runners(settings.concurrency, parts.middleware)
+        self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware)
         self.finisher = Finisher(
             parts,
             is_idle=lambda: self.executor.is_idle,

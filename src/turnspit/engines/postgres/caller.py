@@ -1,4 +1,4 @@
-"""The caller's own transaction on the same database: ``tx=`` with psycopg, asyncpg or SQLAlchemy."""
+"""The caller's own transaction on the same database: ``tx=`` with psycopg, asyncpg, SQLAlchemy or Django."""
 
 import asyncio
 import threading
@@ -16,10 +16,13 @@ from turnspit.engines.postgres.blocks import clean, to_numbered, to_pyformat
 from turnspit.engines.postgres.connection import Connection, execute
 from turnspit.errors import EngineError, InvalidTransaction
 from turnspit.transactions import (
+    DjangoTransaction,
     SqlalchemyTransaction,
     adrive,
     drive,
+    has_failed,
     is_async_sqlalchemy,
+    is_django,
     is_sqlalchemy,
     not_async,
     not_sync,
@@ -36,7 +39,7 @@ _WHERE = Statement(
     {},
 )
 """Which database of which server: one that was started at another moment is another one."""
-_TAKES = "a psycopg, asyncpg or SQLAlchemy connection, or a SQLAlchemy session"
+_TAKES = "a psycopg, asyncpg, SQLAlchemy or Django connection, or a SQLAlchemy session"
 
 Announce = Callable[[list[Wake]], Statement | None]
 
@@ -137,7 +140,7 @@ class CallerTransactions:
         if not type(error).__module__.startswith(("psycopg", "asyncpg", "sqlalchemy")):
             return error
         if state == "25P02" or type(error).__name__ == "PendingRollbackError":
-            return _aborted()
+            return has_failed()
         line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         return EngineError(f"store {self._location}, in the transaction given as tx=: {line}")
 
@@ -222,6 +225,8 @@ def _sync(tx: object) -> _Sync:
         raise not_sync(tx)
     if is_sqlalchemy(tx):
         return _Sqlalchemy(tx)
+    if is_django(tx):
+        return _of_django(tx)
     raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
 
 
@@ -230,9 +235,19 @@ def _async(tx: object) -> _Async:
         return _AsyncPsycopg(tx)
     if _is_asyncpg(tx):
         return _Asyncpg(tx)
-    if isinstance(tx, psycopg.Connection) or is_sqlalchemy(tx):
+    if isinstance(tx, psycopg.Connection) or is_sqlalchemy(tx) or is_django(tx):
         raise not_async(tx)
     raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
+
+
+def _of_django(tx: Any) -> _Psycopg:
+    connection = DjangoTransaction(tx).driver_connection
+    if not isinstance(connection, psycopg.Connection):
+        raise InvalidTransaction(
+            f"tx= is a Django connection that uses {_name(connection)}, but this app's jobs are in PostgreSQL, where "
+            "Django needs psycopg 3: pip install 'psycopg[binary]'"
+        )
+    return _Psycopg(connection)
 
 
 def _is_asyncpg(tx: object) -> bool:
@@ -242,7 +257,7 @@ def _is_asyncpg(tx: object) -> bool:
 def _check_psycopg(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
     status = connection.info.transaction_status
     if status is TransactionStatus.INERROR:
-        raise _aborted()
+        raise has_failed()
     if connection.closed:
         raise InvalidTransaction("tx= was given a connection that is closed")
     if connection.autocommit and status is TransactionStatus.IDLE:
@@ -253,13 +268,6 @@ def _autocommit(what: str) -> InvalidTransaction:
     return InvalidTransaction(
         f"tx= was given a {what} in autocommit mode with no open transaction: "
         "call within `with connection.transaction():`, or leave autocommit off"
-    )
-
-
-def _aborted() -> InvalidTransaction:
-    return InvalidTransaction(
-        "tx= is a transaction in which a statement has failed already: PostgreSQL takes nothing more in it; "
-        "roll it back, or back to a savepoint, and begin again"
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -51,7 +51,8 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
         if asked.lower() not in _TRUE:
             raise ConfigurationError(f"poll_only in a URL is true or false, not {asked!r}")
         poll_only = _TRUE[asked.lower()]
-    plain = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
+    # Not urlunsplit: without a host it leaves out two slashes that libpq wants.
+    plain = f"postgresql://{parts.netloc}{parts.path}?{urlencode(options, quote_via=quote)}"
     try:
         conninfo = conninfo_to_dict(plain)
     except psycopg.ProgrammingError as error:

@@ -1,4 +1,4 @@
-"""The caller's own transaction on the same file: ``tx=`` with ``sqlite3`` or SQLAlchemy."""
+"""The caller's own transaction on the same file: ``tx=`` with ``sqlite3``, SQLAlchemy or Django."""
 
 import os
 import sqlite3
@@ -8,7 +8,15 @@ from typing import Any
 
 from turnspit.contract.verbs import Row, Statement
 from turnspit.errors import InvalidTransaction
-from turnspit.transactions import CallerTransaction, SqlalchemyTransaction, is_async_sqlalchemy, is_sqlalchemy, not_sync
+from turnspit.transactions import (
+    CallerTransaction,
+    DjangoTransaction,
+    SqlalchemyTransaction,
+    is_async_sqlalchemy,
+    is_django,
+    is_sqlalchemy,
+    not_sync,
+)
 
 __all__ = ["caller_transaction"]
 
@@ -37,6 +45,20 @@ class _Sqlite3Transaction:
         return
 
 
+class _DjangoSqlite(_Sqlite3Transaction):
+    """Django's connection to a file; it tells of its commit."""
+
+    def __init__(self, tx: Any) -> None:
+        django = DjangoTransaction(tx)
+        if not isinstance(django.driver_connection, sqlite3.Connection):
+            raise InvalidTransaction(f"tx= is a Django connection to {tx.vendor}, but this app's jobs are in SQLite")
+        super().__init__(django.driver_connection)
+        self._django = django
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        self._django.after_commit(callback)
+
+
 def caller_transaction(tx: object, path: Path) -> CallerTransaction:
     """``tx`` as a runner, if sync code can use it and it is a transaction of this file.
 
@@ -54,9 +76,11 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
                 f"tx= was given a SQLAlchemy {type(tx).__name__} in autocommit mode, which has no transaction that "
                 "the job could join: use one without AUTOCOMMIT"
             )
+    elif is_django(tx):
+        transaction = _DjangoSqlite(tx)
     else:
         raise InvalidTransaction(
-            "on SQLite tx= takes a sqlite3 connection or a SQLAlchemy session or connection, "
+            "on SQLite tx= takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, "
             f"not {type(tx).__module__}.{type(tx).__qualname__}"
         )
     _check_same_file(transaction, path)

@@ -1,0 +1,75 @@
+"""The Django app: finds the ``Turnspit``, tells it its database, imports the tasks, and looks after connections."""
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.apps import AppConfig, apps
+from django.db import close_old_connections
+from django.db.backends.signals import connection_created
+from django.utils.module_loading import module_has_submodule
+
+from turnspit import JobContext, Turnspit
+from turnspit.contrib.django.database import DjangoTransactions, url_of, use_file_in_tests
+from turnspit.contrib.django.settings import read_settings
+
+__all__ = ["TurnspitConfig"]
+
+
+class TurnspitConfig(AppConfig):
+    """``"turnspit.contrib.django"`` in ``INSTALLED_APPS``."""
+
+    name = "turnspit.contrib.django"
+    label = "turnspit"
+    verbose_name = "Turnspit"
+
+    def ready(self) -> None:
+        """Put everything together once all models are loaded."""
+        settings = read_settings()
+        app = settings.load_app()
+        if settings.database is not None:
+            use_file_in_tests(settings.database)
+            _live_in(app, settings.database)
+        for config in apps.get_app_configs():
+            for name in settings.modules:
+                if config is not self and module_has_submodule(config.module, name):
+                    app.discover(f"{config.name}.{name}")
+        _close_old_connections_around_jobs(app)
+
+
+def _live_in(app: Turnspit, alias: str) -> None:
+    """Keep the jobs in a Django database, also when tests put another in its place."""
+    told = url_of(alias)
+    app.configure(told)
+    app.join(DjangoTransactions(alias))
+
+    def follow(connection: Any, **_: object) -> None:
+        nonlocal told
+        if connection.alias == alias and (url := url_of(alias)) != told:
+            app.configure(url)
+            told = url
+
+    connection_created.connect(follow, weak=False)
+
+
+def _close_old_connections_around_jobs(app: Turnspit) -> None:
+    """As around a request: a connection that is broken or too old is not used for the next job."""
+
+    @app.middleware
+    def in_the_threads(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        close_old_connections()
+        try:
+            return call_next(job)
+        finally:
+            close_old_connections()
+
+    @app.middleware
+    async def on_the_loop(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        if not app.tasks[job.task].is_async:
+            return await call_next(job)
+        close = sync_to_async(close_old_connections)
+        await close()
+        try:
+            return await call_next(job)
+        finally:
+            await close()

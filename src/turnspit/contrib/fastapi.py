@@ -1,0 +1,118 @@
+"""Turnspit in FastAPI: a lifespan, the app as a dependency, and jobs that join the request's SQLAlchemy session.
+
+::
+
+    api = FastAPI(lifespan=lifespan(app))
+    SessionOfRequest = Annotated[AsyncSession, Depends(joining(app, get_session))]
+
+    @api.post("/orders")
+    async def place_order(session: SessionOfRequest) -> None:
+        session.add(Order(id=7))
+        await send_confirmation.aenqueue(order_id=7)     # no tx=: it exists exactly if the session commits
+        await session.commit()
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, FastAPI
+from fastapi.requests import HTTPConnection
+
+from turnspit import ConfigurationError, Turnspit
+from turnspit.transactions import is_async_sqlalchemy, not_async, unscoped
+
+__all__ = ["TurnspitOfRequest", "get_turnspit", "joining", "lifespan"]
+
+T = TypeVar("T")
+
+_joined: ContextVar[tuple[Turnspit, Any] | None] = ContextVar("turnspit_session", default=None)
+"""The app and the session of the request that is being answered."""
+
+
+def lifespan(app: Turnspit, *, worker: bool = False) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """For ``FastAPI(lifespan=...)``: the store is let go of when the server stops.
+
+    :param worker: also work the jobs off in the server's own process, for a small service; else start
+        ``turnspit worker`` beside it.
+
+    A lifespan of your own enters it first: ``async with lifespan(app)(api): ...``.
+    """
+
+    @asynccontextmanager
+    async def run(api: FastAPI) -> AsyncIterator[None]:
+        api.state.turnspit = app
+        async with app:
+            if not worker:
+                yield
+                return
+            async with app.worker():
+                yield
+
+    return run
+
+
+def get_turnspit(request: HTTPConnection) -> Turnspit:
+    """The app that ``lifespan`` was given, for a router in a module that must not import it.
+
+    :raises ConfigurationError: if the server was started without it.
+    """
+    app = getattr(request.app.state, "turnspit", None)
+    if not isinstance(app, Turnspit):
+        raise ConfigurationError(
+            "this FastAPI has no Turnspit: write FastAPI(lifespan=turnspit.contrib.fastapi.lifespan(app))"
+        )
+    return app
+
+
+TurnspitOfRequest = Annotated[Turnspit, Depends(get_turnspit)]
+"""A parameter's type: ``async def endpoint(app: TurnspitOfRequest)``."""
+
+
+def joining(app: Turnspit, get_session: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
+    """A dependency that gives the session of ``get_session`` and lets the request's jobs join its transaction.
+
+    With an ``AsyncSession`` every async verb joins it (``aenqueue``, ``app.aenqueue_many``, ``app.jobs.acancel``),
+    with a ``Session`` every verb without an a. Committing and closing stay with you and ``get_session``.
+
+    :param get_session: the dependency that you have already.
+    """
+    app.join(_RequestSession(app))
+
+    async def give_joined_session(session: Annotated[Any, Depends(get_session)]) -> AsyncIterator[Any]:
+        token = _joined.set((app, unscoped(session)))
+        try:
+            yield session
+        finally:
+            _joined.reset(token)
+
+    return give_joined_session
+
+
+class _RequestSession:
+    """Implements ``turnspit.ambient.AmbientTransactions``."""
+
+    def __init__(self, app: Turnspit) -> None:
+        self._app = app
+
+    def current(self) -> object | None:
+        app, session = _joined.get() or (None, None)
+        return session if app is self._app else None
+
+    async def acall(self, function: Callable[[], T]) -> T:
+        session: Any = self.current()
+        if session is None:
+            return function()
+        if not is_async_sqlalchemy(session):
+            raise not_async(session)
+
+        def call(sync_session: Any) -> T:
+            token = _joined.set((self._app, sync_session))
+            try:
+                return function()
+            finally:
+                _joined.reset(token)
+
+        result: T = await session.run_sync(call)
+        return result

@@ -1,0 +1,90 @@
+"""Turnspit in Flask: the store's URL from the configuration, each job in an application context, ``flask turnspit``.
+
+::
+
+    tasks = Turnspit()
+
+    def create_app() -> Flask:
+        app = Flask(__name__)
+        app.config["TURNSPIT_URL"] = "sqlite:///shop.db"
+        init_app(app, tasks)
+        return app
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import click
+from flask import Flask
+
+from turnspit import ConfigurationError, JobContext, Turnspit
+from turnspit.__main__ import main
+
+__all__ = ["init_app"]
+
+_served: WeakKeyDictionary[Turnspit, Flask] = WeakKeyDictionary()
+"""The Flask application in whose context an app's jobs run: the one that was made last."""
+
+
+def init_app(app: Flask, tasks: Turnspit) -> None:
+    """Connect a Flask application with its ``Turnspit``; call it in the application factory.
+
+    The store is ``app.config["TURNSPIT_URL"]``, where that is set. Each job runs in ``app.app_context()``, a plain
+    task's in its own thread from push to pop. ``flask turnspit worker`` and the other commands know the app. A
+    factory that runs again, as in tests, leaves the jobs to the newest application.
+    """
+    url = app.config.get("TURNSPIT_URL")
+    if url is not None:
+        tasks.configure(url)
+    app.extensions["turnspit"] = tasks
+    app.cli.add_command(_make_command(tasks))
+    if tasks not in _served:
+        _run_in_context(tasks)
+    _served[tasks] = app
+
+
+def _run_in_context(tasks: Turnspit) -> None:
+    @contextmanager
+    def context() -> Iterator[None]:
+        with _served[tasks].app_context():
+            yield
+
+    @tasks.middleware
+    def in_the_thread(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        with context():
+            return call_next(job)
+
+    @tasks.middleware
+    async def on_the_loop(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        if not tasks.tasks[job.task].is_async:
+            return await call_next(job)
+        with context():
+            return await call_next(job)
+
+
+def _make_command(tasks: Turnspit) -> click.Command:
+    def run(words: tuple[str, ...]) -> None:
+        os.environ["TURNSPIT_APP"] = _name_of(tasks)
+        sys.exit(main(words))
+
+    return click.Command(
+        "turnspit",
+        callback=run,
+        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+        short_help="Turnspit's command line: worker, jobs, dead, queues ...",
+    )
+
+
+def _name_of(tasks: Turnspit) -> str:
+    """The app as the command line names it, ``package.module:name``: where an imported module has it."""
+    for module, content in list(sys.modules.items()):
+        for name, value in list(getattr(content, "__dict__", {}).items()):
+            if value is tasks:
+                return f"{module}:{name}"
+    raise ConfigurationError("this app is in no module by a name, as in tasks = Turnspit(): the command line needs one")

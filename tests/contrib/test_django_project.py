@@ -1,0 +1,104 @@
+"""``turnspit.contrib.django`` among the installed apps: settings, tasks found, commands, tests, connections."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.contrib.programs import manage, write_settings
+from turnspit import Turnspit
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_settings(tmp_path, f"sqlite:///{tmp_path}/shop.db")
+    return tmp_path
+
+
+def add_django_app(folder: Path, name: str, module: str, code: str, more: str = "") -> None:
+    (folder / name).mkdir()
+    (folder / name / "__init__.py").touch()
+    (folder / name / f"{module}.py").write_text(code)
+    write_settings(folder, f"sqlite:///{folder}/shop.db", f"INSTALLED_APPS.append({name!r})\n{more}")
+
+
+BLUEPRINT = "from turnspit import Blueprint\nreports = Blueprint('reports')\n@reports.task\ndef build() -> None: ...\n"
+NAMES = "from examples.django_shop.shop.jobs import app; print(*app.tasks)"
+
+
+@pytest.mark.parametrize("module", ["tasks", "jobs"])
+def test_the_tasks_of_every_installed_app_are_found(folder: Path, module: str) -> None:
+    add_django_app(folder, "reports", module, BLUEPRINT)
+    assert manage(folder, "shell", "-v0", "-c", NAMES).stdout == "send_confirmation reports.build\n"
+
+
+def test_where_they_are_looked_for_is_a_setting(folder: Path) -> None:
+    add_django_app(folder, "reports", "background", BLUEPRINT, "TURNSPIT['MODULES'] = ['background']\n")
+    assert manage(folder, "shell", "-v0", "-c", NAMES).stdout == "send_confirmation reports.build\n"
+
+
+def test_an_error_in_such_a_module_is_shown(folder: Path) -> None:
+    add_django_app(folder, "reports", "tasks", "import nonsense_that_is_missing\n")
+    assert "No module named 'nonsense_that_is_missing'" in manage(folder, "check").stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("del TURNSPIT", "turnspit.contrib.django needs to know the app: TURNSPIT = {'APP': 'shop.jobs.app'}"),
+        ("TURNSPIT = {'APP': 'nowhere.app'}", "TURNSPIT['APP'] is 'nowhere.app', which cannot be imported: No module"),
+        ("TURNSPIT = {'APP': 'os.path.join'}", "TURNSPIT['APP'] is 'os.path.join', a function and not a Turnspit"),
+        ("TURNSPIT['QUEUE'] = 'x'", "TURNSPIT has no QUEUE; there are APP, DATABASE, MODULES"),
+        ("TURNSPIT['DATABASE'] = 'jobs'", "TURNSPIT['DATABASE'] is 'jobs', which is not one of DATABASES"),
+        ("DATABASES['default']['NAME'] = ':memory:'", "the database 'default' is in memory, where no worker can see"),
+        ("DATABASES = {'default': {'ENGINE': 'django.db.backends.dummy'}}", "but jobs live in SQLite or PostgreSQL"),
+    ],
+)
+def test_a_wrong_setting_says_what_to_do(folder: Path, setting: str, complaint: str) -> None:
+    write_settings(folder, f"sqlite:///{folder}/shop.db", setting)
+    assert complaint in manage(folder, "check").stderr
+
+
+def test_jobs_may_live_elsewhere_where_nothing_is_joined(folder: Path) -> None:
+    write_settings(folder, f"sqlite:///{folder}/shop.db", "TURNSPIT['DATABASE'] = None")
+    code = (
+        "from django.db import transaction\nfrom examples.django_shop.shop.jobs import app, send_confirmation\n"
+        f"app.configure('sqlite:///{folder}/jobs.db')\n"
+        "with transaction.atomic():\n"
+        "    send_confirmation.enqueue(order_id=7)\n"
+        "    transaction.set_rollback(True)\n"
+    )
+    answer = manage(folder, "shell", "-v0", "-c", code)
+    assert answer.returncode == 0, answer.stderr
+    with Turnspit(f"sqlite:///{folder}/jobs.db") as store:
+        assert store.jobs.count() == 1
+
+
+def test_the_command_line_ends_as_it_always_does(folder: Path) -> None:
+    wrong = manage(folder, "turnspit", "worker", "--concurrency", "none")
+    assert wrong.returncode == 2
+    assert "--concurrency" in wrong.stderr
+    assert "turnspit worker" in manage(folder, "turnspit", "worker", "--help").stdout
+    migrated = manage(folder, "turnspit", "migrate")
+    assert (migrated.returncode, f"store {folder}/shop.db" in migrated.stdout) == (0, True)
+    code = "from django.core.management import call_command; call_command('turnspit', 'jobs', 'show', '7')"
+    assert "turnspit ended with exit code 1" in manage(folder, "shell", "-v0", "-c", code).stderr
+
+
+def test_connections_are_closed_around_every_job(folder: Path) -> None:
+    """``CONN_MAX_AGE`` is 0 by default: after a job its connection is closed, as after a request."""
+    code = (
+        "import threading\nfrom django.db import connection, connections\n"
+        "from django.db.backends.signals import connection_created\n"
+        "from asgiref.sync import sync_to_async\n"
+        "from examples.django_shop.shop.jobs import app\n"
+        "made = []\n"
+        "connection_created.connect(lambda **_: made.append(threading.current_thread().name), weak=False)\n"
+        "@app.task\ndef in_thread() -> None:\n    connection.cursor().execute('SELECT 1')\n"
+        "@app.task\nasync def in_loop() -> None:\n    await sync_to_async(in_thread)()\n"
+        "with app.worker(concurrency=1):\n"
+        "    for task in (in_thread, in_thread, in_loop, in_loop):\n"
+        "        task.enqueue().get_result(timeout=20)\n"
+        "print(len(made))\n"
+    )
+    answer = manage(folder, "shell", "-v0", "-c", code)
+    assert answer.stdout == "4\n", answer.stderr
