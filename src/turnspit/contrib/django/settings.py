@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.conf import settings
+from django import conf
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
@@ -49,7 +49,7 @@ def read_settings() -> ProjectSettings:
 
     :raises ImproperlyConfigured: if they are missing or cannot be right.
     """
-    given = getattr(settings, "TURNSPIT", None)
+    given = getattr(conf.settings, "TURNSPIT", None)
     if not isinstance(given, Mapping) or not isinstance(given.get("APP"), str):
         raise ImproperlyConfigured(
             "turnspit.contrib.django needs to know the app: TURNSPIT = {'APP': 'shop.jobs.app'} in the settings, "
@@ -61,6 +61,6 @@ def read_settings() -> ProjectSettings:
             f"TURNSPIT has no {', '.join(sorted(map(str, unknown)))}; there are {', '.join(sorted(_KNOWN))}"
         )
     database = given.get("DATABASE", "default")
-    if database is not None and database not in settings.DATABASES:
+    if database is not None and database not in conf.settings.DATABASES:
         raise ImproperlyConfigured(f"TURNSPIT['DATABASE'] is {database!r}, which is not one of DATABASES")
     return ProjectSettings(given["APP"].replace(":", "."), database, tuple(given.get("MODULES", ("tasks", "jobs"))))
