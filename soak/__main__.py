@@ -31,7 +31,7 @@ def read_arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--store", choices=_STORES, default="sqlite")
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=700, help="jobs enqueued a second, at most")
+    parser.add_argument("--rate", type=float, default=800, help="jobs enqueued a second, at most")
     parser.add_argument("--every", type=float, default=8, help="seconds from fault to fault, on average")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="where the report goes")

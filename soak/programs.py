@@ -1,12 +1,12 @@
 """The processes of a soak: ``python -m soak.programs worker|producer URL LEDGER SEED [RATE]``."""
 
-import asyncio
 import os
 import random
 import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -31,7 +31,7 @@ def worker(url: str, folder: str, seed: str) -> None:
     make_app(url, ledger).run_worker(concurrency=20, lease=LEASE, heartbeat=LEASE / 4, grace=3)
 
 
-def write_down_ends(ledger: Ledger) -> None:
+def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = setattr) -> None:
     """Wrap two methods of the worker: nothing else in it knows of the ledger."""
     settle, register = Finisher.settle, Worker._register
 
@@ -53,8 +53,8 @@ def write_down_ends(ledger: Ledger) -> None:
         await register(self)
         ledger.write("worker", self.id, 0, str(os.getpid()))
 
-    Finisher.settle = settle_and_write  # type: ignore[method-assign]
-    Worker._register = register_and_write  # type: ignore[method-assign]
+    replace(Finisher, "settle", settle_and_write)
+    replace(Worker, "_register", register_and_write)
 
 
 class Producer:
@@ -162,6 +162,5 @@ def producer(url: str, folder: str, seed: str, rate: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(None)
     random.seed(sys.argv[4])
     globals()[sys.argv[1]](*sys.argv[2:])

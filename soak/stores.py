@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 from tests.postgres import Server
 
-__all__ = ["Own", "PostgresStore", "SqliteStore", "Store", "open_own"]
+__all__ = ["Own", "PostgresStore", "SqliteStore", "Store", "open_own", "schema_of"]
 
 _FINALS = """
 SELECT 'history', id, task, state, attempt, crashes, fence, result, cancel_requested_at FROM {history}
@@ -22,16 +23,22 @@ _EFFECTS = "SELECT job FROM soak_effects"
 _CREATE = "CREATE TABLE IF NOT EXISTS soak_effects (job bigint)"
 
 
+def schema_of(url: str) -> str:
+    """The schema of a store on PostgreSQL."""
+    return dict(parse_qsl(urlsplit(url).query)).get("schema", "turnspit")
+
+
 class Own:
     """A connection of a handler's or a producer's own."""
 
     def __init__(self, url: str) -> None:
         self._is_file = url.startswith("sqlite:")
-        self.tx: Any = (
-            sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
-            if self._is_file
-            else psycopg.connect(url.partition("?")[0], autocommit=True)
-        )
+        self.tx: Any
+        if self._is_file:
+            self.tx = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=10)
+        else:
+            options = f"-c search_path={schema_of(url)}"
+            self.tx = psycopg.connect(url.partition("?")[0], autocommit=True, options=options)
 
     def begin(self) -> None:
         """Begin a transaction that writes."""
@@ -62,27 +69,37 @@ def open_own(url: str) -> Iterator[Own]:
 
 
 class Store:
-    """What both have."""
+    """What a store says, read behind Turnspit's back."""
 
-    name: str
-    url: str
-    tables: ClassVar[dict[str, str]]
+    def __init__(self, url: str) -> None:
+        self.url = url
+        prefix = "turnspit_" if url.startswith("sqlite:") else f"{schema_of(url)}."
+        self._tables = {name: f"{prefix}{name}" for name in ("jobs", "history", "attempts", "workers")}
 
     def prepare(self) -> None:
-        """Make the table of the tasks' own effects."""
+        """Make the table of the tasks' own effects, once the store's schema is there."""
         with open_own(self.url) as own:
             own.execute(_CREATE)
 
     def _rows(self, query: str) -> Iterable[tuple[Any, ...]]:
-        raise AssertionError
+        if self.url.startswith("sqlite:"):
+            path = self.url.removeprefix("sqlite:///")
+            with contextlib.closing(sqlite3.connect(path, timeout=30)) as file:
+                yield from file.execute(query)
+        else:
+            options = f"-c search_path={schema_of(self.url)}"
+            place = self.url.partition("?")[0]
+            with psycopg.connect(place, options=options) as connection, connection.cursor("soak") as cursor:
+                cursor.itersize = 20_000
+                yield from cursor.execute(query)
 
     def finals(self) -> Iterable[tuple[Any, ...]]:
         """Every job, final or not."""
-        return self._rows(_FINALS.format(**self.tables))
+        return self._rows(_FINALS.format(**self._tables))
 
     def attempts(self) -> Iterable[tuple[Any, ...]]:
         """Every attempt that did not complete."""
-        return self._rows(_ATTEMPTS.format(**self.tables))
+        return self._rows(_ATTEMPTS.format(**self._tables))
 
     def effects(self) -> Iterable[tuple[Any, ...]]:
         """What ``charge`` wrote."""
@@ -93,60 +110,44 @@ class Store:
         query = (
             "SELECT id, fence FROM {jobs} WHERE state = 'running' AND worker IN (SELECT id FROM {workers} WHERE pid = "
         )
-        return set(self._rows(query.format(**self.tables) + f"{pid})"))
+        return set(self._rows(query.format(**self._tables) + f"{pid})"))
 
     def unfinished(self) -> int:
         """How many jobs are not final."""
-        [(count,)] = self._rows("SELECT count(*) FROM {jobs} WHERE state <> 'dead'".format(**self.tables))
+        [(count,)] = self._rows("SELECT count(*) FROM {jobs} WHERE state <> 'dead'".format(**self._tables))
         return int(count)
 
     def outages(self) -> dict[str, Callable[[float], None]]:
         """What can befall the store itself, each given how many seconds it may last."""
-        raise AssertionError
+        return {}
 
     def close(self) -> None:
         """Remove what was made."""
 
 
 class SqliteStore(Store):
-    """A file."""
-
-    name = "sqlite"
-    tables: ClassVar[dict[str, str]] = {name: f"turnspit_{name}" for name in ("jobs", "history", "attempts", "workers")}
+    """A file of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "soak.db"
-        self.url = f"sqlite:///{self._path}"
-
-    def _rows(self, query: str) -> Iterable[tuple[Any, ...]]:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as connection:
-            yield from connection.execute(query)
+        super().__init__(f"sqlite:///{folder}/soak.db")
 
     def outages(self) -> dict[str, Callable[[float], None]]:
         return {"file locked": self._lock}
 
     def _lock(self, seconds: float) -> None:
-        with contextlib.closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with open_own(self.url) as own:
+            own.begin()
             time.sleep(seconds)
-            connection.execute("ROLLBACK")
+            own.rollback()
 
 
 class PostgresStore(Store):
     """A private server, durable as by default."""
 
-    name = "postgres"
-    tables: ClassVar[dict[str, str]] = {name: f"turnspit.{name}" for name in ("jobs", "history", "attempts", "workers")}
-
     def __init__(self, folder: Path) -> None:
         self._server = Server(18, "max_connections=100", "shared_buffers=256MB", "max_wal_size=2GB")
         self._restarting = threading.Lock()
-        self.url = self._server.url
-
-    def _rows(self, query: str) -> Iterable[tuple[Any, ...]]:
-        with psycopg.connect(self.url) as connection, connection.cursor("soak") as cursor:
-            cursor.itersize = 20_000
-            yield from cursor.execute(query)
+        super().__init__(self._server.url)
 
     def outages(self) -> dict[str, Callable[[float], None]]:
         return {"backends terminated": self._terminate, "server restarted (immediate)": self._restart}

@@ -84,6 +84,10 @@ class Program:
         self.signal(signal.SIGKILL)
         self._process.wait(PATIENCE)
 
+    def wait(self, seconds: float) -> int:
+        """Wait until it has ended; its exit code, negative for a signal."""
+        return self._process.wait(seconds)
+
     def end(self) -> str:
         """Wait until it ends by itself; everything it said."""
         assert self._process.wait(PATIENCE) == 0, self.rest()

@@ -1,0 +1,117 @@
+"""A worker that ends itself at a named point: ``python -m tests.faults.points URL LEDGER POINT [CONCURRENCY]``.
+
+The verbs of its engine are wrapped here, in this program: the product knows no points.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from soak.ledger import Ledger
+from soak.programs import write_down_ends
+from soak.tasks import make_app
+
+from tests.faults.programs import say
+from turnspit import JobContext, Turnspit
+from turnspit._runtime.worker.finisher import Batch, Finisher
+from turnspit.contract.verbs import Statement, Verb
+from turnspit.errors import EngineUnavailable
+
+LEASE, HEARTBEAT = 0.8, 0.2
+
+
+def die(*_: object) -> NoReturn:
+    """As the kernel does when memory runs out: no handler, no ``finally``, no goodbye."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nobody outlives this")
+
+
+def after_statement(app: Turnspit, verb: str, number: int) -> None:
+    """Die inside a verb's transaction, right after its statement of this number that found something."""
+    original = getattr(app.engine, verb)
+
+    def cut(*arguments: Any) -> Verb[Any]:
+        steps, rows, seen = original(*arguments), None, 0
+        with contextlib.suppress(StopIteration):
+            while True:
+                step = steps.send(rows)
+                rows = yield step
+                seen += isinstance(step, Statement) and bool(rows or seen)
+                if seen == number:
+                    die()
+        return None
+
+    setattr(app.engine, verb, cut)
+
+
+def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Callable[[], None]) -> None:
+    """Do something once an exchange with the store is committed and before its worker hears of it, the first time."""
+    original, done = app.engine.awrite, []
+
+    async def awrite(verb: Any, *arguments: Any) -> Any:
+        answer = await original(verb, *arguments)
+        batch = next((each for each in arguments if isinstance(each, Batch)), None)
+        if batch is not None and not done and is_it(batch, answer[1]):
+            done.append(True)
+            then()
+        return answer
+
+    app.engine.awrite = awrite  # type: ignore[method-assign]
+
+
+def lose() -> None:
+    """The connection broke, the commit did not."""
+    say("lost")
+    raise EngineUnavailable("the answer was lost")
+
+
+def before_acknowledge(app: Turnspit) -> None:
+    """The handler has returned, nobody was told."""
+    Finisher.add = die  # type: ignore[method-assign, assignment]
+
+
+def inside(app: Turnspit) -> None:
+    @app.middleware
+    async def die_inside(job: JobContext, call_next: Any) -> Any:
+        die()
+
+
+POINTS: dict[str, Callable[[Turnspit], None]] = {
+    "nowhere": lambda app: None,
+    "after the claim": lambda app: after_exchange(app, lambda batch, claims: bool(claims), die),
+    "in the middle of a claim": lambda app: after_statement(app, "claim_jobs", 2),
+    "inside the handler": inside,
+    "before the acknowledgement": before_acknowledge,
+    "in the middle of a batch": lambda app: after_statement(app, "finish_jobs", 1),
+    "at the end of a batch": lambda app: after_statement(app, "finish_jobs", 3),
+    "after the finish": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), die),
+    "in the middle of a return": lambda app: after_statement(app, "return_jobs", 1),
+    "in the middle of a rescue": lambda app: after_statement(app, "rescue_jobs", 2),
+    "late in a rescue": lambda app: after_statement(app, "rescue_jobs", 5),
+    "in the middle of a promotion": lambda app: after_statement(app, "promote_jobs", 1),
+    "the claim's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(claims), lose),
+    "the finish's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), lose),
+}
+
+
+def main(url: str, folder: str, point: str, concurrency: str = "4") -> None:
+    """Work, until that point."""
+    ledger = Ledger(Path(folder))
+    write_down_ends(ledger)
+    app = make_app(url, ledger)
+    POINTS[point](app)
+    app.run_worker(
+        concurrency=int(concurrency),
+        lease=LEASE,
+        heartbeat=HEARTBEAT,
+        grace=0.05,
+        on_start=lambda _: say("started"),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
