@@ -49,6 +49,9 @@ bench-full: $(READY) ## The same, larger and with every peer in every repeat (mo
 soak: $(READY) ## All faults at random, with proof: MINUTES=30 STORE=sqlite|postgres
 	@$(BIN)/python -m soak --minutes $(or $(MINUTES),2) --store $(or $(STORE),sqlite) $(ARGUMENTS)
 
+bench-check: $(READY) ## Fail where Turnspit fell behind the raw limit (a minute)
+	@$(BIN)/python -m benchmarks.check
+
 docs: $(READY) ## Write the generated pages of docs/ again
 	@$(BIN)/python -m tests.docs.generate
 

@@ -55,13 +55,13 @@ def _paced(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
     return {"called": called}
 
 
-def _work(program: Program, _: dict[str, Any]) -> dict[str, Any]:
+def _work(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
     def stop_when_told() -> None:
         sys.stdin.readline()
         program.stop()
 
     threading.Thread(target=stop_when_told, daemon=True).start()
-    program.work()
+    program.work(**{name: value for name, value in ask.items() if name != "verb"})
     return {"starts": starts.moments, "ran": program.ran}
 
 

@@ -72,8 +72,8 @@ class Program:
         """Enqueue a job whose handler calls ``starts.mark(number)``."""
         raise NotImplementedError
 
-    def work(self) -> None:
-        """Be a worker process until ``stop``."""
+    def work(self, **options: Any) -> None:
+        """Be a worker process until ``stop``. Only scenarios of Turnspit itself give options."""
         raise NotImplementedError
 
     def stop(self) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.rows import ROWS
+from benchmarks.rows import MEASUREMENTS, ROWS
 
-__all__ = ["AIMS", "Spread", "aims", "medians"]
+__all__ = ["AIMS", "Samples", "Spread", "aims", "medians"]
 
 Samples = dict[str, dict[str, dict[str, dict[str, float]]]]
 """Measurement, system, repeat, figure."""
@@ -55,9 +55,10 @@ _PEERS = (*_PYTHON, "graphile-worker", "pg-boss")
 _ONE, _TWO = ("drain_1", "jobs_per_second"), ("drain_2", "jobs_per_second")
 _P50, _P99 = ("latency", "idle_p50"), ("latency", "idle_p99")
 _BULK = ("enqueue", "bulk")
+_BURDENED = {"other_queues": 0.9, "unknown_tasks": 0.9, "many_queues": 0.8, "in_threads": 0.4}
 
 
-def _on(store: str, raw: str, peers: tuple[str, ...], *more: Aim) -> tuple[Aim, ...]:
+def _on(store: str, raw: str, peers: tuple[str, ...], burdened: dict[str, float], *more: Aim) -> tuple[Aim, ...]:
     return (
         *more,
         Aim("enqueue one by one / bare INSERT with commit", store, ("enqueue", "one"), (raw,), least=0.85, unit="%"),
@@ -65,6 +66,18 @@ def _on(store: str, raw: str, peers: tuple[str, ...], *more: Aim) -> tuple[Aim, 
         Aim("pick-up, p50 / least p50 of a peer", store, _P50, peers, most=1),
         Aim("pick-up, p99 / least p99 of a peer", store, _P99, peers, most=1),
         Aim("idle worker, memory", store, ("idle", "memory"), most=60, unit="MB"),
+        *(
+            Aim(f"{MEASUREMENTS[name]} / clean", store, (name, "jobs_per_second"), ("turnspit",), _ONE, least, unit="%")
+            for name, least in burdened.items()
+        ),
+        Aim(
+            "long drain, memory at its end / after a third",
+            store,
+            ("long", "memory_end"),
+            ("turnspit",),
+            ("long", "memory_third"),
+            most=1.05,
+        ),
     )
 
 
@@ -73,6 +86,7 @@ AIMS = (
         "postgres",
         "raw",
         _PEERS,
+        {"old_rows": 0.95, "snapshot": 0.85, **_BURDENED},
         Aim("drain, one worker / raw claim-and-finish", "postgres", _ONE, ("raw",), least=0.5, unit="%"),
         Aim("drain, one worker / fastest Python peer", "postgres", _ONE, _PYTHON, least=2.5),
         Aim("drain, one worker / fastest peer", "postgres", _ONE, _PEERS, least=1),
@@ -88,6 +102,7 @@ AIMS = (
         "sqlite",
         "raw",
         ("huey", "litequeue"),
+        {"old_rows": 0.9, **_BURDENED},
         Aim("drain, one worker / raw claim-and-finish", "sqlite", _ONE, ("raw",), least=0.2, unit="%"),
         Aim("drain, one worker / huey", "sqlite", _ONE, ("huey",), least=5),
         Aim("drain, two workers / one worker", "sqlite", _TWO, ("turnspit",), _ONE, least=1),

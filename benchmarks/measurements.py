@@ -11,9 +11,10 @@ from benchmarks.processes import Agent, AgentFailed
 from benchmarks.stores.base import Kind, Store
 from benchmarks.systems import System
 
-__all__ = ["MEASURE", "Bench", "Figures", "Sizes", "drain", "wait_drained"]
+__all__ = ["MEASURE", "Bench", "Figures", "Sizes", "drain", "stop", "wait_drained"]
 
 Figures = dict[str, float]
+OnLook = Callable[[Sequence[Agent]], None]
 
 _LOOK = 0.005
 _SETTLE = 1.5
@@ -35,6 +36,12 @@ class Sizes:
     half_seconds: float = 2.0
     idle: float = 10.0
     dispatch: int = 100_000
+    history: int = 1_000_000
+    scheduled: int = 100_000
+    dead: int = 10_000
+    foreign: int = 200_000
+    held: int = 200_000
+    long: int = 300_000
     equal: bool = False
 
     def of(self, system: System, size: int) -> int:
@@ -88,11 +95,16 @@ def _drain(workers: int) -> Callable[[Bench], Figures]:
     return measure
 
 
-def drain(bench: Bench, store: Store, count: int, workers: int) -> Figures:
+def drain(
+    bench: Bench, store: Store, count: int, workers: int, on_look: OnLook | None = None, **options: Any
+) -> Figures:
     """From the moment at which ready workers are let go to the moment at which the store has nothing left.
 
     A ready worker has imported everything and opened the store. Registering, claiming, running and finishing are
     inside the clock; nothing is claimed before it, which is checked; that every job is completed is checked after.
+
+    :param on_look: called with the agents whenever the store was looked at.
+    :param options: of the program's ``work``.
     """
     system = bench.system
     done_before = store.number(system.completed) if system.completed else 0
@@ -106,8 +118,8 @@ def drain(bench: Bench, store: Store, count: int, workers: int) -> Figures:
         before, used = store.usage(), sum(agent.cpu_seconds() for agent in agents)
         started = time.perf_counter()
         for agent in agents:
-            agent.tell("work")
-        wait_drained(system, store, agents)
+            agent.tell("work", **options)
+        wait_drained(system, store, agents, on_look)
         seconds = time.perf_counter() - started
         used = sum(agent.cpu_seconds() for agent in agents) - used
         after = store.usage()
@@ -191,7 +203,7 @@ def _dispatch(bench: Bench) -> Figures:
         return {"jobs_per_second": count / agent.ask("dispatch", count=count)["seconds"]}
 
 
-def wait_drained(system: System, store: Store, agents: Sequence[Agent]) -> None:
+def wait_drained(system: System, store: Store, agents: Sequence[Agent], on_look: OnLook | None = None) -> None:
     """Wait until the store says that nothing waits or runs."""
     left, since = -1, time.monotonic()
     while store.number(system.left):
@@ -203,6 +215,8 @@ def wait_drained(system: System, store: Store, agents: Sequence[Agent]) -> None:
                 raise AgentFailed(
                     f"{system.key}: {left:,} jobs wait and nothing was claimed for {_STUCK:g} s\n{_errors(agents)}"
                 )
+        if on_look:
+            on_look(agents)
         time.sleep(_LOOK)
 
 

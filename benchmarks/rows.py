@@ -11,7 +11,16 @@ MEASUREMENTS = {
     "latency": "pick-up latency",
     "idle": "idle worker process",
     "dispatch": "dispatch, no store",
+    "old_rows": "drain beside history, scheduled and dead jobs",
+    "snapshot": "drain beside a held snapshot",
+    "other_queues": "drain beside jobs of other queues",
+    "unknown_tasks": "drain beside jobs of tasks nobody serves",
+    "many_queues": "drain, 1,000 queues served",
+    "in_threads": "drain of a plain def task, in threads",
+    "long": "a long drain",
 }
+
+_SCENARIOS = ("old_rows", "snapshot", "other_queues", "unknown_tasks", "many_queues", "in_threads", "long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +69,9 @@ ROWS = (
     Row("idle worker process, memory", "idle", "memory", "MB"),
     Row("idle worker process, transactions a second", "idle", "transactions", ""),
     Row("dispatch, no store", "dispatch", "jobs_per_second", "jobs/s"),
+    *(Row(MEASUREMENTS[name], name, "jobs_per_second", "jobs/s") for name in _SCENARIOS),
+    Row("held snapshot: last third of the jobs / first third", "snapshot", "flat", ""),
+    Row("long drain: last third of the jobs / first third", "long", "flat", ""),
+    Row("long drain: memory after a third", "long", "memory_third", "MB"),
+    Row("long drain: memory at the end", "long", "memory_end", "MB"),
 )

@@ -1,5 +1,6 @@
 """One run: every measurement of every system, repeated, interleaved. A repeat visits all before the next begins."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from benchmarks.measurements import MEASURE, Bench, Figures, Sizes
 from benchmarks.processes import Agent, AgentFailed
 from benchmarks.report import short
 from benchmarks.rows import MEASUREMENTS
+from benchmarks.scenarios import SCENARIOS
 from benchmarks.stores.base import Kind
 from benchmarks.stores.postgres import Postgres
 from benchmarks.stores.redis import Redis
@@ -78,8 +80,8 @@ class Run:
             since = time.monotonic()
             what = f"{number}/{len(steps)} repeat {repeat + 1} · {MEASUREMENTS[measurement]} · {system.key}"
             try:
-                figures = MEASURE[measurement](self._bench(system, repeat))
-            except (AgentFailed, OSError, psycopg.Error) as error:
+                figures = (MEASURE | SCENARIOS)[measurement](self._bench(system, repeat))
+            except (AgentFailed, OSError, psycopg.Error, sqlite3.Error) as error:
                 self.failures.append(f"{what}: {error}")
                 say(f"{what}: FAILED: {error}")
             else:
@@ -95,8 +97,14 @@ class Run:
             for repeat in range(self.repeats)
             for measurement in self.measurements
             for system in _rotated(able, repeat)
-            if measurement in system.measurements and (self.is_full or not system.once or repeat == 0)
+            if measurement in system.measurements and repeat < self._most(measurement, system)
         ]
+
+    def _most(self, measurement: str, system: System) -> int:
+        """In how many repeats this is measured."""
+        if measurement in SCENARIOS:
+            return 3 if self.is_full else 1
+        return self.repeats if self.is_full or not system.once else 1
 
     def _bench(self, system: System, repeat: int) -> Bench:
         earlier = {

@@ -12,6 +12,7 @@ __all__ = ["STORES", "SYSTEMS", "System", "choose"]
 
 STORES = ("postgres", "sqlite", "redis", "none")
 _ALL = ("enqueue", "drain_1", "drain_2", "latency", "idle")
+_SCENARIOS = ("old_rows", "snapshot", "other_queues", "unknown_tasks", "many_queues", "in_threads", "long")
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,16 @@ class System:
         return f"{self.store}/{self.name}"
 
 
-def _turnspit(store: str, prefix: str) -> System:
+def _turnspit(store: str, prefix: str, scenarios: tuple[str, ...]) -> System:
     return System(
         store,
         "turnspit",
         "turnspit_",
         Here(),
         waiting=f"SELECT count(*) FROM {prefix}jobs WHERE state = 'ready' AND fence = 0",
-        left=f"SELECT id FROM {prefix}jobs ORDER BY id DESC LIMIT 1",
-        completed=f"SELECT count(*) FROM {prefix}history WHERE state = 'completed'",
+        left=f"SELECT id FROM {prefix}jobs WHERE id > 0 ORDER BY id DESC LIMIT 1",
+        completed=f"SELECT count(*) FROM {prefix}history WHERE state = 'completed' AND id > 0",
+        measurements=(*_ALL, *scenarios),
     )
 
 
@@ -70,7 +72,7 @@ def _raw(
 
 
 SYSTEMS = (
-    _turnspit("postgres", "turnspit."),
+    _turnspit("postgres", "turnspit.", _SCENARIOS),
     _raw("postgres", "raw", "raw_psycopg", ("enqueue", "drain_1", "drain_2", "latency")),
     _raw("postgres", "raw asyncpg", "raw_asyncpg", ("enqueue", "drain_1"), ("one", "at_once", "bulk")),
     System(
@@ -135,7 +137,7 @@ SYSTEMS = (
         share=0.06,
         once=True,
     ),
-    _turnspit("sqlite", "turnspit_"),
+    _turnspit("sqlite", "turnspit_", tuple(name for name in _SCENARIOS if name != "snapshot")),
     _raw("sqlite", "raw", "raw_sqlite", ("enqueue", "drain_1")),
     System(
         "sqlite",

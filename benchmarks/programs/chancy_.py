@@ -84,7 +84,7 @@ class ChancyProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._run(self._chancy.push(mark.job.with_kwargs(**payload(number))))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         async def work() -> None:
             self._stopping = asyncio.Event()
             async with Worker(self._chancy, register_signal_handlers=False):

@@ -3,6 +3,7 @@
 import logging
 import threading
 from importlib.metadata import version
+from typing import Any
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -58,7 +59,7 @@ class DramatiqProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._mark.send(**payload(number))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         worker = dramatiq.Worker(self._broker, worker_threads=_THREADS)
         worker.start()
         self._stopping.wait()

@@ -3,6 +3,7 @@
 import logging
 import threading
 from importlib.metadata import version
+from typing import Any
 
 from huey import SqliteHuey
 
@@ -67,7 +68,7 @@ class HueyProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._mark(**payload(number))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         self._consumer.run()
 
     def stop(self) -> None:

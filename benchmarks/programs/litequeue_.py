@@ -61,7 +61,7 @@ class LitequeueProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._queue.put(_message(number, mark=True))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         while not self._stopping.is_set():
             message: Message | None = self._queue.pop()
             if message is None:

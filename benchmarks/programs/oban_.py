@@ -84,7 +84,7 @@ class ObanProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._run(self._oban.enqueue(Mark.new(payload(number))))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         async def work() -> None:
             self._stopping = asyncio.Event()
             async with Oban(pool=self._pool, queues={"default": _LIMIT}):

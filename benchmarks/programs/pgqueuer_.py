@@ -3,6 +3,7 @@
 import asyncio
 import json
 from importlib.metadata import version
+from typing import Any
 
 import asyncpg
 import uvloop
@@ -72,7 +73,7 @@ class PgQueuerProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._loop.run_until_complete(self._queries.enqueue("mark", _body(number)))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         self._queuer = PgQueuer(AsyncpgDriver(self._connection))
 
         @self._queuer.entrypoint("deliver")

@@ -74,7 +74,7 @@ class ProcrastinateProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         self._run(self._mark.defer_async(**payload(number)))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         working = self._app.run_worker_async(concurrency=10, install_signal_handlers=False)
         self._worker = self._loop.create_task(working)
         self._run(asyncio.wait([self._worker]))

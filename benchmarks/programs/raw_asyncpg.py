@@ -62,7 +62,7 @@ class RawAsyncpg(Program):
         rows = (("deliver", text(number)) for number in range(count))
         self._run(self._connection.copy_records_to_table("jobs", records=rows, columns=("task", "args")))
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         self._run(self._work())
 
     async def _work(self) -> None:

@@ -5,6 +5,7 @@ the INSERT notifies and a loop that listens claims.
 """
 
 import threading
+from typing import Any
 
 import psycopg
 from psycopg.types.json import set_json_loads
@@ -50,7 +51,7 @@ class RawPsycopg(Program):
             self._connection.execute(INSERT, ["mark", text(number)])
             self._connection.execute("NOTIFY raw")
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         self._connection.execute("LISTEN raw")
         done: list[int] = []
         while not self._stopping.is_set():

@@ -7,6 +7,7 @@ import json
 import platform
 import sqlite3
 import threading
+from typing import Any
 
 from benchmarks.contract import Program
 from benchmarks.programs.raw_sql import text
@@ -76,7 +77,7 @@ class RawSqlite(Program):
         self._connection.executemany(_INSERT, ((text(number),) for number in range(count)))
         self._connection.execute("COMMIT")
 
-    def work(self) -> None:
+    def work(self, **options: Any) -> None:
         done: list[int] = []
         while not self._stopping.is_set():
             self._connection.execute("BEGIN IMMEDIATE")

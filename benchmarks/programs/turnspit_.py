@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import signal
+from typing import Any
 
 import turnspit
 from benchmarks.contract import AT_ONCE, Program, payload, starts
@@ -15,6 +16,11 @@ app = Turnspit()
 @app.task
 async def deliver(to: str, order_id: int, note: str) -> None:
     """A job that does nothing."""
+
+
+@app.task
+def deliver_in_thread(to: str, order_id: int, note: str) -> None:
+    """A job that does nothing, in a thread."""
 
 
 @app.task
@@ -54,8 +60,8 @@ class TurnspitProgram(Program):
     def enqueue_marked(self, number: int) -> None:
         mark.enqueue(**payload(number))
 
-    def work(self) -> None:
-        app.run_worker()
+    def work(self, **options: Any) -> None:
+        app.run_worker(**options)
 
     def stop(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)

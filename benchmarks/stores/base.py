@@ -29,6 +29,18 @@ class Store(ABC):
     def settle(self) -> None:
         """Let the store do what it would otherwise do during the measurement: statistics, clean-up, writing."""
 
+    def execute(self, sql: str) -> None:
+        """Run something, in a transaction of its own."""
+        raise NotImplementedError
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns."""
+        raise NotImplementedError
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A transaction of another connection that sees the store as it is now, to its end."""
+        raise NotImplementedError
+
     def usage(self) -> Usage | None:
         """What the database has used until now."""
         return None

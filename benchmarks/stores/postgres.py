@@ -60,11 +60,22 @@ class Database(Store):
 
     def number(self, question: str) -> int:
         row = self._connection.execute(question.encode()).fetchone()
-        return int(row[0]) if row else 0
+        return int(row[0] or 0) if row else 0
 
     def execute(self, sql: str) -> None:
-        """Run something, in a transaction of its own."""
         self._connection.execute(sql.encode())
+
+    def columns(self, table: str) -> list[str]:
+        names = self._connection.execute(f"SELECT * FROM {table} LIMIT 0".encode()).description or ()
+        return [column.name for column in names]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with psycopg.connect(self.url) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute("SELECT count(*) FROM pg_class")
+            yield
+            connection.rollback()
 
     def settle(self) -> None:
         self.execute("VACUUM ANALYZE")

@@ -51,7 +51,13 @@ class File(Store):
 
     def number(self, question: str) -> int:
         row = self._connection.execute(question).fetchone()
-        return int(row[0]) if row else 0
+        return int(row[0] or 0) if row else 0
+
+    def execute(self, sql: str) -> None:
+        self._connection.execute(sql)
+
+    def columns(self, table: str) -> list[str]:
+        return [column[0] for column in self._connection.execute(f"SELECT * FROM {table} LIMIT 0").description]
 
     def settle(self) -> None:
         with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as connection:

@@ -16,6 +16,8 @@ from benchmarks.page import PICTURES, QUOTED, render, rewrite
 from benchmarks.runs import Run
 from benchmarks.systems import SYSTEMS, System, choose
 
+from benchmarks import check
+
 ROOT = Path(__file__).parents[2]
 SMALL = Sizes(one=10, at_once=64, bulk=100, drain=100, idle_jobs=5, half_seconds=0.1, idle=0.1, dispatch=100)
 
@@ -37,6 +39,25 @@ def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
     for measurement, systems in document["samples"].items():
         assert set(systems) == {system.key for system in own if measurement in system.measurements}, measurement
     assert "PostgreSQL: drain, one worker / raw claim-and-finish" in done.stdout
+
+
+def test_a_slower_turnspit_is_found_and_a_noisy_machine_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rates are synthetic: half the speed everywhere, once beside the same limit and once beside half of it."""
+
+    def samples(own: float, raw: float) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+        for floor in check.FLOORS:
+            systems = found.setdefault(floor.measurement, {})
+            for name, rate, figure in (("turnspit", own * floor.measured, floor.figure), ("raw", raw, floor.raw)):
+                for repeat in "012":
+                    repeats = systems.setdefault(f"{floor.store}/{name}", {})
+                    repeats.setdefault(repeat, {}).setdefault(figure, rate)
+        return found
+
+    assert check._compare(samples(1000, 1000)) == 0
+    assert check._compare(samples(500, 500)) == 0
+    assert check._compare(samples(500, 1000)) == len(check.FLOORS)
+    assert capsys.readouterr().out.count("SLOWER") == len(check.FLOORS)
 
 
 class Nowhere(Environment):
