@@ -32,6 +32,8 @@ def make_app(url: str, ledger: Ledger) -> Turnspit:
         try:
             return await call_next(job)
         finally:
+            if job.stop_reason is not None:
+                ledger.write("told", job.id, _fence(job), job.stop_reason)
             ledger.write("ended", job.id, _fence(job))
 
     _declare_simple(app)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.contract.store import folder_in_memory
 from tests.faults.programs import HEARTBEAT, LEASE, make_app, make_ledger
+from tests.faults.scene import Scene
 from turnspit import Turnspit
 
 
@@ -52,6 +53,13 @@ def shop(url: str, ledger: Ledger) -> Iterator[Turnspit]:
     """The same app that ``programs.py`` has."""
     with make_app(url, str(ledger.path)) as app:
         yield app
+
+
+@pytest.fixture
+def scene(store_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    scene = Scene(store_url, folder, monkeypatch)
+    yield scene
+    scene.app.close()
 
 
 @pytest.fixture

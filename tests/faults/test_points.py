@@ -4,67 +4,12 @@ The proof is the soak's: what the processes wrote down beside the store against 
 """
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from soak.ledger import Ledger, entries
-from soak.programs import write_down_ends
-from soak.proof import Proof, prove
-from soak.stores import Store
-from soak.tasks import make_app
 
-from tests.faults.points import HEARTBEAT, LEASE, POINTS
-from tests.faults.program import PATIENCE, Program, wait_until
-from turnspit import Turnspit
-
-
-class Scene:
-    """A store, an app on it in this process, and the ledger of everybody."""
-
-    def __init__(self, url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.url, self.folder = url, folder
-        self.ledger = Ledger(folder)
-        write_down_ends(self.ledger, monkeypatch.setattr)
-        self.app: Turnspit = make_app(url, self.ledger)
-        self.app.migrate()
-        self.store = Store(url)
-        self.store.prepare()
-
-    def enqueue(self, task: str, count: int = 1, delay: float = 0.0, **arguments: object) -> list[int]:
-        jobs = [self.app.tasks[task].using(delay=delay).enqueue(**arguments).id for _ in range(count)]
-        self.ledger.write_many("accepted", [(job, 0, "-") for job in jobs])
-        return jobs
-
-    def enqueue_some(self) -> list[int]:
-        """Of several kinds and queues: 8 jobs."""
-        return [*self.enqueue("quick", 4), *self.enqueue("charge", 2), *self.enqueue("flaky", 2, failures=1)]
-
-    def victim(self, point: str, concurrency: int = 4) -> Program:
-        return Program("-m", "tests.faults.points", self.url, str(self.folder), point, str(concurrency))
-
-    def wait_death(self, victim: Program) -> None:
-        assert victim.wait(PATIENCE) == -signal.SIGKILL, victim.rest()
-        self.ledger.write("killed", detail=str(victim.pid))
-
-    def finish(self) -> Proof:
-        """A survivor works until nothing is left; what can be proven then."""
-        with self.app.worker(lease=LEASE, heartbeat=HEARTBEAT, concurrency=4):
-            wait_until(lambda: self.store.unfinished() == 0, f"everything ended: {list(self.store.finals())}")
-        proof = prove(self.folder, self.store)
-        assert proof.violations == {}, list(self.store.finals())
-        return proof
-
-    def written(self, what: str) -> int:
-        return sum(entry[0] == what for entry in entries(self.folder))
-
-
-@pytest.fixture
-def scene(store_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    scene = Scene(store_url, folder, monkeypatch)
-    yield scene
-    scene.app.close()
-
+from tests.faults.points import POINTS
+from tests.faults.program import wait_until
+from tests.faults.scene import Scene
 
 IN_A_JOBS_LIFE = [
     "after the claim",
