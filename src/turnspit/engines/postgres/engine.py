@@ -24,6 +24,7 @@ from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
+from turnspit.engines.postgres.moves import PostgresMoveVerbs
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
@@ -45,7 +46,7 @@ class _Open(NamedTuple):
     readers: Pool
 
 
-class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs):
+class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs, PostgresMoveVerbs):
     """The PostgreSQL engine. It connects at the first use, and again after ``close`` or a fork.
 
     :param url: as ``postgresql://user:password@host:5432/database``; ``?schema=`` and ``?poll_only=`` in it win over

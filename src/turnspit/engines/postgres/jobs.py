@@ -1,10 +1,10 @@
 """The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
 from turnspit.engines.verbs.rows import to_json
@@ -13,7 +13,6 @@ from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inse
 
 __all__ = ["PostgresJobVerbs"]
 
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BOUND = "AND priority = turn.priority AND id > turn.after"
 
 
@@ -122,7 +121,7 @@ def _check(new: NewJob[Any]) -> None:
     :raises InvalidPayload: for text with a NUL character.
     """
     for name, text in (("arguments", new.args), ("metadata", new.metadata)):
-        if text is not None and "\\u0000" in text and _NUL.search(text):
+        if text is not None and has_nul(text):
             raise InvalidPayload(
                 f"the {name} of a job of task {new.task} hold text with a NUL character, which PostgreSQL cannot "
                 "store: remove it, or send the bytes as base64 (pydantic.Base64Bytes)"
