@@ -19,9 +19,7 @@ from pydantic import BaseModel, EmailStr, Field, PositiveInt
 
 from turnspit import GiveUp, JobContext, Retry, Turnspit
 
-STORE = os.environ.get("DEMO_STORE", "sqlite:///demo/shop.db")
-
-app = Turnspit(STORE)
+app = Turnspit("sqlite:///demo/shop.db")
 
 
 class Order(BaseModel):

@@ -5,6 +5,7 @@ inside the caller's transaction. SQLAlchemy and Django are recognised by their m
 """
 
 from collections.abc import Awaitable, Callable
+from types import GeneratorType
 from typing import Any, Protocol, TypeVar
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
@@ -30,8 +31,12 @@ T = TypeVar("T")
 _WAITING = "turnspit_after_commit"
 
 
-def drive(verb: Verb[T], execute: Callable[[Statement], list[Row]]) -> tuple[T, list[Wake]]:
+def drive(
+    verb: Verb[T], execute: Callable[[Statement], list[Row]], begin: Callable[[], object] | None = None
+) -> tuple[T, list[Wake]]:
     """Run a verb to its end: its result, and the wakes to send after the commit.
+
+    :param begin: called before a first statement that is not the only one.
 
     >>> def seven() -> Verb[int]:
     ...     return (yield Statement("select 7", ()))[0][0]
@@ -42,6 +47,8 @@ def drive(verb: Verb[T], execute: Callable[[Statement], list[Row]]) -> tuple[T, 
     rows: list[Row] = []
     try:
         step = next(verb)
+        if begin is not None and not _is_all(verb, step):
+            begin()
         while True:
             if isinstance(step, Wake):
                 wakes.append(step)
@@ -51,6 +58,12 @@ def drive(verb: Verb[T], execute: Callable[[Statement], list[Row]]) -> tuple[T, 
             step = verb.send(rows)
     except StopIteration as stop:
         return stop.value, wakes
+
+
+def _is_all(verb: Verb[Any], first: Statement | Wake) -> bool:
+    """Whether a verb consists of its first statement. One that another verb makes use of does not end it."""
+    is_its_own = isinstance(verb, GeneratorType) and verb.gi_yieldfrom is None
+    return is_its_own and isinstance(first, Statement) and first.ends
 
 
 async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Row]]]) -> tuple[T, list[Wake]]:

@@ -65,7 +65,6 @@ def test_there_are_these_commands() -> None:
         "dead groups",
         "dead replay",
         "migrate",
-        "move",
         "doctor",
         "demo",
     ]
@@ -118,4 +117,4 @@ def test_the_page_names_every_option() -> None:
         section = re.split(r"^## ", page, flags=re.MULTILINE)
         [mine] = [part for part in section if part.startswith(f"turnspit {' '.join(words)}\n")]
         missing = [option for param in command.params for option in param.opts if f"{option}" not in mine]
-        assert set(missing) <= {"--help", "app", "words", "source", "target"}
+        assert set(missing) <= {"--help", "app", "words"}

@@ -24,7 +24,7 @@ class Idle:
 def test_a_call_cancelled_some_turns_of_the_loop_after_its_answer(turns: int, waiting: Waiting | None) -> None:
     async def cancel() -> tuple[bool, bool]:
         answer: Future[int] = Future()
-        call = asyncio.create_task(await_answer(answer, 10, "too late", waiting))
+        call = asyncio.create_task(await_answer(answer, 10, lambda: "too late", waiting))
         await asyncio.sleep(0)
         answer.set_result(1)
         for _ in range(turns):

@@ -206,7 +206,7 @@ def test_a_writer_that_waits_for_others_does_not_hold_up_a_fork_for_long(
     used: Turnspit, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its turn at the lock must not live on in the child, which may outlive the parent."""
-    monkeypatch.setattr("turnspit.engines.sqlite.connection._JOIN_TIMEOUT", 0.2)
+    monkeypatch.setattr("turnspit.engines.calls._JOIN_TIMEOUT", 0.2)
     engine = used.engine
     assert isinstance(engine, SqliteEngine)
 

@@ -113,7 +113,7 @@ def test_a_commit_that_fails_is_tried_again_for_each_alone(engine: SqliteEngine,
 @pytest.mark.parametrize("rolls_back", [False, True])
 def test_a_commit_that_always_fails_fails_each_call_with_a_clear_error(engine: SqliteEngine, rolls_back: bool) -> None:
     break_writer(engine, lambda sql: sql == "COMMIT", rolls_back=rolls_back)
-    for answer in [*insert_together(engine, 10), _error_of(lambda: engine.write(engine.insert_job, NEW))]:
+    for answer in [*insert_together(engine, 10), _error_of(lambda: engine.write(engine.insert_jobs, [NEW]))]:
         assert isinstance(answer, EngineUnavailable)
         assert "jobs.db cannot be read or written: the disk reports an error" in str(answer)
     break_writer(engine, lambda sql: False)
@@ -161,7 +161,7 @@ def test_what_was_closed_between_choosing_and_handing_over_is_opened_again(engin
         chosen.append(opened)
         return opened.writer
 
-    assert engine._hand_over(choose, lambda: engine.insert_job(NEW)).result(10).id == 2
+    assert engine._hand_over(choose, lambda: engine.insert_job(NEW)).future.result(10).id == 2
     assert len(chosen) == 2
     still_works(engine)
 

@@ -237,6 +237,25 @@ def test_a_verb_that_writes(cut: Cut, name: str, when: When) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+def test_a_single_insert_is_its_own_transaction(cut: Cut, when: When) -> None:
+    """It travels with its commit, so it was carried out or not; the next one is on a new connection."""
+    engine = cut.engine
+    engine.write(engine.insert_job, NEW)
+    cut.begin()
+    seen = len(cut.proxy.statements)
+    engine.write(engine.insert_job, NEW)
+    [sql] = filter(is_of_a_verb, cut.proxy.statements[seen:])
+    assert sql.startswith("WITH moment")
+    assert "INSERT INTO" in sql
+    fault = cut.proxy.cut(is_of_a_verb, when=when)
+    with pytest.raises(EngineUnavailable, match="the call may or may not have been carried out"):
+        engine.write(engine.insert_job, NEW)
+    assert fault.happened.is_set()
+    engine.write(engine.insert_job, NEW)
+    assert cut.store.count() == (2 if when == "before" else 3)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", READS)
 def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
     run_all(cut, name, READS, cut.engine.read, when)

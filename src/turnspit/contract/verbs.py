@@ -8,7 +8,7 @@ caller's open transaction. Whoever runs it opens and ends the transaction and se
 ...     return rows[0][0]
 >>> verb = double(21)
 >>> next(verb)
-Statement(sql='select :n * 2', params={'n': 21}, many=False)
+Statement(sql='select :n * 2', params={'n': 21}, many=False, ends=False)
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -23,11 +23,16 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Statement(NamedTuple):
-    """One SQL statement; with ``many`` it runs once for each element of ``params`` and returns no rows."""
+    """One SQL statement; with ``many`` it runs once for each element of ``params`` and returns no rows.
+
+    With ``ends`` the verb asks for nothing more: where it is the only one, it needs no transaction around it, and
+    its commit no round trip of its own.
+    """
 
     sql: str
     params: Mapping[str, Any] | Sequence[Any]
     many: bool = False
+    ends: bool = False
 
 
 class WakeKind(StrEnum):

@@ -14,6 +14,9 @@ _MOST_IDS = 200
 
 def merge(wakes: Iterable[Wake]) -> tuple[Wake, ...]:
     """One wake of each kind; too many ids become any."""
+    wakes = tuple(wakes)
+    if len(wakes) == 1:
+        return wakes
     merged: dict[WakeKind, tuple[int, ...] | None] = {}
     for kind, jobs in wakes:
         known = merged.get(kind, ())

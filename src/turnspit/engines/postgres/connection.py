@@ -10,6 +10,7 @@ again: its callers hear that their call may or may not have been carried out.
 
 import contextlib
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
 from turnspit.clock import monotonic, thread_sleep
@@ -26,9 +28,10 @@ from turnspit.engines.postgres.blocks import clean, to_pyformat
 from turnspit.engines.postgres.errors import is_lost, is_passing, may_connect_later, one_line, translate
 from turnspit.engines.postgres.settings import Settings
 from turnspit.errors import EngineUnavailable
+from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
-__all__ = ["Pool", "Reader", "Writer", "connect", "connect_patiently", "execute"]
+__all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_patiently", "execute"]
 
 _GROUP_LIMIT = 256
 _TRIES = 4
@@ -70,13 +73,29 @@ def connect_patiently(settings: Settings, is_wanted: Callable[[], bool]) -> Conn
             pause = min(_LONGEST_PAUSE, pause * 2)
 
 
+def _has_news(connection: Connection) -> bool:
+    """Whether the server has said something unasked: most often, that it has gone. What is sent then without BEGIN
+    would be lost without anybody knowing whether it was carried out.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _cut(connection: Connection) -> None:
+    """End a connection under whoever waits for its answer."""
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
+        own.shutdown(socket.SHUT_RDWR)
+
+
 def execute(connection: Connection, statement: Statement) -> list[Row]:
     """Run one statement and fetch its rows."""
     cursor = connection.execute(to_pyformat(statement.sql), clean(statement.params))
-    return cursor.fetchall() if cursor.description is not None else []
+    # Not its description, which makes an object of each column.
+    return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
-class _ConnectionThread(CallThread):
+class ConnectionThread(CallThread):
     """A thread that owns one connection, and makes a new one when the server went away."""
 
     name = "turnspit-connection"
@@ -86,6 +105,7 @@ class _ConnectionThread(CallThread):
         self._deadline = deadline
         self._connection: Connection | None = None
         self._running: list[Call] = []
+        self._since = 0.0
         self._is_committing = False
         self._state = threading.Lock()
         super().__init__(queue, self.name, until_empty=is_helper)
@@ -93,14 +113,16 @@ class _ConnectionThread(CallThread):
     def drop(self, future: Future[Any]) -> None:
         """Nobody waits any longer for this call: end its connection if it is under way, but never in its COMMIT."""
         with self._state:
-            mine = [call for call in self._running if call.future is future]
+            mine = [call for call in self._running if call.is_awaited(future)]
             for call in mine:
                 call.dropped = True
             connection = self._connection
             if connection is None or connection.closed or not mine or self._is_committing:
                 return
-            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
-                own.shutdown(socket.SHUT_RDWR)
+            _cut(connection)
+
+    def _serve_here(self, call: Call) -> bool:
+        return False
 
     def _close_connection(self) -> None:
         if self._connection is not None:
@@ -128,7 +150,7 @@ class _ConnectionThread(CallThread):
         if self._connection is None or self._connection.closed:
             return
         try:
-            if self._connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+            if self._connection.info.transaction_status is not TransactionStatus.IDLE:
                 self._connection.execute("ROLLBACK")
         except psycopg.Error:
             self._connection.close()
@@ -149,7 +171,7 @@ class _ConnectionThread(CallThread):
         return first.start()
 
 
-class Reader(_ConnectionThread):
+class Reader(ConnectionThread):
     """Runs each verb on a snapshot of its own."""
 
     name = "turnspit-reader"
@@ -176,10 +198,11 @@ class Reader(_ConnectionThread):
         first.resolve()
 
 
-class Writer(_ConnectionThread):
+class Writer(ConnectionThread):
     """Runs verbs in groups, each group one durable transaction."""
 
     name = "turnspit-writer"
+    watch = 0.25
 
     def __init__(
         self,
@@ -188,8 +211,11 @@ class Writer(_ConnectionThread):
         settings: Settings,
         deadline: float,
         on_wakes: Callable[[list[Wake]], None],
+        insert_each: Callable[[list[NewJob[Any]]], Verb[list[Inserted]]],
     ) -> None:
         self._on_wakes = on_wakes
+        self._insert_each = insert_each
+        self._gave_up = False
         self._warned: str | None = None
         self._at: Call | None = None
         self._was_connected = False
@@ -212,6 +238,25 @@ class Writer(_ConnectionThread):
             # The one to blame comes last: it may wait for a lock that somebody holds for long.
             for call in sorted(group, key=lambda call: call is self._at):
                 self._run_alone(call)
+
+    def _serve_here(self, call: Call) -> bool:
+        if self._connection is None or self._connection.closed:
+            return False
+        try:
+            return self._run_group([call])
+        except BaseException:  # Ctrl-C
+            self._abandon()
+            raise
+
+    def _look(self) -> None:
+        """A caller that runs its call itself cannot look at the time: end its connection at its deadline."""
+        with self._state:
+            connection = self._connection
+            is_late = self._running and monotonic() - self._since > self._deadline
+            if not is_late or connection is None or connection.closed or self._served_by == self._thread.ident:
+                return
+            self._gave_up = True
+            _cut(connection)
 
     def _run_alone(self, call: Call) -> None:
         until = monotonic() + self._deadline
@@ -239,26 +284,57 @@ class Writer(_ConnectionThread):
     def _try(self, group: list[Call]) -> BaseException | None:
         """One try at a transaction; the error that ended it, and ``_is_committing`` if that was its COMMIT."""
         with self._state:
-            self._running, self._is_committing, self._warned = group, False, None
+            self._running, self._since = group, monotonic()
+            self._is_committing, self._warned, self._gave_up = False, None, False
             self._was_connected = False
         try:
             until = monotonic() + self._deadline
             connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
             self._was_connected = True
-            self._begin(connection)
+            joined = [call for call in group if call.new is not None] if len(group) > 1 else []
+            if len(joined) < len(group) != 1 or self._settings.poll_only or _has_news(connection):
+                self._begin(connection)
+            if joined:
+                self._insert_joined(connection, joined)
             for call in group:
+                if joined and call.new is not None:
+                    continue
                 self._at = call
-                call.result, call.wakes = drive(call.make_verb(), lambda statement: execute(connection, statement))
-            with self._state:
-                self._is_committing = True
-            connection.execute("COMMIT")
+                call.result, call.wakes = drive(
+                    call.make_verb(),
+                    lambda statement: self._execute(connection, statement),
+                    begin=lambda: self._begin(connection),
+                )
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                self._start_commit()
+                connection.execute("COMMIT")
         except Exception as error:
             if self._is_committing and not is_lost(error, self._connection):
                 self._is_committing = False  # answered: it was rolled back
             return error
         return None
 
+    def _insert_joined(self, connection: Connection, calls: list[Call]) -> None:
+        """Store the new jobs of these calls by one statement."""
+        new = [call.new for call in calls if call.new is not None]
+        self._at = calls[0]
+        inserted, calls[0].wakes = drive(self._insert_each(new), lambda statement: self._execute(connection, statement))
+        for call, result in zip(calls, inserted, strict=True):
+            call.result = result
+
+    def _execute(self, connection: Connection, statement: Statement) -> list[Row]:
+        if statement.ends and connection.info.transaction_status is TransactionStatus.IDLE:
+            self._start_commit()  # its answer says that it is committed
+        return execute(connection, statement)
+
+    def _start_commit(self) -> None:
+        with self._state:
+            self._is_committing = True
+
     def _begin(self, connection: Connection) -> None:
+        """Begin a transaction, unless one is open."""
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            return
         if self._settings.poll_only:
             commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
             timeouts = (
@@ -272,7 +348,9 @@ class Writer(_ConnectionThread):
     def _settle(self, group: list[Call], error: BaseException | None) -> None:
         """Tell everybody what became of the transaction."""
         unsure = None
-        if error is not None and self._is_committing:
+        if self._gave_up and self._is_committing:
+            unsure = f"there was no answer within {self._deadline:g} s"
+        elif error is not None and self._is_committing:
             unsure = f"the connection was lost in its COMMIT ({one_line(error)})"
         elif self._warned is not None:
             unsure = self._warned
@@ -290,42 +368,3 @@ class Writer(_ConnectionThread):
             self._on_wakes([wake for call in group for wake in call.wakes])
         for call in group:
             call.resolve()
-
-
-class Pool:
-    """A queue of calls and the thread that serves it, in order.
-
-    A call that waits for a row that somebody else has locked holds up those behind it. Then a second thread serves the
-    queue until it is empty.
-    """
-
-    def __init__(self, make_thread: Callable[[CallQueue, bool], _ConnectionThread]) -> None:
-        self._queue = CallQueue()
-        self._make_thread = make_thread
-        self._lock = threading.Lock()
-        self._thread = make_thread(self._queue, False)
-        self._helper: _ConnectionThread | None = None
-
-    def submit(self, make_verb: Callable[[], Verb[Any]]) -> Future[Any] | None:
-        """Hand over a verb; ``None`` if the pool was closed."""
-        return self._queue.submit(make_verb)
-
-    def help(self) -> None:
-        """An answer takes long: have what waits served by a second thread."""
-        with self._lock:
-            if not self._queue.is_empty and (self._helper is None or not self._helper.is_running):
-                self._helper = self._make_thread(self._queue, True)
-
-    def drop(self, future: Future[Any]) -> None:
-        """Nobody waits for this call any longer."""
-        for thread in self._threads():
-            thread.drop(future)
-
-    def close(self) -> None:
-        """Finish what waits, then close the connections."""
-        self._queue.close()
-        for thread in self._threads():
-            thread.close()
-
-    def _threads(self) -> list[_ConnectionThread]:
-        return [self._thread] if self._helper is None else [self._thread, self._helper]

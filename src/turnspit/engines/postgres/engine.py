@@ -3,34 +3,34 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import psycopg
 
 from turnspit.clock import Clock, SystemClock, monotonic
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Verb
-from turnspit.engines.calls import await_answer, wait_for_answer
+from turnspit.engines.calls import Call, await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.postgres.caller import CallerTransactions
-from turnspit.engines.postgres.connection import Connection, Pool, Reader, Writer, connect_patiently
+from turnspit.engines.postgres.connection import Connection, Reader, Writer, connect_patiently
 from turnspit.engines.postgres.doctor import diagnose
 from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
-from turnspit.engines.postgres.moves import PostgresMoveVerbs
+from turnspit.engines.postgres.pool import Pool
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.queries import QueryVerbs
 from turnspit.jobs import JobFilter
+from turnspit.records import NewJob
 
 __all__ = ["PostgresEngine"]
 
@@ -46,7 +46,7 @@ class _Open(NamedTuple):
     readers: Pool
 
 
-class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs, PostgresMoveVerbs):
+class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs):
     """The PostgreSQL engine. It connects at the first use, and again after ``close`` or a fork.
 
     :param url: as ``postgresql://user:password@host:5432/database``; ``?schema=`` and ``?poll_only=`` in it win over
@@ -110,20 +110,20 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         return where(filter_)
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        pool, future = self._hand_over(_writers, lambda: verb(*args, **kwargs))
-        return wait_for_answer(future, self.deadline, self._late, pool)
+        pool, call = self._hand_over(_writers, lambda: verb(*args, **kwargs), here=True, new=self._new(verb, args))
+        return cast("T", wait_for_answer(call, self.deadline, self._late, pool))
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        pool, future = await self._ahand_over(_writers, lambda: verb(*args, **kwargs))
-        return await await_answer(future, self.deadline, self._late, pool)
+        pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self._new(verb, args))
+        return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        pool, future = self._hand_over(_readers, lambda: verb(*args, **kwargs))
-        return wait_for_answer(future, self.deadline, self._late, pool)
+        pool, call = self._hand_over(_readers, lambda: verb(*args, **kwargs))
+        return cast("T", wait_for_answer(call, self.deadline, self._late, pool))
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        pool, future = await self._ahand_over(_readers, lambda: verb(*args, **kwargs))
-        return await await_answer(future, self.deadline, self._late, pool)
+        pool, call = await self._ahand_over(_readers, lambda: verb(*args, **kwargs))
+        return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         self._opened()
@@ -167,23 +167,34 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
             opened.readers.close()
         self.wakeups.pause()
 
-    def _hand_over(self, choose: Callable[[_Open], Pool], make_verb: Callable[[], Verb[T]]) -> tuple[Pool, Future[T]]:
+    def _new(self, verb: Callable[..., object], args: tuple[Any, ...]) -> NewJob[Any] | None:
+        """The job of a call that may be stored together with others."""
+        return args[0] if verb == self.insert_job and args[0].unique_key is None else None
+
+    def _hand_over(
+        self,
+        choose: Callable[[_Open], Pool],
+        make_verb: Callable[[], Verb[T]],
+        *,
+        here: bool = False,
+        new: NewJob[Any] | None = None,
+    ) -> tuple[Pool, Call]:
         while True:
             pool = choose(self._opened())
-            future = pool.submit(make_verb)
-            if future is not None:  # else it was closed in between, by another thread or before a fork
-                return pool, future
+            call = pool.submit(make_verb, here=here, new=new)
+            if call is not None:  # else it was closed in between, by another thread or before a fork
+                return pool, call
 
     async def _ahand_over(
-        self, choose: Callable[[_Open], Pool], make_verb: Callable[[], Verb[T]]
-    ) -> tuple[Pool, Future[T]]:
+        self, choose: Callable[[_Open], Pool], make_verb: Callable[[], Verb[T]], new: NewJob[Any] | None = None
+    ) -> tuple[Pool, Call]:
         opened = self._open
         if opened is not None:
             pool = choose(opened)
-            future = pool.submit(make_verb)
-            if future is not None:
-                return pool, future
-        return await asyncio.to_thread(self._hand_over, choose, make_verb)
+            call = pool.submit(make_verb, new=new)
+            if call is not None:
+                return pool, call
+        return await asyncio.to_thread(self._hand_over, choose, make_verb, new=new)
 
     def _opened(self) -> _Open:
         opened = self._open
@@ -194,7 +205,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
                 self.prepare()
                 settings, deadline, send = self.settings, self.deadline, self.wakeups.send
                 self._open = _Open(
-                    Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send)),
+                    Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, self.insert_each)),
                     Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
                 )
                 self.wakeups.resume()
@@ -210,7 +221,6 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         except psycopg.Error as error:
             raise translate(error, self.location) from error
 
-    @property
     def _late(self) -> str:
         return (
             f"store {self.location} did not answer within {self.deadline:g} s (does another transaction hold a lock, "

@@ -1,18 +1,20 @@
 """The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.engines.postgres.blocks import has_nul
+from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
 from turnspit.engines.verbs.rows import to_json
 from turnspit.errors import InvalidPayload
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
+from turnspit.states import JobState
 
 __all__ = ["PostgresJobVerbs"]
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BOUND = "AND priority = turn.priority AND id > turn.after"
 
 
@@ -21,24 +23,35 @@ class PostgresJobVerbs(JobVerbs):
 
     bounds: ClaimBounds
 
-    def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
-        _check(new)
-        return (yield from super().insert_job(new))
+    def check_new(self, new: NewJob[Any]) -> None:
+        """Refuse what ``jsonb`` could not read: people look for jobs by their arguments."""
+        for name, text in (("arguments", new.args), ("metadata", new.metadata)):
+            if text is not None and "\\u0000" in text and _NUL.search(text):
+                raise InvalidPayload(
+                    f"the {name} of a job of task {new.task} hold text with a NUL character, which PostgreSQL cannot "
+                    "store: remove it, or send the bytes as base64 (pydantic.Base64Bytes)"
+                )
 
-    def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+    def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
+        """``insert_job`` for calls that wait together, none of them with a unique key."""
         for job in new:
-            _check(job)
-        return (yield from super().insert_jobs(new))
+            self.check_new(job)
+        rows = yield from self._store(new, "id, state, run_at, created_at")
+        return [Inserted(job, JobState(state), run_at, created_at) for job, state, run_at, created_at in rows]
 
     def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        return [job for (job,) in (yield from self._store(new, "id"))]
+
+    def _store(self, new: Sequence[NewJob[Any]], columns: str) -> Verb[list[Row]]:
         if not new:
             return []
         params = {"now": self.clock.now(), "jobs": to_json(job._asdict() for job in new)}
-        rows = yield Statement(self.sql["insert_jobs"], params)
+        sql = self.sql["insert_jobs"].replace("{columns}", columns)
+        rows = yield Statement(sql, params)
         yield Wake(WakeKind.READY)
         if any(job.delay or job.at is not None for job in new):
             yield Wake(WakeKind.SCHEDULED)
-        return [job for (job,) in rows]
+        return rows
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
         params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
@@ -113,16 +126,3 @@ class PostgresJobVerbs(JobVerbs):
         [(_, removed)] = yield Statement(self.sql["prune_jobs_partitions"], params)
         yield Statement(self.sql["prune_jobs_roll_up"], params)
         return int(removed) + (yield from super().prune_jobs(request))
-
-
-def _check(new: NewJob[Any]) -> None:
-    """Refuse what ``jsonb`` could not read: people look for jobs by their arguments.
-
-    :raises InvalidPayload: for text with a NUL character.
-    """
-    for name, text in (("arguments", new.args), ("metadata", new.metadata)):
-        if text is not None and has_nul(text):
-            raise InvalidPayload(
-                f"the {name} of a job of task {new.task} hold text with a NUL character, which PostgreSQL cannot "
-                "store: remove it, or send the bytes as base64 (pydantic.Base64Bytes)"
-            )

@@ -137,8 +137,11 @@ class _SenderThread:
 
     def add(self, wakes: tuple[Wake, ...]) -> None:
         with self._work:
-            self._waiting = list(merge([*self._waiting, *wakes]))
-            self._work.notify()
+            if not self._waiting:
+                self._waiting = list(wakes)
+                self._work.notify()
+            elif any(wake not in self._waiting for wake in wakes):
+                self._waiting = list(merge([*self._waiting, *wakes]))
 
     def _run(self) -> None:
         while True:

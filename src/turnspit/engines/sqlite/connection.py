@@ -4,27 +4,18 @@ Verbs that wait together are committed together (group commit): one ``fsync`` se
 group runs bare, each further one in its own savepoint, so that one that fails takes no other with it. Their
 futures are resolved after the COMMIT. A full disk can roll the whole transaction back under us, hence the look
 at ``in_transaction`` after every error: the others of that group are then run again, each alone.
-
-Sync code waits for its call anyway. While one thread alone calls, its calls run on that thread: the way to another
-and back cost 80 µs beside the 200 µs of a durable commit. Threads that call in turn are better served in groups.
 """
 
 import contextlib
 import sqlite3
-import threading
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-from turnspit.contract.verbs import Row, Statement, Verb, Wake
-from turnspit.engines.calls import Call
+from turnspit.contract.verbs import Row, Statement, Wake
+from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.sqlite.errors import translate
-from turnspit.engines.sqlite.locks import begin, use_wal
+from turnspit.engines.sqlite.locks import begin, is_busy, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
-from turnspit.errors import EngineUnavailable
 from turnspit.transactions import drive
 
 __all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_to_look", "execute"]
@@ -33,7 +24,6 @@ _OPEN_PATIENCE = 10.0
 _WRITE_PATIENCE = 60.0
 _BUSY_TIMEOUT = 0.5
 _GROUP_LIMIT = 512
-_JOIN_TIMEOUT = 5.0
 
 
 def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
@@ -64,102 +54,26 @@ def execute(connection: sqlite3.Connection, statement: Statement) -> list[Row]:
     return connection.execute(statement.sql, statement.params).fetchall()
 
 
-class ConnectionThread(ABC):
+class ConnectionThread(CallThread):
     """A thread that owns one connection and runs the verbs that are handed to it, in order."""
 
     def __init__(self, path: Path, name: str, synchronous: str) -> None:
         self.path = path
         self._synchronous = synchronous
-        self._waiting: deque[Call] = deque()
-        self._work = threading.Condition(threading.Lock())
-        self._stopping = False
-        self._served_by: int | None = None
-        self._caller: int | None = None
         self.connection: sqlite3.Connection | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def submit(self, make_verb: Callable[[], Verb[Any]], *, here: bool = False) -> Future[Any] | None:
-        """Hand over a verb; its future resolves when it is committed. ``None`` if this thread was closed.
-
-        :param here: run it on the caller's own thread if nobody else calls and no lock has to be waited for.
-        """
-        call = Call(make_verb)
-        me, taken = threading.get_ident(), False
-        try:
-            with self._work:
-                if self._stopping:
-                    return None
-                taken = here and self._caller == me and self._served_by is None and not self._waiting
-                self._caller = me
-                if taken:
-                    self._served_by = me
-                else:
-                    self._line_up(call)
-            if taken and not self._serve_here(call):
-                self._waiting.append(call)
-        finally:
-            if taken:
-                self._release()
-        return call.future
-
-    def _line_up(self, call: Call) -> None:
-        if self._served_by == threading.get_ident():
-            raise EngineUnavailable(
-                f"store {self.path} was called by a signal handler in the middle of another call of the same thread: "
-                "let the handler set a flag, and call from outside of it"
-            )
-        self._waiting.append(call)
-        self._work.notify()
-
-    def _release(self) -> None:
-        with self._work:
-            self._served_by = None
-            if self._waiting or self._stopping:
-                self._work.notify()
-
-    def close(self) -> None:
-        """Finish what waits, then close the connection."""
-        with self._work:
-            self._stopping = True
-            self._work.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=_JOIN_TIMEOUT)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the thread still lives and may use its connection."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        me = threading.get_ident()
-        while True:
-            with self._work:
-                if self._served_by == me:
-                    self._served_by = None
-                while self._served_by is not None or not (self._waiting or self._stopping):
-                    self._work.wait()
-                if not self._waiting:
-                    break
-                first = self._waiting.popleft()
-                self._served_by = me
-            if not first.future.cancelled():
-                self._serve(first)
-        if self.connection is not None:
-            self.connection.close()
-
-    @abstractmethod
-    def _serve(self, first: Call) -> None:
-        """Run a call that was handed over, and resolve its future."""
+        super().__init__(CallQueue(), name)
 
     def _serve_here(self, call: Call) -> bool:
-        """Run a call on its caller's thread; ``False`` if nothing was done, because it would have to wait."""
         try:
             self._serve(call)
         except BaseException:  # Ctrl-C
             self._abandon()
             raise
         return True
+
+    def _close_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
@@ -214,31 +128,45 @@ class Writer(ConnectionThread):
             self.connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
         return self.connection
 
-    def _serve(self, first: Call, limit: int = _GROUP_LIMIT) -> None:
-        self._serve_group(first, limit, wait=True)
-
     def _serve_here(self, call: Call) -> bool:
+        """Run a call alone: a Ctrl-C, which only a caller's thread can get, must not hit the calls of others."""
+        if not self._turnstile.enter(wait=False):
+            return False
         try:
-            # Alone: a Ctrl-C, which only a caller's thread can get, must not hit the calls of others.
-            return self._serve_group(call, 1, wait=False)
+            connection = self._opened()
+            call.result, call.wakes = drive(
+                call.make_verb(),
+                lambda statement: execute(connection, statement),
+                begin=lambda: connection.execute("BEGIN IMMEDIATE"),
+            )
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        except Exception as error:
+            self._abandon()
+            if isinstance(error, sqlite3.Error) and is_busy(error):
+                return False
+            call.error = self._translate(error)
         except BaseException:
             self._abandon()
             raise
+        finally:
+            self._turnstile.leave()
+        if call.error is None:
+            self._on_wakes(call.wakes)
+        call.resolve()
+        return True
 
-    def _serve_group(self, first: Call, limit: int, *, wait: bool) -> bool:
-        """Run what waits and resolve it; ``False`` if nothing was done, because a lock was taken."""
+    def _serve(self, first: Call, limit: int = _GROUP_LIMIT) -> None:
+        """Run what waits, and resolve it."""
         group = [first]
         alone: list[Call] = []
+        self._turnstile.enter()
         try:
-            if not self._turnstile.enter(wait=wait):
-                return False
             connection = self._opened()
-            begin(connection, self.path, _WRITE_PATIENCE, lambda: wait and not first.future.cancelled())
+            begin(connection, self.path, _WRITE_PATIENCE, lambda: not first.future.cancelled())
             alone = self._run_group(connection, group, limit)
         except Exception as error:
             self._abandon()
-            if not wait and not first.started:
-                return False
             for call in group:
                 call.error = call.error or self._translate(error)
         finally:
@@ -249,20 +177,19 @@ class Writer(ConnectionThread):
                 call.resolve()
         for call in alone:
             self._serve(call, limit=1)
-        return True
 
     def _run_group(self, connection: sqlite3.Connection, group: list[Call], limit: int) -> list[Call]:
         """Run what waits and commit it together; the calls that must be run again, each alone.
 
         Until the write lock was ours, the caller of the first one could take it back.
         """
-        call = group[0] if group[0].start() else self._next_waiting()
+        call = group[0] if group[0].start() else self._take_next()
         group.clear()
         while call is not None:
             group.append(call)
             if not self._run_call(connection, call, bare=len(group) == 1):
                 return self._dissolve(group)
-            call = self._next_waiting() if len(group) < limit else None
+            call = self._take_next() if len(group) < limit else None
         try:
             connection.execute("COMMIT")
         except sqlite3.Error:
@@ -308,10 +235,6 @@ class Writer(ConnectionThread):
         group[:] = [call for call in group if call.error is not None]
         return alone
 
-    def _next_waiting(self) -> Call | None:
-        with self._work:
-            while self._waiting:
-                call = self._waiting.popleft()
-                if call.start():
-                    return call
-        return None
+    def _take_next(self) -> Call | None:
+        taken = self._queue.take_started(1)
+        return taken[0] if taken else None

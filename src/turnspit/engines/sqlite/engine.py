@@ -6,15 +6,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from turnspit.clock import Clock, SystemClock
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.calls import await_answer, wait_for_answer
+from turnspit.engines.calls import Call, await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import Execute, refuse_unprepared
 from turnspit.engines.sqlite.blocks import SQL
@@ -25,7 +24,6 @@ from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
-from turnspit.engines.sqlite.moves import SqliteMoveVerbs
 from turnspit.engines.sqlite.schema import SqliteSchema
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
@@ -59,7 +57,7 @@ _left_behind: list[_Open] = []
 """Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
 
 
-class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteMoveVerbs):
+class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
     """The SQLite engine. It opens its file at the first use, and again after ``close`` or a fork.
 
     :param path: the file, made if it does not exist; its folder must.
@@ -129,20 +127,20 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
         return where(filter_)
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True)
-        return wait_for_answer(future, self.deadline, self._late)
+        call = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True)
+        return cast("T", wait_for_answer(call, self.deadline, self._late))
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future = await self._ahand_over(_writer, lambda: verb(*args, **kwargs))
-        return await await_answer(future, self.deadline, self._late)
+        call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs))
+        return cast("T", await await_answer(call.future, self.deadline, self._late))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future = self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True)
-        return wait_for_answer(future, self.deadline, self._late)
+        call = self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True)
+        return cast("T", wait_for_answer(call, self.deadline, self._late))
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        future = await self._ahand_over(_reader, lambda: verb(*args, **kwargs))
-        return await await_answer(future, self.deadline, self._late)
+        call = await self._ahand_over(_reader, lambda: verb(*args, **kwargs))
+        return cast("T", await await_answer(call.future, self.deadline, self._late))
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         transaction = caller_transaction(tx, self.path)
@@ -216,20 +214,18 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
 
     def _hand_over(
         self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]], *, here: bool = False
-    ) -> Future[T]:
+    ) -> Call:
         while True:
-            future = choose(self._opened()).submit(make_verb, here=here)
-            if future is not None:  # else it was closed in between, by another thread or before a fork
-                return future
+            call = choose(self._opened()).submit(make_verb, here=here)
+            if call is not None:  # else it was closed in between, by another thread or before a fork
+                return call
 
-    async def _ahand_over(
-        self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]
-    ) -> Future[T]:
+    async def _ahand_over(self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]) -> Call:
         opened = self._open
         if opened is not None and self._is_current(opened):
-            future = choose(opened).submit(make_verb)
-            if future is not None:
-                return future
+            call = choose(opened).submit(make_verb)
+            if call is not None:
+                return call
         return await asyncio.to_thread(self._hand_over, choose, make_verb)
 
     def _opened(self) -> _Open:
@@ -284,7 +280,6 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
         except sqlite3.Error as error:
             raise translate(error, self.location) from error
 
-    @property
     def _late(self) -> str:
         return (
             f"store {self.location} did not answer within {self.deadline:g} s (does another connection hold a "

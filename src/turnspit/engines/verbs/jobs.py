@@ -35,17 +35,28 @@ MOST_HELD = 2000
 class JobVerbs(UniquenessVerbs):
     """Jobs on their way from enqueued to ended."""
 
+    def check_new(self, new: NewJob[Any]) -> None:
+        """Refuse a job that the engine could not store.
+
+        :raises InvalidPayload: saying why.
+        """
+
     def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
+        self.check_new(new)
         if new.unique_key is not None and (holder := (yield from self.find_holder(new))) is not None:
             return holder
         params = new._asdict() | {"now": self.clock.now()}
-        [(job_id, state, run_at, created_at)] = yield Statement(self.sql["insert_job"], params)
+        [(job_id, state, run_at, created_at)] = yield Statement(
+            self.sql["insert_job"], params, ends=new.unique_key is None
+        )
         state = JobState(state)
         yield Wake(WakeKind.READY if state is JobState.READY else WakeKind.SCHEDULED)
         yield from self.take_keys([(new, job_id)])
         return Inserted(job_id, state, run_at, created_at)
 
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        for job in new:
+            self.check_new(job)
         if any(job.unique_key is not None for job in new):
             return (yield from self.insert_unique_jobs(new))
         return (yield from self.store_jobs(new))

@@ -14,7 +14,7 @@ FROM times
 RETURNING id, state, run_at, created_at;
 
 -- name: insert_jobs
--- ORDER BY inside the INSERT's source: ids are given in this order, and the ids are returned in it.
+-- {columns}: what is asked of the new jobs. ORDER BY inside the INSERT's source: ids are given in this order, and the ids are returned in it.
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 times AS MATERIALIZED (
     SELECT new.*, now, greatest(coalesce(at, now), now + delay) AS due
@@ -28,7 +28,7 @@ INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, me
 SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, unique_key, now, due,
        CASE WHEN due > now THEN 'scheduled' ELSE 'ready' END
 FROM times ORDER BY place
-RETURNING id;
+RETURNING {columns};
 
 -- name: claim_jobs
 -- SKIP LOCKED inside a CTE that cannot be flattened: a plan that looped over the LIMIT would claim more than it.

@@ -1,1 +1,0 @@
-"""Does everything arrive in another store, once, whatever stops the move?"""
