@@ -106,6 +106,8 @@ def test_a_replayed_job_can_be_finished_so_again(store: Store) -> None:
     assert second.fence > first.fence
     assert finish(store, second)
     assert confirm(store, second) == FinishReport()
+    assert completed(store) == 1
+    assert confirm(store, first) == FinishReport(), "late, and of a claim that did complete the job"
     assert completed(store) == 2
 
 
@@ -122,3 +124,12 @@ def test_a_batch_holds_all_kinds_of_finishes(store: Store) -> None:
     report = store.engine.write(store.engine.finish_jobs, finishes)
     assert report.states == {three.id: JobState.SCHEDULED, four.id: JobState.DEAD}
     assert completed(store) == 2
+
+
+def test_a_confirmation_of_one_claim_is_not_that_of_another(store: Store) -> None:
+    """The first one's worker died behind its commit; the job was replayed, and the second one's transaction failed."""
+    job = store.insert()
+    finish(store, store.claim_one())
+    store.replay(job)
+    assert confirm(store, store.claim_one()).states == {job: JobState.SCHEDULED}
+    assert store.outcomes(job) == ["completed", "failed"]

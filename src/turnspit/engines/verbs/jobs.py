@@ -104,7 +104,7 @@ class JobVerbs(UniquenessVerbs):
 
     def _confirm(self, confirmation: Confirmation, report: FinishReport) -> Verb[None]:
         name = (confirmation.id, confirmation.fence)
-        params = {"id": confirmation.id, "ids": to_json([confirmation.id])}
+        params = {"id": confirmation.id, "fence": confirmation.fence, "ids": to_json([confirmation.id])}
         if (yield from self.settle_outbox("finish_jobs_outbox", params)):
             return
         is_free = yield Statement(self.sql["finish_jobs_is_free"], params)

@@ -205,7 +205,8 @@ SELECT id, fence, queue, task, worker, {now} - started_at FROM {schema}.jobs WHE
 DELETE FROM {schema}.jobs WHERE id = :id;
 
 -- name: finish_jobs_outbox
-DELETE FROM {schema}.outbox WHERE job = {ids} RETURNING job, queue, task, run_time;
+-- By fence too: a job that was replayed may have a row of an earlier claim, whose worker died behind its commit.
+DELETE FROM {schema}.outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time;
 
 -- name: finish_jobs_is_free
 -- Whether nobody's open transaction holds the job; no row if it has gone.

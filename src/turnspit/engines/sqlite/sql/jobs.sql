@@ -152,7 +152,8 @@ SELECT id, fence, queue, task, worker, {now} - started_at FROM turnspit_jobs WHE
 DELETE FROM turnspit_jobs WHERE id = :id;
 
 -- name: finish_jobs_outbox
-DELETE FROM turnspit_outbox WHERE job IN (SELECT value FROM json_each(:ids)) RETURNING job, queue, task, run_time;
+-- By fence too: a job that was replayed may have a row of an earlier claim, whose worker died behind its commit.
+DELETE FROM turnspit_outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time;
 
 -- name: finish_jobs_is_free
 -- Who writes holds the whole file: no other transaction can hold the job.
