@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-full soak docs lock clean
+.PHONY: help setup demo test check format bench bench-full soak soak-model docs lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ soak: $(READY) ## All faults at random, with proof: MINUTES=30 STORE=sqlite|post
 
 bench-check: $(READY) ## Fail where Turnspit fell behind the raw limit (a minute)
 	@$(BIN)/python -m benchmarks.check
+
+soak-model: $(READY) ## Random operations against the reference model, for hours: EXAMPLES=20000
+	@TURNSPIT_SOAK=$(or $(EXAMPLES),500) $(BIN)/python -m pytest -q tests/model --timeout=0 -n 2
 
 docs: $(READY) ## Write the generated pages of docs/ again
 	@$(BIN)/python -m tests.docs.generate

@@ -1,27 +1,19 @@
-"""Random operations on an engine and on the model: both must tell the same story.
+"""The random operations: each does the same to an engine and to the model, and compares what they say."""
 
-``make test`` runs a short, always equal selection. A soak runs for long, differently each time, and makes a failure
-as small as it can::
-
-    TURNSPIT_SOAK=2000 python -m pytest tests/model --timeout=0
-"""
-
-import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.contract.store import BOOM, OwnedClock, Store, folder_in_memory
+from tests.contract.store import BOOM, OwnedClock, Store
 from tests.model.reference import LEASE, MAX_CRASHES, PATIENCE, SECOND, Model
-from turnspit.engines import open_engine
 from turnspit.jobs import JobFilter
 from turnspit.records import (
     Claim,
     ClaimRequest,
     Completion,
+    Confirmation,
     Ending,
     EndingMove,
     Finish,
@@ -31,12 +23,10 @@ from turnspit.records import (
     PruneRequest,
 )
 
-SOAK = int(os.environ.get("TURNSPIT_SOAK", "0"))
 TASKS = ("a", "b", "c")
 QUEUES = ("q1", "q2", "q3")
 KNOWN = st.frozensets(st.sampled_from(TASKS), min_size=1)
 DELAYS = st.sampled_from([0, 0, 0, 1, 5, 30])
-URL = os.environ.get("TURNSPIT_MODEL_URL", "sqlite:///{folder}/jobs.db")
 
 
 class EngineAndModel(RuleBasedStateMachine):
@@ -45,9 +35,7 @@ class EngineAndModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        folder = self._stack.enter_context(folder_in_memory())
-        clock = OwnedClock()
-        engine = open_engine(URL.format(folder=folder), durability="relaxed")
+        engine, clock = self._stack.enter_context(self.new_engine()), OwnedClock()
         engine.clock = clock
         self.store, self.engine, self.clock = Store(engine, clock), engine, clock
         self.model = Model()
@@ -56,6 +44,10 @@ class EngineAndModel(RuleBasedStateMachine):
         self.fences: dict[int, int] = {}
         self.newest = 0
         self.after = ""
+
+    def new_engine(self) -> AbstractContextManager[Any]:
+        """An empty store."""
+        raise AssertionError
 
     def teardown(self) -> None:
         self.engine.close()
@@ -175,17 +167,60 @@ class EngineAndModel(RuleBasedStateMachine):
         chosen = data.draw(
             st.lists(st.sampled_from(self.interesting()), min_size=1, max_size=4, unique_by=lambda c: c.id)
         )
-        moves = [data.draw(st.sampled_from([None, None, *EndingMove])) for _ in chosen]
+        moves = [data.draw(st.sampled_from([None, None, "confirm", *EndingMove])) for _ in chosen]
         for claim, move in sorted(zip(chosen, moves, strict=True), key=lambda pair: pair[1] is not None):
             if move is None:
                 finishes.append(Completion(claim.id, claim.fence, "1"))
                 is_lost = self.model.complete(claim)
+            elif move == "confirm":
+                otherwise = Ending(claim.id, claim.fence, EndingMove.RETRY, BOOM)
+                finishes.append(Confirmation(claim.id, claim.fence, otherwise))
+                is_lost = self.model.confirm(claim, EndingMove.RETRY)
             else:
                 finishes.append(Ending(claim.id, claim.fence, move, BOOM, delay * SECOND, PATIENCE))
                 is_lost = self.model.end(claim, move, delay * SECOND)
             lost += [(claim.id, claim.fence)] if is_lost else []
         report = self.write(self.engine.finish_jobs, finishes)
         assert sorted(report.lost) == sorted(lost)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), confirms=st.booleans())
+    def finish_in_a_transaction(self, data: st.DataObject, confirms: bool) -> None:
+        """As ``job.finish(tx)`` does, whose worker may die before it confirms."""
+        claim = data.draw(st.sampled_from(self.interesting()))
+        is_current = self.model.finish_in_transaction(claim)
+        assert self.write(self.engine.finish_job, Completion(claim.id, claim.fence, "1")) == is_current
+        if confirms:
+            self.confirm(claim)
+
+    def confirm(self, claim: Claim) -> None:
+        otherwise = Ending(claim.id, claim.fence, EndingMove.DEAD, BOOM)
+        report = self.write(self.engine.finish_jobs, [Confirmation(claim.id, claim.fence, otherwise)])
+        assert bool(report.lost) == self.model.confirm(claim, EndingMove.DEAD)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def replay_and_confirm(self, data: st.DataObject) -> None:
+        """A job that was completed is replayed and claimed anew, and the new claim's transaction fails."""
+        claim = data.draw(st.sampled_from(self.interesting()))
+        if self.model.finish_in_transaction(claim):
+            assert self.write(self.engine.finish_job, Completion(claim.id, claim.fence, "1"))
+            assert bool(self.store.replay(claim.id)) == self.model.replay(claim.id)
+            self.claim_chosen(data, claim.id)
+            self.confirm(self.claims[-1])
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data())
+    def claim_any(self, data: st.DataObject) -> None:
+        self.claim_chosen(data, self.job(data))
+
+    def claim_chosen(self, data: st.DataObject, chosen: int) -> None:
+        worker, job = self.model.workers[self.worker(data)], self.model.jobs[chosen]
+        claims = self.write(self.engine.claim_jobs, ClaimRequest(worker.id, 1, worker.tasks, None, "", job.id))
+        assert len(claims) == (job.state == "ready" and job.task in worker.tasks and not worker.stopped)
+        for claim in claims:
+            self.model.claim(claim, worker.id)
+        self.claims += claims
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -270,6 +305,26 @@ class EngineAndModel(RuleBasedStateMachine):
     def close(self) -> None:
         self.engine.close()
 
+    @rule(data=st.data())
+    def look(self, data: st.DataObject) -> None:
+        """What workers and people ask for."""
+        read, engine, worker = self.engine.read, self.engine, self.worker(data)
+        running = [job for job in self.model.in_state("running") if job.worker == worker and job.cancel_requested]
+        assert sorted(read(engine.find_cancelled, worker)) == sorted(job.id for job in running)
+        for state in ("ready", "scheduled", "held", "running", "dead", "completed", "cancelled"):
+            assert read(engine.count_jobs, JobFilter(state=state)) == len(self.model.in_state(state))
+        tasks = self.model.workers[worker].tasks
+        busy = [job for job in self.model.in_state("ready", "running") if job.task in tasks]
+        assert read(engine.ready_count, None, tasks) == len(busy)
+        for stats in read(engine.list_queues):
+            here = [job.state for job in self.model.jobs.values() if job.queue == stats.queue]
+            told = (stats.ready, stats.scheduled + stats.retrying, stats.held, stats.running, stats.dead)
+            assert told == tuple(here.count(each) for each in ("ready", "scheduled", "held", "running", "dead"))
+        for stats in read(engine.list_tasks):
+            here = [job.state for job in self.model.jobs.values() if job.task == stats.task]
+            told = (stats.ready, stats.scheduled, stats.held, stats.running, stats.dead)
+            assert told == tuple(here.count(each) for each in ("ready", "scheduled", "held", "running", "dead"))
+
     @invariant()
     def both_tell_the_same(self) -> None:
         records = self.engine.read(self.engine.list_jobs, JobFilter(), 1000, None)
@@ -283,14 +338,3 @@ class EngineAndModel(RuleBasedStateMachine):
             assert record.state != "scheduled" or record.run_at == job.run_at
             assert record.fence >= self.fences.get(record.id, 0), "a fence never goes back"
             self.fences[record.id] = record.fence
-
-
-TestEngineAndModel = EngineAndModel.TestCase
-TestEngineAndModel.settings = settings(
-    max_examples=SOAK or 50,
-    stateful_step_count=200 if SOAK else 60,
-    derandomize=not SOAK,
-    phases=list(Phase) if SOAK else [Phase.generate],  # shrinking a failure takes minutes
-    database=None,
-    deadline=None,
-)

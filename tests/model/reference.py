@@ -48,6 +48,8 @@ class Model:
     def __init__(self) -> None:
         self.jobs: dict[int, ModelJob] = {}
         self.workers: dict[int, ModelWorker] = {}
+        self.outbox: set[tuple[int, int]] = set()
+        self.owner: dict[tuple[int, int], int] = {}
         self.now = 0
 
     def insert(self, job: int, task: str, queue: str, priority: int, delay: int) -> None:
@@ -72,6 +74,7 @@ class Model:
         job = self.jobs[claim.id]
         job.state, job.worker = "running", worker
         job.fence += 1
+        self.owner[job.id, job.fence] = worker
         job.attempt += 1
 
     def is_current(self, claim: Claim) -> bool:
@@ -91,6 +94,22 @@ class Model:
             return not self.completed_under(claim)
         self._finish(self.jobs[claim.id], "completed")
         return False
+
+    def confirm(self, claim: Claim, otherwise: EndingMove) -> bool:
+        """Whether the confirmation is lost."""
+        name = (claim.id, claim.fence)
+        if name in self.outbox or self.completed_under(claim):
+            self.outbox.discard(name)
+            return False
+        return self.end(claim, otherwise, 0)
+
+    def finish_in_transaction(self, claim: Claim) -> bool:
+        """Whether the claim was current."""
+        if not self.is_current(claim):
+            return False
+        self.complete(claim)
+        self.outbox.add((claim.id, claim.fence))
+        return True
 
     def end(self, claim: Claim, move: EndingMove, delay: int) -> bool:
         """Whether the finish is lost."""
@@ -157,6 +176,7 @@ class Model:
                     other.stopped = True
                     declared.add(other.id)
         alive = {each.id for each in self.live_workers()}
+        self.outbox = {each for each in self.outbox if self.owner[each] in alive}
         orphans = [job for job in self.in_state("running") if job.worker not in alive]
         ended: dict[str, set[int]] = {"ready": set(), "dead": set(), "cancelled": set()}
         for job in orphans:
