@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection, connections, transaction
 
 from tests.behaviour.support import DEADLINE
 from tests.contrib.databases import django_database
-from turnspit import Turnspit
+from turnspit import JobContext, JobDead, Retry, Turnspit
 from turnspit.errors import InvalidTransaction
 from turnspit.tasks import Task
 
@@ -151,27 +151,58 @@ def test_a_waiting_worker_starts_at_the_commit(app: Turnspit, send: Any) -> None
     assert stored(app) == [0, 2]
 
 
-def test_the_worker_never_joins(app: Turnspit) -> None:
-    """What a job stores about itself is the worker's, whatever transaction its function is in."""
-
-    @app.task
-    def fails_inside() -> None:
+@pytest.mark.on_sqlite
+def test_the_bell_rings_once_at_the_commit_and_never_before(app: Turnspit, send: Any) -> None:
+    """PostgreSQL's NOTIFY is part of the transaction; on a file it is ours to wait for the commit."""
+    heard: list[str] = []
+    app.engine.wakeups.send = lambda wakes: heard.extend(wake.kind for wake in wakes)  # type: ignore[method-assign]
+    undone(lambda: send.enqueue(1))
+    with transaction.atomic():
+        undone(lambda: send.enqueue(2))
         with transaction.atomic():
-            connection.cursor().execute("SELECT 1")
-            raise Undo
+            send.enqueue(3)
+        app.jobs.list()
+        assert heard == []
+    assert heard == ["ready"]
 
-    @app.task
-    def enqueues_inside() -> int:
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_job_is_finished_in_atomic(app: Turnspit, commits: bool) -> None:
+    @app.task(retry=Retry(attempts=1))
+    def work(job: JobContext) -> None:
         try:
             with transaction.atomic():
-                return fails_inside.using(delay=3600).enqueue().id
+                job.finish(connection, result="done")
+                if not commits:
+                    raise Undo
+        except Undo:
+            pass
         finally:
             connection.close()
 
     with app.worker():
-        job = enqueues_inside.enqueue()
-        inner = job.get_result(timeout=DEADLINE)
-    assert (app.jobs.get(job.id).state, app.jobs.get(inner).state) == ("completed", "scheduled")
+        job = work.enqueue()
+        if commits:
+            assert job.get_result(timeout=DEADLINE) == "done"
+        else:
+            with pytest.raises(JobDead, match="FinishNotCommitted"):
+                job.get_result(timeout=DEADLINE)
+
+
+def test_a_job_joins_its_own_atomic_block(app: Turnspit, send: Any) -> None:
+    @app.task
+    def enqueues_inside() -> None:
+        try:
+            undone(lambda: send.using(delay=3600).enqueue(1))
+            with transaction.atomic():
+                send.using(delay=3600).enqueue(2)
+        finally:
+            connection.close()
+
+    with app.worker():
+        enqueues_inside.enqueue().get_result(timeout=DEADLINE)
+    app.join(None)
+    assert [job.args for job in app.jobs.list(task="send")] == [{"order_id": 2}]
 
 
 def test_async_code_joins_what_its_sync_code_is_in(app: Turnspit, send: Any) -> None:

@@ -133,6 +133,29 @@ def test_the_other_kind_of_verb_is_refused(app: Turnspit, send: Send, get_sessio
     assert orders(app) == []
 
 
+def test_what_a_request_leaves_running_joins_nothing(app: Turnspit, send: Send, get_session: Any) -> None:
+    """A task inherits the context of the request, whose session is closed by then: its job would be lost in there."""
+    api = FastAPI()
+    ended = asyncio.Event()
+    left: list[asyncio.Task[None]] = []
+
+    async def later() -> None:
+        await ended.wait()
+        await send.aenqueue(1)
+
+    @api.post("/leave")
+    async def leave(session: Annotated[AsyncSession, Depends(joining(app, get_session))]) -> None:
+        left.append(asyncio.create_task(later()))
+
+    @api.post("/wait")
+    async def wait() -> None:
+        ended.set()
+        await left[0]
+
+    post(api, "/leave", "/wait")
+    assert orders(app) == [1]
+
+
 def test_an_app_of_another_store_is_not_touched(app: Turnspit, send: Send, get_session: Any, folder: Any) -> None:
     api = FastAPI()
     with Turnspit(f"sqlite:///{folder}/other.db") as other:

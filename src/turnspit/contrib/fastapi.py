@@ -15,6 +15,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI
@@ -27,8 +28,15 @@ __all__ = ["TurnspitOfRequest", "get_turnspit", "joining", "lifespan"]
 
 T = TypeVar("T")
 
-_joined: ContextVar[tuple[Turnspit, Any] | None] = ContextVar("turnspit_session", default=None)
-"""The app and the session of the request that is being answered."""
+
+@dataclass
+class _Joined:
+    app: Turnspit
+    session: Any
+    """``None`` once the request has ended: a task that it started may live on with its context."""
+
+
+_joined: ContextVar[_Joined | None] = ContextVar("turnspit_session", default=None)
 
 
 def lifespan(app: Turnspit, *, worker: bool = False) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -74,17 +82,20 @@ def joining(app: Turnspit, get_session: Callable[..., Any]) -> Callable[..., Asy
     """A dependency that gives the session of ``get_session`` and lets the request's jobs join its transaction.
 
     With an ``AsyncSession`` every async verb joins it (``aenqueue``, ``app.aenqueue_many``, ``app.jobs.acancel``),
-    with a ``Session`` every verb without an a. Committing and closing stay with you and ``get_session``.
+    with a ``Session`` every verb without an a. Committing and closing stay with you and ``get_session``. What a request
+    leaves running joins nothing once the request has ended.
 
     :param get_session: the dependency that you have already.
     """
     app.join(_RequestSession(app))
 
     async def give_joined_session(session: Annotated[Any, Depends(get_session)]) -> AsyncIterator[Any]:
-        token = _joined.set((app, unscoped(session)))
+        joined = _Joined(app, unscoped(session))
+        token = _joined.set(joined)
         try:
             yield session
         finally:
+            joined.session = None
             _joined.reset(token)
 
     return give_joined_session
@@ -97,8 +108,8 @@ class _RequestSession:
         self._app = app
 
     def current(self) -> object | None:
-        app, session = _joined.get() or (None, None)
-        return session if app is self._app else None
+        joined = _joined.get()
+        return joined.session if joined is not None and joined.app is self._app else None
 
     async def acall(self, function: Callable[[], T]) -> T:
         session: Any = self.current()
@@ -108,7 +119,7 @@ class _RequestSession:
             raise not_async(session)
 
         def call(sync_session: Any) -> T:
-            token = _joined.set((self._app, sync_session))
+            token = _joined.set(_Joined(self._app, sync_session))
             try:
                 return function()
             finally:

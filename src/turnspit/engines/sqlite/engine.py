@@ -153,7 +153,8 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
             result, wakes = drive(verb(*args, **kwargs), transaction.execute)
         except sqlite3.Error as error:
             raise translate(error, self.location) from error
-        transaction.after_commit(lambda: self.wakeups.send(wakes))
+        if wakes:
+            transaction.after_commit(lambda: self.wakeups.send(wakes))
         return result
 
     def _prepare_in(self, execute: Execute) -> None:
