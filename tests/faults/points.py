@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -80,6 +81,27 @@ def inside(app: Turnspit) -> None:
         die()
 
 
+def never_renews(app: Turnspit) -> None:
+    """Every renewal finds the store away; all else works."""
+    original = app.engine.write
+
+    def write(verb: Any, *arguments: Any) -> Any:
+        if verb == app.engine.renew_lease:
+            raise EngineUnavailable("no answer")
+        return original(verb, *arguments)
+
+    app.engine.write = write  # type: ignore[method-assign]
+
+
+def blocks_the_loop(app: Turnspit) -> None:
+    """Each handler keeps the event loop to itself for three leases."""
+
+    @app.middleware
+    async def block(job: JobContext, call_next: Any) -> Any:
+        time.sleep(3 * LEASE)  # noqa: ASYNC251 (that is the fault)
+        return await call_next(job)
+
+
 POINTS: dict[str, Callable[[Turnspit], None]] = {
     "nowhere": lambda app: None,
     "after the claim": lambda app: after_exchange(app, lambda batch, claims: bool(claims), die),
@@ -94,6 +116,8 @@ POINTS: dict[str, Callable[[Turnspit], None]] = {
     "late in a rescue": lambda app: after_statement(app, "rescue_jobs", 5),
     "in the middle of a promotion": lambda app: after_statement(app, "promote_jobs", 1),
     "the claim's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(claims), lose),
+    "never renews": never_renews,
+    "blocks the loop": blocks_the_loop,
     "the finish's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), lose),
 }
 

@@ -84,5 +84,6 @@ def test_an_answer_that_is_lost_costs_nothing(scene: Scene, point: str) -> None:
 
 def test_every_point_is_tested() -> None:
     tested = {*IN_A_JOBS_LIFE, "in the middle of a return", "in the middle of a rescue", "late in a rescue"}
+    tested |= {"never renews", "blocks the loop"}  # in test_leases
     tested |= {"in the middle of a promotion", "the claim's answer lost", "the finish's answer lost", "nowhere"}
     assert tested == set(POINTS)
