@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.contrib.programs import manage, write_settings
+from tests.postgres import new_database
 from turnspit import Turnspit
 
 
@@ -102,3 +103,39 @@ def test_connections_are_closed_around_every_job(folder: Path) -> None:
     )
     answer = manage(folder, "shell", "-v0", "-c", code)
     assert answer.stdout == "4\n", answer.stderr
+
+
+WORKED_OFF = """
+from django.test import TestCase, TransactionTestCase
+from examples.django_shop.shop.jobs import app
+from examples.django_shop.shop.orders import place_order
+from turnspit.testing import override
+
+class Committed(TransactionTestCase):
+    def test_a_worker_does_it(self):
+        order, job = place_order("ada@example.com")
+        with app.worker():
+            self.assertEqual(job.get_result(timeout=20), "confirmed to ada@example.com")
+        app.jobs.delete(all=True)
+
+class RolledBack(TestCase):
+    def test_a_private_store_is_not_joined(self):
+        with override(app) as t:
+            place_order("ada@example.com")
+            self.assertEqual(app.jobs.count(), 1)
+        self.assertEqual(app.jobs.count(), 0)
+"""
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_a_test_whose_worker_has_used_the_database_leaves_it_to_be_dropped(
+    folder: Path, engine: str, parallel: bool
+) -> None:
+    add_django_app(folder, "more", "tests", WORKED_OFF)
+    url = new_database() if engine == "postgres" else f"sqlite:///{folder}/shop.db"
+    write_settings(folder, url, "INSTALLED_APPS.append('more')")
+    for _ in range(2):
+        answer = manage(folder, "test", "--noinput", *(["--parallel", "2"] if parallel else []), "more")
+        assert answer.returncode == 0, answer.stderr
+        assert "Ran 2 tests" in answer.stderr

@@ -6,6 +6,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.apps import AppConfig, apps
 from django.db import close_old_connections
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 from django.utils.module_loading import module_has_submodule
 
@@ -45,7 +46,9 @@ def _live_in(app: Turnspit, alias: str) -> None:
 
     def follow(connection: Any, **_: object) -> None:
         nonlocal told
-        if connection.alias == alias and (url := url_of(alias)) != told:
+        if connection.alias == NO_DB_ALIAS:
+            app.close()  # a test database is to be made, copied or dropped, and PostgreSQL wants it free for that
+        elif connection.alias == alias and (url := url_of(alias)) != told:
             app.configure(url)
             told = url
 
