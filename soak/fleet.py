@@ -50,6 +50,7 @@ class Fleet:
         self._names = [f"worker {number}" for number in range(1, workers + 1)] + ["producer"]
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._read: dict[str, tuple[int, int]] = {}
         self._threads: list[threading.Thread] = []
 
@@ -187,15 +188,16 @@ class Fleet:
         self._await_progress(fault)
 
     def _await_progress(self, fault: Fault) -> None:
-        before = self.progress()
-        self._await(fault, time.monotonic(), lambda: self.progress() > before)
-
-    def progress(self) -> int:
-        """Grows with everything that is written down."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.ledger"))
+        """From here on, where the store or the workers are back: until another job ended."""
+        before = self.ended()
+        self._await(fault, time.monotonic(), lambda: self.ended() > before)
 
     def ended(self) -> int:
         """How many ends the workers have written down."""
+        with self._reading:
+            return self._count_ends()
+
+    def _count_ends(self) -> int:
         for path in self.folder.glob("*.ledger"):
             place, count = self._read.get(path.name, (0, 0))
             with path.open("rb") as file:

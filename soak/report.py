@@ -109,6 +109,9 @@ class Report:
                 f"| {kind} | {each['count']} | {_seconds(each['p50'])} | {_seconds(each['p99'])} |"
                 for kind, each in self.recoveries().items()
             ),
+            "",
+            "Of a killed or suspended worker: until nothing that it held is still its. Of an outage, and where all",
+            "were suspended: from its end until a job ended.",
             *(["", "What nobody meant to happen:", ""] if self.unexpected else []),
             *(f"* {escape(what)}" for what in self.unexpected),
         ]

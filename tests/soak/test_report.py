@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 from soak.fleet import Fault
+from soak.page import _BEGIN, _END, rewrite
 from soak.proof import Proof
 from soak.report import Report, percentile
 
@@ -45,3 +47,15 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([], 0.5) is None
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
+
+
+def test_the_page_gets_the_reports_between_its_marks() -> None:
+    page = f"before\n{_BEGIN}\nold\n{_END}\nafter\n"
+    once = rewrite(page, {"sqlite": "the report\n"})
+    assert "the report" in once
+    assert "old" not in once
+    assert once.startswith("before\n")
+    assert once.endswith("\nafter\n")
+    assert rewrite(once, {"sqlite": "the report\n"}) == once
+    with pytest.raises(ValueError, match="no <!-- begin"):
+        rewrite("nothing here", {})
