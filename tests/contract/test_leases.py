@@ -249,3 +249,19 @@ def test_a_worker_that_knows_more_than_one_task(store: Store) -> None:
     worker = store.worker({"a", "b", *TASKS})
     assert (store.count(state="held"), store.count(state="ready")) == (1, 2)
     assert len(store.claim(5, worker=worker, tasks={"a", "b"})) == 2
+
+
+def test_many_held_jobs_become_ready_in_portions(store: Store) -> None:
+    """A million at once would keep a worker from registering before its deadline."""
+    store.insert_many(3000, "new")
+    while store.claim(1, tasks={"send"}) or store.count(state="ready"):
+        pass
+    assert store.count(state="held") == 3000
+    store.worker({"new"})
+    admitted = store.count(state="ready")
+    assert 0 < admitted < 3000
+    admit = store.engine.admit_jobs
+    assert store.engine.write(admit, {"new"}, 500) == 500
+    assert store.engine.write(admit, {"new"}, 3000) == 2500 - admitted
+    assert store.engine.write(admit, {"new", "send"}, 3000) == 0
+    assert store.count(state="ready") == 3000

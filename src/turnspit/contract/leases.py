@@ -13,9 +13,13 @@ class Leases(Protocol):
     """The verbs of a worker's life."""
 
     def register_worker(self, worker: NewWorker) -> Verb[int]:
-        """A worker begins: its id, never used again. Jobs that were held because no live worker knew their task
-        become ready if this one knows it.
+        """A worker begins: its id, never used again. The first jobs that were held because no live worker knew their
+        task become ready if this one knows it; for the rest there is ``admit_jobs``.
         """
+        ...
+
+    def admit_jobs(self, tasks: Collection[str], limit: int) -> Verb[int]:
+        """Make up to ``limit`` held jobs of these tasks ready, of which a live worker knows all: how many."""
         ...
 
     def renew_lease(self, worker: int, lease: int) -> Verb[bool]:

@@ -37,6 +37,7 @@ _THREAD_TIME = 0.1
 _FLUSH_TIME = 10.0
 _TELL_TIME = 5.0
 _EMPTY_CHECK = 0.02
+_ADMITTED = 1000
 
 
 class Worker:
@@ -94,7 +95,7 @@ class Worker:
         services: dict[str, Service] = {"reconciler": Service(self._reconciler)}
         if self._settings.maintenance:
             parts, settings = self._parts, self._settings
-            services["promoter"] = Service(Promoter(self._engine))
+            services["promoter"] = Service(Promoter(self._engine, lambda: parts.tasks.names))
             services["rescuer"] = Service(
                 Rescuer(
                     self._engine,
@@ -214,7 +215,8 @@ class Worker:
             with contextlib.suppress(TurnspitError):
                 engine, settings = self._engine, self._settings
                 tasks = self._parts.tasks.names
-                if await engine.aread(engine.ready_count, settings.queues, tasks) == 0:
+                left = await engine.aread(engine.ready_count, settings.queues, tasks)
+                if not (left or await engine.awrite(engine.admit_jobs, tasks, _ADMITTED)):
                     self.stopping.set()
                     return
                 self.claimer.work_waits()

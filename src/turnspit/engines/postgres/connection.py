@@ -31,12 +31,14 @@ from turnspit.errors import EngineUnavailable
 from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
-__all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_patiently", "execute"]
+__all__ = ["BY_INDEX", "ConnectionThread", "Reader", "Writer", "connect", "connect_patiently", "execute"]
 
 _GROUP_LIMIT = 256
 _TRIES = 4
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _IDLE_IN_TRANSACTION = 10_000
+BY_INDEX = "enable_seqscan = off"
+"""Of those that write: a plan is kept from when the tables were small until ANALYZE has seen them large."""
 _LOCK_TIMEOUT = 250
 """Milliseconds. Who waits longer for a lock is rolled back with its group, and tried again alone."""
 
@@ -48,6 +50,7 @@ def connect(settings: Settings, **changes: Any) -> Connection:
     conninfo = settings.conninfo | changes
     if not settings.poll_only:  # a transaction pooler takes no options
         options = f"{conninfo.get('options') or ''} -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
+        options += " -c jit=off"  # what is estimated to be dear would be compiled first, and is not dear
         options += "" if settings.synchronous else " -c synchronous_commit=off"
         conninfo["options"] = options.strip()
     connection = psycopg.connect(autocommit=True, **conninfo)
@@ -223,7 +226,7 @@ class Writer(ConnectionThread):
 
     def _prepare(self, connection: Connection) -> None:
         if not self._settings.poll_only:
-            connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT}")
+            connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT}; SET {BY_INDEX}")
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
@@ -339,7 +342,7 @@ class Writer(ConnectionThread):
             commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
             timeouts = (
                 f"; SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}"
-                f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}"
+                f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}; SET LOCAL {BY_INDEX}; SET LOCAL jit = off"
             )
             connection.execute("BEGIN" + timeouts + commit)
         else:

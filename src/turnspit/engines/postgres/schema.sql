@@ -91,6 +91,7 @@ CREATE TABLE turnspit.history (
 
 CREATE INDEX history_id ON turnspit.history (id);
 CREATE INDEX history_finished ON turnspit.history (finished_at);
+CREATE INDEX history_cancelled ON turnspit.history (id) WHERE state = 'cancelled';
 CREATE INDEX history_result_until ON turnspit.history (result_until) WHERE result_until IS NOT NULL;
 CREATE TABLE turnspit.history_stray PARTITION OF turnspit.history DEFAULT;
 

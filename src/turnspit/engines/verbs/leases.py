@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.jobs import JobVerbs
+from turnspit.engines.verbs.jobs import MOST_HELD, JobVerbs
 from turnspit.engines.verbs.rows import to_json, worker_from_row
 from turnspit.records import NewWorker, RescueReport, WorkerRecord
 
@@ -25,9 +25,15 @@ class LeaseVerbs(JobVerbs):
             "lease": worker.lease,
         }
         [(worker_id,)] = yield Statement(self.sql["register_worker"], params)
-        if (yield Statement(self.sql["register_worker_admit"], params)):
-            yield Wake(WakeKind.READY)
+        yield from self.admit_jobs(worker.tasks, MOST_HELD)
         return int(worker_id)
+
+    def admit_jobs(self, tasks: Collection[str], limit: int) -> Verb[int]:
+        params = {"tasks": to_json(sorted(tasks)), "limit": limit}
+        admitted = len((yield Statement(self.sql["admit_jobs"], params)))
+        if admitted:
+            yield Wake(WakeKind.READY)
+        return admitted
 
     def renew_lease(self, worker: int, lease: int) -> Verb[bool]:
         params = {"now": self.clock.now(), "worker": worker, "lease": lease}

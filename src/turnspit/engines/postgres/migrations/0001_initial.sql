@@ -77,6 +77,7 @@ CREATE TABLE {schema}.history (
 
 CREATE INDEX history_id ON {schema}.history (id);
 CREATE INDEX history_finished ON {schema}.history (finished_at);
+CREATE INDEX history_cancelled ON {schema}.history (id) WHERE state = 'cancelled';
 CREATE INDEX history_result_until ON {schema}.history (result_until) WHERE result_until IS NOT NULL;
 CREATE TABLE {schema}.history_stray PARTITION OF {schema}.history DEFAULT;
 

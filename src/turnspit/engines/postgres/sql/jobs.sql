@@ -34,7 +34,9 @@ RETURNING {columns};
 -- SKIP LOCKED inside a CTE that cannot be flattened: a plan that looped over the LIMIT would claim more than it.
 -- `turns` is [{"queue": ..., "share": ...}, ...]: one probe for each of them, never `queue = any(...)` over a thousand
 -- queues (401 ms measured). Where a turn names a priority and an id, only what stands behind them in that priority is
--- looked at: entries of claimed jobs that a held snapshot keeps in the index are stepped over by one descent.
+-- looked at: entries of claimed jobs that a held snapshot keeps in the index are stepped over by one descent. The update
+-- takes an array of ids: joined with `picked`, which the planner takes for millions of rows, it read the whole table
+-- (178 ms at a million jobs, docs/decisions/0020).
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 known AS MATERIALIZED (SELECT ARRAY(SELECT json_array_elements_text(:tasks::json)) AS tasks),
 picked AS MATERIALIZED (
@@ -51,8 +53,8 @@ picked AS MATERIALIZED (
 )
 UPDATE {schema}.jobs AS job
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = moment.now
-FROM picked, moment
-WHERE job.id = picked.id
+FROM moment
+WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags::text, metadata::text;
 
@@ -227,8 +229,8 @@ WITH due AS MATERIALIZED (
     SELECT id FROM {schema}.jobs
     WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-UPDATE {schema}.jobs AS job SET state = 'ready' FROM due WHERE job.id = due.id
-RETURNING job.id;
+UPDATE {schema}.jobs SET state = 'ready' WHERE id = ANY (ARRAY(SELECT id FROM due))
+RETURNING id;
 
 -- name: promote_jobs_next
 SELECT min(run_at) - {now} FROM {schema}.jobs WHERE state = 'scheduled';

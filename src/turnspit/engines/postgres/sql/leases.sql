@@ -6,9 +6,13 @@ SELECT :host, :pid, :version, :queues::json, :tasks::json, :concurrency, now, no
 FROM moment
 RETURNING id;
 
--- name: register_worker_admit
-UPDATE {schema}.jobs SET state = 'ready', reason = NULL
-WHERE state = 'held' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+-- name: admit_jobs
+WITH held AS MATERIALIZED (
+    SELECT id FROM {schema}.jobs
+    WHERE state = 'held' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE {schema}.jobs SET state = 'ready', reason = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))
 RETURNING id;
 
 -- name: renew_lease

@@ -5,9 +5,10 @@ SELECT :host, :pid, :version, :queues, :tasks, :concurrency, moment, moment, mom
 FROM (SELECT {now} AS moment)
 RETURNING id;
 
--- name: register_worker_admit
+-- name: admit_jobs
 UPDATE turnspit_jobs SET state = 'ready', reason = NULL
-WHERE state = 'held' AND task IN (SELECT value FROM json_each(:tasks))
+WHERE id IN (SELECT id FROM turnspit_jobs
+             WHERE state = 'held' AND task IN (SELECT value FROM json_each(:tasks)) LIMIT :limit)
 RETURNING id;
 
 -- name: renew_lease
