@@ -23,7 +23,7 @@ from benchmarks.systems import STORES, SYSTEMS, choose
 _RESULTS = Path(__file__).parent / "results"
 _QUICK = Sizes(one=100, at_once=500, bulk=2000, drain=2000, idle_jobs=20, half_seconds=0.2, idle=0.5, dispatch=5000,
                history=20_000, scheduled=2000, dead=1000, foreign=5000, held=5000, long=5000)  # fmt: skip
-_MINUTES = Sizes(one=1000, at_once=3200, idle_jobs=200, half_seconds=1.0, idle=5.0)
+_MINUTES = Sizes(one=1000, at_once=3200, idle_jobs=150, half_seconds=1.0, idle=4.0)
 _FULL = Sizes(idle_jobs=500, half_seconds=3.0, history=10_000_000, scheduled=1_000_000, dead=100_000, foreign=1_000_000,
               held=1_000_000, long=1_000_000)  # fmt: skip
 
@@ -71,7 +71,9 @@ def _parse() -> argparse.Namespace:
     names = {*STORES, *MEASUREMENTS, *(name for system in SYSTEMS for name in (system.key, system.name))}
     parser.add_argument("--only", nargs="+", default=[], choices=names, metavar="NAME",
                         help="these stores, systems and measurements alone")  # fmt: skip
-    parser.add_argument("--repeats", type=int, help="how often everything is measured (5; 1 with --quick)")
+    parser.add_argument(
+        "--repeats", type=int, help="how often everything is measured (3; 5 with --full; 1 with --quick)"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a minute, to see that everything works")
     size.add_argument("--full", action="store_true", help="every system in every repeat, larger sizes")
@@ -92,7 +94,7 @@ def _run(options: argparse.Namespace, folder: Path) -> Run:
         systems=choose(options.only),
         measurements=[name for name in MEASUREMENTS if name in options.only] or list(MEASUREMENTS),
         sizes=dataclasses.replace(sizes, equal=options.equal),
-        repeats=options.repeats or (1 if options.quick else 5),
+        repeats=options.repeats or (1 if options.quick else 5 if options.full else 3),
         folder=folder,
         is_full=options.full,
     )

@@ -156,9 +156,12 @@ def _values(aim: Aim, samples: Samples) -> list[float]:
     others = [each for each in others if each]
     if not others:
         return []
-    # One that was measured once only stands beside every repeat.
+    if len(own) == 1:  # a scenario: beside the median of all
+        return [value / best(statistics.median(each.values()) for each in others) for value in own.values()]
+    # A peer that was measured once only stands beside every repeat.
     return [
-        value / best(each.get(repeat, next(iter(each.values()))) for each in others) for repeat, value in own.items()
+        value / best(each.get(repeat, statistics.median(each.values())) for each in others)
+        for repeat, value in own.items()
     ]
 
 

@@ -102,8 +102,8 @@ class Run:
 
     def _most(self, measurement: str, system: System) -> int:
         """In how many repeats this is measured."""
-        if measurement in SCENARIOS:
-            return 3 if self.is_full else 1
+        if measurement == "idle" or measurement in SCENARIOS:
+            return 1
         return self.repeats if self.is_full or not system.once else 1
 
     def _bench(self, system: System, repeat: int) -> Bench:

@@ -137,6 +137,16 @@ def test_a_ratio_is_the_median_of_the_repeats_own_ratios_to_the_best_peer() -> N
     assert Spread.of([3, 1, 2]) == Spread(2, 1, 3)
 
 
+def test_a_scenario_that_is_measured_once_is_divided_by_the_median_of_the_clean_drains() -> None:
+    clean = {str(repeat): {"jobs_per_second": value} for repeat, value in enumerate((50.0, 100.0, 400.0))}
+    samples = {
+        "drain_1": {"postgres/turnspit": clean},
+        "many_queues": {"postgres/turnspit": {"0": {"jobs_per_second": 70.0}}},
+    }
+    [found] = [aim for aim in aims(samples) if aim["name"].startswith("drain, 1,000 queues")]
+    assert (found["median"], found["met"]) == (0.7, False)
+
+
 def test_the_page_and_its_pictures_are_those_of_the_quoted_result() -> None:
     document = json.loads(QUOTED.read_text())
     page = (ROOT / "docs" / "benchmarks.md").read_text()
