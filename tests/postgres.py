@@ -39,7 +39,7 @@ class Server:
         self.bin = Path(wheel.origin).parent / _FOLDERS[version] / "bin"
         self.folder = Path(tempfile.mkdtemp(prefix=f"turnspit-pg{version}-"))
         self.data = self.folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
         # PostgreSQL refuses to run as root.
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
@@ -121,7 +121,7 @@ def new_schema(version: int) -> Iterator[str]:
         connection.execute(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,45 @@
+"""Programs from Debian's packages, unpacked into a cache folder: nothing is installed, and root is not needed."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+__all__ = ["environment", "unpack"]
+
+_CACHE = Path(os.environ.get("TURNSPIT_TEST_CACHE", Path(tempfile.gettempdir()) / f"turnspit-debian-{os.getuid()}"))
+
+
+@cache
+def unpack(*packages: str) -> Path:
+    """The folder that stands for ``/``, with these packages in it; the test is skipped where there is no Debian."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        pytest.skip("no Debian: apt-get and dpkg are needed to fetch " + ", ".join(packages))
+    root = _CACHE / "-".join(sorted(packages))
+    if not root.exists():
+        _CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_CACHE) as name:
+            folder = Path(name)
+            folder.chmod(0o755)
+            fetched = subprocess.run(
+                ["apt-get", "download", "-q", *packages], cwd=folder, capture_output=True, text=True, check=False
+            )
+            if fetched.returncode:
+                pytest.skip(f"apt-get could not fetch {', '.join(packages)}: {fetched.stderr.strip()[-200:]}")
+            for package in folder.glob("*.deb"):
+                subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
+            try:
+                (folder / "root").rename(root)
+            except OSError:  # another process was faster
+                assert root.exists()
+    return root
+
+
+def environment(root: Path) -> dict[str, str]:
+    """What a program of such a folder needs to find its libraries."""
+    folders = {str(library.parent) for library in (root / "usr" / "lib").rglob("*.so.*")}
+    return {"PATH": f"{root}/usr/sbin:{root}/usr/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": ":".join(sorted(folders))}
