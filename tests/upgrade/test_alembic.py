@@ -21,7 +21,7 @@ from turnspit.contrib.alembic import include_name
 ENVIRONMENT = """
 import asyncio
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 url = context.config.get_main_option("sqlalchemy.url")
@@ -32,10 +32,9 @@ def run(connection):
         context.run_migrations()
 
 async def arun():
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.run_sync(run)
-    await engine.dispose()
 
 if context.is_offline_mode():
     context.configure(url=url)
@@ -44,10 +43,8 @@ if context.is_offline_mode():
 elif "asyncpg" in url:
     asyncio.run(arun())
 else:
-    engine = create_engine(url)
-    with engine.connect() as connection:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         run(connection)
-    engine.dispose()
 """
 REVISION = """
 from alembic import op
