@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+STORE := sqlite
+DEMO_ON_sqlite := env
+DEMO_ON_postgres := $(BIN)/python -m examples.private_postgres
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench bench-full soak soak-model docs lock clean
@@ -21,8 +24,8 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Watch a small shop's orders being worked off, with a worker killed half-way
-	@$(BIN)/python -m examples.orders.demo
+demo: $(READY) ## Watch a shop's orders being worked off, a worker killed half-way; STORE=postgres: on PostgreSQL
+	@$(or $(DEMO_ON_$(STORE)),$(error STORE is sqlite or postgres)) $(BIN)/python -m examples.orders.demo
 
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest -q -n auto

@@ -27,7 +27,7 @@ from examples.orders.front import front
 from examples.orders.outside import Gateway, MailServer, serve_http, serve_smtp
 from examples.orders.promises import FOLDER, message_id, process_of
 from examples.orders.promises import main as print_summary
-from examples.orders.tasks import app
+from examples.orders.tasks import STORE, app
 from examples.orders.view import Counts, View
 from turnspit import JobState
 
@@ -64,7 +64,7 @@ class Demo:
             serve_http(front) as front_url,
             self._two_workers({"SMTP_PORT": str(smtp_port), "GATEWAY_URL": gateway_url}),
         ):
-            self._view.say(f"store ./{FOLDER}/shop.db · 2 workers · mail to localhost:{smtp_port}")
+            self._view.say(f"store {_store()} · 2 workers · mail to localhost:{smtp_port}")
             posting = asyncio.create_task(self._post_orders(front_url))
             try:
                 async with asyncio.timeout(LONGEST):
@@ -214,6 +214,10 @@ def _read_orders(number: int) -> list[dict[str, str]]:
     if not FEWEST_ORDERS <= number <= len(orders):
         raise DemoFailed(f"--orders is from {FEWEST_ORDERS} to {len(orders)}, not {number}")
     return orders[:number]
+
+
+def _store() -> str:
+    return f"./{FOLDER}/shop.db" if STORE.startswith("sqlite") else app.engine.location
 
 
 def _make_folder() -> None:

@@ -19,7 +19,9 @@ from pydantic import BaseModel, EmailStr, Field, PositiveInt
 
 from turnspit import GiveUp, JobContext, Retry, Turnspit
 
-app = Turnspit("sqlite:///demo/shop.db")
+STORE = os.environ.get("DEMO_STORE", "sqlite:///demo/shop.db")
+
+app = Turnspit(STORE)
 
 
 class Order(BaseModel):
