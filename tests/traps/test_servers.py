@@ -1,18 +1,22 @@
 """An ASGI server starts and stops the app: uvicorn, also with --reload and in a container."""
 
 import asyncio
+import inspect
+import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE
+from tests.behaviour.support import DEADLINE, url_of
 from turnspit import Turnspit
+from turnspit.cli.worker import worker
 
 SERVER = """
 import os
@@ -41,40 +45,103 @@ async def lifespan(_):
 
 web = Starlette(routes=[Route("/double", endpoint)], lifespan=lifespan)
 """
+AS_PROCESS_1 = ["unshare", "--pid", "--fork", "--kill-child"]
+if os.geteuid():
+    AS_PROCESS_1 += ["--user", "--map-root-user"]
 CLIENT = """
 import sys, urllib.request
 print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_uvicorn_ends_promptly_and_the_app_with_it(folder: Path, number: signal.Signals) -> None:
+@contextmanager
+def uvicorn(folder: Path, store: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The server above as a program, and where to ask it; it prints "up" when it is."""
     (folder / "server.py").write_text(SERVER)
     port = _free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "server:web", "--port", str(port), "--log-level", "warning"],
+        [sys.executable, "-m", "uvicorn", "server:web", "--port", str(port), "--log-level", "warning", *options],
         cwd=folder,
-        env={"STORE": f"sqlite:///{folder}/jobs.db", "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
+        env={"STORE": store, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        url = f"http://127.0.0.1:{port}/double?number=21"
-        client = subprocess.run([sys.executable, "-c", CLIENT, url], capture_output=True, text=True, check=False)
-        assert client.stdout == "42\n", client.stderr
-        process.send_signal(number)
-        out, err = process.communicate(timeout=DEADLINE)
+        yield process, f"http://127.0.0.1:{port}/double?number=21"
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def says(process: subprocess.Popen[str]) -> str:
+    """Its next line."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def ask(url: str) -> str:
+    client = subprocess.run([sys.executable, "-c", CLIENT, url], capture_output=True, text=True, check=False)
+    assert not client.stderr
+    return client.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_uvicorn_ends_promptly_and_the_app_with_it(app: Turnspit, folder: Path, number: signal.Signals) -> None:
+    with uvicorn(folder, url_of(app)) as (process, url):
+        assert says(process) == "up\n"
+        assert ask(url) == "42\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=DEADLINE)
     assert (out, "Traceback" in err) == ("down\n", False), err
-    with Turnspit(f"sqlite:///{folder}/jobs.db") as app:
-        assert app.jobs.count(state="completed") == 1
-        [worker] = app.engine.read(app.engine.list_workers)
-        assert not worker.live
+    assert app.jobs.count(state="completed") == 1
+    [worker] = app.engine.read(app.engine.list_workers)
+    assert not worker.live
+
+
+def test_uvicorn_reloads_a_changed_file_and_the_app_goes_on(app: Turnspit, folder: Path) -> None:
+    """With --reload the server is a child process: stopped in order, and started again with the new code."""
+    with uvicorn(folder, url_of(app), "--reload") as (process, url):
+        assert says(process) == "up\n"
+        assert ask(url) == "42\n"
+        (folder / "server.py").write_text(SERVER.replace("number * 2", "number * 3"))
+        assert (says(process), says(process)) == ("down\n", "up\n")
+        assert ask(url) == "63\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (out, "Traceback" in err) == ("down\n", False), err
+    assert [worker.live for worker in app.engine.read(app.engine.list_workers)] == [False, False]
+
+
+def _can_unshare() -> bool:
+    return shutil.which("unshare") is not None and not subprocess.run([*AS_PROCESS_1, "true"], check=False).returncode
+
+
+@pytest.mark.skipif(not _can_unshare(), reason="this machine lets nobody be process 1 of a namespace")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_is_a_good_process_1(app: Turnspit, folder: Path, number: signal.Signals) -> None:
+    """As in a container without an init: the kernel drops a signal that process 1 has no handler for."""
+    (folder / "jobs.py").write_text(
+        f"from turnspit import Turnspit\napp = Turnspit({url_of(app)!r})\n@app.task\ndef task() -> None: ...\n"
+    )
+    with subprocess.Popen(
+        [*AS_PROCESS_1, sys.executable, "-m", "turnspit", "worker", "jobs:app"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as outside:
+        assert outside.stderr is not None
+        assert any("started: pid 1," in line for line in outside.stderr)
+        [inside] = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+        os.kill(int(inside), number)
+        _, err = outside.communicate(timeout=DEADLINE)
+    assert outside.returncode == 0
+    assert err.endswith("stopped\n")
+
+
+def test_the_default_grace_time_is_below_that_of_kubernetes() -> None:
+    for start in (Turnspit.worker, Turnspit.run_worker, worker):
+        assert float(inspect.signature(start).parameters["grace"].default) < 30
 
 
 def _free_port() -> int:
