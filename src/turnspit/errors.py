@@ -10,6 +10,7 @@
     ├── EngineError               the store said no
     │   ├── EngineUnavailable     the store cannot be reached in time
     │   ├── SchemaMismatch        the store was made by another release
+    │   ├── StoreFrozen           the store's jobs are moved, or were moved, to another store
     │   └── InvalidTransaction    tx= cannot carry this call
     ├── JobExists                 another job holds this one's unique key
     ├── JobNotFound               no job has this id
@@ -47,6 +48,7 @@ __all__ = [
     "ResultNotStored",
     "ResultTimeout",
     "SchemaMismatch",
+    "StoreFrozen",
     "TurnspitError",
     "WorkerDied",
 ]
@@ -85,6 +87,10 @@ class EngineUnavailable(EngineError):
 
 class SchemaMismatch(EngineError):
     """The store's schema is not the one this release works with."""
+
+
+class StoreFrozen(EngineError):
+    """The store takes nothing: ``turnspit move`` moves its jobs to another store, or has done so."""
 
 
 class InvalidTransaction(EngineError):

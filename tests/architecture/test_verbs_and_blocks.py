@@ -9,6 +9,7 @@ import pytest
 from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
+from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
 from turnspit.contract.uniqueness import Uniqueness
 from turnspit.engines.postgres import PostgresEngine
@@ -16,7 +17,14 @@ from turnspit.engines.sqlite import SqliteEngine
 
 SOURCE = Path(__file__).parents[2] / "src" / "turnspit"
 ENGINES = {"sqlite": SqliteEngine, "postgres": PostgresEngine}
-NOUNS = {"jobs": Jobs, "control": Control, "queries": Queries, "leases": Leases, "uniqueness": Uniqueness}
+NOUNS = {
+    "jobs": Jobs,
+    "control": Control,
+    "queries": Queries,
+    "leases": Leases,
+    "uniqueness": Uniqueness,
+    "moves": Moves,
+}
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 

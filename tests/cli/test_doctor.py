@@ -287,4 +287,4 @@ def test_what_jobs_and_workers_say(
 def test_many_names_are_cut() -> None:
     said = next(iter(examine([], [], [worker(number) for number in range(1, 9)]))).detail
     assert said.endswith("box:45#5 (all queues) and 3 more")
-    assert diagnosis.__all__ == ["Finding", "examine"]
+    assert diagnosis.__all__ == ["Finding", "examine", "examine_move"]

@@ -65,6 +65,7 @@ def test_there_are_these_commands() -> None:
         "dead groups",
         "dead replay",
         "migrate",
+        "move",
         "doctor",
         "demo",
     ]
@@ -117,4 +118,4 @@ def test_the_page_names_every_option() -> None:
         section = re.split(r"^## ", page, flags=re.MULTILINE)
         [mine] = [part for part in section if part.startswith(f"turnspit {' '.join(words)}\n")]
         missing = [option for param in command.params for option in param.opts if f"{option}" not in mine]
-        assert set(missing) <= {"--help", "app", "words"}
+        assert set(missing) <= {"--help", "app", "words", "source", "target"}

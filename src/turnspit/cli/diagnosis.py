@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from turnspit.cli.output import count_of, when
-from turnspit.records import QueueStats, TaskStats, WorkerRecord
+from turnspit.records import MoveRecord, QueueStats, TaskStats, WorkerRecord
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "examine_move"]
 
 _SHOWN = 5
 
@@ -42,6 +42,19 @@ def examine(
     dead = sum(task.dead for task in tasks)
     if dead:
         yield Finding("dead letters", True, f"{dead:,}; see turnspit dead groups {hint}".rstrip())
+
+
+def examine_move(move: MoveRecord | None) -> Iterator[Finding]:
+    """Whether ``turnspit move`` has closed the store."""
+    if move is None or (move.role == "target" and move.ended_at is not None):
+        return
+    if move.ended_at is not None:
+        said = f"it has moved to {move.other}: point the app's URL there"
+    elif move.role == "source":
+        said = f"it is frozen while its jobs move to {move.other}: go on with turnspit move, or give up with --thaw"
+    else:
+        said = f"it is being filled from {move.other}, and not complete: go on with turnspit move"
+    yield Finding("move", False, said)
 
 
 def _workers(live: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:

@@ -4,7 +4,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from turnspit.cli.diagnosis import Finding, examine
+from turnspit.cli.diagnosis import Finding, examine, examine_move
 from turnspit.cli.loading import Target, find_store
 from turnspit.cli.options import AsJson, StoreArgument
 from turnspit.cli.output import line, plain, print_json, print_table
@@ -37,7 +37,8 @@ def _look_at_work(target: Target) -> list[Finding]:
         if not status.current or status.is_too_new:
             return []
         tasks, queues = engine.read(engine.list_tasks), engine.read(engine.list_queues)
-        return list(examine(tasks, queues, engine.read(engine.list_workers), target.hint))
+        work = examine(tasks, queues, engine.read(engine.list_workers), target.hint)
+        return [*examine_move(engine.read(engine.get_move)), *work]
     except EngineError:
         return []
 

@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from turnspit import __version__
-from turnspit.cli import dead, demo, doctor, enqueue, jobs, migrate, queues, run, worker
+from turnspit.cli import dead, demo, doctor, enqueue, jobs, migrate, move, queues, run, worker
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
 from turnspit.cli.loading import close_all
@@ -65,6 +65,7 @@ def _make() -> typer.Typer:
     root.add_typer(letters, rich_help_panel=_LOOKING)
     _add(root, "queues", queues.queues, queues.EXAMPLES, _LOOKING)
     _add(root, "migrate", migrate.migrate, migrate.EXAMPLES, _STORE)
+    _add(root, "move", move.move, move.EXAMPLES, _STORE)
     _add(root, "doctor", doctor.doctor, doctor.EXAMPLES, _STORE)
     _add(root, "demo", demo.demo, demo.EXAMPLES, _STARTING, takes_more=True)
     return root

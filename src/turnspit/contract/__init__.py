@@ -10,6 +10,7 @@ from turnspit.clock import Clock
 from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
+from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
 from turnspit.contract.schema import SchemaStatus
 from turnspit.contract.uniqueness import Uniqueness
@@ -22,7 +23,7 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 
-class Engine(Jobs, Control, Queries, Leases, Uniqueness, Protocol):
+class Engine(Jobs, Control, Queries, Leases, Uniqueness, Moves, Protocol):
     """A store: the verbs, and how they are run."""
 
     location: str

@@ -1,6 +1,7 @@
 """What a person does with a store's things, a module a noun: ``app.jobs``, ``app.queues``."""
 
 from turnspit.operations.jobs import FilterFields, Jobs, make_filter
+from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.queues import Queues
 
-__all__ = ["FilterFields", "Jobs", "Queues", "make_filter"]
+__all__ = ["FilterFields", "Jobs", "Moved", "MovedRows", "Queues", "make_filter", "move_store", "thaw_store"]

@@ -18,12 +18,16 @@ from turnspit.records.jobs import (
     UniqueRule,
 )
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
+from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
 from turnspit.records.queries import DeadGroup, QueueStats, TaskStats
 
 __all__ = [
+    "LEFT_TABLES",
+    "MOVED_TABLES",
     "AttemptRecord",
     "Claim",
     "ClaimRequest",
+    "Column",
     "Completion",
     "Confirmation",
     "DeadGroup",
@@ -36,8 +40,11 @@ __all__ = [
     "JobChanges",
     "JobRecord",
     "LogLine",
+    "MoveRecord",
+    "MovedTable",
     "NewJob",
     "NewWorker",
+    "Position",
     "ProgressUpdate",
     "PruneRequest",
     "QueueStats",

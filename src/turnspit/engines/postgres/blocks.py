@@ -7,13 +7,14 @@ from typing import Any
 
 from turnspit.engines.sqlfile import load_blocks
 
-__all__ = ["clean", "load", "to_numbered", "to_pyformat"]
+__all__ = ["clean", "has_nul", "load", "to_numbered", "to_pyformat"]
 
 # As a scalar subquery it is asked once a statement, and an index can be searched with it.
 _NOW = "(SELECT coalesce(:now::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))"
 # An array of our own making: the planner looks each id up by primary key, whatever it believes about the table.
 _IDS = "ANY (ARRAY(SELECT json_array_elements_text(:ids::json)::bigint))"
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
 
 
@@ -21,7 +22,9 @@ _PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
 def load(schema: str) -> Mapping[str, str]:
     """Every block of ``sql/*.sql`` by its name, for one schema's name."""
     marks = {"now": _NOW, "ids": _IDS, "schema": schema}
-    return load_blocks("turnspit.engines.postgres", ("jobs", "control", "queries", "leases", "uniqueness"), marks)
+    return load_blocks(
+        "turnspit.engines.postgres", ("jobs", "control", "queries", "leases", "uniqueness", "moves"), marks
+    )
 
 
 @lru_cache(4096)
@@ -62,3 +65,12 @@ def clean(params: Any) -> dict[str, Any]:
         if type(value) is str and "\0" in value:
             cleaned[name] = value.replace("\0", "\ufffd")
     return cleaned
+
+
+def has_nul(text: str) -> bool:
+    """Whether JSON has a NUL in one of its texts: nobody could look for such a job by its arguments.
+
+    >>> has_nul(r'"a\\u0000"'), has_nul(r'"a\\\\u0000"')
+    (True, False)
+    """
+    return "\\u0000" in text and _NUL.search(text) is not None

@@ -23,6 +23,7 @@ from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
+from turnspit.engines.postgres.moves import PostgresMoveVerbs
 from turnspit.engines.postgres.pool import Pool
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
@@ -46,7 +47,7 @@ class _Open(NamedTuple):
     readers: Pool
 
 
-class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs):
+class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs, PostgresMoveVerbs):
     """The PostgreSQL engine. It connects at the first use, and again after ``close`` or a fork.
 
     :param url: as ``postgresql://user:password@host:5432/database``; ``?schema=`` and ``?poll_only=`` in it win over

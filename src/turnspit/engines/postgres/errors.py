@@ -2,7 +2,7 @@
 
 import psycopg
 
-from turnspit.errors import EngineError, EngineUnavailable
+from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen
 
 __all__ = ["is_lost", "is_passing", "may_connect_later", "one_line", "translate"]
 
@@ -11,6 +11,9 @@ _RETRIED = ("40001", "40P01", "55P03")
 
 _AWAY = ("08", "57P01", "57P02", "57P03", "53300")
 """Connection errors, shutdown, crash, starting up, too many connections."""
+
+_FROZEN = "TS001"
+"""The state of the error that a frozen store raises (``refuse_change``)."""
 
 _REASONS = {
     "42501": "refuses: this user lacks a privilege; grant it, or run `turnspit migrate` as a user who has it",
@@ -78,6 +81,8 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
     state = error.sqlstate
     if state is None and isinstance(error, psycopg.OperationalError):
         return EngineUnavailable(f"store {location} {_refusal(text)} ({text})")
+    if state == _FROZEN:
+        return StoreFrozen(f"store {location} {text}")
     reason = _REASONS.get(state or "")
     if state is not None and state.startswith(_AWAY):
         return EngineUnavailable(f"store {location} {reason or 'cannot be reached'} ({text})")

@@ -1,6 +1,5 @@
 """The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from turnspit.states import JobState
 
 __all__ = ["PostgresJobVerbs"]
 
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BOUND = "AND priority = turn.priority AND id > turn.after"
 
 

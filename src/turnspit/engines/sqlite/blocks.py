@@ -7,5 +7,7 @@ __all__ = ["SQL"]
 # SQLite's own clock has milliseconds; :now lets a test own it.
 _NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
 
-SQL = load_blocks("turnspit.engines.sqlite", ("jobs", "control", "queries", "leases", "uniqueness"), {"now": _NOW})
+SQL = load_blocks(
+    "turnspit.engines.sqlite", ("jobs", "control", "queries", "leases", "uniqueness", "moves"), {"now": _NOW}
+)
 """Every block of ``sql/*.sql`` by its name."""

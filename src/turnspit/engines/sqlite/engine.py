@@ -24,6 +24,7 @@ from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
+from turnspit.engines.sqlite.moves import SqliteMoveVerbs
 from turnspit.engines.sqlite.schema import SqliteSchema
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
@@ -57,7 +58,7 @@ _left_behind: list[_Open] = []
 """Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
 
 
-class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs):
+class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteMoveVerbs):
     """The SQLite engine. It opens its file at the first use, and again after ``close`` or a fork.
 
     :param path: the file, made if it does not exist; its folder must.

@@ -2,11 +2,14 @@
 
 import sqlite3
 
-from turnspit.errors import EngineError, EngineUnavailable
+from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen
 
 __all__ = ["translate"]
 
 _PRIMARY_CODE = 0xFF
+
+_FROZEN = "turnspit: "
+"""How the notice of a frozen store begins (``freeze_store_refuse``)."""
 
 _REASONS = {
     sqlite3.SQLITE_BUSY: "is locked by another connection that holds its write lock for long",
@@ -24,6 +27,8 @@ _REASONS = {
 
 def translate(error: sqlite3.Error, location: str) -> EngineError:
     """The error as Turnspit's own, naming the store and the cure."""
+    if isinstance(error, sqlite3.IntegrityError) and str(error).startswith(_FROZEN):
+        return StoreFrozen(f"store {location} {str(error).removeprefix(_FROZEN)}")
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     reason = _REASONS.get(code)
     if reason is None:

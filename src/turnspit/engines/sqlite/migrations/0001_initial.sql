@@ -150,3 +150,16 @@ CREATE TABLE turnspit_counters (
     run_time INTEGER NOT NULL,              -- microseconds, summed
     PRIMARY KEY (minute, queue, task, outcome)
 ) WITHOUT ROWID;
+
+-- The moves of all jobs to or from another store that this one was part of; the last one counts.
+CREATE TABLE turnspit_moves (
+    id INTEGER PRIMARY KEY,
+    token TEXT NOT NULL,                    -- the same in both stores
+    role TEXT NOT NULL CHECK (role = 'source' OR role = 'target'),
+    other TEXT NOT NULL,
+    with_history INTEGER NOT NULL,
+    begun_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    is_filling INTEGER NOT NULL DEFAULT 0,  -- true only inside the mover's own transactions
+    positions TEXT NOT NULL DEFAULT '{}'    -- of a target: how far each table has come
+);

@@ -1,0 +1,71 @@
+"""What moving a store to another one needs to know."""
+
+from typing import NamedTuple
+
+__all__ = ["LEFT_TABLES", "MOVED_TABLES", "Column", "MoveRecord", "MovedTable", "Position"]
+
+
+class MovedTable(NamedTuple):
+    """A table whose rows go along. Its columns are read from the catalogue."""
+
+    name: str
+    """As on PostgreSQL; a file's begins with ``turnspit_``."""
+    key: tuple[str, ...]
+    """The columns by which its rows are walked through."""
+    is_history: bool = False
+    """Whether it goes along only on request."""
+    follows_job: bool = False
+    """Whether its rows go where their ``job`` goes."""
+    is_frozen: bool = True
+    """Whether its rows stay as they are once a store is frozen, so that they can be compared at the end."""
+    is_numbered: bool = False
+    """Whether its ``id`` counts by itself, and has to go on behind the last one given."""
+
+
+MOVED_TABLES = (
+    MovedTable("workers", ("id",), is_frozen=False, is_numbered=True),  # attempts name them
+    MovedTable("jobs", ("id",), is_numbered=True),
+    MovedTable("attempts", ("job", "fence"), follows_job=True),
+    MovedTable("logs", ("id",), follows_job=True, is_numbered=True),
+    MovedTable("unique_keys", ("key",)),
+    MovedTable("outbox", ("job", "fence")),
+    MovedTable("history", ("id",), is_history=True),
+)
+"""What is moved, in this order. A table that is in neither list fails a test."""
+
+LEFT_TABLES = {
+    "counters": "figures of the last hours, which begin anew",
+    "moves": "each store's own record",
+    "migrations": "each store's own schema",
+    "schema": "the same, in a file",
+}
+"""What stays, and why."""
+
+
+class Column(NamedTuple):
+    """A column as the catalogue has it."""
+
+    name: str
+    type: str
+
+
+class Position(NamedTuple):
+    """How far the rows of a table have been moved."""
+
+    rows: int
+    key: list[int | str] | None
+
+
+class MoveRecord(NamedTuple):
+    """A store's own record of a move."""
+
+    token: str
+    """The same in both stores."""
+    role: str
+    """``source`` or ``target``."""
+    other: str
+    """Where the other store is."""
+    with_history: bool
+    ended_at: int | None
+    positions: dict[str, Position]
+    """By table; in the target."""

@@ -1,0 +1,1 @@
+"""Does everything arrive in another store, once, whatever stops the move?"""
