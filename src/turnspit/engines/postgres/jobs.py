@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
 from turnspit.engines.verbs.rows import to_json
@@ -24,7 +25,7 @@ class PostgresJobVerbs(JobVerbs):
     def check_new(self, new: NewJob[Any]) -> None:
         """Refuse what ``jsonb`` could not read: people look for jobs by their arguments."""
         for name, text in (("arguments", new.args), ("metadata", new.metadata)):
-            if text is not None and "\\u0000" in text and _NUL.search(text):
+            if text is not None and has_nul(text):
                 raise InvalidPayload(
                     f"the {name} of a job of task {new.task} hold text with a NUL character, which PostgreSQL cannot "
                     "store: remove it, or send the bytes as base64 (pydantic.Base64Bytes)"
