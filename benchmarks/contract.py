@@ -5,10 +5,12 @@ A program is one small file in ``benchmarks/programs``. It runs in the system's 
 in ``benchmarks/systems``. One in another language speaks the lines of ``agent.py``.
 """
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["AT_ONCE", "Program", "payload", "starts"]
+__all__ = ["AT_ONCE", "Program", "at_once_in_threads", "payload", "starts"]
 
 AT_ONCE = 64
 _NOTE = "leave it with the neighbours, please"
@@ -17,6 +19,21 @@ _NOTE = "leave it with the neighbours, please"
 def payload(number: int) -> dict[str, Any]:
     """The arguments of a job: three values, about 100 bytes of JSON."""
     return {"to": "ada.lovelace@example.com", "order_id": number, "note": _NOTE}
+
+
+def at_once_in_threads(count: int, make_call: Callable[[], Callable[[int], Any]]) -> None:
+    """For systems without an async API: ``AT_ONCE`` threads, each with a call of its own making."""
+
+    def call_some(first: int) -> None:
+        call = make_call()
+        for number in range(first, count, AT_ONCE):
+            call(number)
+
+    threads = [threading.Thread(target=call_some, args=(first,)) for first in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Starts:

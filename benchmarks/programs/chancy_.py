@@ -1,14 +1,13 @@
 """chancy with its asyncio executor and eager polling."""
 
 import asyncio
-from collections.abc import Awaitable
 from importlib.metadata import version
 from typing import Any
 
-import uvloop
 from chancy import Chancy, Queue, Worker, job
 
-from benchmarks.contract import AT_ONCE, Program, payload, starts
+from benchmarks.contract import payload, starts
+from benchmarks.looping import ROWS, AsyncProgram
 
 _CONCURRENCY = 50
 
@@ -24,23 +23,19 @@ async def mark(*, to: str, order_id: int, note: str) -> None:
     starts.mark(order_id)
 
 
-class ChancyProgram(Program):
+class ChancyProgram(AsyncProgram):
     """``push``, ``push_many`` and ``Worker``."""
 
     def __init__(self, store: str) -> None:
         super().__init__(store)
-        self._loop = uvloop.new_event_loop()
         self._chancy = Chancy(store)
 
     def settings(self) -> dict[str, str]:
         return {
             "version": version("chancy"),
             "settings": f"AsyncExecutor, concurrency {_CONCURRENCY}, eager_polling, polling_interval 1 s, uvloop; bulk "
-            "by push_many, 1000 a call",
+            f"by push_many, {ROWS} a call",
         }
-
-    def _run(self, doing: Awaitable[Any]) -> Any:
-        return self._loop.run_until_complete(doing)
 
     def prepare(self) -> None:
         async def prepare() -> None:
@@ -55,34 +50,20 @@ class ChancyProgram(Program):
                 )
                 await chancy.declare(queue)
 
-        self._run(prepare())
+        self.run(prepare())
 
     def open(self) -> None:
-        self._run(self._chancy.pool.open())
+        self.run(self._chancy.pool.open())
 
-    async def _enqueue_some(self, first: int, end: int, step: int) -> None:
-        for number in range(first, end, step):
-            await self._chancy.push(deliver.job.with_kwargs(**payload(number)))
+    async def enqueue(self, number: int) -> None:
+        await self._chancy.push(deliver.job.with_kwargs(**payload(number)))
 
-    def enqueue_one_by_one(self, first: int, count: int) -> None:
-        self._run(self._enqueue_some(first, first + count, 1))
-
-    def enqueue_at_once(self, count: int) -> None:
-        async def enqueue_all() -> None:
-            await asyncio.gather(*(self._enqueue_some(first, count, AT_ONCE) for first in range(AT_ONCE)))
-
-        self._run(enqueue_all())
-
-    def enqueue_bulk(self, count: int) -> None:
-        async def enqueue() -> None:
-            jobs = [deliver.job.with_kwargs(**payload(number)) for number in range(count)]
-            async for _ in self._chancy.push_many(jobs):
-                pass
-
-        self._run(enqueue())
+    async def enqueue_portion(self, numbers: range) -> None:
+        async for _ in self._chancy.push_many([deliver.job.with_kwargs(**payload(number)) for number in numbers]):
+            pass
 
     def enqueue_marked(self, number: int) -> None:
-        self._run(self._chancy.push(mark.job.with_kwargs(**payload(number))))
+        self.run(self._chancy.push(mark.job.with_kwargs(**payload(number))))
 
     def work(self, **options: Any) -> None:
         async def work() -> None:
@@ -90,7 +71,7 @@ class ChancyProgram(Program):
             async with Worker(self._chancy, register_signal_handlers=False):
                 await self._stopping.wait()
 
-        self._run(work())
+        self.run(work())
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        self.loop.call_soon_threadsafe(self._stopping.set)

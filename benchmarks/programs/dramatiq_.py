@@ -8,7 +8,7 @@ from typing import Any
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from benchmarks.contract import AT_ONCE, Program, payload, starts
+from benchmarks.contract import Program, at_once_in_threads, payload, starts
 
 _THREADS = 8
 
@@ -43,15 +43,7 @@ class DramatiqProgram(Program):
             self._deliver.send(**payload(number))
 
     def enqueue_at_once(self, count: int) -> None:
-        def enqueue_some(first: int) -> None:
-            for number in range(first, count, AT_ONCE):
-                self._deliver.send(**payload(number))
-
-        threads = [threading.Thread(target=enqueue_some, args=(first,)) for first in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once_in_threads(count, lambda: lambda number: self._deliver.send(**payload(number)))
 
     def enqueue_bulk(self, count: int) -> None:
         self.enqueue_one_by_one(0, count)

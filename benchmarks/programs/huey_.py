@@ -1,13 +1,12 @@
 """huey on SQLite: ``SqliteHuey`` with ``fsync=True`` and a consumer that polls every 10 ms instead of every 100 ms."""
 
 import logging
-import threading
 from importlib.metadata import version
 from typing import Any
 
 from huey import SqliteHuey
 
-from benchmarks.contract import AT_ONCE, Program, payload, starts
+from benchmarks.contract import Program, at_once_in_threads, payload, starts
 
 _POLL = 0.01
 
@@ -45,15 +44,7 @@ class HueyProgram(Program):
             self._deliver(**payload(number))
 
     def enqueue_at_once(self, count: int) -> None:
-        def enqueue_some(first: int) -> None:
-            for number in range(first, count, AT_ONCE):
-                self._deliver(**payload(number))
-
-        threads = [threading.Thread(target=enqueue_some, args=(first,)) for first in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once_in_threads(count, lambda: lambda number: self._deliver(**payload(number)))
 
     def enqueue_bulk(self, count: int) -> None:
         # huey has no bulk verb that writes many rows in one transaction; map() enqueues one by one.

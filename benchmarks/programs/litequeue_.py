@@ -2,12 +2,13 @@
 
 import json
 import threading
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 from litequeue import LiteQueue, Message
 
-from benchmarks.contract import AT_ONCE, Program, payload, starts
+from benchmarks.contract import Program, at_once_in_threads, payload, starts
 
 _POLL = 0.005
 
@@ -42,16 +43,11 @@ class LitequeueProgram(Program):
             self._queue.put(_message(number))
 
     def enqueue_at_once(self, count: int) -> None:
-        def enqueue_some(first: int) -> None:
+        def make_call() -> Callable[[int], Any]:
             queue = self._connect()
-            for number in range(first, count, AT_ONCE):
-                queue.put(_message(number))
+            return lambda number: queue.put(_message(number))
 
-        threads = [threading.Thread(target=enqueue_some, args=(first,)) for first in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once_in_threads(count, make_call)
 
     def enqueue_bulk(self, count: int) -> None:
         with self._queue.transaction(mode="IMMEDIATE"):

@@ -6,47 +6,42 @@ from importlib.metadata import version
 from typing import Any
 
 import asyncpg
-import uvloop
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-from benchmarks.contract import AT_ONCE, Program, payload, starts
+from benchmarks.contract import AT_ONCE, payload, starts
+from benchmarks.looping import ROWS, AsyncProgram
 
 _BATCH = 100
-_ROWS = 1000
 
 
-class PgQueuerProgram(Program):
+class PgQueuerProgram(AsyncProgram):
     """``Queries.enqueue`` and ``PgQueuer.run``."""
-
-    def __init__(self, store: str) -> None:
-        super().__init__(store)
-        self._loop = uvloop.new_event_loop()
 
     def settings(self) -> dict[str, str]:
         return {
             "version": version("pgqueuer"),
-            "settings": f"asyncpg, uvloop, batch_size={_BATCH}, durability durable; bulk {_ROWS} rows a call; "
+            "settings": f"asyncpg, uvloop, batch_size={_BATCH}, durability durable; bulk {ROWS} rows a call; "
             "64 at once on a pool of 10",
         }
 
     def prepare(self) -> None:
         self.open()
-        self._loop.run_until_complete(self._queries.install())
-        self._loop.run_until_complete(self._connection.close())
+        self.run(self._queries.install())
+        self.run(self._connection.close())
 
     def open(self) -> None:
-        self._connection = self._loop.run_until_complete(asyncpg.connect(self.store))
+        self._connection = self.run(asyncpg.connect(self.store))
         self._queries = Queries(AsyncpgDriver(self._connection))
 
-    def enqueue_one_by_one(self, first: int, count: int) -> None:
-        async def enqueue() -> None:
-            for number in range(first, first + count):
-                await self._queries.enqueue("deliver", _body(number))
+    async def enqueue(self, number: int) -> None:
+        await self._queries.enqueue("deliver", _body(number))
 
-        self._loop.run_until_complete(enqueue())
+    async def enqueue_portion(self, numbers: range) -> None:
+        bodies = [_body(number) for number in numbers]
+        await self._queries.enqueue(["deliver"] * len(bodies), bodies, [0] * len(bodies))
 
     def enqueue_at_once(self, count: int) -> None:
         async def enqueue_all() -> None:
@@ -59,19 +54,10 @@ class PgQueuerProgram(Program):
 
                 await asyncio.gather(*(enqueue_some(first) for first in range(AT_ONCE)))
 
-        self._loop.run_until_complete(enqueue_all())
-
-    def enqueue_bulk(self, count: int) -> None:
-        async def enqueue() -> None:
-            for start in range(0, count, _ROWS):
-                numbers = range(start, min(start + _ROWS, count))
-                bodies = [_body(number) for number in numbers]
-                await self._queries.enqueue(["deliver"] * len(bodies), bodies, [0] * len(bodies))
-
-        self._loop.run_until_complete(enqueue())
+        self.run(enqueue_all())
 
     def enqueue_marked(self, number: int) -> None:
-        self._loop.run_until_complete(self._queries.enqueue("mark", _body(number)))
+        self.run(self._queries.enqueue("mark", _body(number)))
 
     def work(self, **options: Any) -> None:
         self._queuer = PgQueuer(AsyncpgDriver(self._connection))
@@ -84,10 +70,10 @@ class PgQueuerProgram(Program):
         async def mark(job: Job) -> None:
             starts.mark(json.loads(job.payload or b"")["order_id"])
 
-        self._loop.run_until_complete(self._queuer.run(batch_size=_BATCH))
+        self.run(self._queuer.run(batch_size=_BATCH))
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._queuer.shutdown.set)
+        self.loop.call_soon_threadsafe(self._queuer.shutdown.set)
 
 
 def _body(number: int) -> bytes:
