@@ -106,16 +106,22 @@ class Client:
                 progress(len(ids))
         return ids
 
-    def get_record(self, job_id: int) -> JobRecord:
-        """The stored job.
+    def get_record(self, job_id: int, tx: object | None = None) -> JobRecord:
+        """The stored job, as the caller's transaction sees it where one is given.
 
         :raises JobNotFound: if there is none.
         """
-        return _found(self._app.engine.read(self._app.engine.get_job, _possible(job_id)), job_id)
+        engine = self._app.engine
+        if tx is not None:
+            return _found(engine.write_in(tx, engine.get_job, _possible(job_id)), job_id)
+        return _found(engine.read(engine.get_job, _possible(job_id)), job_id)
 
-    async def aget_record(self, job_id: int) -> JobRecord:
+    async def aget_record(self, job_id: int, tx: object | None = None) -> JobRecord:
         """``get_record`` for async code."""
-        return _found(await self._app.engine.aread(self._app.engine.get_job, _possible(job_id)), job_id)
+        engine = self._app.engine
+        if tx is not None:
+            return _found(await engine.awrite_in(tx, engine.get_job, _possible(job_id)), job_id)
+        return _found(await engine.aread(engine.get_job, _possible(job_id)), job_id)
 
     def get_logs(self, job_id: int) -> list[LogLine]:
         """The job's log lines."""

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from tests.behaviour.support import DEADLINE
 from tests.postgres import new_schema, server
 from turnspit import Turnspit, Unique
-from turnspit.errors import EngineError, InvalidTransaction
+from turnspit.errors import EngineError, InvalidTransaction, MoveNotAllowed
 
 
 def enqueued(app: Turnspit) -> list[int]:
@@ -210,3 +210,34 @@ def test_who_wants_a_key_of_an_open_transaction_waits_for_its_end(
     connection.commit()
     waiting.join(DEADLINE)
     assert (found[0].id, found[0].created) == (held.id, False)
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_cancel_joins_a_transaction(
+    app: Turnspit, send: Any, connection: psycopg.Connection[Any], commit: bool
+) -> None:
+    job = send.enqueue(1)
+    assert app.jobs.cancel(job.id, tx=connection) == 1
+    own = send.using(tx=connection).enqueue(2)
+    assert app.jobs.cancel(own.id, tx=connection) == 1
+    with pytest.raises(MoveNotAllowed, match=f"job {own.id} .* is cancelled"):
+        app.jobs.cancel(own.id, tx=connection)
+    assert job.refresh().state == "ready"
+    connection.commit() if commit else connection.rollback()
+    assert job.refresh().state == ("cancelled" if commit else "ready")
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_cancel_joins_an_async_transaction(app: Turnspit, send: Any, plain_url: str, commit: bool) -> None:
+    job = send.enqueue(1)
+
+    async def main() -> None:
+        connection = await asyncpg.connect(plain_url)
+        transaction = connection.transaction()
+        await transaction.start()
+        assert await app.jobs.acancel(task="send", tx=connection) == 1
+        await (transaction.commit() if commit else transaction.rollback())
+        await connection.close()
+
+    asyncio.run(main())
+    assert job.refresh().state == ("cancelled" if commit else "ready")

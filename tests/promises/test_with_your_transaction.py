@@ -290,3 +290,13 @@ def test_a_rollback_leaves_no_trace_of_unique_keys(app: Turnspit, connection: sq
     connection.rollback()
     with connection:
         assert invoice.using(tx=connection).enqueue(7).created
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_cancel_joins_a_transaction(app: Turnspit, send: Send, connection: sqlite3.Connection, commit: bool) -> None:
+    job = send.enqueue(1)
+    connection.execute("BEGIN IMMEDIATE")
+    assert app.jobs.cancel(job.id, tx=connection) == 1
+    assert job.refresh().state == "ready"
+    connection.commit() if commit else connection.rollback()
+    assert job.refresh().state == ("cancelled" if commit else "ready")

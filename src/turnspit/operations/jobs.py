@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NoReturn, TypedDict, Unpack
 
 from turnspit.client import Client, Stored
@@ -92,30 +93,49 @@ class Jobs:
         return await self._app.engine.aread(self._app.engine.count_jobs, make_filter(fields))
 
     def cancel(
-        self, job_id: int | None = None, *, reason: str = "", all: bool = False, **fields: Unpack[FilterFields]
+        self,
+        job_id: int | None = None,
+        *,
+        reason: str = "",
+        tx: object | None = None,
+        all: bool = False,
+        **fields: Unpack[FilterFields],
     ) -> int:
         """Cancel waiting jobs and request the end of running ones; how many.
 
         A running async task is cancelled on its worker; a thread sees ``job.cancelled``. The request is kept with
         the job, so that it outlives a crash.
 
+        :param tx: the caller's own transaction: jobs are cancelled exactly if it commits. Their rows are locked until
+            it ends.
+
+        ::
+
+            app.jobs.cancel(order.job_id, tx=session)
+
         :raises JobNotFound: if ``job_id`` is no job.
         :raises MoveNotAllowed: if that job is final.
         """
         filter_ = _chosen("cancel", job_id, fields, all_=all)
-        total = self._repeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON)
+        total = self._repeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
         if not total and job_id is not None:
-            self._explain_cancel(self.get(job_id))
+            self._explain_cancel(Job(self._client.get_record(job_id, tx), self._client))
         return total
 
     async def acancel(
-        self, job_id: int | None = None, *, reason: str = "", all: bool = False, **fields: Unpack[FilterFields]
+        self,
+        job_id: int | None = None,
+        *,
+        reason: str = "",
+        tx: object | None = None,
+        all: bool = False,
+        **fields: Unpack[FilterFields],
     ) -> int:
         """``cancel`` for async code."""
         filter_ = _chosen("cancel", job_id, fields, all_=all)
-        total = await self._arepeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON)
+        total = await self._arepeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
         if not total and job_id is not None:
-            self._explain_cancel(await self.aget(job_id))
+            self._explain_cancel(Job(await self._client.aget_record(job_id, tx), self._client))
         return total
 
     def replay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
@@ -218,19 +238,33 @@ class Jobs:
         return await self._app.engine.aread(self._app.engine.group_dead_letters, task)
 
     def _repeat(
-        self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object, is_done: Callable[[Any], bool] = bool
+        self,
+        verb: Callable[..., Verb[Any]],
+        filter_: JobFilter,
+        *args: object,
+        is_done: Callable[[Any], bool] = bool,
+        tx: object | None = None,
     ) -> int:
         """Work through portions, each behind the largest id of the one before; how many jobs were done."""
-        total = after = 0
-        while done := self._app.engine.write(verb, filter_, *args, after, _BATCH):
+        engine, total, after = self._app.engine, 0, 0
+        inside: Callable[..., Any] = engine.write_in
+        write: Callable[..., Any] = engine.write if tx is None else partial(inside, tx)
+        while done := write(verb, filter_, *args, after, _BATCH):
             total, after = total + sum(map(is_done, done)), _last(done)
         return total
 
     async def _arepeat(
-        self, verb: Callable[..., Verb[Any]], filter_: JobFilter, *args: object, is_done: Callable[[Any], bool] = bool
+        self,
+        verb: Callable[..., Verb[Any]],
+        filter_: JobFilter,
+        *args: object,
+        is_done: Callable[[Any], bool] = bool,
+        tx: object | None = None,
     ) -> int:
-        total = after = 0
-        while done := await self._app.engine.awrite(verb, filter_, *args, after, _BATCH):
+        engine, total, after = self._app.engine, 0, 0
+        inside: Callable[..., Any] = engine.awrite_in
+        write: Callable[..., Any] = engine.awrite if tx is None else partial(inside, tx)
+        while done := await write(verb, filter_, *args, after, _BATCH):
             total, after = total + sum(map(is_done, done)), _last(done)
         return total
 
