@@ -101,6 +101,13 @@ def cancelled(store: Store) -> tuple[Any, ...]:
     return ALL, "no more", 0, 100
 
 
+def held(store: Store) -> tuple[Any, ...]:
+    """Jobs of a task that no live worker knew, until a worker that knows it came."""
+    store.insert_many(2, task="later")
+    store.claim(2)
+    return ["later"], 10
+
+
 def one_running(store: Store) -> Any:
     [claim] = claims(store, 1)
     return claim
@@ -127,6 +134,7 @@ WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "run_job_now": lambda store: (store.insert(delay=3600 * SECOND),),
     "delete_jobs": final_jobs,
     "register_worker": lambda store: (NewWorker("host", 1, "1.0", None, TASKS, 10, LEASE),),
+    "admit_jobs": held,
     "renew_lease": lambda store: (store.default_worker, LEASE),
     "retire_worker": live_worker,
     "rescue_jobs": expired_worker,
