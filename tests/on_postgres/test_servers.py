@@ -63,6 +63,23 @@ def test_the_forms_of_a_url(scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "location"),
+    [
+        ("ada:hush@db1:5433,db2:5434/shop", "ada@db1:5433,db2:5434/shop"),
+        ("db1,db2/shop?target_session_attrs=any", "db1,db2/shop"),
+        ("db1,db2:5434/shop", "db1,db2:5434/shop"),
+        ("ada@[::1]:5433,db2/shop", "ada@[::1]:5433,db2/shop"),
+    ],
+)
+def test_several_hosts_in_a_url(place: str, location: str) -> None:
+    """The one that can be written is looked for, unless the URL says otherwise."""
+    engine = open_engine(f"postgresql://{place}")
+    assert engine.location == f"postgresql://{location}"
+    wanted = engine.settings.conninfo["target_session_attrs"]  # type: ignore[attr-defined]
+    assert wanted == ("any" if "any" in place else "read-write")
+
+
+@pytest.mark.parametrize(
     ("url", "message"),
     [
         ("postgresql://db/shop?schema=Drop Table", "schema is a name of at most 40"),

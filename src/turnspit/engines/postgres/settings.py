@@ -78,11 +78,22 @@ def check_schema(name: str) -> str:
 
 
 def _with_defaults(conninfo: dict[str, Any]) -> dict[str, Any]:
-    return {"connect_timeout": 5, "application_name": "turnspit", **_KEEPALIVES, **conninfo}
+    defaults: dict[str, Any] = {"connect_timeout": 5, "application_name": "turnspit", **_KEEPALIVES}
+    if "," in str(conninfo.get("host") or ""):
+        defaults["target_session_attrs"] = "read-write"  # of several hosts, a standby is of no use
+    return defaults | conninfo
 
 
 def _location(conninfo: dict[str, Any], schema: str) -> str:
-    user, host, port = (str(conninfo.get(name) or "") for name in ("user", "host", "port"))
+    user, hosts, ports = (str(conninfo.get(name) or "") for name in ("user", "host", "port"))
     database = conninfo.get("dbname") or user
-    place = (f"{user}@" if user else "") + (host or "localhost") + (f":{port}" if port else "")
+    place = (f"{user}@" if user else "") + ",".join(_places(hosts.split(","), ports.split(",")))
     return f"postgresql://{place}/{database}" + (f" (schema {schema})" if schema != "turnspit" else "")
+
+
+def _places(hosts: list[str], ports: list[str]) -> list[str]:
+    """Each host with its port; one port alone is that of all."""
+    if len(ports) < len(hosts):
+        ports = ports * len(hosts)
+    named = [f"[{host}]" if ":" in host else host or "localhost" for host in hosts]
+    return [host + (f":{port}" if port else "") for host, port in zip(named, ports, strict=False)]
