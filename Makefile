@@ -8,7 +8,7 @@ DEMO_ON_sqlite := env
 DEMO_ON_postgres := $(BIN)/python -m examples.private_postgres
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-full soak soak-model docs lock clean
+.PHONY: help setup demo test check format bench bench-full soak soak-both soak-model docs lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ soak: $(READY) ## All faults at random, with proof: MINUTES=30 STORE=sqlite|post
 
 bench-check: $(READY) ## Fail where Turnspit fell behind the raw limit (a minute)
 	@$(BIN)/python -m benchmarks.check
+
+soak-both: $(READY) ## Soak SQLite and PostgreSQL side by side, and write docs/reliability.md: MINUTES=30
+	@$(BIN)/python -m soak --minutes $(or $(MINUTES),30) --store sqlite & other=$$!; \
+	$(BIN)/python -m soak --minutes $(or $(MINUTES),30) --store postgres; code=$$?; \
+	wait $$other && [ $$code = 0 ] && $(BIN)/python -m soak.page
 
 soak-model: $(READY) ## Random operations against the reference model, for hours: EXAMPLES=20000
 	@TURNSPIT_SOAK=$(or $(EXAMPLES),500) $(BIN)/python -m pytest -q tests/model --timeout=0 -n 2
