@@ -15,7 +15,7 @@ def messages(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
     return [record.getMessage() for record in caplog.records if words in record.getMessage()]
 
 
-def test_a_task_that_blocks_the_event_loop_is_reported_with_its_stack(
+def test_a_task_that_blocks_the_event_loop_is_reported_with_its_job_and_stack(
     app: Turnspit, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate()
@@ -34,6 +34,7 @@ def test_a_task_that_blocks_the_event_loop_is_reported_with_its_stack(
         wait_until(lambda: messages(caplog, "the event loop goes on; it was blocked for"), "the end of it")
 
     [report, *_] = messages(caplog, "the event loop has been blocked for")
+    assert f"by job {job.id} ({job.task})," in report
     assert "or declare it with def" in report
     assert "in block_the_loop\n    gate.pass_through()" in report
 
@@ -43,7 +44,7 @@ def test_a_blocked_loop_is_reported_once_each_time(caplog: pytest.LogCaptureFixt
     watch: list[LoopWatch] = []
 
     async def make(loop: asyncio.AbstractEventLoop) -> None:
-        watch.append(LoopWatch(loop))
+        watch.append(LoopWatch(loop, lambda task: None))
 
     def wait_for_the_loop(loop: asyncio.AbstractEventLoop) -> None:
         answered.clear()

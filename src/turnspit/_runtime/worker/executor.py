@@ -112,6 +112,13 @@ class Executor:
         """Whether a job with a crash behind it runs alone here, or waits to: others are better off elsewhere."""
         return self._alone is not None or bool(self.buffer and self.buffer[0].crashes)
 
+    def job_of(self, task: "asyncio.Task[Any] | None") -> str | None:
+        """The job that an asyncio task runs here, in words; from any thread."""
+        for running in list(self.running.values()):
+            if task is not None and running.task is task:
+                return f"job {running.claim.id} ({running.claim.task})"
+        return None
+
     def add(self, claims: list[Claim]) -> None:
         """Take claimed jobs and start as many as there are free slots."""
         self.buffer.extend(claims)

@@ -6,6 +6,8 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 from turnspit.clock import monotonic
 
@@ -19,11 +21,16 @@ _FRAMES = 8
 class LoopWatch:
     """Made in the loop's thread; another thread calls ``look`` now and then.
 
-    A loop that has not answered from one look to the next is reported once, with what it is doing.
+    A loop that has not answered from one look to the next is reported once, with what it is doing and for which job.
+
+    :param job_of: the job that an asyncio task runs, in words; ``None`` where it runs none.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, job_of: Callable[["asyncio.Task[Any] | None"], str | None]
+    ) -> None:
         self._loop = loop
+        self._job_of = job_of
         self._thread = threading.get_ident()
         self._asked_at = monotonic()
         self._answered = True
@@ -39,9 +46,10 @@ class LoopWatch:
             self._reported = True
             frame = sys._current_frames().get(self._thread)
             logger.warning(
-                "the event loop has been blocked for %.1f s, and with it every job here; let the task await, "
+                "the event loop has been blocked for %.1f s by %s, and with it every job here; let the task await, "
                 "or declare it with def:\n%s",
                 monotonic() - self._asked_at,
+                self._job_of(asyncio.current_task(self._loop)) or "code outside a job",
                 "".join(traceback.format_stack(frame, _FRAMES)).rstrip(),
             )
 

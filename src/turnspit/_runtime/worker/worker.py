@@ -56,7 +56,7 @@ class Worker:
         self._settings = settings
         self._engine = parts.engine
         self._loop = asyncio.get_running_loop()
-        self._loop_watch = LoopWatch(self._loop)
+        self._loop_watch = LoopWatch(self._loop, lambda task: self.executor.job_of(task))
         self._stack = AsyncExitStack()
         self.stopping = asyncio.Event()
         """Set when the worker should stop: by ``request_stop``, or empty with ``until_empty``."""
