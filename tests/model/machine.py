@@ -94,6 +94,16 @@ class EngineAndModel(RuleBasedStateMachine):
     def register(self, tasks: frozenset[str]) -> None:
         self.model.register(self.store.worker(tasks, lease=LEASE), tasks)
 
+    @rule(tasks=KNOWN, limit=st.sampled_from([1, 2, 100]))
+    def admit(self, tasks: frozenset[str], limit: int) -> None:
+        """Which of the held jobs come first is the engine's affair."""
+        held = [job for job in self.model.in_state("held") if job.task in tasks]
+        assert self.write(self.engine.admit_jobs, tasks, limit) == min(limit, len(held))
+        admitted = [job for job in held if self.store.state(job.id) == "ready"]
+        assert len(admitted) == min(limit, len(held))
+        for job in admitted:
+            job.state = "ready"
+
     def worker(self, data: st.DataObject) -> int:
         return data.draw(st.sampled_from(sorted(self.model.workers)))
 
