@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import shlex
+import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ _FULL = Sizes(idle_jobs=500, half_seconds=3.0, history=10_000_000, scheduled=1_0
 
 def main() -> int:
     """Run what the command line asks for; the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: stop the servers all the same
     options = _parse()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     place, started = choose_place(options.store), datetime.now(UTC)
