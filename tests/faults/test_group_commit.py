@@ -14,9 +14,9 @@ from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.sqlite.engine import SqliteEngine, _Open
 from turnspit.errors import EngineError
 from turnspit.jobs import JobFilter
-from turnspit.records import NewJob
+from turnspit.records import NewJob, UniqueRule
 
-NEW = NewJob("send", "default", "{}")
+NEW: NewJob[None] = NewJob("send", "default", "{}")
 
 
 class BreakableConnection(sqlite3.Connection):
@@ -33,6 +33,11 @@ class BreakableConnection(sqlite3.Connection):
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
         return super().execute(sql, *args)
+
+    def executemany(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        if self.fail_at(sql):
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().executemany(sql, *args)
 
 
 @pytest.fixture
@@ -68,7 +73,12 @@ def once(text: str, number: int = 1) -> Callable[[str], bool]:
     return fail_at
 
 
-def insert_together(engine: SqliteEngine, count: int) -> list[Any]:
+def with_key(number: int) -> NewJob[None]:
+    """A new job that is stored by statements of its own."""
+    return NEW._replace(unique_key=str(number), unique_rule=UniqueRule("ready"))
+
+
+def insert_together(engine: SqliteEngine, count: int, make: Callable[[int], NewJob[None]] = with_key) -> list[Any]:
     """All of these wait while the writer is busy, and are then taken as one group."""
 
     async def insert() -> list[Any]:
@@ -83,7 +93,7 @@ def insert_together(engine: SqliteEngine, count: int) -> list[Any]:
         # An async call is never run on its caller's thread.
         holding = asyncio.ensure_future(engine.awrite(hold))
         assert await asyncio.to_thread(entered.wait, 20)
-        calls = [asyncio.ensure_future(engine.awrite(engine.insert_job, NEW)) for _ in range(count)]
+        calls = [asyncio.ensure_future(engine.awrite(engine.insert_job, make(number))) for number in range(count)]
         await asyncio.sleep(0)
         may_leave.set()
         await asyncio.gather(holding, return_exceptions=True)
@@ -100,6 +110,25 @@ def still_works(engine: SqliteEngine) -> None:
     before = stored(engine)
     job = engine.write(engine.insert_job, NEW).id
     assert stored(engine) == [*before, job]
+
+
+def test_new_jobs_that_wait_are_stored_by_one_statement(engine: SqliteEngine) -> None:
+    seen: list[str] = []
+    break_writer(engine, lambda sql: bool(seen.append(sql)))  # type: ignore[func-returns-value]
+    answers = insert_together(engine, 10, lambda _: NEW)
+    assert sum(sql.startswith("INSERT") for sql in seen) == 1
+    assert [answer.id for answer in answers] == list(range(2, 12))
+    assert {(answer.state, answer.created) for answer in answers} == {("ready", True)}
+
+
+def test_new_jobs_that_cannot_be_stored_together_are_stored_each_alone(engine: SqliteEngine) -> None:
+    break_writer(engine, once("INSERT INTO turnspit_jobs"))
+    answers = insert_together(engine, 10, lambda _: NEW)
+    assert stored(engine) == [1, *(answer.id for answer in answers)]
+    bad: NewJob[None] = NEW._replace(args=None)  # type: ignore[arg-type]
+    answers = insert_together(engine, 3, lambda number: bad if number == 1 else NEW)
+    assert [type(answer).__name__ for answer in answers] == ["Inserted", "EngineError", "Inserted"]
+    still_works(engine)
 
 
 @pytest.mark.parametrize("rolls_back", [False, True])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -279,22 +280,77 @@ async def await_answer(
     future: Future[T], deadline: float, late: Callable[[], str], waiting: Waiting | None = None
 ) -> T:
     """``wait_for_answer`` for async code."""
-    own = asyncio.wrap_future(future)
+    loop = asyncio.get_running_loop()
+    own: asyncio.Future[bool] = loop.create_future()
+    delivery = _deliveries.get(loop)
+    if delivery is None:
+        delivery = _deliveries[loop] = _Delivery(loop)
+    future.add_done_callback(lambda _: delivery.add(own))
+    patience = _Patience(loop, own, deadline, waiting)
     try:
-        # Not wait_for: before Python 3.12 it swallows a cancellation that meets the answer.
-        async with asyncio.timeout(deadline):
-            if waiting is not None:
-                await asyncio.wait((own,), timeout=_LONG)
-                if not own.done():
-                    waiting.help()
-            return await own
-    except TimeoutError as error:
-        if future.done() and not future.cancelled():
-            return future.result()
-        return _late_answer(future, late, error, waiting)
+        is_answered = await own
     except asyncio.CancelledError:
-        own.cancel()  # asyncio.wait leaves it alone
+        future.cancel()
         raise
+    finally:
+        patience.end()
+    if is_answered or (future.done() and not future.cancelled()):
+        return future.result()
+    return _late_answer(future, late, TimeoutError(), waiting)
+
+
+class _Delivery:
+    """Tells an event loop of answers: those of one group together, for each time it is told costs a system call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._answered: deque[asyncio.Future[bool]] = deque()
+        self._is_due = False
+
+    def add(self, own: "asyncio.Future[bool]") -> None:
+        """An answer is there. From any thread."""
+        self._answered.append(own)
+        loop = self._loop()
+        if not self._is_due and loop is not None:
+            self._is_due = True
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._is_due = False  # first: what is added from now on makes it due again
+        while self._answered:
+            own = self._answered.popleft()
+            if not own.done():
+                own.set_result(True)
+
+
+_deliveries: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Delivery]" = weakref.WeakKeyDictionary()
+
+
+class _Patience:
+    """One timer for a call that waits: it asks for help when the answer takes long, and gives up at the deadline."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, own: "asyncio.Future[bool]", deadline: float, waiting: Waiting | None
+    ) -> None:
+        self._loop = loop
+        self._own = own
+        self._waiting = waiting
+        self._left = deadline - _LONG if waiting is not None else 0.0
+        first, then = (_LONG, self._ask_for_help) if self._left > 0 else (deadline, self._give_up)
+        self._timer = loop.call_later(first, then)
+
+    def _ask_for_help(self) -> None:
+        if not self._own.done() and self._waiting is not None:
+            self._waiting.help()
+            self._timer = self._loop.call_later(self._left, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._own.done():
+            self._own.set_result(False)
+
+    def end(self) -> None:
+        self._timer.cancel()
 
 
 def _late_answer(future: Future[T], late: Callable[[], str], error: BaseException, waiting: Waiting | None) -> T:

@@ -111,11 +111,11 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         return where(filter_)
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        pool, call = self._hand_over(_writers, lambda: verb(*args, **kwargs), here=True, new=self._new(verb, args))
+        pool, call = self._hand_over(_writers, lambda: verb(*args, **kwargs), here=True, new=self.only_new(verb, args))
         return cast("T", wait_for_answer(call, self.deadline, self._late, pool))
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self._new(verb, args))
+        pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -167,10 +167,6 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
             opened.writers.close()
             opened.readers.close()
         self.wakeups.pause()
-
-    def _new(self, verb: Callable[..., object], args: tuple[Any, ...]) -> NewJob[Any] | None:
-        """The job of a call that may be stored together with others."""
-        return args[0] if verb == self.insert_job and args[0].unique_key is None else None
 
     def _hand_over(
         self,

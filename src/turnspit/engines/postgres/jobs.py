@@ -32,7 +32,6 @@ class PostgresJobVerbs(JobVerbs):
                 )
 
     def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
-        """``insert_job`` for calls that wait together, none of them with a unique key."""
         for job in new:
             self.check_new(job)
         rows = yield from self._store(new, "id, state, run_at, created_at")

@@ -2,7 +2,7 @@
 
 ``NOTIFY`` takes a lock at commit that serialises all writers. So it is sent outside the transaction that it speaks of,
 in one of its own that waits for no disk, and what waits meanwhile is sent together: a process that enqueues a
-thousand jobs a second notifies a hundred times. The last wake is always sent. Only with ``tx=`` it rides in the
+thousand jobs a second notifies a few hundred times. The last wake is always sent. Only with ``tx=`` it rides in the
 caller's transaction, because only that knows when it commits.
 
 A listener's connection never holds a snapshot: each of its statements is a transaction of its own. A half-open one is
@@ -34,7 +34,7 @@ __all__ = ["PostgresWakeups"]
 
 logger = logging.getLogger("turnspit")
 
-_TOGETHER = 0.01
+_TOGETHER = 0.002
 """Seconds between two notifications of a process: what comes meanwhile is sent together."""
 _QUESTION = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0

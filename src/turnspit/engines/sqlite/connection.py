@@ -10,12 +10,14 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from turnspit.contract.verbs import Row, Statement, Wake
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.locks import begin, is_busy, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
+from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
 __all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_to_look", "execute"]
@@ -116,10 +118,16 @@ class Writer(ConnectionThread):
     """Runs verbs in groups, each group one durable transaction."""
 
     def __init__(
-        self, path: Path, turnstile: Turnstile, synchronous: str, on_wakes: Callable[[list[Wake]], None]
+        self,
+        path: Path,
+        turnstile: Turnstile,
+        synchronous: str,
+        on_wakes: Callable[[list[Wake]], None],
+        insert_each: Callable[[list[NewJob[Any]]], Verb[list[Inserted]]],
     ) -> None:
         self._turnstile = turnstile
         self._on_wakes = on_wakes
+        self._insert_each = insert_each
         super().__init__(path, "turnspit-writer", synchronous)
 
     def _opened(self) -> sqlite3.Connection:
@@ -183,13 +191,19 @@ class Writer(ConnectionThread):
 
         Until the write lock was ours, the caller of the first one could take it back.
         """
-        call = group[0] if group[0].start() else self._take_next()
+        calls = [call for call in group if call.start()]
         group.clear()
-        while call is not None:
-            group.append(call)
-            if not self._run_call(connection, call, bare=len(group) == 1):
+        while calls := [*calls, *self._queue.take_started(limit - len(group) - len(calls))]:
+            group += calls
+            joined = [call for call in calls if call.new is not None]
+            if len(joined) == 1:
+                joined = []
+            if joined and not self._run_joined(connection, joined):
                 return self._dissolve(group)
-            call = self._take_next() if len(group) < limit else None
+            for call in calls:
+                if call not in joined and not self._run_call(connection, call, bare=call is group[0]):
+                    return self._dissolve(group)
+            calls = []
         try:
             connection.execute("COMMIT")
         except sqlite3.Error:
@@ -198,6 +212,18 @@ class Writer(ConnectionThread):
             self._abandon()
             return self._dissolve(group)
         return []
+
+    def _run_joined(self, connection: sqlite3.Connection, calls: list[Call]) -> bool:
+        """Store the new jobs of these calls by one statement; ``False`` after an error: then all are run alone."""
+        new = [call.new for call in calls if call.new is not None]
+        try:
+            inserted, calls[0].wakes = drive(self._insert_each(new), lambda statement: execute(connection, statement))
+        except Exception:
+            self._abandon()
+            return False
+        for call, result in zip(calls, inserted, strict=True):
+            call.result = result
+        return True
 
     def _run_call(self, connection: sqlite3.Connection, call: Call, *, bare: bool) -> bool:
         """Run one verb; ``False`` if its error took the whole transaction with it."""
@@ -234,7 +260,3 @@ class Writer(ConnectionThread):
         alone = [call for call in group if call.error is None]
         group[:] = [call for call in group if call.error is not None]
         return alone
-
-    def _take_next(self) -> Call | None:
-        taken = self._queue.take_started(1)
-        return taken[0] if taken else None

@@ -33,6 +33,7 @@ from turnspit.engines.verbs.leases import LeaseVerbs
 from turnspit.engines.verbs.queries import QueryVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
+from turnspit.records import NewJob
 from turnspit.transactions import drive, is_async_sqlalchemy, not_async, unscoped
 
 __all__ = ["SqliteEngine"]
@@ -128,11 +129,11 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
         return where(filter_)
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        call = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True)
+        call = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True, new=self.only_new(verb, args))
         return cast("T", wait_for_answer(call, self.deadline, self._late))
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs))
+        call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -215,20 +216,30 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
                 opened.turnstile.close()
 
     def _hand_over(
-        self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]], *, here: bool = False
+        self,
+        choose: Callable[[_Open], ConnectionThread],
+        make_verb: Callable[[], Verb[T]],
+        *,
+        here: bool = False,
+        new: NewJob[Any] | None = None,
     ) -> Call:
         while True:
-            call = choose(self._opened()).submit(make_verb, here=here)
+            call = choose(self._opened()).submit(make_verb, here=here, new=new)
             if call is not None:  # else it was closed in between, by another thread or before a fork
                 return call
 
-    async def _ahand_over(self, choose: Callable[[_Open], ConnectionThread], make_verb: Callable[[], Verb[T]]) -> Call:
+    async def _ahand_over(
+        self,
+        choose: Callable[[_Open], ConnectionThread],
+        make_verb: Callable[[], Verb[T]],
+        new: NewJob[Any] | None = None,
+    ) -> Call:
         opened = self._open
         if opened is not None and self._is_current(opened):
-            call = choose(opened).submit(make_verb)
+            call = choose(opened).submit(make_verb, new=new)
             if call is not None:
                 return call
-        return await asyncio.to_thread(self._hand_over, choose, make_verb)
+        return await asyncio.to_thread(self._hand_over, choose, make_verb, new=new)
 
     def _opened(self) -> _Open:
         opened = self._open
@@ -243,7 +254,7 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
                 self.prepare()
                 turnstile = self._new_turnstile()
                 self._open = _Open(
-                    Writer(self.path, turnstile, self._synchronous, self.wakeups.send),
+                    Writer(self.path, turnstile, self._synchronous, self.wakeups.send, self.insert_each),
                     Reader(self.path, "turnspit-reader", self._synchronous),
                     turnstile,
                     _identity(self.path),

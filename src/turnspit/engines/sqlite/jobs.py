@@ -6,7 +6,8 @@ from typing import Any
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
 from turnspit.engines.verbs.rows import to_json
-from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, NewJob
+from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
+from turnspit.states import JobState
 
 __all__ = ["SqliteJobVerbs"]
 
@@ -14,16 +15,27 @@ __all__ = ["SqliteJobVerbs"]
 class SqliteJobVerbs(JobVerbs):
     """Jobs on their way from enqueued to ended."""
 
+    def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
+        for job in new:
+            self.check_new(job)
+        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        rows = [_row(job, now) for job in new]
+        ids = yield from self._store(rows)
+        return [Inserted(job, JobState(row[-1]), row[-2], now) for job, row in zip(ids, rows, strict=True)]
+
     def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         if not new:
             return []
         [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
-        yield Statement(self.sql["insert_jobs"], [_row(job, now) for job in new], many=True)
+        return (yield from self._store([_row(job, now) for job in new]))
+
+    def _store(self, rows: list[tuple[Any, ...]]) -> Verb[list[int]]:
+        yield Statement(self.sql["insert_jobs"], rows, many=True)
         [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
         yield Wake(WakeKind.READY)
-        if any(job.delay or job.at is not None for job in new):
+        if any(row[-1] != JobState.READY for row in rows):
             yield Wake(WakeKind.SCHEDULED)
-        return list(range(last - len(new) + 1, last + 1))
+        return list(range(last - len(rows) + 1, last + 1))
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
         params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}

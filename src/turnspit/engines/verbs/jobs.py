@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
@@ -40,6 +40,14 @@ class JobVerbs(UniquenessVerbs):
 
         :raises InvalidPayload: saying why.
         """
+
+    def only_new(self, verb: Callable[..., object], args: tuple[Any, ...]) -> NewJob[Any] | None:
+        """The job of a call that inserts it and nothing else: those that wait together are stored by one statement."""
+        return args[0] if verb == self.insert_job and args[0].unique_key is None else None
+
+    @abstractmethod
+    def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
+        """``insert_job`` for calls that wait together, none of them with a unique key."""
 
     def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
         self.check_new(new)
