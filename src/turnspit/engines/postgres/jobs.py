@@ -14,7 +14,7 @@ from turnspit.states import JobState
 
 __all__ = ["PostgresJobVerbs"]
 
-_BOUND = "AND priority = turn.priority AND id > turn.after"
+_BOUND = "AND (-priority, id) > (-turn.priority, turn.after)"
 
 
 class PostgresJobVerbs(JobVerbs):

@@ -35,8 +35,9 @@ CREATE TABLE {schema}.jobs (
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.05
 );
 
--- The claim walks this index and nothing else.
-CREATE INDEX jobs_ready ON {schema}.jobs (queue, priority DESC, id) WHERE state = 'ready';
+-- The claim walks this index and nothing else. On -priority, so that one row comparison finds what stands behind a job
+-- in its line: for `priority = ... AND id > ...` the planner took the primary key, which leads past jobs of other queues.
+CREATE INDEX jobs_ready ON {schema}.jobs (queue, (-priority), id) WHERE state = 'ready';
 CREATE INDEX jobs_running ON {schema}.jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_scheduled ON {schema}.jobs (run_at) WHERE state = 'scheduled';
 CREATE INDEX jobs_held ON {schema}.jobs (task) WHERE state = 'held';

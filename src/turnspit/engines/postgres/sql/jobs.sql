@@ -33,7 +33,7 @@ RETURNING {columns};
 -- name: claim_jobs
 -- SKIP LOCKED inside a CTE that cannot be flattened: a plan that looped over the LIMIT would claim more than it.
 -- `turns` is [{"queue": ..., "share": ...}, ...]: one probe for each of them, never `queue = any(...)` over a thousand
--- queues (401 ms measured). Where a turn names a priority and an id, only what stands behind them in that priority is
+-- queues (401 ms measured). Where a turn names a priority and an id, only what stands behind them in the line is
 -- looked at: entries of claimed jobs that a held snapshot keeps in the index are stepped over by one descent. The update
 -- takes an array of ids: joined with `picked`, which the planner takes for millions of rows, it read the whole table
 -- (178 ms at a million jobs, docs/decisions/0020).
@@ -47,7 +47,7 @@ picked AS MATERIALIZED (
         SELECT id FROM {schema}.jobs
         WHERE state = 'ready' AND queue = turn.queue AND task = ANY (known.tasks)
         {bound}
-        ORDER BY priority DESC, id LIMIT turn.share FOR UPDATE SKIP LOCKED
+        ORDER BY -priority, id LIMIT turn.share FOR UPDATE SKIP LOCKED
     ) AS job
     WHERE EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 )
@@ -91,7 +91,7 @@ CROSS JOIN LATERAL (
     WHERE state = 'ready' AND queue = turn.queue
       AND task <> ALL (ARRAY(SELECT json_array_elements_text(:tasks::json)))
       AND task <> ALL (ARRAY(SELECT json_array_elements_text(tasks) FROM {schema}.workers WHERE stopped_at IS NULL))
-    ORDER BY priority DESC, id LIMIT :limit
+    ORDER BY -priority, id LIMIT :limit
 ) AS job
 LIMIT :limit;
 

@@ -57,23 +57,23 @@ SELECT queue, 'dead', count(*) FROM {schema}.jobs WHERE state = 'dead' GROUP BY 
 
 -- name: list_queues_oldest
 -- The first job of each priority of each queue has waited longest in its line: found by loose index scans.
-WITH RECURSIVE line(queue, priority) AS (
-    (SELECT queue, priority FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue, priority DESC LIMIT 1)
+WITH RECURSIVE line(queue, rank) AS (
+    (SELECT queue, -priority FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue, -priority LIMIT 1)
     UNION ALL
-    SELECT next.queue, next.priority
+    SELECT next.queue, next.rank
     FROM line CROSS JOIN LATERAL (
         SELECT * FROM (
-            (SELECT 1 AS place, job.queue, job.priority FROM {schema}.jobs AS job
-             WHERE state = 'ready' AND job.queue = line.queue AND job.priority < line.priority
-             ORDER BY job.priority DESC LIMIT 1)
+            (SELECT 1 AS place, job.queue, -job.priority AS rank FROM {schema}.jobs AS job
+             WHERE state = 'ready' AND job.queue = line.queue AND -job.priority > line.rank
+             ORDER BY -job.priority LIMIT 1)
             UNION ALL
-            (SELECT 2, job.queue, job.priority FROM {schema}.jobs AS job
-             WHERE state = 'ready' AND job.queue > line.queue ORDER BY job.queue, job.priority DESC LIMIT 1)
+            (SELECT 2, job.queue, -job.priority FROM {schema}.jobs AS job
+             WHERE state = 'ready' AND job.queue > line.queue ORDER BY job.queue, -job.priority LIMIT 1)
         ) AS either ORDER BY place LIMIT 1
     ) AS next
 )
 SELECT queue, min((SELECT run_at FROM {schema}.jobs AS job
-                   WHERE state = 'ready' AND job.queue = line.queue AND job.priority = line.priority
+                   WHERE state = 'ready' AND job.queue = line.queue AND -job.priority = line.rank
                    ORDER BY id LIMIT 1))
 FROM line GROUP BY queue;
 
