@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.worker.embedded import EmbeddedWorker
-from turnspit._runtime.worker.settings import Lifespan, Middleware, ThreadMiddleware, WorkerParts, make_settings
+from turnspit._runtime.worker.settings import (
+    Lifespan,
+    Middleware,
+    ThreadMiddleware,
+    WorkerParts,
+    check_max_crashes,
+    make_settings,
+)
 from turnspit.ambient import AmbientTransactions, joined
 from turnspit.blueprints import Blueprint, TaskDeclarer
 from turnspit.client import Client
@@ -50,6 +57,8 @@ class Turnspit(TaskDeclarer):
     :param durability: ``"full"``: an accepted job survives a power cut. ``"relaxed"``: it survives the death of
         every process, and a power cut may take the last moments.
     :param deadline: seconds or ``timedelta`` that a call waits for the store before it raises ``EngineUnavailable``.
+    :param max_crashes: how often a job may crash its worker until it is dead, not counting the first crash, which may
+        be a neighbour's fault; from then on it begins alone in its process.
     :param migrate: whether the first use makes the store's schema and brings it up to date. With ``False`` that is left
         to ``turnspit migrate`` or your own migrations, and a store that lacks one raises ``SchemaMismatch``.
 
@@ -74,6 +83,7 @@ class Turnspit(TaskDeclarer):
         keep_dead: Duration | None = None,
         durability: str = "full",
         deadline: Duration = 10.0,
+        max_crashes: int = 3,
         migrate: bool = True,
     ) -> None:
         super().__init__()
@@ -82,6 +92,7 @@ class Turnspit(TaskDeclarer):
         self._retry = check_retry(retry) or Retry()
         self._timeout = check_timeout(timeout)
         self._max_result = max_result
+        self._max_crashes = check_max_crashes(max_crashes)
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
         self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
         self._engine_options: dict[str, Any] = {
@@ -335,6 +346,7 @@ class Turnspit(TaskDeclarer):
             retry=self._retry,
             timeout=self._timeout,
             max_result=self._max_result,
+            max_crashes=self._max_crashes,
             history_retention=self._keep_history,
             dead_retention=self._keep_dead,
             version=__version__,

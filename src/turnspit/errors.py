@@ -23,7 +23,7 @@
     ├── FinishNotCommitted        job.finish(tx) was called, but its transaction did not commit
     ├── JobTimeout                an attempt ran longer than its time-out
     ├── LostClaim                 this claim of the job is no longer the current one
-    └── WorkerDied                the job's worker stopped renewing its lease
+    └── WorkerDied                the job's worker was killed, or fell silent
 
 Each message says what happened, to which job or task, and what to do.
 """
@@ -149,4 +149,4 @@ class LostClaim(TurnspitError):
 
 
 class WorkerDied(TurnspitError):
-    """The job's worker stopped renewing its lease: it was killed, or lost its machine."""
+    """The job's worker died: its process was seen to end, or it stopped renewing its lease."""

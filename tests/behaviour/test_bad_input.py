@@ -347,6 +347,12 @@ def test_a_worker_that_cannot_be(app: Turnspit, options: dict[str, Any], message
         assert str(raised.value) == message
 
 
+@pytest.mark.parametrize("number", [0, -1, 2.5, True])
+def test_a_number_of_crashes_that_cannot_be(number: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^max_crashes is a whole number of at least 1, not {number}$"):
+        Turnspit("sqlite:///shop.db", max_crashes=number)
+
+
 def test_a_worker_process_in_the_wrong_place(app: Turnspit) -> None:
     async def in_a_loop() -> None:
         app.run_worker(until_empty=True)

@@ -127,7 +127,7 @@ def test_a_job_that_keeps_killing_workers_is_stopped(store: Store) -> None:
     assert (record.state, record.crashes, record.attempt, record.fence) == (JobState.DEAD, 4, 0, 4)
     assert (record.error_type, record.finished_at) == ("WorkerDied", store.clock.moment)
     assert record.fingerprint is not None
-    assert record.reason is not None
+    assert record.reason == "crashed its worker 3 times, the first crash not counted"
     assert store.outcomes(job) == ["crashed"] * 4
     assert [claim.id for claim in store.claim(5, worker=rescuer)] == []
 
@@ -204,6 +204,35 @@ def test_many_workers_rescue_at_once_and_each_job_once(store: Store) -> None:
     reports = [store.rescue(rescuer) for rescuer in rescuers]
     assert [len(report.returned) for report in reports] == [50, 0, 0]
     assert {store.job(job).crashes for job in reports[0].returned} == {1}
+
+
+def test_a_worker_whose_process_was_seen_to_end_is_declared_dead_at_once(store: Store) -> None:
+    """Its lease still holds; nobody else's matters. The crash counts, and what it wrote late changes nothing."""
+    store.insert_many(3)
+    dead, other = store.worker(), store.worker()
+    claims, kept = store.claim(2, worker=dead), store.claim_one(worker=other)
+    declare = store.engine.declare_dead
+    assert store.engine.write(declare, dead, 3) == RescueReport((dead,), tuple(claim.id for claim in claims), (), ())
+    for claim in claims:
+        record = store.job(claim.id)
+        assert (record.state, record.attempt, record.crashes) == (JobState.READY, 0, 1)
+        assert store.outcomes(claim.id) == ["crashed"]
+    assert store.state(kept.id) is JobState.RUNNING
+    assert store.complete(claims[0]).lost == [(claims[0].id, claims[0].fence)]
+    assert not store.renew(dead)
+    assert store.claim(5, worker=dead) == []
+    assert store.engine.write(declare, dead, 3) == NOTHING, "repeated"
+
+
+def test_a_crash_that_was_seen_counts_like_one_that_a_lease_told_of(store: Store) -> None:
+    job = store.insert()
+    for _ in range(3):
+        worker = store.worker()
+        store.claim_one(worker=worker)
+        store.engine.write(store.engine.declare_dead, worker, 2)
+    record = store.job(job)
+    assert (record.state, record.crashes) == (JobState.DEAD, 3)
+    assert record.reason == "crashed its worker 2 times, the first crash not counted"
 
 
 def test_claims_whose_answer_was_lost_are_returned(store: Store) -> None:

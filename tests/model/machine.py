@@ -133,6 +133,13 @@ class EngineAndModel(RuleBasedStateMachine):
         report = self.store.rescue(worker, MAX_CRASHES)
         assert tuple(map(set, report)) == self.model.rescue(worker)
 
+    @rule(data=st.data())
+    def declare_dead(self, data: st.DataObject) -> None:
+        """A supervisor saw a worker's process end, whatever its lease says."""
+        worker = self.worker(data)
+        report = self.write(self.engine.declare_dead, worker, MAX_CRASHES)
+        assert tuple(map(set, report)) == self.model.declare_dead(worker)
+
     @rule(
         data=st.data(),
         limit=st.sampled_from([1, 2, 5, 100]),

@@ -175,6 +175,16 @@ class Model:
                 if other is not rescuer and self.now >= other.renewed_at + LEASE:
                     other.stopped = True
                     declared.add(other.id)
+        return self._return_jobs(declared)
+
+    def declare_dead(self, worker: int) -> tuple[set[int], set[int], set[int], set[int]]:
+        """As ``rescue``, of a worker that was seen to die."""
+        known = self.workers[worker]
+        declared = set() if known.stopped else {worker}
+        known.stopped = True
+        return self._return_jobs(declared)
+
+    def _return_jobs(self, declared: set[int]) -> tuple[set[int], set[int], set[int], set[int]]:
         alive = {each.id for each in self.live_workers()}
         self.outbox = {each for each in self.outbox if self.owner[each] in alive}
         orphans = [job for job in self.in_state("running") if job.worker not in alive]

@@ -138,6 +138,7 @@ WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "renew_lease": lambda store: (store.default_worker, LEASE),
     "retire_worker": live_worker,
     "rescue_jobs": expired_worker,
+    "declare_dead": lambda store: (*live_worker(store), 3),
     "return_unheld_jobs": lambda store: (*live_worker(store), ()),
 }
 READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {

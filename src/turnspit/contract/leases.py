@@ -41,6 +41,15 @@ class Leases(Protocol):
         """
         ...
 
+    def declare_dead(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+        """Declare this very worker dead, though its lease may hold, and return its jobs as ``rescue_jobs`` does.
+
+        For whoever saw its process end: no lease has to run out, so its jobs run again at once. Each crash counts as
+        one that a lease told of. Repeated, it changes nothing more. Should the worker live after all, nothing is lost
+        and nothing done twice: its next renewal and every write of its claims fail, as after a lost lease.
+        """
+        ...
+
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
         """Return the running jobs that the worker owns but does not hold: claims whose answer was lost.
 

@@ -17,7 +17,7 @@ from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Batch, Ended, Finisher
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
-from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.context import JobContext
 from turnspit.errors import WorkerDied
 from turnspit.records import ClaimRequest, JobRecord, NewWorker
@@ -107,7 +107,7 @@ class TestWorker:
             worker=lambda: self._id,
             may_rescue=lambda: True,
             interval=0,
-            max_crashes=WorkerSettings().max_crashes,
+            max_crashes=self._parts.max_crashes,
             bus=self._parts.bus,
             on_dead=self._tell_crashed,
         )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from turnspit.contract import Engine
 from turnspit.events import Event, EventBus, EventName
-from turnspit.records import JobRecord
+from turnspit.records import JobRecord, RescueReport
 
 __all__ = ["Rescuer"]
 
@@ -45,6 +45,18 @@ class Rescuer:
         report = await self._engine.awrite(self._engine.rescue_jobs, self._worker(), self._max_crashes)
         for worker in report.workers:
             logger.warning("worker %s is dead: it stopped renewing its lease", worker)
+        await self.tell(report)
+        return self._interval
+
+    def declare_dead(self, worker: int) -> RescueReport:
+        """Return the jobs of a worker whose process was seen to end; from any thread, also where the loop is blocked.
+
+        ``tell`` has to hear the report, on the event loop.
+        """
+        return self._engine.write(self._engine.declare_dead, worker, self._max_crashes)
+
+    async def tell(self, report: RescueReport) -> None:
+        """Say what was done with the jobs of dead workers."""
         if report.returned:
             logger.warning("rescued %s jobs of dead workers", len(report.returned))
         for job in report.dead:
@@ -54,7 +66,6 @@ class Rescuer:
         await self._tell("rescued", report.returned)
         await self._tell("dead", report.dead)
         await self._tell("cancelled", report.cancelled)
-        return self._interval
 
     async def _tell(self, name: EventName, jobs: tuple[int, ...]) -> None:
         if not self._bus.wants(name):

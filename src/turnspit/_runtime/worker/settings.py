@@ -14,7 +14,16 @@ from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus
 from turnspit.retries import Retry
 
-__all__ = ["CallNext", "Lifespan", "Middleware", "ThreadMiddleware", "WorkerParts", "WorkerSettings", "make_settings"]
+__all__ = [
+    "CallNext",
+    "Lifespan",
+    "Middleware",
+    "ThreadMiddleware",
+    "WorkerParts",
+    "WorkerSettings",
+    "check_max_crashes",
+    "make_settings",
+]
 
 _SECOND = 1_000_000
 
@@ -37,7 +46,6 @@ class WorkerSettings:
     lease: float = 15.0
     heartbeat: float = 5.0
     poll: float = 1.0
-    max_crashes: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +62,20 @@ class WorkerParts:
     retry: Retry
     timeout: int
     max_result: int
+    max_crashes: int
     history_retention: int | None
     dead_retention: int | None
     version: str
+
+
+def check_max_crashes(value: int) -> int:
+    """How often a job may crash its worker.
+
+    :raises ConfigurationError: for what is no such number.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"max_crashes is a whole number of at least 1, not {value!r}")
+    return value
 
 
 def make_settings(

@@ -102,7 +102,7 @@ class Worker:
                     worker=lambda: self.id,
                     may_rescue=lambda: self._heartbeat is not None and self._heartbeat.is_gapless,
                     interval=settings.lease / 15,
-                    max_crashes=settings.max_crashes,
+                    max_crashes=parts.max_crashes,
                     bus=parts.bus,
                     on_dead=self._tell_crashed,
                 )

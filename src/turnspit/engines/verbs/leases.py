@@ -1,6 +1,7 @@
 """The verbs of ``contract/leases.py``, on any engine."""
 
 from collections.abc import Collection
+from typing import Any
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.jobs import MOST_HELD, JobVerbs
@@ -45,10 +46,18 @@ class LeaseVerbs(JobVerbs):
     def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
         workers = yield Statement(self.sql["rescue_jobs_workers"], params)
+        return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes))
+
+    def declare_dead(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+        params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
+        workers = yield Statement(self.sql["declare_dead"], params)
+        return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes))
+
+    def _return_jobs(self, workers: tuple[int, ...], params: dict[str, Any], max_crashes: int) -> Verb[RescueReport]:
         yield from self.settle_outbox("rescue_jobs_outbox", {})
         rows = yield Statement(self.sql["rescue_jobs"], params)
         if not rows:
-            return RescueReport(tuple(row[0] for row in workers), (), (), ())
+            return RescueReport(workers, (), (), ())
         cancelled = tuple(job for job, *_, requested in rows if requested is not None)
         dead = tuple(job for job, *_, crashes, requested in rows if requested is None and crashes >= max_crashes)
         returned = tuple(job for job, *_, crashes, requested in rows if requested is None and crashes < max_crashes)
@@ -61,7 +70,7 @@ class LeaseVerbs(JobVerbs):
         yield Wake(WakeKind.READY)
         if dead:
             yield Wake(WakeKind.FINISHED, dead)
-        return RescueReport(tuple(row[0] for row in workers), returned, dead, cancelled)
+        return RescueReport(workers, returned, dead, cancelled)
 
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
         rows = yield Statement(self.sql["return_unheld_jobs"], {"worker": worker})

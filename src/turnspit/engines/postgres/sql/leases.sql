@@ -39,6 +39,9 @@ WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
        FROM {schema}.workers WHERE id = :worker)
 RETURNING id;
 
+-- name: declare_dead
+UPDATE {schema}.workers SET stopped_at = {now} WHERE id = :worker AND stopped_at IS NULL RETURNING id;
+
 -- name: rescue_jobs
 -- One probe for each worker with running jobs, by a loose index scan: a look costs the same however many jobs run.
 WITH RECURSIVE owner(worker) AS (
@@ -65,7 +68,7 @@ RETURNING job, queue, task, run_time;
 INSERT INTO {schema}.attempts (
     job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message)
 SELECT id, fence, attempt, 'crashed', started_at, {now}, worker, 'WorkerDied',
-       'its worker stopped renewing its lease'
+       'its worker died: its process ended, or it stopped renewing its lease'
 FROM {schema}.jobs WHERE id = {ids}
 ON CONFLICT (job, fence) DO UPDATE
 SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type = excluded.error_type,
@@ -77,9 +80,10 @@ SET state = 'ready', worker = NULL, attempt = attempt - 1, crashes = crashes + 1
 WHERE id = {ids};
 
 -- name: rescue_jobs_dead
+-- The first crash may have been a neighbour's fault: the number is that of the crashes that counted.
 UPDATE {schema}.jobs
 SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
-    error_type = 'WorkerDied', reason = 'crashed its worker ' || (crashes + 1) || ' times',
+    error_type = 'WorkerDied', reason = 'crashed its worker ' || greatest(crashes, 1) || ' times, the first crash not counted',
     fingerprint = task || ':WorkerDied'
 WHERE id = {ids};
 

@@ -31,6 +31,9 @@ WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
        FROM turnspit_workers WHERE id = :worker)
 RETURNING id;
 
+-- name: declare_dead
+UPDATE turnspit_workers SET stopped_at = {now} WHERE id = :worker AND stopped_at IS NULL RETURNING id;
+
 -- name: rescue_jobs
 SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at
 FROM turnspit_jobs INDEXED BY turnspit_jobs_running
@@ -46,7 +49,7 @@ RETURNING job, queue, task, run_time;
 INSERT OR REPLACE INTO turnspit_attempts (
     job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message)
 SELECT id, fence, attempt, 'crashed', started_at, {now}, worker, 'WorkerDied',
-       'its worker stopped renewing its lease'
+       'its worker died: its process ended, or it stopped renewing its lease'
 FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: rescue_jobs_return
@@ -55,9 +58,10 @@ SET state = 'ready', worker = NULL, attempt = attempt - 1, crashes = crashes + 1
 WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: rescue_jobs_dead
+-- The first crash may have been a neighbour's fault: the number is that of the crashes that counted.
 UPDATE turnspit_jobs
 SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
-    error_type = 'WorkerDied', reason = 'crashed its worker ' || (crashes + 1) || ' times',
+    error_type = 'WorkerDied', reason = 'crashed its worker ' || max(crashes, 1) || ' times, the first crash not counted',
     fingerprint = task || ':WorkerDied'
 WHERE id IN (SELECT value FROM json_each(:ids));
 
