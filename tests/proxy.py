@@ -82,11 +82,14 @@ class Proxy:
         for link in self._all():
             link.reset()
 
-    def drop_silent(self) -> None:
-        """Break the connections on which bytes were lost, as a kernel does in the end."""
-        for link in self._all():
-            if link.is_silent:
-                link.reset()
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another server."""
+        self._server = port
+
+    @property
+    def silent(self) -> int:
+        """How many connections are open on which bytes were lost."""
+        return sum(link.is_silent for link in self._all())
 
     def _all(self) -> "list[_Link]":
         with self._lock:

@@ -219,7 +219,9 @@ class CallThread(ABC):
             if self._served_by == me:
                 self._served_by = None
             while self._served_by is not None or not (queue.waiting or queue.is_closed):
-                self._is_watching, self._called_here = self._called_here and self.watch is not None, False
+                # Also when none was begun since the last look: the one that is still running is the one to look at.
+                is_busy = self._called_here or self._served_by is not None
+                self._is_watching, self._called_here = is_busy and self.watch is not None, False
                 queue.work.wait(self.watch if self._is_watching else None)
                 self._look()
             if not queue.waiting:

@@ -13,7 +13,8 @@ from psycopg.rows import tuple_row
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.postgres.blocks import clean, to_numbered, to_pyformat
-from turnspit.engines.postgres.connection import Connection, execute
+from turnspit.engines.postgres.connection import execute
+from turnspit.engines.postgres.opening import Connection
 from turnspit.errors import EngineError, InvalidTransaction
 from turnspit.transactions import (
     DjangoTransaction,

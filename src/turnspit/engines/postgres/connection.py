@@ -8,10 +8,7 @@ What was lost before its COMMIT was sent is run again on a new connection. A COM
 again: its callers hear that their call may or may not have been carried out.
 """
 
-import contextlib
-import os
 import select
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,61 +16,25 @@ from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.types.numeric import Int8Dumper
 
-from turnspit.clock import monotonic, thread_sleep
+from turnspit.clock import monotonic
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.postgres.blocks import clean, to_pyformat
-from turnspit.engines.postgres.errors import is_lost, is_passing, may_connect_later, one_line, translate
+from turnspit.engines.postgres.errors import is_lost, is_misplaced, is_passing, one_line, translate
+from turnspit.engines.postgres.opening import IDLE_IN_TRANSACTION, Connection, connect_patiently, cut
 from turnspit.engines.postgres.settings import Settings
 from turnspit.errors import EngineUnavailable
 from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
-__all__ = ["BY_INDEX", "ConnectionThread", "Reader", "Writer", "connect", "connect_patiently", "execute"]
+__all__ = ["BY_INDEX", "ConnectionThread", "Reader", "Writer", "execute"]
 
 _GROUP_LIMIT = 256
-_TRIES = 4
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_IDLE_IN_TRANSACTION = 10_000
 BY_INDEX = "enable_seqscan = off"
 """Of those that write: a plan is kept from when the tables were small until ANALYZE has seen them large."""
 _LOCK_TIMEOUT = 250
 """Milliseconds. Who waits longer for a lock is rolled back with its group, and tried again alone."""
-
-Connection = psycopg.Connection[Row]
-
-
-def connect(settings: Settings, **changes: Any) -> Connection:
-    """A connection in autocommit mode with Turnspit's settings; transactions are begun explicitly."""
-    conninfo = settings.conninfo | changes
-    if not settings.poll_only:  # a transaction pooler takes no options
-        options = f"{conninfo.get('options') or ''} -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION}"
-        options += " -c jit=off"  # what is estimated to be dear would be compiled first, and is not dear
-        options += "" if settings.synchronous else " -c synchronous_commit=off"
-        conninfo["options"] = options.strip()
-    connection = psycopg.connect(autocommit=True, **conninfo)
-    # Whatever its size, a number is a bigint: each size would make a prepared statement of its own.
-    connection.adapters.register_dumper(int, Int8Dumper)
-    if settings.poll_only:
-        connection.prepare_threshold = None
-    elif settings.synchronous and connection.execute("SHOW synchronous_commit").fetchone() == ("off",):
-        connection.execute("SET synchronous_commit = on")
-    return connection
-
-
-def connect_patiently(settings: Settings, is_wanted: Callable[[], bool]) -> Connection:
-    """``connect``, tried again while the server is away and somebody waits for it."""
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            return connect(settings)
-        except psycopg.Error as error:
-            if not may_connect_later(error) or not is_wanted():
-                raise
-            thread_sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
 
 
 def _has_news(connection: Connection) -> bool:
@@ -83,12 +44,6 @@ def _has_news(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _cut(connection: Connection) -> None:
-    """End a connection under whoever waits for its answer."""
-    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
-        own.shutdown(socket.SHUT_RDWR)
 
 
 def execute(connection: Connection, statement: Statement) -> list[Row]:
@@ -108,21 +63,47 @@ class ConnectionThread(CallThread):
         self._deadline = deadline
         self._connection: Connection | None = None
         self._running: list[Call] = []
-        self._since = 0.0
+        self._started: list[Call] = []
+        self._busy_since: float | None = None
         self._is_committing = False
+        self.began_at = 0.0
+        """When the last transaction began that was answered to its end."""
         self._state = threading.Lock()
         super().__init__(queue, self.name, until_empty=is_helper)
 
     def drop(self, future: Future[Any]) -> None:
         """Nobody waits any longer for this call: end its connection if it is under way, but never in its COMMIT."""
         with self._state:
-            mine = [call for call in self._running if call.is_awaited(future)]
-            for call in mine:
-                call.dropped = True
-            connection = self._connection
-            if connection is None or connection.closed or not mine or self._is_committing:
-                return
-            _cut(connection)
+            for call in self._started:
+                call.dropped = call.dropped or call.is_awaited(future)
+            if not self._is_committing and any(call.is_awaited(future) for call in self._running):
+                self._cut()
+
+    def free(self, answered: float) -> None:
+        """Give up what has had no answer for longer than a deadline, and whose callers may all be gone.
+
+        :param answered: when a transaction began that the server has answered to its end on another connection. One
+            that began after a COMMIT was sent shows that this one's answer is lost: it does not wait for a standby.
+        """
+        with self._state:
+            since = self._busy_since
+            is_late = since is not None and monotonic() - since > self._deadline
+            if since is not None and is_late and (not self._is_committing or answered > since):
+                self._cut()
+
+    def _cut(self) -> None:
+        if self._connection is not None:
+            cut(self._connection)
+
+    def _begin_try(self, calls: list[Call]) -> bool:
+        """These calls are run now, and may be dropped meanwhile; ``False`` if nobody waits for any of them."""
+        with self._state:
+            self._running, self._busy_since, self._is_committing = calls, monotonic(), False
+            return not all(call.dropped for call in calls)
+
+    def _end_try(self) -> None:
+        with self._state:
+            self._running, self._busy_since, self._is_committing = [], None, False
 
     def _serve_here(self, call: Call) -> bool:
         return False
@@ -134,13 +115,15 @@ class ConnectionThread(CallThread):
 
     def _connected(self, is_wanted: Callable[[], bool]) -> Connection:
         if self._connection is None or self._connection.closed:
-            connection = connect_patiently(self._settings, is_wanted)
-            connection.add_notice_handler(self._on_notice)
-            self._prepare(connection)
-            with self._state:
-                self._connection = connection
+            connect_patiently(self._settings, is_wanted, self._open)
         assert self._connection is not None
         return self._connection
+
+    def _open(self, connection: Connection) -> None:
+        with self._state:
+            self._connection = connection
+        connection.add_notice_handler(self._on_notice)
+        self._prepare(connection)
 
     def _prepare(self, connection: Connection) -> None:
         """Settings of this kind of thread."""
@@ -148,9 +131,12 @@ class ConnectionThread(CallThread):
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """A word of the server beside its answers."""
 
-    def _abandon(self) -> None:
+    def _abandon(self, error: BaseException | None = None) -> None:
         """After an error: leave no transaction open, and no connection that cannot even roll back."""
         if self._connection is None or self._connection.closed:
+            return
+        if is_misplaced(error):  # the next connection may find the primary
+            self._connection.close()
             return
         try:
             if self._connection.info.transaction_status is not TransactionStatus.IDLE:
@@ -164,14 +150,20 @@ class ConnectionThread(CallThread):
     def _await_connection(self, first: Call) -> bool:
         """Connect while the first caller waits and can still take its call back; whether there is a connection."""
         until = monotonic() + self._deadline
+        with self._state:
+            self._busy_since = monotonic()
         try:
             self._connected(lambda: not first.future.cancelled() and monotonic() < until)
         except Exception as error:
             if first.start():
                 first.error = self._translate(error)
                 first.resolve()
+            self._end_try()
             return False
-        return first.start()
+        if not first.start():
+            self._end_try()
+            return False
+        return True
 
 
 class Reader(ConnectionThread):
@@ -182,22 +174,25 @@ class Reader(ConnectionThread):
     def _serve(self, first: Call) -> None:
         if not self._await_connection(first):
             return
-        self._running = [first]
-        for tried in range(_TRIES):
+        self._started = [first]
+        for tried in range(2):
             first.error = None
+            self._begin_try([first])
             try:
                 connection = self._connected(lambda: False)
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))  # noqa: B023
                 connection.execute("COMMIT")
+                self.began_at = self._busy_since or 0.0
                 break
             except Exception as error:
                 first.error = self._translate(error)
-                is_worth_it = is_lost(error, self._connection) and tried < 1
-                self._abandon()
+                is_worth_it = is_lost(error, self._connection) and tried == 0 and not first.dropped
+                self._abandon(error)
                 if not is_worth_it:
                     break
-        self._running = []
+        self._started = []
+        self._end_try()
         first.resolve()
 
 
@@ -219,6 +214,8 @@ class Writer(ConnectionThread):
         self._on_wakes = on_wakes
         self._insert_each = insert_each
         self._gave_up = False
+        self._is_unanswered = False
+        """A commit was given up, and none was answered since: they may all be waiting for a standby."""
         self._warned: str | None = None
         self._at: Call | None = None
         self._was_connected = False
@@ -237,13 +234,17 @@ class Writer(ConnectionThread):
         if not self._await_connection(first):
             return
         group = [first, *self._queue.take_started(_GROUP_LIMIT - 1)]
+        with self._state:
+            self._started = group
         if not self._run_group(group):
             # The one to blame comes last: it may wait for a lock that somebody holds for long.
             for call in sorted(group, key=lambda call: call is self._at):
                 self._run_alone(call)
+        self._started = []
 
     def _serve_here(self, call: Call) -> bool:
-        if self._connection is None or self._connection.closed:
+        # Each call that is cut off leaves a backend that waits for its standby; on this thread calls wait behind one.
+        if self._connection is None or self._connection.closed or self._is_unanswered:
             return False
         try:
             return self._run_group([call])
@@ -254,12 +255,11 @@ class Writer(ConnectionThread):
     def _look(self) -> None:
         """A caller that runs its call itself cannot look at the time: end its connection at its deadline."""
         with self._state:
-            connection = self._connection
-            is_late = self._running and monotonic() - self._since > self._deadline
-            if not is_late or connection is None or connection.closed or self._served_by == self._thread.ident:
-                return
-            self._gave_up = True
-            _cut(connection)
+            since = self._busy_since
+            is_late = since is not None and monotonic() - since > self._deadline
+            if is_late and self._served_by != self._thread.ident:
+                self._gave_up = True
+                self._cut()
 
     def _run_alone(self, call: Call) -> None:
         until = monotonic() + self._deadline
@@ -286,10 +286,10 @@ class Writer(ConnectionThread):
 
     def _try(self, group: list[Call]) -> BaseException | None:
         """One try at a transaction; the error that ended it, and ``_is_committing`` if that was its COMMIT."""
-        with self._state:
-            self._running, self._since = group, monotonic()
-            self._is_committing, self._warned, self._gave_up = False, None, False
-            self._was_connected = False
+        self._warned, self._was_connected, self._gave_up = None, False, False
+        if not self._begin_try(group):
+            return EngineUnavailable(f"store {self._settings.location}: nobody waits for this call any longer")
+        began = monotonic()
         try:
             until = monotonic() + self._deadline
             connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
@@ -311,6 +311,7 @@ class Writer(ConnectionThread):
             if connection.info.transaction_status is not TransactionStatus.IDLE:
                 self._start_commit()
                 connection.execute("COMMIT")
+            self.began_at = began
         except Exception as error:
             if self._is_committing and not is_lost(error, self._connection):
                 self._is_committing = False  # answered: it was rolled back
@@ -332,7 +333,7 @@ class Writer(ConnectionThread):
 
     def _start_commit(self) -> None:
         with self._state:
-            self._is_committing = True
+            self._busy_since, self._is_committing = monotonic(), True
 
     def _begin(self, connection: Connection) -> None:
         """Begin a transaction, unless one is open."""
@@ -341,7 +342,7 @@ class Writer(ConnectionThread):
         if self._settings.poll_only:
             commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
             timeouts = (
-                f"; SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION}"
+                f"; SET LOCAL idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION}"
                 f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}; SET LOCAL {BY_INDEX}; SET LOCAL jit = off"
             )
             connection.execute("BEGIN" + timeouts + commit)
@@ -357,10 +358,10 @@ class Writer(ConnectionThread):
             unsure = f"the connection was lost in its COMMIT ({one_line(error)})"
         elif self._warned is not None:
             unsure = self._warned
-        with self._state:
-            self._running, self._is_committing = [], False
+        self._is_unanswered = (self._gave_up and self._is_committing) or (self._is_unanswered and error is not None)
+        self._end_try()
         if error is not None:
-            self._abandon()
+            self._abandon(error)
         for call in group:
             call.error = None if error is None else self._translate(error)
             if unsure is not None:

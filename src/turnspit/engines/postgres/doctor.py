@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 
 from turnspit.contract import SchemaStatus
-from turnspit.engines.postgres.connection import Connection, connect
 from turnspit.engines.postgres.errors import translate
+from turnspit.engines.postgres.opening import Connection, connect
 from turnspit.engines.postgres.schema import PostgresSchema
 from turnspit.engines.postgres.settings import Settings
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import psycopg
@@ -17,13 +17,14 @@ from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.postgres.caller import CallerTransactions
-from turnspit.engines.postgres.connection import Connection, Reader, Writer, connect_patiently
+from turnspit.engines.postgres.connection import Reader, Writer
 from turnspit.engines.postgres.doctor import diagnose
 from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
 from turnspit.engines.postgres.moves import PostgresMoveVerbs
+from turnspit.engines.postgres.opening import Connection, connect_patiently, cut
 from turnspit.engines.postgres.pool import Pool
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
@@ -141,14 +142,15 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
             return migrate(connection, self.schema, self.location)
 
     def schema_status(self) -> SchemaStatus:
-        with self._connect() as connection:
+        with self._connect(is_limited=True) as connection:
             return self.schema.read_status(connection.execute)
 
     def prepare(self) -> None:
-        if self._migrates:
+        status = self.schema_status()
+        if not self._migrates:
+            refuse_unprepared(status, self.location)
+        elif status.pending or status.current != status.newest:
             self.migrate()
-        else:
-            refuse_unprepared(self.schema_status(), self.location)
 
     def schema_sql(self, since: int = 0) -> str:
         return self.schema.sql(since)
@@ -209,14 +211,27 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
             return self._open
 
     @contextmanager
-    def _connect(self) -> Iterator[Connection]:
-        """A connection for a moment, with PostgreSQL's errors translated."""
+    def _connect(self, *, is_limited: bool = False) -> Iterator[Connection]:
+        """A connection for a moment, with PostgreSQL's errors translated.
+
+        :param is_limited: it is cut at the deadline, also if no byte comes.
+        """
         until = monotonic() + self.deadline
-        try:
-            with closing(connect_patiently(self.settings, lambda: monotonic() < until)) as connection:
-                yield connection
-        except psycopg.Error as error:
-            raise translate(error, self.location) from error
+        with ExitStack() as stack:
+
+            def limit(connection: Connection) -> None:
+                timer = threading.Timer(max(0.0, until - monotonic()), cut, [connection])
+                timer.daemon = True
+                timer.start()
+                stack.callback(timer.cancel)
+
+            try:
+                opened = connect_patiently(
+                    self.settings, lambda: monotonic() < until, limit if is_limited else lambda _: None
+                )
+                yield stack.enter_context(closing(opened))
+            except psycopg.Error as error:
+                raise translate(error, self.location) from error
 
     def _late(self) -> str:
         return (

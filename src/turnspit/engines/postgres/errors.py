@@ -4,7 +4,7 @@ import psycopg
 
 from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen
 
-__all__ = ["is_lost", "is_passing", "may_connect_later", "one_line", "translate"]
+__all__ = ["is_lost", "is_misplaced", "is_passing", "may_connect_later", "one_line", "translate"]
 
 _RETRIED = ("40001", "40P01", "55P03")
 """Serialisation failure, deadlock, lock not available: another try can succeed."""
@@ -39,6 +39,10 @@ _REFUSALS = (
     ("Peer authentication failed", "does not let this user in from here: see its pg_hba.conf"),
     ("database", "has no such database: create it with `createdb`, or check the URL"),
     ("role", "has no such user: check the URL"),
+    ("too many clients", _REASONS["53300"]),
+    ("connection slots", _REASONS["53300"]),
+    ("session is read-only", _REASONS["25006"]),
+    ("hot standby mode", _REASONS["25006"]),
     ("failed to resolve host", "is unknown: check the host's name in the URL"),
     ("could not translate host name", "is unknown: check the host's name in the URL"),
 )
@@ -54,12 +58,22 @@ _LATER = (
     "too many clients",
     "connection slots",
     "Connection reset",
+    "No route to host",
+    "unreachable",
+    "not yet accepting connections",
+    "session is read-only",  # target_session_attrs: a standby is not promoted yet
+    "hot standby mode",
 )
 
 
 def is_lost(error: BaseException, connection: psycopg.Connection | None) -> bool:
     """Whether the connection is gone, so that nobody knows more than what was answered before."""
     return isinstance(error, psycopg.Error) and (connection is None or connection.closed)
+
+
+def is_misplaced(error: BaseException | None) -> bool:
+    """Whether this connection leads to a server that has ceased to be the primary."""
+    return isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def is_passing(error: BaseException) -> bool:

@@ -34,8 +34,10 @@ class Pool:
         return self._thread.submit(make_verb, here=here, new=new)
 
     def help(self) -> None:
-        """An answer takes long: have what waits served by a second thread."""
+        """An answer takes long: have what waits served by a second thread, and give lost connections up."""
         with self._lock:
+            for thread in self._threads():
+                thread.free(max((other.began_at for other in self._threads() if other is not thread), default=0.0))
             if not self._queue.is_empty and (self._helper is None or not self._helper.is_running):
                 self._helper = self._make_thread(self._queue, True)
 

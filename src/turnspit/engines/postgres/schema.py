@@ -7,7 +7,7 @@ import psycopg
 
 from turnspit.contract import SchemaStatus
 from turnspit.engines.migrations import Execute, Migration, Schema, load_migrations
-from turnspit.engines.postgres.connection import Connection
+from turnspit.engines.postgres.opening import Connection
 from turnspit.errors import EngineUnavailable
 
 __all__ = ["PostgresSchema", "check_version", "migrate", "migrations"]

@@ -18,7 +18,8 @@ import select
 import socket
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -27,7 +28,8 @@ from turnspit.clock import monotonic
 from turnspit.contract.verbs import Statement, Wake
 from turnspit.contract.wakeups import Listener
 from turnspit.engines.merging import EVERYTHING, from_text, merge, to_text
-from turnspit.engines.postgres.connection import Connection, connect
+from turnspit.engines.postgres.errors import one_line
+from turnspit.engines.postgres.opening import Connection, connect, cut
 from turnspit.engines.postgres.settings import Settings
 
 __all__ = ["PostgresWakeups"]
@@ -37,6 +39,8 @@ logger = logging.getLogger("turnspit")
 _TOGETHER = 0.002
 """Seconds between two notifications of a process: what comes meanwhile is sent together."""
 _QUESTION = 15.0
+_ANSWER = 5.0
+"""Seconds without an answer after which a connection is given up."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _JOIN_TIMEOUT = 5.0
 _EXIT_TIMEOUT = 1.0
@@ -131,6 +135,7 @@ class _SenderThread:
         self._work = threading.Condition()
         self._stopping = threading.Event()
         self._connection: Connection | None = None
+        self._since: float | None = None
         self._thread = threading.Thread(target=self._run, name="turnspit-notifier", daemon=True)
         self._thread.start()
         _senders.add(self)
@@ -142,6 +147,9 @@ class _SenderThread:
                 self._work.notify()
             elif any(wake not in self._waiting for wake in wakes):
                 self._waiting = list(merge([*self._waiting, *wakes]))
+            connection, since = self._connection, self._since
+            if connection is not None and since is not None and monotonic() - since > _ANSWER:
+                cut(connection)
 
     def _run(self) -> None:
         while True:
@@ -160,14 +168,20 @@ class _SenderThread:
         """One notification. One that cannot be sent is dropped: polling is behind it, and a listener that was cut off
         looks at everything.
         """
+        self._since = monotonic()
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = connect(self._settings)
-                self._connection.execute("SET synchronous_commit = off")
+                connect(self._settings, self._open).execute("SET synchronous_commit = off")
+            assert self._connection is not None
             payload = f"{self._token}\n{to_text(wakes)}"
             self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, payload))
         except psycopg.Error as error:
             logger.debug("a wake was not sent: %s", error)
+        finally:
+            self._since = None
+
+    def _open(self, connection: Connection) -> None:
+        self._connection = connection
 
     def close(self, timeout: float = _JOIN_TIMEOUT) -> None:
         """Send what waits, and end."""
@@ -194,6 +208,7 @@ class _ReceiverThread:
         self._dispatch = dispatch
         self._stopping = threading.Event()
         self._heard: list[str] = []
+        self._was_listening = True
         self._near, self._far = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="turnspit-wakeups", daemon=True)
         self._thread.start()
@@ -208,15 +223,20 @@ class _ReceiverThread:
                 if self._stopping.is_set():
                     break
                 pause = _FIRST_PAUSE if monotonic() - began > _LONGEST_PAUSE else min(_LONGEST_PAUSE, pause * 2)
-                logger.info("the listening connection was lost (%s): listening again soon", error)
+                # Once for each outage: the worker's own words tell how it goes on.
+                level = logging.INFO if self._was_listening else logging.DEBUG
+                self._was_listening = False
+                logger.log(level, "the listening connection was lost (%s): listening again soon", one_line(error))
                 self._stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311  (jitter, not a secret)
         self._near.close()
 
     def _listen(self) -> None:
-        connection = connect(self._settings)
-        try:
+        with ExitStack() as limits:
+            connection = connect(self._settings, lambda opened: limits.enter_context(_limited(opened)))
             connection.add_notify_handler(self._hear)
             connection.execute(f"LISTEN {self._settings.channel}")
+        try:
+            self._was_listening = True
             self._dispatch(EVERYTHING)  # what was committed before is not told any more
             while not self._stopping.is_set():
                 self._wait(connection)
@@ -228,7 +248,8 @@ class _ReceiverThread:
         """Until something comes; after a long silence, ask whether the server is still there."""
         readable, _, _ = select.select([connection.fileno(), self._near.fileno()], [], [], _QUESTION)
         if not readable:
-            connection.execute("SELECT")
+            with _limited(connection):
+                connection.execute("SELECT")
         elif self._near.fileno() not in readable:
             connection.pgconn.consume_input()
             while (notify := connection.pgconn.notifies()) is not None:
@@ -254,3 +275,15 @@ class _ReceiverThread:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=_JOIN_TIMEOUT)
         self._far.close()
+
+
+@contextlib.contextmanager
+def _limited(connection: Connection) -> Iterator[None]:
+    """What is asked meanwhile is answered soon, or the connection is cut."""
+    timer = threading.Timer(_ANSWER, cut, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
