@@ -277,7 +277,7 @@ class Writer(ConnectionThread):
 
     def _is_worth_it(self, group: list[Call], error: BaseException, is_last: bool) -> bool:
         """Whether another try can do better: without the others, on a new connection, or a moment later."""
-        if not self._was_connected:  # there is no connection to be had, and its patience is over
+        if not self._was_connected or self._gave_up:  # there is no connection to be had, or the caller's time is over
             return False
         is_alone = len(group) == 1
         if is_alone and (is_last or group[0].dropped):
@@ -351,9 +351,9 @@ class Writer(ConnectionThread):
 
     def _settle(self, group: list[Call], error: BaseException | None) -> None:
         """Tell everybody what became of the transaction."""
-        unsure = None
+        unsure, late = None, f"there was no answer within {self._deadline:g} s"
         if self._gave_up and self._is_committing:
-            unsure = f"there was no answer within {self._deadline:g} s"
+            unsure = late
         elif error is not None and self._is_committing:
             unsure = f"the connection was lost in its COMMIT ({one_line(error)})"
         elif self._warned is not None:
@@ -368,6 +368,8 @@ class Writer(ConnectionThread):
                 call.error = EngineUnavailable(
                     f"store {self._settings.location}: {unsure}: the call may or may not have been carried out"
                 )
+            elif error is not None and self._gave_up:
+                call.error = EngineUnavailable(f"store {self._settings.location}: {late}: the call was not carried out")
         if error is None or unsure is not None:
             self._on_wakes([wake for call in group for wake in call.wakes])
         for call in group:
