@@ -153,7 +153,7 @@ class PostgresStore(Store):
         return {"backends terminated": self._terminate, "server restarted (immediate)": self._restart}
 
     def _terminate(self, seconds: float) -> None:
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with self._restarting, psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"

@@ -333,6 +333,10 @@ class EngineAndModel(RuleBasedStateMachine):
         tasks = self.model.workers[worker].tasks
         busy = [job for job in self.model.in_state("ready", "running") if job.task in tasks]
         assert read(engine.ready_count, None, tasks) == len(busy)
+        duties = read(engine.find_duties, worker, None, tasks)
+        assert duties.ready == bool(self.model.in_state("ready"))
+        assert duties.owned == sum(job.worker == worker for job in self.model.in_state("running"))
+        assert duties.held == any(job.task in tasks for job in self.model.in_state("held"))
         for stats in read(engine.list_queues):
             here = [job.state for job in self.model.jobs.values() if job.queue == stats.queue]
             told = (stats.ready, stats.scheduled + stats.retrying, stats.held, stats.running, stats.dead)

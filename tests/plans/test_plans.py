@@ -145,6 +145,17 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         lambda engine: engine.replay_jobs(JobFilter(state="dead"), 0, 10),
         [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_dead \(id>\?\)"],
     ),
+    "duties": (
+        lambda engine: engine.find_duties(1, ("default",), TASKS),
+        [
+            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held)",
+            WORKERS,
+            "SCAN owner$",
+            "SCAN turnspit_outbox",
+            LIVE,
+            "SCALAR|CORRELATED|SCAN served",
+        ],
+    ),
     "what is left": (
         lambda engine: engine.ready_count(("default",), TASKS),
         [

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from turnspit.contract.verbs import Verb
 from turnspit.jobs import JobFilter
-from turnspit.records import DeadGroup, JobRecord, LogLine, QueueStats, TaskStats
+from turnspit.records import DeadGroup, Duties, JobRecord, LogLine, QueueStats, TaskStats
 
 __all__ = ["Queries"]
 
@@ -38,6 +38,10 @@ class Queries(Protocol):
 
     def list_tasks(self) -> Verb[list[TaskStats]]:
         """Every task that has live jobs or dead letters, by name."""
+        ...
+
+    def find_duties(self, worker: int, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[Duties]:
+        """What a worker of these queues and tasks has to do, in one statement: it polls with nothing else."""
         ...
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:

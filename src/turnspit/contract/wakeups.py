@@ -13,6 +13,11 @@ Listener = Callable[[Wake], None]
 class Wakeups(Protocol):
     """The bell of a store: heard in this process and in others."""
 
+    @property
+    def arrive(self) -> bool:
+        """Whether wakes of other processes arrive now; else what changed is found by looking alone."""
+        ...
+
     def send(self, wakes: list[Wake]) -> None:
         """Tell every listener of the store; never blocks and never raises. A wake whose receiver is busy may be
         merged with the one that waits there, never dropped without one.

@@ -19,7 +19,7 @@ from turnspit.records.jobs import (
 )
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
-from turnspit.records.queries import DeadGroup, QueueStats, TaskStats
+from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
 
 __all__ = [
     "LEFT_TABLES",
@@ -31,6 +31,7 @@ __all__ = [
     "Completion",
     "Confirmation",
     "DeadGroup",
+    "Duties",
     "Ending",
     "EndingMove",
     "ErrorRecord",

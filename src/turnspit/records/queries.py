@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 __all__ = [
     "DeadGroup",
+    "Duties",
     "QueueStats",
     "TaskStats",
 ]
@@ -36,6 +37,23 @@ class TaskStats(NamedTuple):
     running: int
     dead: int
     oldest_ready_at: int | None
+
+
+class Duties(NamedTuple):
+    """What there is to do in a store, for one worker."""
+
+    ready: bool
+    """Jobs wait in its queues."""
+    until_due: int | None
+    """Microseconds until the next scheduled job is due; not above 0 if one is."""
+    held: bool
+    """Jobs of its tasks are held because nobody knew them."""
+    owned: int
+    """How many running jobs are this worker's."""
+    cancelled: bool
+    """The end of one of them was requested."""
+    dead: bool
+    """The lease of another worker has run out, or one that ended has left jobs or an outbox."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
+from turnspit.records import Duties
 
 __all__ = ["Promoter"]
 
 _LIMIT = 5000
-_LONGEST = 5.0
+_LONGEST = 60.0
+_EARLIER = 0.02
 
 
 class Promoter:
-    """Sleeps until the next due time; a wake of kind ``scheduled`` makes it look again.
+    """Sleeps until the next due time; a wake of kind ``scheduled``, or what a lookout saw, makes it look again.
 
     Jobs of this worker's tasks that were held while nobody knew them become ready too, in portions.
     """
@@ -23,18 +25,24 @@ class Promoter:
     def __init__(self, engine: Engine, tasks: Callable[[], frozenset[str]]) -> None:
         self._engine = engine
         self._tasks = tasks
-        self._admit_at = 0.0
+        self._admits = True
+        self._due_at = 0.0
+
+    def is_called_for(self, duties: Duties) -> bool:
+        """Whether it should run now: jobs are held that may become ready, or one is due before it knew."""
+        self._admits = self._admits or duties.held
+        is_earlier = duties.until_due is not None and monotonic() + duties.until_due / 1e6 < self._due_at - _EARLIER
+        return self._admits or is_earlier
 
     async def run_once(self) -> float:
         """Promote what is due; seconds until the next job is."""
-        now = monotonic()
-        is_time = now >= self._admit_at
-        promoted, until_next, admitted = await self._engine.awrite(self._promote, admit=is_time)
-        if is_time and admitted < _LIMIT:
-            self._admit_at = now + _LONGEST
+        promoted, until_next, admitted = await self._engine.awrite(self._promote, admit=self._admits)
+        self._admits = admitted == _LIMIT
         if _LIMIT in (promoted, admitted):
             return 0.0
-        return _LONGEST if until_next is None else min(_LONGEST, max(0.001, until_next / 1_000_000))
+        delay = _LONGEST if until_next is None else min(_LONGEST, max(0.001, until_next / 1_000_000))
+        self._due_at = monotonic() + delay
+        return delay
 
     def _promote(self, *, admit: bool) -> Verb[tuple[int, int | None, int]]:
         promoted, until_next = yield from self._engine.promote_jobs(_LIMIT)

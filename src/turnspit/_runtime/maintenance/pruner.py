@@ -5,7 +5,7 @@ from turnspit.records import PruneRequest
 
 __all__ = ["Pruner"]
 
-_INTERVAL = 30.0
+_INTERVAL = 60.0
 
 
 class Pruner:

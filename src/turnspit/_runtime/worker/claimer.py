@@ -156,7 +156,7 @@ class Claimer:
             self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
             self._executor.fill()  # the lease may have been renewed after a gap
         demand = self._demand()
-        if not demand or not (self._work_waits or is_time):
+        if not demand or not self._work_waits:
             return None
         # Cleared before the claim: a wake that comes while it is under way must not be lost.
         self._work_waits = False

@@ -36,6 +36,7 @@ class Heartbeat:
         self._interval = interval
         self._on_dead = on_dead
         self._on_beat = on_beat
+        self._longest_gap = min(lease, 2 * interval)
         self._renewed_at = self._gapless_since = monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
@@ -51,7 +52,9 @@ class Heartbeat:
 
     @property
     def is_gapless(self) -> bool:
-        """Whether the lease was renewed without a gap for one lease time."""
+        """Whether the lease was renewed on time, again and again, for one lease time. Whoever was held up in it must
+        believe that others were too, and may only not have had their turn yet.
+        """
         return self.is_current and monotonic() - self._gapless_since >= self._lease
 
     def stop(self) -> None:
@@ -62,10 +65,9 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval):
-            began = monotonic()
             self._on_beat()
             try:
-                renewed = self._engine.write(self._engine.renew_lease, self.worker, int(self._lease * 1_000_000))
+                renewed = self._beat()
             except TurnspitError as error:
                 logger.warning("worker %s could not renew its lease: %s", self.worker, error)
                 continue
@@ -75,6 +77,13 @@ class Heartbeat:
                 logger.error("worker %s was declared dead: its jobs belong to others now", self.worker)
                 self._on_dead()
                 return
-            if began - self._renewed_at >= self._lease:
-                self._gapless_since = began
-            self._renewed_at = began
+
+    def _beat(self) -> bool:
+        """Renew the lease once; whether it is still this worker's."""
+        began = monotonic()
+        if not self._engine.write(self._engine.renew_lease, self.worker, int(self._lease * 1_000_000)):
+            return False
+        if monotonic() - self._renewed_at >= self._longest_gap:
+            self._gapless_since = monotonic()
+        self._renewed_at = began
+        return True

@@ -6,12 +6,14 @@ from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
-from turnspit.clock import monotonic
 from turnspit.contract import Engine
+from turnspit.records import Duties
 
 __all__ = ["Reconciler"]
 
 logger = logging.getLogger("turnspit")
+
+_LONGEST = 60.0
 
 
 class Reconciler:
@@ -19,28 +21,30 @@ class Reconciler:
 
     name = "reconciler"
 
-    def __init__(
-        self, engine: Engine, executor: Executor, finisher: Finisher, claimer: Claimer, interval: float
-    ) -> None:
+    def __init__(self, engine: Engine, executor: Executor, finisher: Finisher, claimer: Claimer) -> None:
         self._engine = engine
         self._executor = executor
         self._finisher = finisher
         self._claimer = claimer
-        self._interval = interval
-        self._return_at = 0.0
+        self._has_unheld = True
         self.heartbeat: Heartbeat | None = None
 
     async def run_once(self) -> float:
-        """Look once; seconds until the next look."""
+        """Look once; it is woken for the next look."""
         if self.heartbeat is None or not self.heartbeat.is_current:
-            return self._interval
+            return _LONGEST
         worker = self.heartbeat.worker
         await self._stop_cancelled(worker)
-        now = monotonic()
-        if now >= self._return_at:  # a wake is about cancellations: it need not hold up the exchanges
-            self._return_at = now + self._interval
+        if self._has_unheld:  # a wake is about cancellations: it need not hold up the exchanges
+            self._has_unheld = False
             await self._return_unheld(worker)
-        return max(0.0, self._return_at - now)
+        return _LONGEST
+
+    def is_called_for(self, duties: Duties) -> bool:
+        """Whether it should run now: for a cancellation, or because the store knows of more jobs than are held here."""
+        held = len(self._executor.running) + len(self._executor.buffer) + len(self._finisher.held)
+        self._has_unheld = self._has_unheld or duties.owned > held
+        return self._has_unheld or duties.cancelled
 
     async def _return_unheld(self, worker: int) -> None:
         async with self._claimer.exchanging:

@@ -18,6 +18,7 @@ from turnspit._runtime.worker.executor import Executor, Running
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.lifespans import open_lifespans
+from turnspit._runtime.worker.lookout import Lookout
 from turnspit._runtime.worker.loop_watch import LoopWatch
 from turnspit._runtime.worker.reconciler import Reconciler
 from turnspit._runtime.worker.runners import Runners
@@ -26,7 +27,7 @@ from turnspit.clock import monotonic, sleep
 from turnspit.context import JobContext
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.errors import TurnspitError, WorkerDied
-from turnspit.records import JobRecord, NewWorker, PruneRequest
+from turnspit.records import Duties, JobRecord, NewWorker, PruneRequest
 
 __all__ = ["Worker"]
 
@@ -38,6 +39,7 @@ _FLUSH_TIME = 10.0
 _TELL_TIME = 5.0
 _EMPTY_CHECK = 0.02
 _ADMITTED = 1000
+_LONGEST = 60.0
 
 
 class Worker:
@@ -88,20 +90,30 @@ class Worker:
             may_claim=self._has_lease,
             tasks=lambda: parts.tasks.names,
         )
-        self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer, settings.heartbeat)
+        self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer)
+        self._promoter = Promoter(self._engine, lambda: parts.tasks.names)
         self.services = self._make_services()
 
     def _make_services(self) -> dict[str, Service]:
-        services: dict[str, Service] = {"reconciler": Service(self._reconciler)}
+        lookout = Lookout(
+            self._engine,
+            worker=lambda: self.id,
+            queues=self._settings.queues,
+            tasks=lambda: self._parts.tasks.names,
+            is_busy=lambda: not self.executor.is_idle,
+            lease=self._settings.lease,
+            act=self._act_on,
+        )
+        services: dict[str, Service] = {"reconciler": Service(self._reconciler), "lookout": Service(lookout)}
         if self._settings.maintenance:
-            parts, settings = self._parts, self._settings
-            services["promoter"] = Service(Promoter(self._engine, lambda: parts.tasks.names))
+            parts = self._parts
+            services["promoter"] = Service(self._promoter)
             services["rescuer"] = Service(
                 Rescuer(
                     self._engine,
                     worker=lambda: self.id,
                     may_rescue=lambda: self._heartbeat is not None and self._heartbeat.is_gapless,
-                    interval=settings.lease / 15,
+                    interval=_LONGEST,
                     max_crashes=parts.max_crashes,
                     bus=parts.bus,
                     on_dead=self._tell_crashed,
@@ -206,6 +218,17 @@ class Worker:
             self.services["promoter"].wake()
         elif kind is WakeKind.CANCEL:
             self.services["reconciler"].wake()
+
+    def _act_on(self, duties: Duties) -> None:
+        """What the lookout saw, whether a wake told of it or not."""
+        if duties.ready:
+            self.claimer.work_waits()
+        if self._reconciler.is_called_for(duties):
+            self.services["reconciler"].wake()
+        if self._settings.maintenance and self._promoter.is_called_for(duties):
+            self.services["promoter"].wake()
+        if self._settings.maintenance and duties.dead:
+            self.services["rescuer"].wake()
 
     async def _stop_when_empty(self) -> None:
         while True:

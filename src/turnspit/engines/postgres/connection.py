@@ -180,9 +180,7 @@ class Reader(ConnectionThread):
             self._begin_try([first])
             try:
                 connection = self._connected(lambda: False)
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))  # noqa: B023
-                connection.execute("COMMIT")
+                first.result = self._read(connection, first)
                 self.began_at = self._busy_since or 0.0
                 break
             except Exception as error:
@@ -194,6 +192,17 @@ class Reader(ConnectionThread):
         self._started = []
         self._end_try()
         first.resolve()
+
+    @staticmethod
+    def _read(connection: Connection, call: Call) -> Any:
+        result, _ = drive(
+            call.make_verb(),
+            lambda statement: execute(connection, statement),
+            begin=lambda: connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        )
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            connection.execute("COMMIT")
+        return result
 
 
 class Writer(ConnectionThread):

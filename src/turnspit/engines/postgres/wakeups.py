@@ -60,6 +60,11 @@ class PostgresWakeups:
         self._receiver: _ReceiverThread | None = None
         self._paused = False
 
+    @property
+    def arrive(self) -> bool:
+        receiver = self._receiver
+        return receiver is not None and receiver.is_listening
+
     def send(self, wakes: list[Wake]) -> None:
         if not wakes:
             return
@@ -209,6 +214,7 @@ class _ReceiverThread:
         self._stopping = threading.Event()
         self._heard: list[str] = []
         self._was_listening = True
+        self.is_listening = False
         self._near, self._far = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="turnspit-wakeups", daemon=True)
         self._thread.start()
@@ -237,11 +243,13 @@ class _ReceiverThread:
             connection.execute(f"LISTEN {self._settings.channel}")
         try:
             self._was_listening = True
+            self.is_listening = True
             self._dispatch(EVERYTHING)  # what was committed before is not told any more
             while not self._stopping.is_set():
                 self._wait(connection)
                 self._tell()
         finally:
+            self.is_listening = False
             connection.close()
 
     def _wait(self, connection: Connection) -> None:

@@ -105,9 +105,13 @@ class Reader(ConnectionThread):
             return
         try:
             connection = self._opened()
-            connection.execute("BEGIN")
-            first.result, _ = drive(first.make_verb(), lambda statement: execute(connection, statement))
-            connection.execute("COMMIT")
+            first.result, _ = drive(
+                first.make_verb(),
+                lambda statement: execute(connection, statement),
+                begin=lambda: connection.execute("BEGIN"),
+            )
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         except Exception as error:
             first.error = self._translate(error)
             self._abandon()

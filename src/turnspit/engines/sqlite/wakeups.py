@@ -52,6 +52,10 @@ class SqliteWakeups:
         self._quiet_at = 0.0
         self._is_settled = False
 
+    @property
+    def arrive(self) -> bool:
+        return self._thread is not None
+
     def send(self, wakes: list[Wake]) -> None:
         others = self._other_sockets() if wakes else []
         if not (others or self._listeners):

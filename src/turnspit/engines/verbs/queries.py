@@ -7,7 +7,7 @@ from turnspit.engines.verbs.brought import Brought
 from turnspit.engines.verbs.filters import in_history, in_jobs
 from turnspit.engines.verbs.rows import attempt_from_row, job_from_row, to_json
 from turnspit.jobs import JobFilter
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats, TaskStats
+from turnspit.records import AttemptRecord, DeadGroup, Duties, JobRecord, LogLine, QueueStats, TaskStats
 
 __all__ = ["QueryVerbs"]
 
@@ -66,6 +66,13 @@ class QueryVerbs(Brought):
 
     def list_tasks(self) -> Verb[list[TaskStats]]:
         return [TaskStats(*row) for row in (yield Statement(self.sql["list_tasks"], {}))]
+
+    def find_duties(self, worker: int, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[Duties]:
+        params = {"now": self.clock.now(), "worker": worker, "tasks": to_json(sorted(tasks))}
+        params["queues"] = None if queues is None else to_json(queues)
+        [row] = yield Statement(self.sql["find_duties"], params, ends=True)
+        ready, until_due, held, owned, cancelled, dead = row
+        return Duties(bool(ready), until_due, bool(held), owned, bool(cancelled), bool(dead))
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}

@@ -101,3 +101,33 @@ SELECT (
       AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
       AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
 );
+
+-- name: find_duties
+-- Every worker asks this every second or two. Each part ends at its first row; the workers that own running jobs are found
+-- by a loose index scan, as in rescue_jobs.
+WITH RECURSIVE moment AS MATERIALIZED (SELECT {now} AS now),
+owner(worker) AS (
+    (SELECT worker FROM {schema}.jobs WHERE state = 'running' ORDER BY worker LIMIT 1)
+    UNION ALL
+    SELECT (SELECT job.worker FROM {schema}.jobs AS job
+            WHERE state = 'running' AND job.worker > owner.worker ORDER BY job.worker LIMIT 1)
+    FROM owner WHERE owner.worker IS NOT NULL
+),
+mine AS MATERIALIZED (
+    SELECT count(*) AS owned, count(cancel_requested_at) > 0 AS cancelled
+    FROM {schema}.jobs WHERE state = 'running' AND worker = :worker
+)
+SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready')
+            ELSE EXISTS (SELECT FROM json_array_elements_text(:queues::json) AS served (queue)
+                         WHERE EXISTS (SELECT FROM {schema}.jobs
+                                       WHERE state = 'ready' AND jobs.queue = served.queue)) END,
+       (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - now,
+       EXISTS (SELECT FROM {schema}.jobs
+               WHERE state = 'held' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
+       owned, cancelled,
+       EXISTS (SELECT FROM {schema}.workers WHERE stopped_at IS NULL AND expires_at <= now AND id <> :worker)
+       OR EXISTS (SELECT FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
+           SELECT FROM {schema}.workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL))
+       OR EXISTS (SELECT FROM {schema}.outbox WHERE NOT EXISTS (
+           SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL))
+FROM moment, mine;

@@ -90,3 +90,29 @@ SELECT (
     WHERE state = 'running' AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
       AND task IN (SELECT value FROM json_each(:tasks))
 );
+
+-- name: find_duties
+-- Every worker asks this every second or two. Each part ends at its first row; the workers that own running jobs are found
+-- by a loose index scan.
+WITH RECURSIVE owner(worker) AS (
+    SELECT min(worker) FROM turnspit_jobs WHERE state = 'running'
+    UNION ALL
+    SELECT (SELECT min(worker) FROM turnspit_jobs WHERE state = 'running' AND worker > owner.worker)
+    FROM owner WHERE owner.worker IS NOT NULL
+)
+SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE state = 'ready')
+            ELSE EXISTS (SELECT 1 FROM json_each(:queues) AS served
+                         WHERE EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+                                       WHERE state = 'ready' AND queue = served.value)) END,
+       (SELECT min(run_at) FROM turnspit_jobs WHERE state = 'scheduled') - moment,
+       EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_held
+               WHERE state = 'held' AND task IN (SELECT value FROM json_each(:tasks))),
+       (SELECT count(*) FROM turnspit_jobs WHERE state = 'running' AND worker = :worker),
+       EXISTS (SELECT 1 FROM turnspit_jobs
+               WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL),
+       EXISTS (SELECT 1 FROM turnspit_workers WHERE stopped_at IS NULL AND expires_at <= moment AND id <> :worker)
+       OR EXISTS (SELECT 1 FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
+           SELECT 1 FROM turnspit_workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL))
+       OR EXISTS (SELECT 1 FROM turnspit_outbox WHERE NOT EXISTS (
+           SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL))
+FROM (SELECT {now} AS moment);
