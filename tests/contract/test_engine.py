@@ -91,6 +91,31 @@ def test_a_group_is_answered_in_the_order_of_its_calls(engine: Engine) -> None:
     assert answers == list(range(2, 602))
 
 
+def test_what_is_written_apart_waits_behind_no_other_call(engine: Engine) -> None:
+    """As a worker's lease, in a process that produces a flood of jobs."""
+    engine.write(engine.insert_job, NEW)
+
+    def count_and_write() -> Verb[int]:
+        yield from engine.insert_job(NEW)
+        return (yield from engine.count_jobs(JobFilter()))
+
+    async def main() -> int:
+        gate = await asyncio.to_thread(Gate, engine)
+        flood = [asyncio.ensure_future(engine.awrite(engine.insert_jobs, [NEW])) for _ in range(3000)]
+        await asyncio.sleep(0)  # each has been handed over
+        apart = asyncio.ensure_future(asyncio.to_thread(engine.write_apart, count_and_write))
+        await asyncio.to_thread(gate.open)
+        stored = await apart
+        await asyncio.gather(*flood)
+        return stored
+
+    assert 2 <= asyncio.run(main()) < 3002
+    assert count(engine) == 3002
+    with pytest.raises(ZeroDivisionError):
+        engine.write_apart(store_then_fail, engine, ZeroDivisionError())
+    assert count(engine) == 3002
+
+
 def test_writers_of_many_kinds_at_once(store: Store) -> None:
     """Threads, coroutines and another engine write beside each other, and nothing is lost or done twice."""
     engine = store.engine

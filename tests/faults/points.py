@@ -83,14 +83,11 @@ def inside(app: Turnspit) -> None:
 
 def never_renews(app: Turnspit) -> None:
     """Every renewal finds the store away; all else works."""
-    original = app.engine.write
 
-    def write(verb: Any, *arguments: Any) -> Any:
-        if verb == app.engine.renew_lease:
-            raise EngineUnavailable("no answer")
-        return original(verb, *arguments)
+    def write_apart(verb: Any, *arguments: Any) -> Any:
+        raise EngineUnavailable("no answer")
 
-    app.engine.write = write  # type: ignore[method-assign]
+    app.engine.write_apart = write_apart  # type: ignore[method-assign]
 
 
 def blocks_the_loop(app: Turnspit) -> None:

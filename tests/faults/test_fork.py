@@ -214,7 +214,7 @@ def test_a_writer_that_waits_for_others_does_not_hold_up_a_fork_for_long(
         with lock_held(path) as holder:
             waiting = asyncio.ensure_future(engine.awrite(engine.insert_job, NEW))
             await asyncio.sleep(0.1)  # nothing tells that a thread waits for a lock
-            turns = in_child(lambda: [opened.turnstile._fd for opened in _left_behind])
+            turns = in_child(lambda: [each._fd for opened in _left_behind for each in opened.turnstiles])
             assert set(turns) == {None}
             release(holder)
             return (await waiting).id

@@ -6,8 +6,9 @@ import logging
 import random
 from typing import Protocol
 
+from turnspit._runtime.outage import Outage
 from turnspit.clock import monotonic
-from turnspit.errors import TurnspitError
+from turnspit.errors import EngineUnavailable, TurnspitError
 
 __all__ = ["Backoff", "Duty", "Service"]
 
@@ -44,10 +45,14 @@ class Duty(Protocol):
 
 
 class Service:
-    """Runs a duty until it is stopped. ``wake`` runs it at once; ``rounds`` counts, for tests that await it."""
+    """Runs a duty until it is stopped. ``wake`` runs it at once; ``rounds`` counts, for tests that await it.
 
-    def __init__(self, duty: Duty) -> None:
+    :param outage: what is said of a store that is away, shared by all who ask it.
+    """
+
+    def __init__(self, duty: Duty, outage: Outage | None = None) -> None:
         self.duty = duty
+        self._outage = outage or Outage()
         self.rounds = 0
         self._woken = asyncio.Event()
         self._done = asyncio.Condition()
@@ -90,6 +95,9 @@ class Service:
         started = monotonic()
         try:
             delay = await self.duty.run_once()
+        except EngineUnavailable as error:
+            delay = self._backoff.delay()
+            self._outage.noticed(self.duty.name, error)
         except TurnspitError as error:
             delay = self._backoff.delay()
             logger.warning("%s: %s; trying again in %.1f s", self.duty.name, error, delay)
@@ -98,5 +106,6 @@ class Service:
             logger.exception("%s failed; trying again in %.1f s", self.duty.name, delay)
         else:
             self._backoff.reset()
+            self._outage.answered(self.duty.name)
             logger.debug("%s took %.1f ms", self.duty.name, (monotonic() - started) * 1000)
         return delay

@@ -44,6 +44,16 @@ class Engine(Jobs, Control, Queries, Leases, Uniqueness, Moves, Protocol):
         """
         ...
 
+    def write_apart(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        """``write`` on a connection of its own, which waits behind no other call of this process; for a worker's lease.
+
+        Whoever must be in time wants to try again soon: there is an answer within 3 seconds, or the engine's deadline
+        if that is shorter. A power cut or a failover may take what was written in the last moment.
+
+        :raises EngineUnavailable: if there is no answer.
+        """
+        ...
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         """``write`` for async code, from any event loop."""
         ...

@@ -16,10 +16,12 @@ from turnspit.contract.verbs import Verb, Wake
 from turnspit.errors import EngineUnavailable
 from turnspit.records import NewJob
 
-__all__ = ["Call", "CallQueue", "CallThread", "Waiting", "await_answer", "wait_for_answer"]
+__all__ = ["APART_DEADLINE", "Call", "CallQueue", "CallThread", "Waiting", "await_answer", "wait_for_answer"]
 
 T = TypeVar("T")
 
+APART_DEADLINE = 3.0
+"""Seconds that ``write_apart`` waits at most: a lease of fifteen leaves time for another try."""
 _JOIN_TIMEOUT = 5.0
 _LONG = 0.25
 """Seconds after which a caller asks for help: the call may stand behind one that waits for a lock."""

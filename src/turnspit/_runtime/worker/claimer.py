@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 
+from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Batch, Finisher
@@ -17,7 +18,7 @@ from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.clock import monotonic, sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
-from turnspit.errors import TurnspitError
+from turnspit.errors import EngineUnavailable, TurnspitError
 from turnspit.records import Claim, ClaimRequest, FinishReport
 
 __all__ = ["Claimer", "exchange"]
@@ -52,9 +53,11 @@ class Claimer:
         worker: Callable[[], int],
         may_claim: Callable[[], bool],
         tasks: Callable[[], frozenset[str]],
+        outage: Outage,
     ) -> None:
         self._engine = engine
         self._settings = settings
+        self._outage = outage
         self._executor = executor
         self._finisher = finisher
         self._worker = worker
@@ -121,18 +124,20 @@ class Claimer:
             except Exception as error:
                 self._work_waits = True
                 delay = self._backoff.delay()
-                logger.warning(
-                    "worker %s: %s; trying again in %.1f s",
-                    self._worker(),
-                    error,
-                    delay,
-                    exc_info=not isinstance(error, TurnspitError),
-                )
+                self._say(error, delay)
                 await sleep(delay)
                 self._finisher.retry()
             else:
                 self._backoff.reset()
+                self._outage.answered("claimer")
         return True
+
+    def _say(self, error: Exception, delay: float) -> None:
+        if isinstance(error, EngineUnavailable):
+            self._outage.noticed("claimer", error)
+            return
+        unforeseen = not isinstance(error, TurnspitError)
+        logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay, exc_info=unforeseen)
 
     async def _store(self, batch: Batch, request: ClaimRequest | None) -> None:
         try:

@@ -1,12 +1,14 @@
 """Keeps the worker's lease, from a thread of its own: a handler that blocks the event loop loses no lease."""
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 
+from turnspit._runtime.outage import Outage
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
-from turnspit.errors import TurnspitError
+from turnspit.errors import EngineUnavailable, TurnspitError
 
 __all__ = ["Heartbeat"]
 
@@ -14,7 +16,9 @@ logger = logging.getLogger("turnspit")
 
 
 class Heartbeat:
-    """Renews the lease every ``interval`` seconds.
+    """Renews the lease every ``interval`` seconds, on a connection of its own.
+
+    What failed is tried again sooner.
 
     :param on_dead: called once, in this thread, when another worker declared this one dead.
     :param on_beat: called before each renewal, in this thread.
@@ -29,6 +33,7 @@ class Heartbeat:
         interval: float,
         on_dead: Callable[[], object],
         on_beat: Callable[[], object],
+        outage: Outage | None = None,
     ) -> None:
         self.worker = worker
         self._engine = engine
@@ -37,6 +42,7 @@ class Heartbeat:
         self._on_dead = on_dead
         self._on_beat = on_beat
         self._longest_gap = min(lease, 2 * interval)
+        self._outage = outage or Outage()
         self._renewed_at = self._gapless_since = monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
@@ -64,13 +70,17 @@ class Heartbeat:
             self._thread.join(timeout=2)
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._interval):
+        delay = self._interval
+        while not self._stopping.wait(delay):
             self._on_beat()
             try:
                 renewed = self._beat()
             except TurnspitError as error:
-                logger.warning("worker %s could not renew its lease: %s", self.worker, error)
+                self._say(error)
+                delay = self._interval * random.uniform(0.1, 0.2)  # noqa: S311  (jitter, not a secret)
                 continue
+            self._outage.answered("heartbeat")
+            delay = self._interval
             if self._stopping.is_set():
                 return
             if not renewed:
@@ -81,9 +91,15 @@ class Heartbeat:
     def _beat(self) -> bool:
         """Renew the lease once; whether it is still this worker's."""
         began = monotonic()
-        if not self._engine.write(self._engine.renew_lease, self.worker, int(self._lease * 1_000_000)):
+        if not self._engine.write_apart(self._engine.renew_lease, self.worker, int(self._lease * 1_000_000)):
             return False
         if monotonic() - self._renewed_at >= self._longest_gap:
             self._gapless_since = monotonic()
         self._renewed_at = began
         return True
+
+    def _say(self, error: TurnspitError) -> None:
+        if isinstance(error, EngineUnavailable):
+            self._outage.noticed("heartbeat", error)
+        else:
+            logger.warning("worker %s could not renew its lease: %s", self.worker, error)

@@ -12,6 +12,7 @@ from typing import Any
 from turnspit._runtime.maintenance.promoter import Promoter
 from turnspit._runtime.maintenance.pruner import Pruner
 from turnspit._runtime.maintenance.rescuer import Rescuer
+from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff, Service
 from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor, Running
@@ -26,7 +27,7 @@ from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit.clock import monotonic, sleep
 from turnspit.context import JobContext
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.errors import TurnspitError, WorkerDied
+from turnspit.errors import EngineUnavailable, TurnspitError, WorkerDied
 from turnspit.records import Duties, JobRecord, NewWorker, PruneRequest
 
 __all__ = ["Worker"]
@@ -58,6 +59,7 @@ class Worker:
         self._settings = settings
         self._engine = parts.engine
         self._loop = asyncio.get_running_loop()
+        self._outage = Outage(lambda: self.id)
         self._loop_watch = LoopWatch(self._loop, lambda task: self.executor.job_of(task))
         self._stack = AsyncExitStack()
         self.stopping = asyncio.Event()
@@ -89,6 +91,7 @@ class Worker:
             worker=lambda: self.id,
             may_claim=self._has_lease,
             tasks=lambda: parts.tasks.names,
+            outage=self._outage,
         )
         self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer)
         self._promoter = Promoter(self._engine, lambda: parts.tasks.names)
@@ -104,10 +107,13 @@ class Worker:
             lease=self._settings.lease,
             act=self._act_on,
         )
-        services: dict[str, Service] = {"reconciler": Service(self._reconciler), "lookout": Service(lookout)}
+        services: dict[str, Service] = {
+            "reconciler": Service(self._reconciler, self._outage),
+            "lookout": Service(lookout, self._outage),
+        }
         if self._settings.maintenance:
             parts = self._parts
-            services["promoter"] = Service(self._promoter)
+            services["promoter"] = Service(self._promoter, self._outage)
             services["rescuer"] = Service(
                 Rescuer(
                     self._engine,
@@ -117,10 +123,11 @@ class Worker:
                     max_crashes=parts.max_crashes,
                     bus=parts.bus,
                     on_dead=self._tell_crashed,
-                )
+                ),
+                self._outage,
             )
             prune = PruneRequest(parts.history_retention, parts.dead_retention)
-            services["pruner"] = Service(Pruner(self._engine, prune))
+            services["pruner"] = Service(Pruner(self._engine, prune), self._outage)
         return services
 
     @property
@@ -175,6 +182,7 @@ class Worker:
             interval=settings.heartbeat,
             on_dead=lambda: self._loop.call_soon_threadsafe(self._declared_dead),
             on_beat=self._loop_watch.look,
+            outage=self._outage,
         )
         self._heartbeat.start()
         self._reconciler.heartbeat = self._heartbeat
@@ -193,11 +201,15 @@ class Worker:
         while True:
             try:
                 await self._register()
+            except EngineUnavailable as error:
+                self._outage.noticed("registration", error)
+                await sleep(backoff.delay())
             except TurnspitError as error:
                 delay = backoff.delay()
                 logger.warning("could not register again: %s; trying again in %.1f s", error, delay)
                 await sleep(delay)
             else:
+                self._outage.answered("registration")
                 self.claimer.work_waits()
                 return
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import psycopg
@@ -11,7 +12,7 @@ import psycopg
 from turnspit.clock import Clock, SystemClock, monotonic
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Verb
-from turnspit.engines.calls import Call, await_answer, wait_for_answer
+from turnspit.engines.calls import APART_DEADLINE, Call, await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
@@ -46,6 +47,7 @@ _inherited: list[object] = []
 class _Open(NamedTuple):
     writers: Pool
     readers: Pool
+    apart: Pool
 
 
 class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVerbs, PostgresMoveVerbs):
@@ -115,6 +117,10 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         pool, call = self._hand_over(_writers, lambda: verb(*args, **kwargs), here=True, new=self.only_new(verb, args))
         return cast("T", wait_for_answer(call, self.deadline, self._late, pool))
 
+    def write_apart(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        pool, call = self._hand_over(_apart, lambda: verb(*args, **kwargs))
+        return cast("T", wait_for_answer(call, min(self.deadline, APART_DEADLINE), self._late, pool))
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
@@ -168,6 +174,7 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         if opened is not None:
             opened.writers.close()
             opened.readers.close()
+            opened.apart.close()
         self.wakeups.pause()
 
     def _hand_over(
@@ -202,13 +209,21 @@ class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, QueryVe
         with self._lock:
             if self._open is None:
                 self.prepare()
-                settings, deadline, send = self.settings, self.deadline, self.wakeups.send
-                self._open = _Open(
-                    Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, self.insert_each)),
-                    Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
-                )
+                self._open = self._make_threads()
                 self.wakeups.resume()
             return self._open
+
+    def _make_threads(self) -> _Open:
+        """None of them connects before its first call."""
+        settings, deadline, send, insert_each = self.settings, self.deadline, self.wakeups.send, self.insert_each
+        soon = min(deadline, APART_DEADLINE)
+        # A lease is written down for now: it need not wait for a disk, nor for a standby that is away.
+        passing = replace(settings, synchronous=False)
+        return _Open(
+            Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, insert_each)),
+            Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
+            Pool(lambda queue, is_helper: Writer(queue, is_helper, passing, soon, send, insert_each)),
+        )
 
     @contextmanager
     def _connect(self, *, is_limited: bool = False) -> Iterator[Connection]:
@@ -246,3 +261,7 @@ def _writers(opened: _Open) -> Pool:
 
 def _readers(opened: _Open) -> Pool:
     return opened.readers
+
+
+def _apart(opened: _Open) -> Pool:
+    return opened.apart

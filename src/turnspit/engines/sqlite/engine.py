@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 from turnspit.clock import Clock, SystemClock
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.calls import Call, await_answer, wait_for_answer
+from turnspit.engines.calls import APART_DEADLINE, Call, await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import Execute, refuse_unprepared
 from turnspit.engines.sqlite.blocks import SQL
@@ -51,7 +51,9 @@ _SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
 class _Open(NamedTuple):
     writer: Writer
     reader: Reader
-    turnstile: Turnstile
+    apart: Writer
+    turnstiles: tuple[Turnstile, Turnstile]
+    """Of the writer and of the one apart: they take turns as two processes do."""
     identity: tuple[int, int] | None
 
 
@@ -132,6 +134,10 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
         call = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True, new=self.only_new(verb, args))
         return cast("T", wait_for_answer(call, self.deadline, self._late))
 
+    def write_apart(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        call = self._hand_over(_apart, lambda: verb(*args, **kwargs))
+        return cast("T", wait_for_answer(call, min(self.deadline, APART_DEADLINE), self._late))
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late))
@@ -208,12 +214,13 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
         opened, self._open = self._open, None
         self.wakeups.pause()
         if opened is not None:
-            opened.writer.close()
-            opened.reader.close()
-            if opened.writer.is_running or opened.reader.is_running:
+            threads = (opened.writer, opened.reader, opened.apart)
+            for thread in threads:
+                thread.close()
+            if any(thread.is_running for thread in threads):
                 _left_behind.append(opened)  # it waits for a lock, and ends by itself later
             else:
-                opened.turnstile.close()
+                _close_turnstiles(opened)
 
     def _hand_over(
         self,
@@ -252,15 +259,20 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
             if self._open is None:
                 self._check_place()
                 self.prepare()
-                turnstile = self._new_turnstile()
-                self._open = _Open(
-                    Writer(self.path, turnstile, self._synchronous, self.wakeups.send, self.insert_each),
-                    Reader(self.path, "turnspit-reader", self._synchronous),
-                    turnstile,
-                    _identity(self.path),
-                )
+                self._open = self._make_threads()
                 self.wakeups.resume()  # a worker that was running when the app was closed still listens
             return self._open
+
+    def _make_threads(self) -> _Open:
+        """None of them connects before its first call."""
+        turnstiles = self._new_turnstile(), self._new_turnstile()
+        return _Open(
+            Writer(self.path, turnstiles[0], self._synchronous, self.wakeups.send, self.insert_each),
+            Reader(self.path, "turnspit-reader", self._synchronous),
+            Writer(self.path, turnstiles[1], _SYNCHRONOUS["relaxed"], self.wakeups.send, self.insert_each),
+            turnstiles,
+            _identity(self.path),
+        )
 
     def _is_current(self, opened: _Open) -> bool:
         """Whether the path still names the file that was opened: jobs must not go into a deleted one."""
@@ -308,6 +320,10 @@ def _reader(opened: _Open) -> ConnectionThread:
     return opened.reader
 
 
+def _apart(opened: _Open) -> ConnectionThread:
+    return opened.apart
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
@@ -316,11 +332,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _close_turnstiles() -> None:
+def _close_turnstiles(opened: _Open) -> None:
+    for turnstile in opened.turnstiles:
+        turnstile.close()
+
+
+def _close_left_behind() -> None:
     """Connections that were left behind are never closed in a child; a turnstile kept open would shut others out."""
     for opened in _left_behind:
-        opened.turnstile.close()
+        _close_turnstiles(opened)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_turnstiles)
+    os.register_at_fork(after_in_child=_close_left_behind)

@@ -1,0 +1,54 @@
+"""What a worker says of a store that is away: a line when it begins and one when it is over, not one for each retry."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from turnspit.clock import monotonic
+from turnspit.errors import EngineUnavailable
+
+__all__ = ["Outage"]
+
+logger = logging.getLogger("turnspit")
+
+
+class Outage:
+    """Shared by everything in a worker that asks the store, on whatever thread.
+
+    It lasts from the first failure until each that failed has succeeded.
+
+    :param worker: the number of the worker, for what is said.
+    """
+
+    def __init__(self, worker: Callable[[], int] = lambda: 0) -> None:
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._missing: set[str] = set()
+        self._since = 0.0
+
+    def noticed(self, who: str, error: EngineUnavailable) -> None:
+        """Somebody had no answer, and will ask again."""
+        with self._lock:
+            is_first = not self._missing
+            self._missing.add(who)
+            if is_first:
+                self._since = monotonic()
+        if is_first:
+            logger.warning(
+                "worker %s (%s): %s; running jobs go on, what ends is kept, and the store is asked until it answers",
+                self._worker(),
+                who,
+                error,
+            )
+        else:
+            logger.debug("%s: %s", who, error)
+
+    def answered(self, who: str) -> None:
+        """Somebody was answered."""
+        if who not in self._missing:
+            return
+        with self._lock:
+            self._missing.discard(who)
+            if self._missing:
+                return
+        logger.warning("worker %s: the store answers again, after %.1f s", self._worker(), monotonic() - self._since)

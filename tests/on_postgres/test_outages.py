@@ -1,0 +1,188 @@
+"""A store that is away for longer than a lease, and workers that go on by themselves: on real servers."""
+
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from examples.private_postgres import Server
+
+from tests.behaviour.support import DEADLINE, wait_until
+from tests.postgres import with_schema
+from tests.proxy import Proxy
+from turnspit import JobContext, Turnspit
+from turnspit.contract.verbs import Statement, Verb
+from turnspit.records import NewJob, NewWorker
+
+LEASE = 1.5
+
+
+class Place:
+    """A server, and the proxy before it."""
+
+    def __init__(self) -> None:
+        self.server = Server(18, "fsync=off", "max_connections=30", "superuser_reserved_connections=3")
+        self.proxy = Proxy(self.server.port)
+
+    @property
+    def url(self) -> str:
+        return self.proxy.url(self.server.url).replace("postgres@", "worker@")
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.server.url, autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def end_backends(self) -> None:
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'worker'")
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    place = Place()
+    place.execute("CREATE ROLE worker LOGIN; GRANT ALL ON DATABASE postgres TO worker")
+    yield place
+    place.proxy.close()
+    place.server.remove()
+
+
+@contextlib.contextmanager
+def stopped(place: Place) -> Iterator[None]:
+    place.server.stop("immediate")
+    yield
+    place.server.start()
+
+
+@contextlib.contextmanager
+def terminated(place: Place) -> Iterator[None]:
+    """As soon as a connection is made, it is ended."""
+    stop = threading.Event()
+
+    def end_all() -> None:
+        while not stop.is_set():
+            place.end_backends()
+
+    thread = threading.Thread(target=end_all)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@contextlib.contextmanager
+def exhausted(place: Place) -> Iterator[None]:
+    """Others hold every connection that there is."""
+    with ExitStack() as others:
+        place.execute("ALTER ROLE worker CONNECTION LIMIT 0")
+        place.end_backends()
+        yield
+        others.callback(place.execute, "ALTER ROLE worker CONNECTION LIMIT -1")
+
+
+@contextlib.contextmanager
+def read_only(place: Place) -> Iterator[None]:
+    """As a server does that is about to be replaced."""
+    place.execute("ALTER ROLE worker SET default_transaction_read_only = on")
+    place.end_backends()
+    yield
+    place.execute("ALTER ROLE worker RESET default_transaction_read_only")
+
+
+@contextlib.contextmanager
+def swallowed(place: Place) -> Iterator[None]:
+    """Half-open: no byte comes through, and nobody says so."""
+    place.proxy.swallow()
+    yield
+    place.proxy.pass_on()
+
+
+OUTAGES = [stopped, terminated, exhausted, read_only, swallowed]
+
+
+class Work:
+    """Jobs that last until they may end, and what two workers on one store did with them."""
+
+    def __init__(self, apps: list[Turnspit]) -> None:
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.may_end = [threading.Event() for _ in range(4)]
+
+        def hold(job: JobContext, number: int) -> int:
+            self.begun.append(job.id)
+            assert self.may_end[number].wait(DEADLINE)
+            self.ended.append(job.id)
+            return number
+
+        for app in apps:
+            app.task(name="hold")(hold)
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_workers_outlive_an_outage_longer_than_their_lease(
+    place: Place, outage: Callable[[Place], AbstractContextManager[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = with_schema(place.url, outage.__name__) + "&connect_timeout=2"
+    caplog.set_level(logging.WARNING, "turnspit")
+    with ExitStack() as stack:
+        apps = [stack.enter_context(Turnspit(url, deadline=0.5)) for _ in range(2)]
+        work = Work(apps)
+        for app in apps:
+            app.jobs.count()
+            stack.enter_context(app.worker(concurrency=2, lease=LEASE, heartbeat=LEASE / 4))
+        jobs = [apps[0].tasks["hold"].enqueue(number) for number in range(4)]
+        wait_until(lambda: len(work.begun) == 4, "running jobs")
+        with outage(place):
+            wait_until(lambda: said(caplog, "running jobs go on") == 2, "a word of each worker")
+            work.may_end[0].set()
+            until = time.monotonic() + 1.2 * LEASE
+            wait_until(lambda: time.monotonic() > until, "the end of every lease")
+            work.may_end[1].set()
+            wait_until(lambda: len(work.ended) == 2, "handlers that end meanwhile")
+        wait_until(lambda: said(caplog, "the store answers again") >= 2, "a word of each worker")
+        for event in work.may_end:
+            event.set()
+        for number, job in enumerate(jobs):
+            wait_until(lambda job=job: job.refresh().state == "completed", "its acknowledgement")  # type: ignore[misc]
+            assert job.get_result(DEADLINE) == number
+    assert Counter(work.begun) == Counter(job.id for job in jobs), "each ran once"
+    assert not re.search("is dead: it stopped|declared dead|returned .* jobs", caplog.text)
+    if outage is not terminated:  # there a call comes through now and then
+        assert said(caplog, "running jobs go on") == said(caplog, "the store answers again") == 2
+        assert len(caplog.records) <= 8, caplog.text
+
+
+def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    return sum(words in record.getMessage() for record in caplog.records)
+
+
+def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) -> None:
+    with Turnspit(with_schema(place.url, "locked"), deadline=5) as app, psycopg.connect(place.server.url) as other:
+        engine = app.engine
+        engine.write(engine.insert_job, NewJob("hold", "default", "{}"))
+        worker = engine.write(
+            engine.register_worker, NewWorker("host", 1, "1", None, frozenset({"hold"}), 1, 15_000_000)
+        )
+        other.execute("SELECT FROM locked.jobs FOR UPDATE")
+
+        def lock() -> Verb[None]:
+            yield Statement("SELECT FROM locked.jobs FOR UPDATE", {})
+
+        threads = [threading.Thread(target=engine.write, args=(lock,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: place.execute(held) == [(2,)], "a writer and its helper that wait")
+        began = time.monotonic()
+        assert engine.write_apart(engine.renew_lease, worker, 15_000_000)
+        took = time.monotonic() - began
+        other.rollback()
+        for thread in threads:
+            thread.join()
+        assert took < 3
