@@ -47,6 +47,13 @@ class _JoiningEngine:
             return self._engine.write(verb, *args, **kwargs)
         return self._engine.write_in(tx, verb, *args, **kwargs)
 
+    def write_later(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> Callable[[], T]:
+        tx = self._ambient.current()
+        if tx is None:
+            return self._engine.write_later(verb, *args, **kwargs)
+        stored = self._engine.write_in(tx, verb, *args, **kwargs)
+        return lambda: stored
+
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         tx = self._ambient.current()
         if tx is None:

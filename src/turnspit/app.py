@@ -270,7 +270,8 @@ class Turnspit(TaskDeclarer):
         """Store many jobs, made by ``task.new(...)``; their ids.
 
         The iterable is streamed: each chunk is one transaction, so that after an error the chunks before it are
-        stored. With ``tx`` all chunks join that one transaction.
+        stored. The next one is made while the store works on the one before. With ``tx`` all chunks join that one
+        transaction.
 
         :param progress: called after each chunk with how many jobs are stored.
 

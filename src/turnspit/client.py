@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from turnspit.blueprints import TaskRegistry
-from turnspit.clock import from_moment, monotonic
+from turnspit.clock import from_moment, monotonic, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
@@ -77,13 +77,26 @@ class Client:
         self._warn_in_loop()
         engine = self._app.engine
         ids: list[int] = []
-        for part in _chunks(jobs, chunk):
-            if tx is None:
-                ids += engine.write(engine.insert_jobs, part)
-            else:
-                ids += engine.write_in(tx, engine.insert_jobs, part)
+
+        def keep(stored: list[int]) -> None:
+            ids.extend(stored)
             if progress is not None:
                 progress(len(ids))
+
+        if tx is not None:
+            for part in _chunks(jobs, chunk):
+                keep(engine.write_in(tx, engine.insert_jobs, part))
+            return ids
+        wait: Callable[[], list[int]] | None = None
+        try:
+            for part in _chunks(jobs, chunk):  # the next one is made while the store works on the one before
+                if wait is not None:
+                    keep(wait())
+                wait = None
+                wait = engine.write_later(engine.insert_jobs, part)
+        finally:
+            if wait is not None:
+                keep(wait())
         return ids
 
     async def aenqueue_many(
@@ -97,13 +110,27 @@ class Client:
         """``enqueue_many`` for async code; also takes an async iterable."""
         engine = self._app.engine
         ids: list[int] = []
-        async for part in _achunks(jobs, chunk):
-            if tx is None:
-                ids += await engine.awrite(engine.insert_jobs, part)
-            else:
-                ids += await engine.awrite_in(tx, engine.insert_jobs, part)
+
+        def keep(stored: list[int]) -> None:
+            ids.extend(stored)
             if progress is not None:
                 progress(len(ids))
+
+        if tx is not None:
+            async for part in _achunks(jobs, chunk):
+                keep(await engine.awrite_in(tx, engine.insert_jobs, part))
+            return ids
+        storing: asyncio.Task[list[int]] | None = None
+        try:
+            async for part in _achunks(jobs, chunk):
+                if storing is not None:
+                    keep(await storing)
+                storing = None
+                storing = asyncio.create_task(engine.awrite(engine.insert_jobs, part))
+                await sleep(0)  # it is handed over now; the next part is made while the store works on it
+        finally:
+            if storing is not None:
+                keep(await storing)
         return ids
 
     def get_record(self, job_id: int, tx: object | None = None) -> JobRecord:

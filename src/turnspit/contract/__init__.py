@@ -54,6 +54,10 @@ class Engine(Jobs, Control, Queries, Leases, Uniqueness, Moves, Protocol):
         """
         ...
 
+    def write_later(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> Callable[[], T]:
+        """Hand a verb over as ``write`` does, and go on meanwhile: the function returned waits for its answer."""
+        ...
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         """``write`` for async code, from any event loop."""
         ...

@@ -138,6 +138,10 @@ class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, QueryVerbs, SqliteM
         call = self._hand_over(_apart, lambda: verb(*args, **kwargs))
         return cast("T", wait_for_answer(call, min(self.deadline, APART_DEADLINE), self._late))
 
+    def write_later(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> Callable[[], T]:
+        call = self._hand_over(_writer, lambda: verb(*args, **kwargs))
+        return lambda: cast("T", wait_for_answer(call, self.deadline, self._late))
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late))

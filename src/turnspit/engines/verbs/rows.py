@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import pydantic_core
+
 from turnspit.contract.verbs import Row
 from turnspit.records import AttemptRecord, JobRecord, WorkerRecord
 from turnspit.states import JobState
@@ -13,7 +15,7 @@ __all__ = ["attempt_from_row", "job_from_row", "to_json", "worker_from_row"]
 
 def to_json(values: Iterable[Any]) -> str:
     """A list as the JSON text that statements take."""
-    return json.dumps(list(values), separators=(",", ":"))
+    return pydantic_core.to_json(list(values)).decode()
 
 
 def job_from_row(row: Row, attempts: list[AttemptRecord]) -> JobRecord:
