@@ -36,7 +36,7 @@ RETURNING {columns};
 -- queues (401 ms measured). Where a turn names a priority and an id, only what stands behind them in the line is
 -- looked at: entries of claimed jobs that a held snapshot keeps in the index are stepped over by one descent. The update
 -- takes an array of ids: joined with `picked`, which the planner takes for millions of rows, it read the whole table
--- (178 ms at a million jobs, docs/decisions/0020).
+-- (178 ms at a million jobs, docs/decisions/0021).
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 known AS MATERIALIZED (SELECT ARRAY(SELECT json_array_elements_text(:tasks::json)) AS tasks),
 picked AS MATERIALIZED (
