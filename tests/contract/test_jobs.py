@@ -123,7 +123,9 @@ def test_storing_and_promoting_wake_those_who_sleep(store: Store) -> None:
 
 def report(store: Store, job: int, fence: int, *lines: str, progress: float | None = None, message: str | None = None):
     update = ProgressUpdate(job, fence, progress, message, tuple(LogLine(1, None, "info", line) for line in lines))
-    return store.engine.write(store.engine.record_progress, [update])
+    reported = store.engine.write(store.engine.record_progress, [update])
+    assert not reported.locked
+    return reported.lost
 
 
 def test_progress_and_lines_are_kept_with_the_job(store: Store) -> None:

@@ -252,8 +252,9 @@ class EngineAndModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def progress(self, data: st.DataObject) -> None:
         claim = data.draw(st.sampled_from(self.interesting()))
-        lost = self.write(self.engine.record_progress, [ProgressUpdate(claim.id, claim.fence, 0.5, None)])
-        assert bool(lost) == (not self.model.is_current(claim))
+        report = self.write(self.engine.record_progress, [ProgressUpdate(claim.id, claim.fence, 0.5, None)])
+        assert not report.locked
+        assert bool(report.lost) == (not self.model.is_current(claim))
 
     @rule(data=st.data())
     def return_unheld(self, data: st.DataObject) -> None:

@@ -186,3 +186,31 @@ def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) ->
         for thread in threads:
             thread.join()
         assert took < 3
+
+
+def test_what_a_job_reports_while_its_row_is_locked_is_kept(place: Place) -> None:
+    """As by a backend that has not noticed yet that its client is gone."""
+    begun, may_report, may_end = threading.Event(), threading.Event(), threading.Event()
+    with Turnspit(with_schema(place.url, "reports")) as app, psycopg.connect(place.server.url) as other:
+
+        @app.task
+        def talk(job: JobContext) -> None:
+            begun.set()
+            assert may_report.wait(DEADLINE)
+            job.progress(0.5)
+            job.log("said while it was locked")
+            assert may_end.wait(DEADLINE)
+
+        with app.worker():
+            job = talk.enqueue()
+            assert begun.wait(DEADLINE)
+            other.execute("SELECT FROM reports.jobs FOR UPDATE")
+            may_report.set()
+            asked = "SELECT id FROM reports.jobs WHERE id ="
+            wait_until(lambda: any(asked in sql for sql in place.proxy.statements), "a report that finds it locked")
+            assert app.jobs.get(job.id).progress is None
+            other.rollback()
+            wait_until(lambda: app.jobs.get(job.id).progress == 0.5, "the report")
+            assert [line.message for line in app.jobs.get(job.id).get_logs()] == ["said while it was locked"]
+            may_end.set()
+            job.get_result(DEADLINE)

@@ -12,6 +12,7 @@ from turnspit.records import (
     FinishReport,
     Inserted,
     NewJob,
+    ProgressReport,
     ProgressUpdate,
     PruneRequest,
 )
@@ -85,8 +86,8 @@ class Jobs(Protocol):
         """Make due ``scheduled`` jobs ready, oldest first: how many, and microseconds to the next due time."""
         ...
 
-    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[list[tuple[int, int]]]:
-        """Keep progress and log lines of running jobs; the ``(id, fence)`` of claims that were not current."""
+    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[ProgressReport]:
+        """Keep progress and log lines of running jobs. One that an open transaction holds is not waited for."""
         ...
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:

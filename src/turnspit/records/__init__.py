@@ -3,7 +3,16 @@
 Moments and durations are microseconds (see ``turnspit.clock``); JSON travels as text.
 """
 
-from turnspit.records.finishes import Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish, FinishReport
+from turnspit.records.finishes import (
+    Completion,
+    Confirmation,
+    Ending,
+    EndingMove,
+    ErrorRecord,
+    Finish,
+    FinishReport,
+    ProgressReport,
+)
 from turnspit.records.jobs import (
     AttemptRecord,
     Claim,
@@ -46,6 +55,7 @@ __all__ = [
     "NewJob",
     "NewWorker",
     "Position",
+    "ProgressReport",
     "ProgressUpdate",
     "PruneRequest",
     "QueueStats",

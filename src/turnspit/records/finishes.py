@@ -14,6 +14,7 @@ __all__ = [
     "ErrorRecord",
     "Finish",
     "FinishReport",
+    "ProgressReport",
 ]
 
 
@@ -81,3 +82,15 @@ class FinishReport:
     """The new state of every job that did not complete."""
     undecided: set[tuple[int, int]] = field(default_factory=set)
     """``(id, fence)`` of confirmations whose caller's transaction is still open: ask again later."""
+    locked: set[tuple[int, int]] = field(default_factory=set)
+    """``(id, fence)`` of progress that rode along and could not be stored now: keep it for the next time."""
+
+
+@dataclass(slots=True)
+class ProgressReport:
+    """What became of what running jobs reported."""
+
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """``(id, fence)`` of claims that were not current: nothing was written for them."""
+    locked: set[tuple[int, int]] = field(default_factory=set)
+    """``(id, fence)`` of claims that are current, but held by a transaction that is open: report again later."""

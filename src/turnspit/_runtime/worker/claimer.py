@@ -19,7 +19,7 @@ from turnspit.clock import monotonic, sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineUnavailable, TurnspitError
-from turnspit.records import Claim, ClaimRequest, FinishReport
+from turnspit.records import Claim, ClaimRequest, FinishReport, ProgressReport
 
 __all__ = ["Claimer", "exchange"]
 
@@ -33,9 +33,9 @@ _STALE = 1.0
 
 def exchange(engine: Engine, batch: Batch, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
     """Store a batch and claim, in one transaction."""
-    if batch.updates:
-        yield from engine.record_progress(batch.updates)
+    progress = (yield from engine.record_progress(batch.updates)) if batch.updates else ProgressReport()
     report = (yield from engine.finish_jobs(batch.finishes)) if batch.ended else FinishReport()
+    report.locked = progress.locked
     claims = (yield from engine.claim_jobs(request)) if request is not None else []
     return report, claims
 

@@ -192,12 +192,16 @@ class Finisher:
         """Keep what could not be stored, before what came since."""
         self._ended[:0] = batch.ended
         self.in_flight = []
-        for job, report in batch.reports.items():
-            newer = self._reports.setdefault(job, report)
-            if newer is not report:
-                newer.lines[:0] = report.lines
-                if newer.progress is None:
-                    newer.progress, newer.message = report.progress, report.message
+        for report in batch.reports.values():
+            self._keep(report)
+
+    def _keep(self, report: Report) -> None:
+        """Of one that could not be stored: its lines come before what was reported since."""
+        newer = self._reports.setdefault(report.claim.id, report)
+        if newer is not report:
+            newer.lines[:0] = report.lines
+            if newer.progress is None:
+                newer.progress, newer.message = report.progress, report.message
 
     def retry(self) -> None:
         """What could not be stored is due again."""
@@ -212,6 +216,11 @@ class Finisher:
         undecided = [each for each in batch.ended if (each.claim.id, each.claim.fence) in report.undecided]
         if undecided:
             self._ask_again(undecided)
+        ended = {each.claim.id for each in batch.ended} - {each.claim.id for each in undecided}
+        for job, fence in report.locked:
+            if job in batch.reports and job not in ended and batch.reports[job].claim.fence == fence:
+                self._keep(batch.reports[job])
+                self._start_timer(_ASK_AGAIN)
 
     def _ask_again(self, undecided: list[Ended]) -> None:
         for each in undecided:

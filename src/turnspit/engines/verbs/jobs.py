@@ -19,6 +19,7 @@ from turnspit.records import (
     FinishReport,
     Inserted,
     NewJob,
+    ProgressReport,
     ProgressUpdate,
     PruneRequest,
 )
@@ -207,8 +208,8 @@ class JobVerbs(UniquenessVerbs):
         [(until_next,)] = yield Statement(self.sql["promote_jobs_next"], params)
         return len(promoted), until_next
 
-    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[list[tuple[int, int]]]:
-        lost = []
+    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[ProgressReport]:
+        report = ProgressReport()
         for update in updates:
             params = {
                 "id": update.id,
@@ -217,12 +218,15 @@ class JobVerbs(UniquenessVerbs):
                 "message": update.message,
             }
             if not (yield Statement(self.sql["record_progress"], params)):
-                lost.append((update.id, update.fence))
+                if (yield Statement(self.sql["record_progress_locked"], {"id": update.id, "fence": update.fence})):
+                    report.locked.add((update.id, update.fence))
+                else:
+                    report.lost.append((update.id, update.fence))
                 continue
             for line in update.lines:
                 moment = self.clock.now() if line.at is None else line.at
                 yield Statement(self.sql["record_progress_log"], line._asdict() | {"id": update.id, "now": moment})
-        return lost
+        return report
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:
         params = {"now": self.clock.now(), "limit": request.limit}

@@ -243,6 +243,10 @@ WHERE id = (SELECT id FROM {schema}.jobs
             WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE SKIP LOCKED)
 RETURNING id;
 
+-- name: record_progress_locked
+-- After nothing was updated: whether that was because an open transaction holds the row.
+SELECT id FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running';
+
 -- name: record_progress_log
 -- At most 1,000 lines a job are kept; the last one says that there were more.
 INSERT INTO {schema}.logs (job, attempt, at, level, message)

@@ -184,6 +184,10 @@ SET progress = coalesce(:progress, progress), progress_message = coalesce(:messa
 WHERE id = :id AND fence = :fence AND state = 'running'
 RETURNING id;
 
+-- name: record_progress_locked
+-- After nothing was updated: whether that was because an open transaction holds the row, which never happens in one file.
+SELECT id FROM turnspit_jobs WHERE id = :id AND fence = :fence AND state = 'running';
+
 -- name: record_progress_log
 -- At most 1,000 lines a job are kept; the last one says that there were more.
 INSERT INTO turnspit_logs (job, attempt, at, level, message)
