@@ -9,6 +9,7 @@
     ├── InvalidPayload            the arguments or a result cannot be stored as JSON, or are too large
     ├── EngineError               the store said no
     │   ├── EngineUnavailable     the store cannot be reached in time
+    │   │   └── StoreRefused      and never will be: the URL or the server is wrong
     │   ├── SchemaMismatch        the store was made by another release
     │   ├── StoreFrozen           the store's jobs are moved, or were moved, to another store
     │   └── InvalidTransaction    tx= cannot carry this call
@@ -49,6 +50,7 @@ __all__ = [
     "ResultTimeout",
     "SchemaMismatch",
     "StoreFrozen",
+    "StoreRefused",
     "TurnspitError",
     "WorkerDied",
 ]
@@ -83,6 +85,10 @@ class EngineUnavailable(EngineError):
 
     A call that stores a job has then either stored it or not.
     """
+
+
+class StoreRefused(EngineUnavailable):
+    """The store is not as the URL says, or lets nobody in with it: trying again changes nothing."""
 
 
 class SchemaMismatch(EngineError):

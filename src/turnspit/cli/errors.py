@@ -3,11 +3,18 @@
 0 is done, 1 is failed, 2 is wrong usage.
 """
 
-from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload, SchemaMismatch, TurnspitError
+from turnspit.errors import (
+    ConfigurationError,
+    InvalidArguments,
+    InvalidPayload,
+    SchemaMismatch,
+    StoreRefused,
+    TurnspitError,
+)
 
 __all__ = ["Failed", "StopRequested", "WrongUsage", "exit_code_of"]
 
-_WRONG_USAGE = (ConfigurationError, InvalidArguments, InvalidPayload, SchemaMismatch)
+_WRONG_USAGE = (ConfigurationError, InvalidArguments, InvalidPayload, SchemaMismatch, StoreRefused)
 
 
 class Failed(Exception):

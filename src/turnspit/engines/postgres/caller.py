@@ -177,6 +177,8 @@ class _Asyncpg:
     """An ``asyncpg`` connection, or what its pool gives for one."""
 
     def __init__(self, connection: Any) -> None:
+        if connection.is_closed():
+            raise _closed()
         if not connection.is_in_transaction():
             raise InvalidTransaction(
                 "tx= was given an asyncpg connection with no open transaction: "
@@ -196,6 +198,8 @@ class _Sqlalchemy(SqlalchemyTransaction):
 
     def __init__(self, tx: Any) -> None:
         super().__init__(tx)
+        if self._connection.closed:
+            raise _closed()
         dialect = self._connection.dialect
         if dialect.name != "postgresql":
             raise InvalidTransaction(f"tx= is a transaction of {dialect.name}, but this app's jobs are in PostgreSQL")
@@ -260,9 +264,13 @@ def _check_psycopg(connection: psycopg.Connection[Any] | psycopg.AsyncConnection
     if status is TransactionStatus.INERROR:
         raise has_failed()
     if connection.closed:
-        raise InvalidTransaction("tx= was given a connection that is closed")
+        raise _closed()
     if connection.autocommit and status is TransactionStatus.IDLE:
         raise _autocommit("psycopg connection")
+
+
+def _closed() -> InvalidTransaction:
+    return InvalidTransaction("tx= was given a connection that is closed")
 
 
 def _autocommit(what: str) -> InvalidTransaction:

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen
+from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen, StoreRefused
 
 __all__ = ["is_lost", "is_misplaced", "is_passing", "may_connect_later", "one_line", "translate"]
 
@@ -37,6 +37,7 @@ _REFUSALS = (
     ("no password supplied", "wants a password: put one into the URL, or set PGPASSWORD"),
     ("pg_hba.conf", "does not let this user in from here: see its pg_hba.conf"),
     ("Peer authentication failed", "does not let this user in from here: see its pg_hba.conf"),
+    ("does not support SSL", "offers no encryption, which sslmode in the URL asks for: change the one or the other"),
     ("database", "has no such database: create it with `createdb`, or check the URL"),
     ("role", "has no such user: check the URL"),
     ("too many clients", _REASONS["53300"]),
@@ -94,7 +95,10 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
     text = one_line(error)
     state = error.sqlstate
     if state is None and isinstance(error, psycopg.OperationalError):
-        return EngineUnavailable(f"store {location} {_refusal(text)} ({text})")
+        refusal = _refusal(text)
+        if refusal is None:
+            return EngineUnavailable(f"store {location} cannot be reached ({text})")
+        return StoreRefused(f"store {location} {refusal} ({text})")
     if state == _FROZEN:
         return StoreFrozen(f"store {location} {text}")
     reason = _REASONS.get(state or "")
@@ -106,11 +110,11 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
     return EngineError(f"store {location}: {text}")
 
 
-def _refusal(text: str) -> str:
+def _refusal(text: str) -> str | None:
     for words, reason in _REFUSALS:
         if words in text and (words not in ("database", "role") or "does not exist" in text):
             return reason
-    return "cannot be reached"
+    return None
 
 
 def one_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import psycopg
 from turnspit.contract import SchemaStatus
 from turnspit.engines.migrations import Execute, Migration, Schema, load_migrations
 from turnspit.engines.postgres.opening import Connection
-from turnspit.errors import EngineUnavailable
+from turnspit.errors import StoreRefused
 
 __all__ = ["PostgresSchema", "check_version", "migrate", "migrations"]
 
@@ -89,11 +89,11 @@ class PostgresSchema(Schema):
 def check_version(connection: Connection, location: str) -> None:
     """Refuse a server that is too old.
 
-    :raises EngineUnavailable: before PostgreSQL 15.
+    :raises StoreRefused: before PostgreSQL 15.
     """
     if connection.info.server_version < _OLDEST:
         version = connection.info.parameter_status("server_version")
-        raise EngineUnavailable(f"store {location} is PostgreSQL {version}: Turnspit needs 15 or newer")
+        raise StoreRefused(f"store {location} is PostgreSQL {version}: Turnspit needs 15 or newer")
 
 
 def migrate(connection: Connection, schema: PostgresSchema, location: str) -> tuple[str, ...]:
