@@ -1,6 +1,7 @@
 """Somebody else holds the file's write lock: for a moment, for long, or because they wait for us."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.program import lock_held, release, wait_until
+from tests.outages import outlive
 from turnspit import EngineUnavailable, Turnspit
 from turnspit.contract import Engine
 from turnspit.engines import open_engine
@@ -99,6 +101,15 @@ def test_a_worker_outlives_a_store_that_is_locked_for_longer_than_its_lease(shop
             release(holder)
         jobs = [shop.tasks["quick"].enqueue(number) for number in range(5)]
         assert [job.get_result(timeout=10) for job in jobs] == list(range(5))
+
+
+def test_workers_outlive_a_lock_longer_than_their_lease(url: str, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    @contextlib.contextmanager
+    def locked() -> Iterator[None]:
+        with lock_held(path):
+            yield
+
+    outlive(url, locked, caplog, is_whole=True)
 
 
 def self_lock(connection: sqlite3.Connection) -> None:

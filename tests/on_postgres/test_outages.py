@@ -1,11 +1,8 @@
 """A store that is away for longer than a lease, and workers that go on by themselves: on real servers."""
 
 import contextlib
-import logging
-import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -15,13 +12,12 @@ import pytest
 from examples.private_postgres import Server
 
 from tests.behaviour.support import DEADLINE, wait_until
+from tests.outages import outlive
 from tests.postgres import with_schema
 from tests.proxy import Proxy
 from turnspit import JobContext, Turnspit
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.records import NewJob, NewWorker
-
-LEASE = 1.5
 
 
 class Place:
@@ -106,60 +102,13 @@ def swallowed(place: Place) -> Iterator[None]:
 OUTAGES = [stopped, terminated, exhausted, read_only, swallowed]
 
 
-class Work:
-    """Jobs that last until they may end, and what two workers on one store did with them."""
-
-    def __init__(self, apps: list[Turnspit]) -> None:
-        self.begun: list[int] = []
-        self.ended: list[int] = []
-        self.may_end = [threading.Event() for _ in range(4)]
-
-        def hold(job: JobContext, number: int) -> int:
-            self.begun.append(job.id)
-            assert self.may_end[number].wait(DEADLINE)
-            self.ended.append(job.id)
-            return number
-
-        for app in apps:
-            app.task(name="hold")(hold)
-
-
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_workers_outlive_an_outage_longer_than_their_lease(
     place: Place, outage: Callable[[Place], AbstractContextManager[None]], caplog: pytest.LogCaptureFixture
 ) -> None:
     url = with_schema(place.url, outage.__name__) + "&connect_timeout=2"
-    caplog.set_level(logging.WARNING, "turnspit")
-    with ExitStack() as stack:
-        apps = [stack.enter_context(Turnspit(url, deadline=0.5)) for _ in range(2)]
-        work = Work(apps)
-        for app in apps:
-            app.jobs.count()
-            stack.enter_context(app.worker(concurrency=2, lease=LEASE, heartbeat=LEASE / 4))
-        jobs = [apps[0].tasks["hold"].enqueue(number) for number in range(4)]
-        wait_until(lambda: len(work.begun) == 4, "running jobs")
-        with outage(place):
-            wait_until(lambda: said(caplog, "running jobs go on") == 2, "a word of each worker")
-            work.may_end[0].set()
-            until = time.monotonic() + 1.2 * LEASE
-            wait_until(lambda: time.monotonic() > until, "the end of every lease")
-            work.may_end[1].set()
-            wait_until(lambda: len(work.ended) == 2, "handlers that end meanwhile")
-        wait_until(lambda: said(caplog, "the store answers again") >= 2, "a word of each worker")
-        for event in work.may_end:
-            event.set()
-        for number, job in enumerate(jobs):
-            wait_until(lambda job=job: job.refresh().state == "completed", "its acknowledgement")  # type: ignore[misc]
-            assert job.get_result(DEADLINE) == number
-    assert Counter(work.begun) == Counter(job.id for job in jobs), "each ran once"
-    assert not re.search("is dead: it stopped|declared dead|returned .* jobs", caplog.text)
-    if outage is not terminated:  # there a call comes through now and then
-        assert said(caplog, "running jobs go on") == said(caplog, "the store answers again") == 2
-        assert len(caplog.records) <= 8, caplog.text
-
-
-def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
-    return sum(words in record.getMessage() for record in caplog.records)
+    # Where connections are ended one by one, a call comes through now and then.
+    outlive(url, lambda: outage(place), caplog, is_whole=outage is not terminated)
 
 
 def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) -> None:
