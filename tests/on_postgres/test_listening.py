@@ -1,0 +1,52 @@
+"""The connection that waits for wakes: it holds no snapshot, and one that is half open is made anew."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.behaviour.support import DEADLINE, wait_until
+from tests.postgres import new_schema, server
+from tests.proxy import Proxy
+from turnspit import Turnspit
+from turnspit.engines.postgres import wakeups
+
+
+def test_it_holds_no_snapshot(app: Turnspit, send: Any, plain_url: str) -> None:
+    with app.worker(), psycopg.connect(plain_url, autocommit=True) as connection:
+        assert send.enqueue(1).get_result(DEADLINE) == 1
+        channel = app.engine.settings.channel  # type: ignore[attr-defined]
+        query = "SELECT state, backend_xid, backend_xmin FROM pg_stat_activity WHERE query = %s"
+        assert connection.execute(query, (f"LISTEN {channel}",)).fetchall() == [("idle", None, None)]
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with Proxy(server(18).port) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("sql", ["LISTEN", "SELECT"])
+def test_a_half_open_connection_is_made_anew(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    """Once its first statement is not answered, once its question. Meanwhile the lookout finds the jobs."""
+    monkeypatch.setattr(wakeups, "_QUESTION", 0.2)
+    monkeypatch.setattr(wakeups, "_ANSWER", 0.3)
+    with new_schema(18) as url, Turnspit(proxy.url(url)) as app, Turnspit(url) as elsewhere:
+        app.migrate()
+
+        @app.task
+        async def double(number: int) -> int:
+            return number * 2
+
+        elsewhere.task(double.function)
+        cut = proxy.cut(lambda text: text.partition(" turnspit_")[0] == sql, when="after", how="silence")
+        with caplog.at_level(logging.INFO, "turnspit"), app.worker():
+            assert cut.happened.wait(DEADLINE)
+            wait_until(lambda: "the listening connection was lost" in caplog.text, "a word about it")
+            assert elsewhere.tasks["double"].enqueue(4).get_result(DEADLINE) == 8
+            wait_until(lambda: app.engine.wakeups.arrive, "a new connection that listens")
+        assert caplog.text.count("the listening connection was lost") == 1
