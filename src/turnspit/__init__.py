@@ -34,6 +34,7 @@ from turnspit.events import Event
 from turnspit.jobs import Job
 from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
 from turnspit.retries import Retry
+from turnspit.schedules import Cron, Every
 from turnspit.states import JobState
 from turnspit.uniqueness import Debounce, Unique
 
@@ -41,9 +42,11 @@ __all__ = [
     "Blueprint",
     "Cancel",
     "ConfigurationError",
+    "Cron",
     "Debounce",
     "EngineUnavailable",
     "Event",
+    "Every",
     "GiveUp",
     "InvalidArguments",
     "InvalidPayload",

@@ -21,14 +21,14 @@ from turnspit.ambient import AmbientTransactions, joined
 from turnspit.blueprints import Blueprint, TaskDeclarer
 from turnspit.client import Client
 from turnspit.clock import Duration, to_duration
-from turnspit.codec import DEFAULT_LIMIT
+from turnspit.codec import DEFAULT_LIMIT, check_text
 from turnspit.contract import Engine
 from turnspit.discovery import import_tree
 from turnspit.engines import DEFAULT_URL, open_engine
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
 from turnspit.jobs import Job
-from turnspit.operations import Jobs, Queues
+from turnspit.operations import Jobs, Queues, Schedules
 from turnspit.payloads import Payloads
 from turnspit.records import NewJob
 from turnspit.retries import Retry
@@ -47,6 +47,7 @@ class Turnspit(TaskDeclarer):
     Constructing it opens nothing; the store is opened by the first call that needs it.
 
     :param url: ``sqlite:///shop.db``. Default: ``$TURNSPIT_URL``, else ``sqlite:///turnspit.db``.
+    :param name: the app's own name: apps that share a store need different ones, so that each keeps its schedules.
     :param retry: for tasks without their own; ten attempts by default.
     :param timeout: seconds or ``timedelta`` that one attempt may take; one hour by default.
     :param max_payload: bytes of JSON that one job's arguments may take; 1 MiB by default.
@@ -75,6 +76,7 @@ class Turnspit(TaskDeclarer):
         self,
         url: str | None = None,
         *,
+        name: str = "default",
         retry: Retry | None = None,
         timeout: Duration = 3600,
         max_payload: int = DEFAULT_LIMIT,
@@ -87,6 +89,7 @@ class Turnspit(TaskDeclarer):
         migrate: bool = True,
     ) -> None:
         super().__init__()
+        self.name = check_text(name, "an app's name")
         self.max_payload = max_payload
         self.events = EventBus()
         self._retry = check_retry(retry) or Retry()
@@ -112,6 +115,7 @@ class Turnspit(TaskDeclarer):
         self._url = url
         self.jobs = Jobs(self, self._client)
         self.queues = Queues(self)
+        self.schedules = Schedules(self)
         if url is not None:
             self._engine = open_engine(url, **self._engine_options)
 
@@ -338,6 +342,7 @@ class Turnspit(TaskDeclarer):
 
         return WorkerParts(
             app=self,
+            name=self.name,
             engine=self._own_engine,
             tasks=self.tasks,
             bus=self.events,

@@ -18,6 +18,7 @@ from turnspit.codec import check_text
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.retries import Retry
+from turnspit.schedules import Rule
 from turnspit.tasks import AsyncTask, SyncTask, Task, TaskOptions, make_task
 from turnspit.uniqueness import Debounce, Unique
 
@@ -118,6 +119,7 @@ class TaskDeclarer:
         timeout: Duration | None = None,
         keep_result: bool | Duration = True,
         unique: Unique | Debounce | None = None,
+        schedule: Rule | Sequence[Rule] | None = None,
         upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         on_dead: Callable[[JobContext, BaseException], Any] | None = None,
     ) -> TaskDecorator: ...

@@ -141,6 +141,12 @@ class JobContext:
         return dict(decode(self._claim.metadata)) if self._claim.metadata else {}
 
     @property
+    def tick(self) -> datetime | None:
+        """When this job was due by its schedule, in UTC, however late it runs; ``None`` for a job of no schedule."""
+        tick = self.metadata.get("tick") if "schedule" in self.metadata else None
+        return None if tick is None else datetime.fromisoformat(tick)
+
+    @property
     def tags(self) -> tuple[str, ...]:
         """What ``using(tags=)`` gave."""
         return tuple(decode(self._claim.tags)) if self._claim.tags else ()

@@ -16,6 +16,7 @@
     ├── JobExists                 another job holds this one's unique key
     ├── JobNotFound               no job has this id
     ├── MoveNotAllowed            the job's state does not allow what was asked
+    ├── ScheduleNotFound          no schedule has this name
     ├── ResultError               get_result() has nothing to return
     │   ├── ResultTimeout         the job did not end in time
     │   ├── ResultNotStored       it ended, but its result was not kept
@@ -48,6 +49,7 @@ __all__ = [
     "ResultError",
     "ResultNotStored",
     "ResultTimeout",
+    "ScheduleNotFound",
     "SchemaMismatch",
     "StoreFrozen",
     "StoreRefused",
@@ -116,6 +118,10 @@ class JobExists(TurnspitError):
 
 class JobNotFound(TurnspitError, LookupError):
     """No job has this id: it never existed, or it was deleted or pruned."""
+
+
+class ScheduleNotFound(TurnspitError, LookupError):
+    """No schedule of the app has this name."""
 
 
 class MoveNotAllowed(TurnspitError):

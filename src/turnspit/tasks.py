@@ -21,10 +21,11 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text, encode
 from turnspit.context import JobContext, current_job
-from turnspit.errors import ConfigurationError, NotIncluded, TurnspitError
+from turnspit.errors import ConfigurationError, InvalidArguments, NotIncluded, TurnspitError
 from turnspit.jobs import Job
 from turnspit.records import NewJob
 from turnspit.retries import Retry
+from turnspit.schedules import Rule, check_rules
 from turnspit.signatures import Signature
 from turnspit.uniqueness import Debounce, Unique, idempotency_rule
 
@@ -70,6 +71,7 @@ class TaskOptions:
     :param timeout: how long one attempt may take; default: the app's, one hour.
     :param keep_result: ``False`` stores no result; a duration keeps it that long; ``True`` as long as the job.
     :param unique: which of its jobs exclude each other: ``Unique(...)`` or ``Debounce(...)``.
+    :param schedule: when it runs by itself: ``Cron(...)``, ``Every(...)`` or a list of them.
     :param upgrade: turns an old payload (a dict) that no longer fits the signature into one that does.
     :param on_dead: called in the worker with the job's context and its last error when a job becomes a dead letter.
     """
@@ -82,6 +84,7 @@ class TaskOptions:
     timeout: Duration | None = None
     keep_result: bool | Duration = True
     unique: Unique | Debounce | None = None
+    schedule: Rule | Sequence[Rule] | None = None
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     on_dead: Callable[[JobContext, BaseException], Any] | None = None
 
@@ -109,6 +112,9 @@ class Task(Generic[P, R]):
         self.keep_result_for = None if isinstance(keep, bool) else to_duration(keep, "keep_result")
         self.signature = Signature(function, name)
         self.unique = _checked_unique(options.unique, name, self.signature)
+        self.schedules = check_rules(options.schedule)
+        for rule in self.schedules:
+            _check_scheduled(name, self.signature, rule)
         self.blueprint: object | None = None
         """Where it was declared, if not on an app."""
         self._enqueuer: Enqueuer | None = None
@@ -335,6 +341,13 @@ def _checked_unique(unique: Unique | Debounce | None, name: str, signature: Sign
         raise ConfigurationError(f"unique takes Unique(...) or Debounce(...), not {unique!r}")
     unique.check_names(name, signature.names)
     return unique
+
+
+def _check_scheduled(name: str, signature: Signature, rule: Rule) -> None:
+    try:
+        signature.bind((), rule.args)
+    except InvalidArguments as error:
+        raise ConfigurationError(f"the schedule {rule} of {error}: give the task's arguments as args={{...}}") from None
 
 
 def check_timeout(timeout: Duration) -> int:

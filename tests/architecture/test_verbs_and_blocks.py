@@ -11,6 +11,7 @@ from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
+from turnspit.contract.schedules import Schedules
 from turnspit.contract.uniqueness import Uniqueness
 from turnspit.engines.postgres import PostgresEngine
 from turnspit.engines.sqlite import SqliteEngine
@@ -24,6 +25,7 @@ NOUNS = {
     "leases": Leases,
     "uniqueness": Uniqueness,
     "moves": Moves,
+    "schedules": Schedules,
 }
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

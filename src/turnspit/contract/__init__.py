@@ -12,6 +12,7 @@ from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
+from turnspit.contract.schedules import Schedules
 from turnspit.contract.schema import SchemaStatus
 from turnspit.contract.uniqueness import Uniqueness
 from turnspit.contract.verbs import Verb
@@ -23,7 +24,7 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 
-class Engine(Jobs, Control, Queries, Leases, Uniqueness, Moves, Protocol):
+class Engine(Jobs, Control, Queries, Leases, Uniqueness, Moves, Schedules, Protocol):
     """A store: the verbs, and how they are run."""
 
     location: str

@@ -42,6 +42,8 @@ class WakeKind(StrEnum):
     """Jobs can be claimed."""
     SCHEDULED = "scheduled"
     """A job was given a later time: the next due time may have changed."""
+    SCHEDULE = "schedule"
+    """A schedule was stored or changed: the next tick may have changed."""
     FINISHED = "finished"
     """Jobs reached a final state."""
     CANCEL = "cancel"

@@ -3,5 +3,17 @@
 from turnspit.operations.jobs import FilterFields, Jobs, make_filter
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.queues import Queues
+from turnspit.operations.schedules import Schedule, Schedules
 
-__all__ = ["FilterFields", "Jobs", "Moved", "MovedRows", "Queues", "make_filter", "move_store", "thaw_store"]
+__all__ = [
+    "FilterFields",
+    "Jobs",
+    "Moved",
+    "MovedRows",
+    "Queues",
+    "Schedule",
+    "Schedules",
+    "make_filter",
+    "move_store",
+    "thaw_store",
+]

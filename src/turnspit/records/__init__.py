@@ -29,6 +29,7 @@ from turnspit.records.jobs import (
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
 from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
+from turnspit.records.schedules import NewSchedule, ScheduleRecord
 
 __all__ = [
     "LEFT_TABLES",
@@ -53,6 +54,7 @@ __all__ = [
     "MoveRecord",
     "MovedTable",
     "NewJob",
+    "NewSchedule",
     "NewWorker",
     "Position",
     "ProgressReport",
@@ -60,6 +62,7 @@ __all__ = [
     "PruneRequest",
     "QueueStats",
     "RescueReport",
+    "ScheduleRecord",
     "TaskStats",
     "UniqueRule",
     "WorkerRecord",

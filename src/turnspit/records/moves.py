@@ -28,6 +28,8 @@ MOVED_TABLES = (
     MovedTable("attempts", ("job", "fence"), follows_job=True),
     MovedTable("logs", ("id",), follows_job=True, is_numbered=True),
     MovedTable("unique_keys", ("key",)),
+    MovedTable("schedules", ("app", "name")),
+    MovedTable("schedule_releases", ("app", "release")),
     MovedTable("outbox", ("job", "fence")),
     MovedTable("history", ("id",), is_history=True),
 )

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
+from turnspit._runtime.maintenance.scheduler import synchronise_schedules
 from turnspit.app import Turnspit
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.contract import Engine
@@ -174,25 +175,35 @@ class TestStore(Assertions):
     def advance(self, by: Duration) -> int:
         """Move the clock forward by seconds or a ``timedelta`` and make ready what became due; how many jobs.
 
+        It stops at each moment at which something is due, so that each tick of a schedule becomes a job at its time.
+
         Nothing runs: that is what ``drain`` is for.
         """
-        self._move_to(self.now + timedelta(microseconds=to_duration(by, "advance(by)")))
-        return self._engine.write(self._promote)[0]
+        return self.advance_to(self.now + timedelta(microseconds=to_duration(by, "advance(by)")))
 
     async def aadvance(self, by: Duration) -> int:
         """``advance`` for async code."""
-        self._move_to(self.now + timedelta(microseconds=to_duration(by, "advance(by)")))
-        return (await self._engine.awrite(self._promote))[0]
+        return await self.aadvance_to(self.now + timedelta(microseconds=to_duration(by, "advance(by)")))
 
     def advance_to(self, moment: datetime) -> int:
         """Move the clock to a moment, an aware datetime that is not in its past; see ``advance``."""
+        total, due = self._engine.write(self._promote)
+        while (tick := self._after(due)) is not None and tick <= moment:
+            self._move_to(tick)
+            promoted, due = self._engine.write(self._promote)
+            total += promoted
         self._move_to(moment)
-        return self._engine.write(self._promote)[0]
+        return total + self._engine.write(self._promote)[0]
 
     async def aadvance_to(self, moment: datetime) -> int:
         """``advance_to`` for async code."""
+        total, due = await self._engine.awrite(self._promote)
+        while (tick := self._after(due)) is not None and tick <= moment:
+            self._move_to(tick)
+            promoted, due = await self._engine.awrite(self._promote)
+            total += promoted
         self._move_to(moment)
-        return (await self._engine.awrite(self._promote))[0]
+        return total + (await self._engine.awrite(self._promote))[0]
 
     def next_due(self) -> datetime | None:
         """When the next scheduled job is due; ``None`` if none is scheduled.
@@ -247,13 +258,17 @@ class TestStore(Assertions):
         return [ran]
 
     def _promote(self) -> Verb[tuple[int, int | None]]:
-        """Make ready what is due: how many jobs, and microseconds until the next is."""
+        """Make ready what is due, also by schedule: how many jobs, and microseconds until the next is."""
         total = 0
+        yield from synchronise_schedules(self._engine, self._app.name, self._app.tasks)
         while True:
             promoted, until_next = yield from self._engine.promote_jobs(_PORTION)
             total += promoted
             if promoted < _PORTION:
-                return total, until_next
+                break
+        fired, until_tick = yield from self._engine.fire_schedules(self._app.tasks.names, _PORTION)
+        times = [until for until in (until_next, until_tick) if until is not None]
+        return total + fired, min(times, default=None)
 
     @contextmanager
     def _a_microsecond_ago(self) -> Iterator[None]:

@@ -53,6 +53,7 @@ class WorkerParts:
     """What a worker gets from its app."""
 
     app: Any
+    name: str
     engine: Engine
     tasks: TaskRegistry
     bus: EventBus

@@ -12,6 +12,7 @@ from typing import Any
 from turnspit._runtime.maintenance.promoter import Promoter
 from turnspit._runtime.maintenance.pruner import Pruner
 from turnspit._runtime.maintenance.rescuer import Rescuer
+from turnspit._runtime.maintenance.scheduler import Scheduler
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff, Service
 from turnspit._runtime.worker.claimer import Claimer
@@ -114,6 +115,7 @@ class Worker:
         if self._settings.maintenance:
             parts = self._parts
             services["promoter"] = Service(self._promoter, self._outage)
+            services["scheduler"] = Service(Scheduler(self._engine, parts.name, parts.tasks), self._outage)
             services["rescuer"] = Service(
                 Rescuer(
                     self._engine,
@@ -228,6 +230,8 @@ class Worker:
             self.claimer.work_waits()
         elif kind is WakeKind.SCHEDULED and "promoter" in self.services:
             self.services["promoter"].wake()
+        elif kind is WakeKind.SCHEDULE and "scheduler" in self.services:
+            self.services["scheduler"].wake()
         elif kind is WakeKind.CANCEL:
             self.services["reconciler"].wake()
 

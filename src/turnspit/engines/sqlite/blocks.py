@@ -8,6 +8,8 @@ __all__ = ["SQL"]
 _NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
 
 SQL = load_blocks(
-    "turnspit.engines.sqlite", ("jobs", "control", "queries", "leases", "uniqueness", "moves"), {"now": _NOW}
+    "turnspit.engines.sqlite",
+    ("jobs", "control", "queries", "leases", "uniqueness", "moves", "schedules"),
+    {"now": _NOW},
 )
 """Every block of ``sql/*.sql`` by its name."""

@@ -134,6 +134,35 @@ CREATE TABLE turnspit_unique_keys (
 
 CREATE INDEX turnspit_unique_keys_look_at ON turnspit_unique_keys (look_at);
 
+-- Recurring jobs, by the name of the app that declares or creates them.
+CREATE TABLE turnspit_schedules (
+    app TEXT NOT NULL,
+    name TEXT NOT NULL,
+    task TEXT NOT NULL,
+    rule TEXT NOT NULL,                     -- JSON of its times
+    job TEXT NOT NULL,                      -- JSON of the job that each tick becomes
+    missed TEXT NOT NULL,
+    overlap TEXT NOT NULL,
+    is_declared INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,            -- where unaligned ticks are counted from
+    paused_at INTEGER,
+    next_tick INTEGER,
+    last_tick INTEGER,
+    last_job INTEGER,
+    waiting TEXT NOT NULL DEFAULT '[]',     -- JSON list of ticks that wait for an earlier job's end
+    PRIMARY KEY (app, name)
+) WITHOUT ROWID;
+
+CREATE INDEX turnspit_schedules_next_tick ON turnspit_schedules (next_tick) WHERE paused_at IS NULL;
+
+-- Each set of schedules that an app has declared, numbered as they were first seen.
+CREATE TABLE turnspit_schedule_releases (
+    app TEXT NOT NULL,
+    release TEXT NOT NULL,                  -- a digest of the set
+    number INTEGER NOT NULL,
+    PRIMARY KEY (app, release)
+) WITHOUT ROWID;
+
 -- One row a worker process; its heartbeat keeps all its claims.
 CREATE TABLE turnspit_workers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
