@@ -14,6 +14,7 @@
         print(greet.enqueue(name="Ada").get_result(timeout=5))
 """
 
+from turnspit._runtime.health import Health
 from turnspit.app import Turnspit
 from turnspit.blueprints import Blueprint
 from turnspit.context import JobContext, current_job
@@ -48,6 +49,7 @@ __all__ = [
     "Event",
     "Every",
     "GiveUp",
+    "Health",
     "InvalidArguments",
     "InvalidPayload",
     "Job",

@@ -7,6 +7,7 @@ from inspect import iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import Any, TypeVar
 
+from turnspit._runtime.health import Health
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.worker.embedded import EmbeddedWorker
 from turnspit._runtime.worker.settings import (
@@ -327,14 +328,17 @@ class Turnspit(TaskDeclarer):
         until_empty: bool = False,
         lease: Duration = 15.0,
         heartbeat: Duration | None = None,
+        health: Health | None = None,
         on_start: Callable[[Any], None] | None = None,
     ) -> int:
         """Be a worker until a signal or, with ``until_empty``, until nothing is left; the exit code.
 
-        The parameters are those of ``worker``.
+        The parameters are those of ``worker``, and:
+
+        :param health: where it shows how it is; nowhere by default.
         """
         settings = make_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
-        return run_worker_process(self.worker_parts(), settings, on_start)
+        return run_worker_process(self.worker_parts(), settings, on_start, health=health)
 
     def worker_parts(self) -> WorkerParts:
         """What a worker of this app is made of."""

@@ -17,6 +17,7 @@ PUBLIC_NAMES = [
     "Event",
     "Every",
     "GiveUp",
+    "Health",
     "InvalidArguments",
     "InvalidPayload",
     "Job",

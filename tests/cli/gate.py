@@ -25,6 +25,11 @@ class Gate:
         connection, _ = self._server.accept()
         self._waiting.append(connection)
 
+    def last(self) -> socket.socket:
+        """The connection of the job that began last, to hear what it says."""
+        self._waiting[-1].settimeout(_DEADLINE)
+        return self._waiting[-1]
+
     def wait_until_gone(self) -> None:
         """Wait until the job that began last waits no more: it was cancelled, or its process is gone."""
         self._waiting[-1].settimeout(_DEADLINE)

@@ -23,16 +23,35 @@ Usage: turnspit worker [APP] [OPTIONS]
   time, what has not begun goes back to its queue. A second signal hands
   everything back at once. Either way it exits with 0.
 
+  With --processes, --max-jobs or --max-memory a supervisor starts worker
+  processes and replaces those that end; SIGHUP replaces all, one after the
+  other, with fresh ones. It exits with 1 if one had to be killed at the end.
+
 Arguments
   [APP]  The app, as shop.jobs:app or shop/jobs.py:app. Default: $TURNSPIT_APP.
 
+Several processes
+  --processes N      How many worker processes there are. Default: 1.
+  --max-jobs N       Replace a process that has done about N jobs; those that it
+                     runs end first.
+  --max-memory SIZE  Replace a process that has as much memory, as 512MB.
+
+Health
+  --health-file PATH  A file that is written every 5 s while it is live.
+  --health-port N     Where HTTP answers /livez and /readyz; 0: a free one.
+  --health-host HOST  The address of that port. Default: 127.0.0.1.
+  --max-lag TIME      How long the event loop may be blocked until it is not
+                      live. Default: 30.
+
 Options
   -q, --queues A,B     The queues it serves. Default: all.
-  -c, --concurrency N  How many jobs it runs at once. Default: 10.
+  -c, --concurrency N  How many jobs a process runs at once. Default: 10.
   --grace TIME         How long running jobs may go on after a stop: seconds, or
                        as 2m. Default: 25.
   --lease TIME         How long after its last heartbeat others take its jobs.
                        Default: 15.
+  --heartbeat TIME     How often it renews its lease. Default: a third of the
+                       lease.
   --until-empty        End when nothing is ready or running any more.
   --log-level LEVEL    debug, info (also each job that ended), warning or error.
                        Default: info.
@@ -40,12 +59,17 @@ Options
 
 Examples
   turnspit worker shop.jobs:app --queues email,reports --concurrency 20
+  turnspit worker shop.jobs:app --processes 4 --max-memory 512MB
   turnspit worker shop.jobs:app --until-empty
 """
 
 
 def name(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) else ""
+
+
+def shown(command: Any) -> list[Any]:
+    return [param for param in command.params if not getattr(param, "hidden", False)]
 
 
 def test_there_are_these_commands() -> None:
@@ -82,7 +106,7 @@ def test_help_fits_the_terminal(
     text = answer.out.partition("\nExamples")[0]
     assert max(map(len, text.splitlines())) <= columns
     assert "  --help" in text
-    for param in command.params:
+    for param in shown(command):
         assert all(option in text for option in param.opts if option.startswith("--"))
 
 
@@ -117,5 +141,5 @@ def test_the_page_names_every_option() -> None:
     for command, words in SINGLE:
         section = re.split(r"^## ", page, flags=re.MULTILINE)
         [mine] = [part for part in section if part.startswith(f"turnspit {' '.join(words)}\n")]
-        missing = [option for param in command.params for option in param.opts if f"{option}" not in mine]
+        missing = [option for param in shown(command) for option in param.opts if f"{option}" not in mine]
         assert set(missing) <= {"--help", "app", "words", "source", "target"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.output import count_of, describe_duration, plain, relative
-from turnspit.cli.values import parse_duration, parse_moment, parse_names, parse_object, parse_pairs
+from turnspit.cli.values import parse_duration, parse_moment, parse_names, parse_object, parse_pairs, parse_size
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,27 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(WrongUsage, match="seconds or a number with a unit"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1000", 1000),
+        ("512MB", 512_000_000),
+        ("1.5 GiB", 1_610_612_736),
+        ("200m", 209_715_200),
+        ("1KB", 1000),
+        ("7B", 7),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text, "--max-memory") == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "0", "-1MB", "1iB", "MB", "1PB", "0.1B"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(WrongUsage, match="--max-memory is bytes or a number with a unit"):
+        parse_size(text, "--max-memory")
 
 
 def test_moments_are_local_without_a_zone() -> None:

@@ -53,7 +53,7 @@ def reference_page() -> str:
     lines += _class("Unique", turnspit.Unique, show_init=True) + _class("Debounce", turnspit.Debounce, show_init=True)
     for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.Cancel, turnspit.GiveUp):
         lines += _class(outcome.__name__, outcome, show_init=True)
-    lines += _fields("Event", events.Event)
+    lines += _fields("Event", events.Event) + _class("Health", turnspit.Health, show_init=True)
     for record in (QueueStats, DeadGroup, NewJob):
         lines += _fields(record.__name__, record)
     lines += ["## Errors", "", "```text", *_tree(), "```", ""]

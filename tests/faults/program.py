@@ -72,6 +72,12 @@ class Program:
             if line.startswith(text):
                 return line
 
+    def hear(self, text: str) -> str:
+        """The next line in which it stands."""
+        while text not in (line := self.wait_for("")):
+            pass
+        return line
+
     def say(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")

@@ -4,10 +4,13 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
 
+from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
+from turnspit._runtime.link import Link
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.errors import ConfigurationError
@@ -18,15 +21,22 @@ logger = logging.getLogger("turnspit")
 
 
 def run_worker_process(
-    parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None = None
+    parts: WorkerParts,
+    settings: WorkerSettings,
+    on_start: Callable[[Worker], None] | None = None,
+    *,
+    health: Health | None = None,
+    supervisor: socket.socket | None = None,
 ) -> int:
-    """Run a worker until SIGTERM, SIGINT or ``until_empty``; the exit code.
+    """Run a worker until SIGTERM, SIGINT, SIGHUP or ``until_empty``; the exit code.
 
     The first signal lets running jobs end within the grace time; a second hands them back at once.
+
+    :param supervisor: the line to the supervisor that started this process; SIGHUP is the supervisor's then.
     """
     _check_place()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        clean = runner.run(_live(parts, settings, on_start))
+        clean = runner.run(_live(parts, settings, on_start, health or Health(), supervisor))
         if not clean:
             # Python would wait for threads and coroutines that nobody can stop; their jobs were handed back.
             logger.error("a job did not end in time: leaving without it")
@@ -50,19 +60,56 @@ def _check_place() -> None:
     )
 
 
-async def _live(parts: WorkerParts, settings: WorkerSettings, on_start: Callable[[Worker], None] | None) -> bool:
-    worker = Worker(parts, settings)
+async def _live(
+    parts: WorkerParts,
+    settings: WorkerSettings,
+    on_start: Callable[[Worker], None] | None,
+    health: Health,
+    supervisor: socket.socket | None,
+) -> bool:
+    worker = Worker(parts, settings, on_register=lambda: link.say() if link is not None else None)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    _stop_on_signals(loop, worker, is_supervised=supervisor is not None)
+    pulse = Pulse(loop) if health.is_wanted or supervisor is not None else None
+
+    def report() -> HealthReport:
+        blocked = pulse.problems(health.max_lag) if pulse is not None else ()
+        problems = (*blocked, *worker.troubles())
+        return HealthReport(live=not blocked, ready=not problems, problems=problems)
+
+    link = None if supervisor is None else Link(supervisor, worker, report)
+    service = HealthService(health, report)
+    service.start()
+    if service.address is not None:
+        logger.info("health is shown at http://%s:%s/livez and /readyz", *service.address)
+    if link is not None:
+        link.start()
+    try:
+        await worker.start()
+        if on_start is not None:
+            on_start(worker)
+        await worker.stopping.wait()
+        return await worker.stop()
+    finally:
+        service.stop()
+        if link is not None:
+            link.stop()
+        if pulse is not None:
+            pulse.stop()
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, worker: Worker, *, is_supervised: bool) -> None:
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            continue  # as nohup wants it
+        if name == "SIGHUP" and is_supervised:
+            signal.signal(number, signal.SIG_IGN)
+            continue
         try:
             loop.add_signal_handler(number, worker.request_stop)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(worker.request_stop))
-    await worker.start()
-    if on_start is not None:
-        on_start(worker)
-    await worker.stopping.wait()
-    return await worker.stop()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

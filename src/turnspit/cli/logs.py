@@ -27,15 +27,16 @@ class _Lines(logging.Formatter):
         "critical": "\x1b[1;31m",
     }
 
-    def __init__(self, *, coloured: bool) -> None:
+    def __init__(self, *, coloured: bool, label: str) -> None:
         super().__init__(datefmt="%H:%M:%S")
+        self._label = label
         self._coloured = coloured
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, and the traceback below it if it has one."""
         level = record.levelname.lower()
         colour = self._colours.get(level, "") if self._coloured else ""
-        source = "" if record.name == "turnspit" else f"{record.name}: "
+        source = self._label if record.name == "turnspit" else f"{self._label}{record.name}: "
         # Further lines are indented, so that no message can look like another record.
         message = plain(record.getMessage()).replace("\n", "\n" + " " * _INDENT)
         text = f"{self.formatTime(record, self.datefmt)} {level:<8} {source}{message}"
@@ -44,16 +45,18 @@ class _Lines(logging.Formatter):
         return f"{colour}{text}\x1b[0m" if colour else text
 
 
-def set_up_logging(app: Turnspit, level: str, *, coloured: bool) -> None:
+def set_up_logging(app: Turnspit, level: str, *, coloured: bool, label: str = "") -> None:
     """Show log records from ``level`` on, and how each job ended where that level shows it.
 
     An app that set up logging itself keeps its own handlers.
+
+    :param label: begins each line, where several processes write to one place.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Lines(coloured=coloured))
+        handler.setFormatter(_Lines(coloured=coloured, label=label))
         root.addHandler(handler)
         root.setLevel(number)
     logger.setLevel(number)

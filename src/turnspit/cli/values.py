@@ -14,11 +14,17 @@ from typing import Any
 
 from turnspit.cli.errors import WrongUsage
 
-__all__ = ["parse_duration", "parse_moment", "parse_names", "parse_object", "parse_pairs", "split_pair"]
+__all__ = ["parse_duration", "parse_moment", "parse_names", "parse_object", "parse_pairs", "parse_size", "split_pair"]
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SIZES: dict[str, int] = {"": 1, "B": 1} | {
+    f"{letter}{unit}": base**power
+    for power, letter in enumerate("KMGT", 1)
+    for unit, base in (("B", 1000), ("IB", 1024), ("", 1024))
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?((?:[KMGT]i?)?B?)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
@@ -33,6 +39,14 @@ def parse_duration(text: str, option: str = "a duration") -> timedelta:
     except OverflowError:
         pass
     raise WrongUsage(f"{option} is seconds or a number with a unit (90, 500ms, 5m, 1h30m, 2d), not {text!r}")
+
+
+def parse_size(text: str, option: str) -> int:
+    """Bytes, or a number with a unit: ``512MB`` (a million bytes each), ``1.5GiB``, ``200M`` (as ``MiB``)."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None or not (size := round(float(found[1]) * _SIZES[found[2].upper()])):
+        raise WrongUsage(f"{option} is bytes or a number with a unit (512MB, 1.5GiB), not {text!r}")
+    return size
 
 
 def parse_moment(text: str, what: str) -> datetime:

@@ -2,96 +2,149 @@
 
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.text import Text
 
 from turnspit import __version__
+from turnspit._runtime.health import Health
+from turnspit._runtime.process import run_worker_process
+from turnspit._runtime.supervisor import Supervisor, SupervisorSettings
 from turnspit._runtime.worker.failures import describe
-from turnspit.app import Turnspit
+from turnspit._runtime.worker.settings import WorkerSettings, make_settings
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
-from turnspit.cli.loading import find_app
+from turnspit.cli.loading import Target, find_app
 from turnspit.cli.logs import LEVELS, set_up_logging
 from turnspit.cli.options import AppArgument
 from turnspit.cli.output import err, note, plain
-from turnspit.cli.values import parse_duration, parse_names
+from turnspit.cli.values import parse_duration, parse_names, parse_size
+from turnspit.cli.worker_options import (
+    Concurrency,
+    Grace,
+    HealthFile,
+    HealthHost,
+    HealthPort,
+    Heartbeat,
+    Lease,
+    LogLevel,
+    MaxJobs,
+    MaxLag,
+    MaxMemory,
+    Processes,
+    Queues,
+    Supervised,
+    UntilEmpty,
+)
 from turnspit.errors import EngineError, TurnspitError
 
 __all__ = ["EXAMPLES", "worker"]
 
 EXAMPLES = (
     "turnspit worker shop.jobs:app --queues email,reports --concurrency 20",
+    "turnspit worker shop.jobs:app --processes 4 --max-memory 512MB",
     "turnspit worker shop.jobs:app --until-empty",
 )
 
 
 def worker(
     app: AppArgument = None,
-    queues: Annotated[
-        str | None,
-        typer.Option("--queues", "-q", metavar="A,B", help="The queues it serves. Default: all.", show_default=False),
-    ] = None,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many jobs it runs at once.")
-    ] = 10,
-    grace: Annotated[
-        str,
-        typer.Option(
-            "--grace", metavar="TIME", help="How long running jobs may go on after a stop: seconds, or as 2m."
-        ),
-    ] = "25",
-    lease: Annotated[
-        str, typer.Option("--lease", metavar="TIME", help="How long after its last heartbeat others take its jobs.")
-    ] = "15",
-    until_empty: Annotated[
-        bool, typer.Option("--until-empty", help="End when nothing is ready or running any more.")
-    ] = False,
-    log_level: Annotated[
-        str,
-        typer.Option(
-            "--log-level",
-            metavar="LEVEL",
-            help="debug, info (also each job that ended), warning or error.",
-            autocompletion=lambda incomplete: [level for level in LEVELS if level.startswith(incomplete)],
-        ),
-    ] = "info",
+    queues: Queues = None,
+    concurrency: Concurrency = 10,
+    processes: Processes = 1,
+    grace: Grace = "25",
+    lease: Lease = "15",
+    heartbeat: Heartbeat = None,
+    until_empty: UntilEmpty = False,
+    max_jobs: MaxJobs = None,
+    max_memory: MaxMemory = None,
+    health_file: HealthFile = None,
+    health_port: HealthPort = None,
+    health_host: HealthHost = "127.0.0.1",
+    max_lag: MaxLag = "30",
+    log_level: LogLevel = "info",
+    supervised: Supervised = None,
 ) -> None:
     """Claim jobs and run them until a signal.
 
     SIGTERM or Ctrl-C stops it in order: running jobs may go on for the grace time, what has not begun goes back to its
     queue. A second signal hands everything back at once. Either way it exits with 0.
+
+    With --processes, --max-jobs or --max-memory a supervisor starts worker processes and replaces those that end;
+    SIGHUP replaces all, one after the other, with fresh ones. It exits with 1 if one had to be killed at the end.
     """
     # Process 1 of a container ignores a signal without a handler: be ready before the app is imported.
     _on_signals(_leave)
     if log_level not in LEVELS:
         raise WrongUsage(f"--log-level is one of {', '.join(LEVELS)}, not {log_level!r}")
-    served = parse_names(queues, "--queues")
-    grace_time, lease_time = parse_duration(grace, "--grace"), parse_duration(lease, "--lease")
+    settings = make_settings(
+        parse_names(queues, "--queues"),
+        concurrency,
+        parse_duration(grace, "--grace"),
+        until_empty,
+        parse_duration(lease, "--lease"),
+        None if heartbeat is None else parse_duration(heartbeat, "--heartbeat"),
+    )
+    health = Health(health_file, health_port, health_host, parse_duration(max_lag, "--max-lag"))
+    several = SupervisorSettings(
+        processes=processes,
+        grace=settings.grace,
+        until_empty=until_empty,
+        max_jobs=max_jobs,
+        max_memory=None if max_memory is None else parse_size(max_memory, "--max-memory"),
+        health=health,
+    )
+    target = _prepare(app, log_level, supervised)
+    given = {"queues": queues, "concurrency": concurrency, "grace": grace, "lease": lease, "heartbeat": heartbeat}
+    command = _command(target.name, until_empty, given | {"max-lag": max_lag, "log-level": log_level})
+    if supervised is None and several.are_wanted:
+        _print_banner(target, settings, processes)
+        target.app.close()
+        raise typer.Exit(_work(Supervisor(several, command).run))
+    if supervised is None:
+        _print_banner(target, settings)
+    line = _line_of(supervised)
+    _work(lambda: run_worker_process(target.app.worker_parts(), settings, health=health, supervisor=line))
+
+
+def _prepare(app: str | None, log_level: str, supervised: str | None) -> Target:
+    """The app, with its log set up and its store as it must be."""
     target = find_app(app)
     if not target.app.tasks:
         raise WrongUsage(f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs")')
-    set_up_logging(target.app, log_level, coloured=err().is_terminal and not err().no_color)
+    label = "" if supervised is None else f"process {supervised.partition(':')[0]}: "
+    set_up_logging(target.app, log_level, coloured=err().is_terminal and not err().no_color, label=label)
     try:
         target.app.engine.prepare()
     except EngineError as error:
         raise WrongUsage(str(error)) from error
-    _print_banner(target.app, target.name, served, concurrency)
-    _work(
-        target.app,
-        queues=served,
-        concurrency=concurrency,
-        grace=grace_time,
-        until_empty=until_empty,
-        lease=lease_time,
-    )
+    return target
 
 
-def _work(app: Turnspit, **settings: Any) -> None:
+def _line_of(supervised: str | None) -> socket.socket | None:
+    if supervised is None:
+        return None
+    line = socket.socket(fileno=int(supervised.partition(":")[2]))
+    line.set_inheritable(False)  # what a task starts must not keep it open
+    return line
+
+
+def _command(name: str, until_empty: bool, given: dict[str, Any]) -> Callable[[int, int], list[str]]:
+    """The words that start a worker process, from its slot and its line to the supervisor."""
+    # -P: the working directory is searched after Turnspit was found, as the installed command does.
+    words = [sys.executable, "-P", "-m", "turnspit", "worker", name]
+    words += [f"--{option}={value}" for option, value in given.items() if value is not None]
+    words += ["--until-empty"] if until_empty else []
+    return lambda slot, line: [*words, f"--supervised={slot}:{line}"]
+
+
+def _work(run: Callable[[], int]) -> int:
     try:
-        app.run_worker(**settings)
+        return run()
     except TurnspitError:
         raise
     except Exception as error:
@@ -111,15 +164,17 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
     raise StopRequested
 
 
-def _print_banner(app: Turnspit, name: str, queues: list[str] | None, concurrency: int) -> None:
-    console = err()
-    head = Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(name)} · pid {os.getpid()}")
+def _print_banner(target: Target, settings: WorkerSettings, processes: int | None = None) -> None:
+    console, app = err(), target.app
+    head = Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)} · pid {os.getpid()}")
     rows = {
         "store": (app.engine.location, "cyan"),
-        "queues": (", ".join(queues) if queues else "all", ""),
+        "queues": (", ".join(settings.queues) if settings.queues else "all", ""),
         "tasks": (str(len(app.tasks.tasks)), ""),
-        "concurrency": (str(concurrency), ""),
+        "concurrency": (str(settings.concurrency) + ("" if processes is None else " in each process"), ""),
     }
+    if processes is not None:
+        rows["processes"] = (str(processes), "")
     console.print(head, soft_wrap=True)
     for label, (value, style) in rows.items():
         console.print(Text.assemble(f"  {label:<13}", (plain(value), style)), soft_wrap=True)

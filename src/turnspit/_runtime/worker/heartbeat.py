@@ -44,6 +44,7 @@ class Heartbeat:
         self._longest_gap = min(lease, 2 * interval)
         self._outage = outage or Outage()
         self._renewed_at = self._gapless_since = monotonic()
+        self._error: TurnspitError | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
 
@@ -63,6 +64,14 @@ class Heartbeat:
         """
         return self.is_current and monotonic() - self._gapless_since >= self._lease
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the lease from being renewed, for people."""
+        silent = monotonic() - self._renewed_at
+        if not self.is_current:
+            return f"its lease has run out: the store took no heartbeat for {silent:.1f} s"
+        return None if self._error is None else f"the store takes no heartbeat: {self._error}"
+
     def stop(self) -> None:
         """End the thread."""
         self._stopping.set()
@@ -76,9 +85,11 @@ class Heartbeat:
             try:
                 renewed = self._beat()
             except TurnspitError as error:
+                self._error = error
                 self._say(error)
                 delay = self._interval * random.uniform(0.1, 0.2)  # noqa: S311  (jitter, not a secret)
                 continue
+            self._error = None
             self._outage.answered("heartbeat")
             delay = self._interval
             if self._stopping.is_set():

@@ -55,8 +55,11 @@ class Worker:
         await worker.stop()
     """
 
-    def __init__(self, parts: WorkerParts, settings: WorkerSettings) -> None:
+    def __init__(
+        self, parts: WorkerParts, settings: WorkerSettings, on_register: Callable[[], None] = lambda: None
+    ) -> None:
         self._parts = parts
+        self._on_register = on_register
         self._settings = settings
         self._engine = parts.engine
         self._loop = asyncio.get_running_loop()
@@ -96,6 +99,15 @@ class Worker:
         )
         self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer)
         self._promoter = Promoter(self._engine, lambda: parts.tasks.names)
+        self.rescuer = Rescuer(
+            self._engine,
+            worker=lambda: self.id,
+            may_rescue=lambda: self._heartbeat is not None and self._heartbeat.is_gapless,
+            interval=_LONGEST,
+            max_crashes=parts.max_crashes,
+            bus=parts.bus,
+            on_dead=self._tell_crashed,
+        )
         self.services = self._make_services()
 
     def _make_services(self) -> dict[str, Service]:
@@ -116,18 +128,7 @@ class Worker:
             parts = self._parts
             services["promoter"] = Service(self._promoter, self._outage)
             services["scheduler"] = Service(Scheduler(self._engine, parts.name, parts.tasks), self._outage)
-            services["rescuer"] = Service(
-                Rescuer(
-                    self._engine,
-                    worker=lambda: self.id,
-                    may_rescue=lambda: self._heartbeat is not None and self._heartbeat.is_gapless,
-                    interval=_LONGEST,
-                    max_crashes=parts.max_crashes,
-                    bus=parts.bus,
-                    on_dead=self._tell_crashed,
-                ),
-                self._outage,
-            )
+            services["rescuer"] = Service(self.rescuer, self._outage)
             prune = PruneRequest(parts.history_retention, parts.dead_retention)
             services["pruner"] = Service(Pruner(self._engine, prune), self._outage)
         return services
@@ -189,6 +190,7 @@ class Worker:
         self._heartbeat.start()
         self._reconciler.heartbeat = self._heartbeat
         logger.info("worker %s started: pid %s, store %s", worker, os.getpid(), self._engine.location)
+        self._on_register()
 
     def _declared_dead(self) -> None:
         """Another worker took this one's jobs: stop them, and come back under a new id."""
@@ -274,6 +276,30 @@ class Worker:
             )
         self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
         self.stopping.set()
+
+    def drain(self) -> None:
+        """Claim nothing more, and stop once everything that runs here has ended, however long that takes.
+
+        ``request_stop`` hurries it.
+        """
+        logger.info("worker %s takes no more jobs; it ends with its last one (%s)", self.id, len(self.executor.running))
+        self.claimer.claiming = False
+        self._tasks.append(asyncio.create_task(self._drain(), name="turnspit drain"))
+
+    async def _drain(self) -> None:
+        await self._hand_back_buffer()
+        while tasks := {each.task for each in self.executor.running.values() if each.task is not None}:
+            await asyncio.wait(tasks)
+        self.stopping.set()
+
+    def troubles(self) -> tuple[str, ...]:
+        """Why this worker does not do its work now, for people; from any thread."""
+        heartbeat = self._heartbeat
+        if self.stopping.is_set() or not self.claimer.claiming:
+            return ("it is stopping",)
+        if heartbeat is None:
+            return ("it is not registered with the store yet",)
+        return () if heartbeat.trouble is None else (heartbeat.trouble,)
 
     async def stop(self) -> bool:
         """Stop claiming, let running jobs end within the grace time, hand back the rest, store what ended.

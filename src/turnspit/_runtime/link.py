@@ -1,0 +1,129 @@
+"""A supervised worker's side of the line to its supervisor.
+
+It says how it is, hears what to do, and notices the supervisor's end: a killed supervisor closes the line, on every
+system, and the worker stops in order. The line is a socket, lines of JSON in both directions.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from turnspit._runtime.health import HealthReport
+from turnspit._runtime.worker.worker import Worker
+from turnspit.clock import monotonic
+from turnspit.errors import TurnspitError
+from turnspit.records import RescueReport
+
+__all__ = ["Link"]
+
+logger = logging.getLogger("turnspit")
+
+_SAY = 1.0
+_MOST = 65536
+
+
+class Link:
+    """Works in a thread of its own, so that a blocked event loop is told, and a sibling's jobs return all the same."""
+
+    def __init__(self, connection: socket.socket, worker: Worker, report: Callable[[], HealthReport]) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._saying = threading.Lock()
+        self._stopping = threading.Event()
+        self._heard = b""
+        self._to_declare: dict[int, float] = {}
+        """Workers whose jobs are to be returned, and from when on."""
+        self._declared: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, name="turnspit-link", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The worker has ended."""
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RD)  # wakes the thread
+        self._thread.join(_SAY)
+
+    def say(self) -> None:
+        """Tell the supervisor how this worker is; from any thread."""
+        report = self._report()
+        message = {
+            "worker": self._worker.id,
+            "jobs": self._worker.finisher.finished,
+            "live": report.live,
+            "ready": report.ready,
+            "problems": report.problems,
+            "declared": sorted(self._declared),
+        }
+        with self._saying, contextlib.suppress(OSError):
+            # A suspended supervisor reads nothing: what it misses is said again.
+            if select.select([], [self._connection], [], 0)[1]:
+                self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def _run(self) -> None:
+        while True:
+            readable, _, _ = select.select([self._connection], [], [], _SAY)
+            if self._stopping.is_set():
+                return
+            if readable and not self._hear():
+                logger.warning("the supervisor is gone: stopping")
+                self._call(self._worker.request_stop)
+                return
+            self._declare()
+            self.say()
+
+    def _hear(self) -> bool:
+        """Do what the supervisor says; ``False`` if it is gone."""
+        try:
+            piece = self._connection.recv(_MOST)
+        except OSError:
+            piece = b""
+        *lines, self._heard = (self._heard + piece).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if "declare_dead" in order:
+                self._to_declare[order["declare_dead"]] = 0.0
+            if "drain" in order:
+                self._call(self._worker.drain)
+        return bool(piece)
+
+    def _declare(self) -> None:
+        """Return the jobs of siblings that died; what the store does not take now is tried again.
+
+        Each twice: the database may still hold what the dead one had begun, for as long as it takes it to notice.
+        """
+        for worker in [each for each, moment in self._to_declare.items() if monotonic() >= moment]:
+            try:
+                report = self._worker.rescuer.declare_dead(worker)
+            except TurnspitError as error:
+                logger.warning("the jobs of worker %s, which died, could not be returned yet: %s", worker, error)
+                return
+            if worker in self._declared:
+                del self._to_declare[worker]
+            else:
+                self._declared.add(worker)
+                self._to_declare[worker] = monotonic() + _SAY
+            self._call(self._tell, worker, report)
+
+    def _tell(self, worker: int, report: RescueReport) -> None:
+        if report.workers:
+            logger.warning("worker %s is dead: its process ended", worker)
+        task = asyncio.create_task(self._worker.rescuer.tell(report), name="turnspit declare dead")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
+            self._loop.call_soon_threadsafe(function, *arguments)

@@ -1,0 +1,96 @@
+"""The options of ``turnspit worker``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from turnspit.cli.logs import LEVELS
+
+__all__ = [
+    "Concurrency",
+    "Grace",
+    "HealthFile",
+    "HealthHost",
+    "HealthPort",
+    "Heartbeat",
+    "Lease",
+    "LogLevel",
+    "MaxJobs",
+    "MaxLag",
+    "MaxMemory",
+    "Processes",
+    "Queues",
+    "Supervised",
+    "UntilEmpty",
+]
+
+_PROCESSES = "Several processes"
+_HEALTH = "Health"
+
+
+def _option(name: str, metavar: str, text: str, panel: str | None = None, **more: Any) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, **more)
+
+
+Queues = Annotated[
+    str | None,
+    typer.Option("--queues", "-q", metavar="A,B", help="The queues it serves. Default: all.", show_default=False),
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many jobs a process runs at once.")
+]
+Grace = Annotated[str, _option("--grace", "TIME", "How long running jobs may go on after a stop: seconds, or as 2m.")]
+Lease = Annotated[str, _option("--lease", "TIME", "How long after its last heartbeat others take its jobs.")]
+Heartbeat = Annotated[
+    str | None,
+    _option("--heartbeat", "TIME", "How often it renews its lease. Default: a third of the lease.", show_default=False),
+]
+UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="End when nothing is ready or running any more.")]
+Processes = Annotated[int, _option("--processes", "N", "How many worker processes there are.", _PROCESSES, min=1)]
+MaxJobs = Annotated[
+    int | None,
+    _option(
+        "--max-jobs",
+        "N",
+        "Replace a process that has done about N jobs; those that it runs end first.",
+        _PROCESSES,
+        min=1,
+        show_default=False,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    _option(
+        "--max-memory", "SIZE", "Replace a process that has as much memory, as 512MB.", _PROCESSES, show_default=False
+    ),
+]
+HealthFile = Annotated[
+    str | None,
+    _option("--health-file", "PATH", "A file that is written every 5 s while it is live.", _HEALTH, show_default=False),
+]
+HealthPort = Annotated[
+    int | None,
+    _option(
+        "--health-port",
+        "N",
+        "Where HTTP answers /livez and /readyz; 0: a free one.",
+        _HEALTH,
+        min=0,
+        max=65535,
+        show_default=False,
+    ),
+]
+HealthHost = Annotated[str, _option("--health-host", "HOST", "The address of that port.", _HEALTH)]
+MaxLag = Annotated[
+    str, _option("--max-lag", "TIME", "How long the event loop may be blocked until it is not live.", _HEALTH)
+]
+LogLevel = Annotated[
+    str,
+    _option(
+        "--log-level",
+        "LEVEL",
+        "debug, info (also each job that ended), warning or error.",
+        autocompletion=lambda incomplete: [level for level in LEVELS if level.startswith(incomplete)],
+    ),
+]
+Supervised = Annotated[str | None, typer.Option("--supervised", metavar="SLOT:LINE", hidden=True)]

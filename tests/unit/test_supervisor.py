@@ -1,0 +1,36 @@
+"""How a supervisor waits between starts, and what it says of an end."""
+
+import signal
+
+import pytest
+
+from turnspit._runtime.children import describe_exit, memory_of
+from turnspit._runtime.supervisor import Slot
+
+
+def test_the_first_start_again_is_at_once_and_later_ones_slower_and_slower() -> None:
+    slot = Slot(1)
+    pauses = [slot.count_failure(1.0) for _ in range(12)]
+    assert pauses[0] == 0
+    for number, longest in enumerate([0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30], 1):
+        assert longest / 2 <= pauses[number] <= longest
+    assert slot.is_failing
+    assert slot.count_failure(10.0) == 0, "it had worked well for a while"
+    assert not slot.is_failing
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0, "ended with exit code 0"),
+        (3, "ended with exit code 3"),
+        (-signal.SIGKILL, "was killed by SIGKILL"),
+        (-63, "was killed by signal 63"),
+    ],
+)
+def test_how_a_process_ended(code: int, said: str) -> None:
+    assert describe_exit(code) == said
+
+
+def test_nobody_has_memory_who_is_not_there() -> None:
+    assert memory_of(2**22 + 1) is None
