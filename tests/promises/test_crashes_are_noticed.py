@@ -20,12 +20,13 @@ def deadly() -> None:
 def waiting() -> None:
     print("waiting", flush=True)
     sys.stdin.readline()
-app.run_worker(lease=0.6, heartbeat=0.2, concurrency=2, grace=float(sys.argv[2]))
+lease = float(sys.argv[3])
+app.run_worker(lease=lease, heartbeat=lease / 3, concurrency=2, grace=float(sys.argv[2]))
 """
 
 
-def worker(app: Turnspit, grace: float = 5) -> Program:
-    return Program("-c", WORKER, url_of(app), str(grace))
+def worker(app: Turnspit, grace: float = 5, lease: float = 0.6) -> Program:
+    return Program("-c", WORKER, url_of(app), str(grace), str(lease))
 
 
 @pytest.fixture
@@ -52,6 +53,21 @@ def test_crashes_are_noticed_in_seconds(shop: Turnspit) -> None:
         # A lease runs out, and its finder must have held its own for as long: two leases, whatever their length.
         assert time.monotonic() - began < 4
     assert [attempt.outcome for attempt in job.refresh().attempts] == ["crashed", "completed"]
+
+
+def test_survivors_take_a_dead_workers_jobs_within_four_thirds_of_a_lease(shop: Turnspit) -> None:
+    """With the default lease of 15 s: 20 s. It runs out, and somebody looks at least every sixth of it."""
+    lease = 3.0
+    job = shop.tasks["waiting"].using(queue="mail").enqueue()
+    with shop.worker(queues=["other"], lease=lease) as survivor:
+        wait_until(lambda: survivor._worker._heartbeat.is_gapless, "a survivor that may rescue")
+        with worker(shop, lease=lease) as victim:
+            victim.wait_for("waiting")
+            victim.kill()
+            killed = time.monotonic()
+        wait_until(lambda: job.refresh().state == "ready", "rescued")
+        assert time.monotonic() - killed < lease * 4 / 3
+    assert (job.attempt, job.crashes) == (0, 1)
 
 
 def test_a_job_that_keeps_killing_workers_is_stopped(shop: Turnspit) -> None:
