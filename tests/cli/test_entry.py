@@ -50,7 +50,7 @@ def test_another_missing_module_is_not_taken_for_the_extra(monkeypatch: pytest.M
         ("turnspit jobs ", ["list", "show", "replay", "cancel", "delete"]),
         ("turnspit jobs list --state d", ["dead"]),
         ("turnspit worker --log-level ", ["debug", "info", "warning", "error"]),
-        ("turnspit migrate --s", ["--sql", "--status"]),
+        ("turnspit migrate --s", ["--sql", "--since", "--status"]),
     ],
 )
 def test_completion_offers_commands_options_and_values(line: str, offered: list[str]) -> None:
