@@ -33,7 +33,9 @@ from turnspit.errors import (
 )
 from turnspit.events import Event
 from turnspit.jobs import Job
-from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
+from turnspit.limits import Concurrency, Rate
+from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
+from turnspit.queues import Queue
 from turnspit.retries import Retry
 from turnspit.schedules import Cron, Every
 from turnspit.states import JobState
@@ -42,6 +44,7 @@ from turnspit.uniqueness import Debounce, Unique
 __all__ = [
     "Blueprint",
     "Cancel",
+    "Concurrency",
     "ConfigurationError",
     "Cron",
     "Debounce",
@@ -60,6 +63,9 @@ __all__ = [
     "JobNotFound",
     "JobState",
     "JobTimeout",
+    "Queue",
+    "Rate",
+    "RateLimited",
     "ResultTimeout",
     "Retry",
     "RetryAfter",

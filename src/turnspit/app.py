@@ -29,8 +29,10 @@ from turnspit.engines import DEFAULT_URL, open_engine
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
 from turnspit.jobs import Job
-from turnspit.operations import Jobs, Queues, Schedules
+from turnspit.limits import Rate
+from turnspit.operations import Jobs, Limits, Queues, Schedules
 from turnspit.payloads import Payloads
+from turnspit.queues import Queue, limits_of_queues
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.tasks import BoundTask, Task, check_retry, check_timeout
@@ -63,6 +65,8 @@ class Turnspit(TaskDeclarer):
         be a neighbour's fault; from then on it begins alone in its process.
     :param migrate: whether the first use makes the store's schema and brings it up to date. With ``False`` that is left
         to ``turnspit migrate`` or your own migrations, and a store that lacks one raises ``SchemaMismatch``.
+    :param queues: options of queues: ``[Queue("heavy", concurrency=2)]``.
+    :param limits: rates by name, for code outside jobs: ``{"partner-api": Rate(10)}``; see ``app.limits.acquire``.
 
     ::
 
@@ -88,9 +92,12 @@ class Turnspit(TaskDeclarer):
         deadline: Duration = 10.0,
         max_crashes: int = 3,
         migrate: bool = True,
+        queues: Iterable[Queue] = (),
+        limits: Mapping[str, Rate] | None = None,
     ) -> None:
         super().__init__()
         self.name = check_text(name, "an app's name")
+        self.queue_limits = limits_of_queues(queues)
         self.max_payload = max_payload
         self.events = EventBus()
         self._retry = check_retry(retry) or Retry()
@@ -117,6 +124,7 @@ class Turnspit(TaskDeclarer):
         self.jobs = Jobs(self, self._client)
         self.queues = Queues(self)
         self.schedules = Schedules(self)
+        self.limits = Limits(self, limits or {})
         if url is not None:
             self._engine = open_engine(url, **self._engine_options)
 

@@ -17,6 +17,7 @@ from turnspit.clock import Duration
 from turnspit.codec import check_text
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
+from turnspit.limits import Concurrency, LimitKey, Rate
 from turnspit.retries import Retry
 from turnspit.schedules import Rule
 from turnspit.tasks import AsyncTask, SyncTask, Task, TaskOptions, make_task
@@ -120,6 +121,9 @@ class TaskDeclarer:
         keep_result: bool | Duration = True,
         unique: Unique | Debounce | None = None,
         schedule: Rule | Sequence[Rule] | None = None,
+        rate: Rate | None = None,
+        concurrency: Concurrency | None = None,
+        fair_key: LimitKey = None,
         upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         on_dead: Callable[[JobContext, BaseException], Any] | None = None,
     ) -> TaskDecorator: ...

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound, ResultTimeout
 from turnspit.jobs import Job
+from turnspit.limits import Limit
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob
 from turnspit.states import JobState
 
@@ -34,6 +35,7 @@ class Stored(Protocol):
 
     max_payload: int
     tasks: TaskRegistry
+    queue_limits: Mapping[str, Sequence[tuple[str, Limit]]]
 
     @property
     def engine(self) -> Engine: ...
@@ -50,6 +52,10 @@ class Client:
     def max_payload(self) -> int:
         """Bytes of JSON that one job's arguments may take."""
         return self._app.max_payload
+
+    def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]:
+        """The limits of a queue, with their owner's name."""
+        return self._app.queue_limits.get(queue, ())
 
     def enqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
         """Store one job."""

@@ -43,6 +43,7 @@ __all__ = [
     "JobExists",
     "JobNotFound",
     "JobTimeout",
+    "LimitTimeout",
     "LostClaim",
     "MoveNotAllowed",
     "NotIncluded",
@@ -134,6 +135,10 @@ class ResultError(TurnspitError):
 
 class ResultTimeout(ResultError, TimeoutError):
     """The job did not end within the time given to ``get_result``."""
+
+
+class LimitTimeout(TurnspitError, TimeoutError):
+    """A limit let nothing through within the time given to ``app.limits.acquire``."""
 
 
 class ResultNotStored(ResultError):

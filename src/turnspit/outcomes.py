@@ -10,7 +10,7 @@ turnspit.outcomes.Snooze: the printer is busy
 
 from turnspit.clock import Duration, to_duration
 
-__all__ = ["Cancel", "GiveUp", "Outcome", "RetryAfter", "Snooze"]
+__all__ = ["Cancel", "GiveUp", "Outcome", "RateLimited", "RetryAfter", "Snooze"]
 
 
 class Outcome(Exception):
@@ -27,6 +27,14 @@ class Snooze(Outcome):
     def __init__(self, delay: Duration, reason: str = "") -> None:
         super().__init__(reason)
         self.delay = to_duration(delay, "Snooze(delay)")
+
+
+class RateLimited(Snooze):
+    """Somebody said "too many": run this job again after ``delay`` (seconds or ``timedelta``); costs no attempt. Until
+    then no job with the same key of its task's or queue's ``Rate`` begins, in any worker.
+
+    A job without a rate is put off alone, as by ``Snooze``.
+    """
 
 
 class RetryAfter(Outcome):

@@ -62,6 +62,7 @@ MOVES: dict[JobState, dict[JobState, str]] = {
     },
     JobState.HELD: {
         JobState.READY: "admitted",
+        JobState.RUNNING: "let through by its limits, and claimed",
         JobState.SCHEDULED: "given a later time",
         JobState.CANCELLED: "cancelled",
     },
@@ -75,12 +76,13 @@ MOVES: dict[JobState, dict[JobState, str]] = {
         JobState.COMPLETED: "its function returned",
         JobState.SCHEDULED: "failed with attempts left, or snoozed",
         JobState.READY: "returned by its worker, or rescued from a dead one",
+        JobState.HELD: "returned or rescued, a limit holds it",
         JobState.CANCELLED: "cancelled while running",
         JobState.DEAD: "out of attempts, given up, or crashing its workers",
     },
-    JobState.COMPLETED: {JobState.READY: "replayed"},
-    JobState.CANCELLED: {JobState.READY: "replayed"},
-    JobState.DEAD: {JobState.READY: "replayed"},
+    JobState.COMPLETED: {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"},
+    JobState.CANCELLED: {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"},
+    JobState.DEAD: {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"},
 }
 
 

@@ -23,6 +23,7 @@ from turnspit.codec import check_text, encode
 from turnspit.context import JobContext, current_job
 from turnspit.errors import ConfigurationError, InvalidArguments, NotIncluded, TurnspitError
 from turnspit.jobs import Job
+from turnspit.limits import Concurrency, Limit, LimitKey, Rate, make_fair_key, make_lane
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.schedules import Rule, check_rules
@@ -58,6 +59,8 @@ class Enqueuer(Protocol):
 
     async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
 
+    def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
@@ -72,6 +75,9 @@ class TaskOptions:
     :param keep_result: ``False`` stores no result; a duration keeps it that long; ``True`` as long as the job.
     :param unique: which of its jobs exclude each other: ``Unique(...)`` or ``Debounce(...)``.
     :param schedule: when it runs by itself: ``Cron(...)``, ``Every(...)`` or a list of them.
+    :param rate: how many of its jobs begin in a time, over all workers: ``Rate(10, per=1.0)``.
+    :param concurrency: how many of its jobs run at a time, over all workers: ``Concurrency(5)``.
+    :param fair_key: names of arguments, or a function of them: jobs with different values take turns.
     :param upgrade: turns an old payload (a dict) that no longer fits the signature into one that does.
     :param on_dead: called in the worker with the job's context and its last error when a job becomes a dead letter.
     """
@@ -85,6 +91,9 @@ class TaskOptions:
     keep_result: bool | Duration = True
     unique: Unique | Debounce | None = None
     schedule: Rule | Sequence[Rule] | None = None
+    rate: Rate | None = None
+    concurrency: Concurrency | None = None
+    fair_key: LimitKey = None
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     on_dead: Callable[[JobContext, BaseException], Any] | None = None
 
@@ -115,6 +124,10 @@ class Task(Generic[P, R]):
         self.schedules = check_rules(options.schedule)
         for rule in self.schedules:
             _check_scheduled(name, self.signature, rule)
+        self.limits = _checked_limits(options, name, self.signature)
+        self.fair_key = make_fair_key(options.fair_key)
+        if self.fair_key is not None:
+            self.fair_key.check_names(name, self.signature.names)
         self.blueprint: object | None = None
         """Where it was declared, if not on an app."""
         self._enqueuer: Enqueuer | None = None
@@ -141,6 +154,17 @@ class Task(Generic[P, R]):
                 f"task {self.name} belongs to a blueprint that no app includes yet: add the line {self._include_line()}"
             )
         return self._enqueuer
+
+    def is_limited(self, queue: str) -> bool:
+        """Whether its jobs in this queue wait for a limit or for their turn."""
+        return bool(self.limits or self.fair_key is not None or self.enqueuer.limits_of(queue))
+
+    def lane_of(self, queue: str, arguments: Mapping[str, Any]) -> str | None:
+        """Where a call with these validated arguments waits for its limits; ``None`` if it has none."""
+        if not self.is_limited(queue):
+            return None
+        limits = (*((self.name, limit) for limit in self.limits), *self.enqueuer.limits_of(queue))
+        return make_lane(queue, self.name, limits, self.fair_key, self.signature.complete(arguments))
 
     def _include_line(self) -> str:
         module = sys.modules.get(self.function.__module__)
@@ -271,6 +295,9 @@ class BoundTask(Generic[P, R]):
             new: NewJob[R] = NewJob(task.name, task.queue, payload, task.priority)
         else:
             new = NewJob(task=task.name, args=payload, **self._options)
+        lane = task.lane_of(new.queue, arguments)
+        if lane is not None:
+            new = new._replace(lane=lane)
         if task.unique is None:
             return new
         return new._replace(
@@ -348,6 +375,18 @@ def _check_scheduled(name: str, signature: Signature, rule: Rule) -> None:
         signature.bind((), rule.args)
     except InvalidArguments as error:
         raise ConfigurationError(f"the schedule {rule} of {error}: give the task's arguments as args={{...}}") from None
+
+
+def _checked_limits(options: TaskOptions, name: str, signature: Signature) -> tuple[Limit, ...]:
+    limits: list[Limit] = []
+    for limit, kind in ((options.rate, Rate), (options.concurrency, Concurrency)):
+        if limit is None:
+            continue
+        if not isinstance(limit, kind):
+            raise ConfigurationError(f"{kind.what} takes {kind.__name__}(...), not {limit!r}")
+        limit.check_names(name, signature.names)
+        limits.append(limit)
+    return tuple(limits)
 
 
 def check_timeout(timeout: Duration) -> int:

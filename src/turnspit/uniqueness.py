@@ -5,58 +5,24 @@
 'send_invoice [7]'
 """
 
-import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from turnspit.clock import Duration, to_duration
-from turnspit.codec import encode
 from turnspit.errors import ConfigurationError
+from turnspit.keys import Key, Keyed, bounded
 from turnspit.records import UniqueRule
 from turnspit.states import JobState
 
 __all__ = ["Debounce", "Unique", "idempotency_rule"]
 
-Key = Sequence[str] | Callable[..., Any] | None
-
 _KEEPING = (JobState.SCHEDULED, JobState.HELD, JobState.READY, JobState.RUNNING, JobState.DEAD)
-_LONGEST_KEY = 200
 _DAY = 86_400_000_000
 
 
-class _Keyed:
-    """What has a key made of a job's arguments."""
-
-    key: Key
-
-    def _check_key(self) -> None:
-        names = isinstance(self.key, Sequence) and not isinstance(self.key, str)
-        if not (self.key is None or callable(self.key) or (names and all(isinstance(name, str) for name in self.key))):
-            raise ConfigurationError(
-                f"key is a list of arguments' names, or a function of the arguments, not {self.key!r}"
-            )
-
-    def check_names(self, task: str, names: Collection[str]) -> None:
-        """Refuse a key of arguments that the task does not take.
-
-        :raises ConfigurationError: naming them.
-        """
-        unknown = [] if self.key is None or callable(self.key) else [name for name in self.key if name not in names]
-        if unknown:
-            raise ConfigurationError(f"task {task}: its unique key names {', '.join(unknown)}, which it does not take")
-
-    def key_of(self, task: str, arguments: Mapping[str, Any]) -> str:
-        """The key of a call with these arguments (all of them, defaults too)."""
-        if callable(self.key):
-            values = self.key(**arguments)
-        else:
-            values = [arguments[name] for name in (sorted(arguments) if self.key is None else self.key)]
-        return _bounded(f"{task} {encode(values, what=f'the unique key of {task}')}")
-
-
 @dataclass(frozen=True, slots=True)
-class Unique(_Keyed):
+class Unique(Keyed):
     """At most one job of the task with the same key.
 
     :param key: names of arguments, or a function that takes the arguments and returns a JSON value; by default all
@@ -73,6 +39,8 @@ class Unique(_Keyed):
         @app.task(unique=Unique(key=["order_id"], within=timedelta(hours=1)))
         async def send_invoice(order_id: int) -> None: ...
     """
+
+    what: ClassVar[str] = "unique key"
 
     key: Key = None
     within: Duration | None = None
@@ -102,7 +70,7 @@ class Unique(_Keyed):
 
 
 @dataclass(frozen=True, slots=True)
-class Debounce(_Keyed):
+class Debounce(Keyed):
     """Calls with the same key become one job; it runs with the last call's arguments once ``seconds`` were quiet.
 
     :param seconds: (or ``timedelta``) after the last call.
@@ -114,6 +82,8 @@ class Debounce(_Keyed):
         @app.task(unique=Debounce(5, key=["document_id"], max_wait=60))
         async def index_document(document_id: int, revision: int) -> None: ...
     """
+
+    what: ClassVar[str] = "unique key"
 
     seconds: Duration
     key: Key = None
@@ -140,10 +110,4 @@ class Debounce(_Keyed):
 
 def idempotency_rule(task: str, key: str) -> tuple[str, UniqueRule]:
     """The key and rule of ``using(idempotency_key=)``: one job, while it lives and for a day after it was enqueued."""
-    return _bounded(f"{task} #{key}"), UniqueRule(",".join(_KEEPING), _DAY)
-
-
-def _bounded(key: str) -> str:
-    if len(key) <= _LONGEST_KEY:
-        return key
-    return f"{key[: _LONGEST_KEY - 65]}~{hashlib.sha256(key.encode()).hexdigest()}"
+    return bounded(f"{task} #{key}"), UniqueRule(",".join(_KEEPING), _DAY)

@@ -10,6 +10,7 @@ import turnspit
 PUBLIC_NAMES = [
     "Blueprint",
     "Cancel",
+    "Concurrency",
     "ConfigurationError",
     "Cron",
     "Debounce",
@@ -28,6 +29,9 @@ PUBLIC_NAMES = [
     "JobNotFound",
     "JobState",
     "JobTimeout",
+    "Queue",
+    "Rate",
+    "RateLimited",
     "ResultTimeout",
     "Retry",
     "RetryAfter",

@@ -9,6 +9,7 @@ import pytest
 from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
+from turnspit.contract.limits import Limits
 from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
 from turnspit.contract.schedules import Schedules
@@ -23,6 +24,7 @@ NOUNS = {
     "control": Control,
     "queries": Queries,
     "leases": Leases,
+    "limits": Limits,
     "uniqueness": Uniqueness,
     "moves": Moves,
     "schedules": Schedules,

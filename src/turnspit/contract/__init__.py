@@ -10,6 +10,7 @@ from turnspit.clock import Clock
 from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
+from turnspit.contract.limits import Limits
 from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
 from turnspit.contract.schedules import Schedules
@@ -24,7 +25,7 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 
-class Engine(Jobs, Control, Queries, Leases, Uniqueness, Moves, Schedules, Protocol):
+class Engine(Jobs, Control, Queries, Leases, Uniqueness, Limits, Moves, Schedules, Protocol):
     """A store: the verbs, and how they are run."""
 
     location: str

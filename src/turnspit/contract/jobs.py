@@ -48,7 +48,8 @@ class Jobs(Protocol):
         ``request.after``, so that a busy queue cannot starve another. Each claim adds one to ``fence``, which never
         goes back, and to ``attempt``. A job whose task the worker does not know is left as it is if another live
         worker knows the task, and becomes ``held`` if none does, so that it cannot slow later claims. A worker that
-        was declared dead gets nothing. With ``request.job`` that one job is claimed, if it is ready.
+        was declared dead gets nothing. With ``request.job`` that one job is claimed, if it is
+        ready or waits for its limits.
         """
         ...
 

@@ -1,6 +1,7 @@
-"""What a person does with a store's things, a module a noun: ``app.jobs``, ``app.queues``."""
+"""What a person does with a store's things, a module a noun: ``app.jobs``, ``app.queues``, ``app.limits``."""
 
 from turnspit.operations.jobs import FilterFields, Jobs, make_filter
+from turnspit.operations.limits import LimitInfo, Limits
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.queues import Queues
 from turnspit.operations.schedules import Schedule, Schedules
@@ -8,6 +9,8 @@ from turnspit.operations.schedules import Schedule, Schedules
 __all__ = [
     "FilterFields",
     "Jobs",
+    "LimitInfo",
+    "Limits",
     "Moved",
     "MovedRows",
     "Queues",

@@ -27,6 +27,7 @@ from turnspit.records.jobs import (
     UniqueRule,
 )
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
+from turnspit.records.limits import Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
 from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
 from turnspit.records.schedules import NewSchedule, ScheduleRecord
@@ -50,6 +51,11 @@ __all__ = [
     "Inserted",
     "JobChanges",
     "JobRecord",
+    "Lane",
+    "LimitChange",
+    "LimitRule",
+    "LimitedClaims",
+    "LimitedRequest",
     "LogLine",
     "MoveRecord",
     "MovedTable",

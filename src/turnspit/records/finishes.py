@@ -58,6 +58,8 @@ class Ending(NamedTuple):
     error: ErrorRecord
     delay: int = 0
     patience: int = 0
+    holds_back: bool = False
+    """Whether nothing of the job's rate keys begins during the delay."""
 
 
 class Confirmation(NamedTuple):

@@ -51,6 +51,8 @@ class NewJob(NamedTuple, Generic[R]):
     unique_key: str | None = None
     unique_rule: UniqueRule | None = None
     """Given where ``unique_key`` is."""
+    lane: str | None = None
+    """Where it waits for its limits (see ``Lane``); ``None`` where it has none."""
 
 
 class Inserted(NamedTuple):
@@ -82,6 +84,7 @@ class Claim(NamedTuple):
     timeout: int | None
     tags: str | None
     metadata: str | None
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class ClaimRequest:
     after: str = ""
     """The queue that was served last: the round begins behind it."""
     job: int | None = None
-    """Only this job, whatever its queue; for the test kit."""
+    """Only this job, whatever its queue and its limits; for the test kit."""
 
 
 class AttemptRecord(NamedTuple):

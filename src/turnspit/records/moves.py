@@ -30,6 +30,10 @@ MOVED_TABLES = (
     MovedTable("unique_keys", ("key",)),
     MovedTable("schedules", ("app", "name")),
     MovedTable("schedule_releases", ("app", "release")),
+    MovedTable("lanes", ("lane",), is_frozen=False),
+    MovedTable("limits", ("key",), is_frozen=False),
+    MovedTable("slots", ("job", "key"), is_frozen=False),
+    MovedTable("limit_changes", ("name",)),
     MovedTable("outbox", ("job", "fence")),
     MovedTable("history", ("id",), is_history=True),
 )

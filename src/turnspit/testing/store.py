@@ -102,7 +102,8 @@ class TestStore(Assertions):
         """Run every job that is ready or due now, each for one attempt, and return them in the order they ran.
 
         They run one after another, larger priority first, then the oldest. What becomes ready meanwhile (a job
-        that a job enqueues, a retry without a delay) waits for the next ``drain``, unless ``recursive``.
+        that a job enqueues, a retry without a delay) waits for the next ``drain``, unless ``recursive``. Rates and
+        other limits hold nothing up here.
 
         :param queues: only jobs of these queues.
         :param recursive: go on until nothing is ready; not for what is scheduled for later.
@@ -125,6 +126,7 @@ class TestStore(Assertions):
         ran: list[RanJob[Any]] = []
         async with TestWorker(self.app.worker_parts()) as worker:
             while ready := await self._ready_jobs(served):
+                before = len(ran)
                 for job in ready:
                     if recursive and len(ran) == _MOST:
                         raise TurnspitError(
@@ -132,7 +134,7 @@ class TestStore(Assertions):
                             f"does {job.task} enqueue itself?"
                         )
                     ran += await self._run_attempt(worker, job, reraise=reraise)
-                if not recursive:
+                if not recursive or len(ran) == before:
                     break
         return ran
 
@@ -240,9 +242,9 @@ class TestStore(Assertions):
             continue
 
     async def _ready_jobs(self, queues: frozenset[str] | None) -> list[Job[Any]]:
-        """What is ready or due, of tasks that the app knows, in the order in which it runs."""
+        """What is ready or due, or waits for a limit, of tasks that the app knows, in the order in which it runs."""
         await self._engine.awrite(self._promote)
-        ready = await self.aenqueued(state=JobState.READY)
+        ready = [*await self.aenqueued(state=JobState.READY), *await self.aenqueued(state=JobState.HELD)]
         chosen = [job for job in ready if job.task in self.tasks and (queues is None or job.queue in queues)]
         return sorted(chosen, key=lambda job: (-job.priority, job.id))
 

@@ -22,4 +22,5 @@ class Pruner:
         limit = self._request.limit
         removed = await self._engine.awrite(self._engine.prune_jobs, self._request)
         forgotten = await self._engine.awrite(self._engine.prune_keys, limit)
-        return 0.05 if max(removed, forgotten) >= limit else _INTERVAL
+        unused = await self._engine.awrite(self._engine.prune_limits, limit)
+        return 0.05 if max(removed, forgotten, unused) >= limit else _INTERVAL

@@ -14,7 +14,9 @@ from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Batch, Finisher
+from turnspit._runtime.worker.lanes import Lanes
 from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit.blueprints import TaskRegistry
 from turnspit.clock import monotonic, sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
@@ -52,7 +54,7 @@ class Claimer:
         *,
         worker: Callable[[], int],
         may_claim: Callable[[], bool],
-        tasks: Callable[[], frozenset[str]],
+        tasks: Callable[[], TaskRegistry],
         outage: Outage,
     ) -> None:
         self._engine = engine
@@ -63,6 +65,8 @@ class Claimer:
         self._worker = worker
         self._may_claim = may_claim
         self._tasks = tasks
+        self.lanes = Lanes(engine, settings, executor, worker=worker, tasks=tasks)
+        self._lanes_first = False
         self._signal = asyncio.Event()
         self._backoff = Backoff()
         self._work_waits = True
@@ -83,11 +87,12 @@ class Claimer:
     def work_waits(self) -> None:
         """There may be jobs to claim."""
         self._work_waits = True
+        self.lanes.look_soon()
         self._signal.set()
 
     def slot_freed(self) -> None:
         """A job ended here: claim, if there is work and the buffer runs low."""
-        if self._work_waits and self._demand():
+        if (self._work_waits and self._demand()) or self._executor.late or self._lanes_are_due():
             self._signal.set()
 
     async def run(self) -> None:
@@ -96,8 +101,24 @@ class Claimer:
             self._signal.clear()
             if not await self._round():
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, self._poll_at - monotonic()) if self.claiming else None):
+                    async with asyncio.timeout(self._time_to_wait()):
                         await self._signal.wait()
+
+    def _time_to_wait(self) -> float | None:
+        if not self.claiming:
+            return None
+        until = min(self._poll_at, self.lanes.due_at) if self._free_slots() else self._poll_at
+        return max(0.0, until - monotonic())
+
+    def _free_slots(self) -> int:
+        """How many limited jobs could begin at once."""
+        executor = self._executor
+        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
+            return 0
+        return self.lanes.slots(self._prefetch)
+
+    def _lanes_are_due(self) -> bool:
+        return monotonic() >= self.lanes.due_at and bool(self._free_slots())
 
     async def flush(self) -> None:
         """Store everything that ended; raises if the store does not take it."""
@@ -114,23 +135,36 @@ class Claimer:
     async def _round(self) -> bool:
         """One exchange, if one is due; whether one was."""
         async with self.exchanging:
-            request = self._request()
-            if request is None and not self._finisher.is_due:
-                await self._give_back_surplus()
-                return False
-            batch = self._finisher.take()
             try:
-                await self._store(batch, request)
+                return await self._exchange()
             except Exception as error:
                 self._work_waits = True
                 delay = self._backoff.delay()
                 self._say(error, delay)
                 await sleep(delay)
                 self._finisher.retry()
-            else:
-                self._backoff.reset()
-                self._outage.answered("claimer")
         return True
+
+    async def _exchange(self) -> bool:
+        """Limited jobs and the others take turns in who comes first, so that neither keeps all slots."""
+        self._lanes_first = not self._lanes_first
+        worked = await self._claim_limited() if self._lanes_first else False
+        request = self._request()
+        if request is not None or self._finisher.is_due:
+            await self._store(self._finisher.take(), request)
+            worked = True
+        if not self._lanes_first:
+            worked = await self._claim_limited() or worked
+        if worked:
+            self._backoff.reset()
+            self._outage.answered("claimer")
+        else:
+            await self._give_back_surplus()
+        return worked
+
+    async def _claim_limited(self) -> bool:
+        await self.lanes.give_back_late()
+        return self._lanes_are_due() and await self.lanes.claim(self._free_slots())
 
     def _say(self, error: Exception, delay: float) -> None:
         if isinstance(error, EngineUnavailable):
@@ -148,9 +182,10 @@ class Claimer:
         if request is not None:
             self._work_waits = self._work_waits or len(claims) >= request.limit
             self._after = claims[-1].queue if claims else self._after
-            self._executor.add(claims)
         self._finisher.settle(batch, report)
         self._finisher.teller.add(batch.ended, report)
+        if claims:
+            self._executor.add(await self.lanes.put_in_lanes(claims))
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
@@ -159,6 +194,7 @@ class Claimer:
         if is_time:
             # Also where nothing can be claimed now: a time that has passed would make the loop spin.
             self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
+            self.lanes.look_if_limited()
             self._executor.fill()  # the lease may have been renewed after a gap
         demand = self._demand()
         if not demand or not self._work_waits:
@@ -166,7 +202,7 @@ class Claimer:
         # Cleared before the claim: a wake that comes while it is under way must not be lost.
         self._work_waits = False
         self._claimed_at = now
-        return ClaimRequest(self._worker(), demand, self._tasks(), self._settings.queues, self._after)
+        return ClaimRequest(self._worker(), demand, self._tasks().names, self._settings.queues, self._after)
 
     def _demand(self) -> int:
         """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from turnspit.codec import decode, encode
 from turnspit.context import JobContext, Reporter, activate_job
 from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.events import Event
-from turnspit.outcomes import Cancel, GiveUp, RetryAfter, Snooze
+from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
 from turnspit.records import Claim, Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish
 from turnspit.signatures import describe_validation_error
 from turnspit.tasks import Task
@@ -100,6 +100,9 @@ class Executor:
         self.concurrency = concurrency
         self.resources: Mapping[str, Any] = {}
         self.buffer: deque[Claim] = deque()
+        self.late: list[Claim] = []
+        """Limited jobs that could not begin at once: they go back."""
+        self._begins_until: dict[int, float] = {}
         self.running: dict[int, Running] = {}
 
     @property
@@ -124,6 +127,12 @@ class Executor:
         self.buffer.extend(claims)
         self.fill()
 
+    def add_limited(self, claims: Sequence[Claim], rated: Collection[int], until: float) -> None:
+        """Start limited jobs before all others; those whose starts a rate counts, only until this moment."""
+        self._begins_until.update((job, until) for job in rated)
+        self.buffer.extendleft(reversed(claims))
+        self.fill()
+
     def fill(self) -> None:
         """Start waiting jobs. One with a crash behind it begins alone, so that it can take no neighbour with it."""
         buffer, running = self.buffer, self.running
@@ -132,7 +141,17 @@ class Executor:
                 if running and not self._waited_long():
                     return
                 self._begin_alone()
-            self._start(buffer.popleft())
+            claim = buffer.popleft()
+            if claim.lane is not None and self._is_late(claim):
+                self.late.append(claim)
+                self._on_free()
+            else:
+                self._start(claim)
+
+    def _is_late(self, claim: Claim) -> bool:
+        # One with a crash behind it had to wait until it was alone: given back each time, it would never begin.
+        until = self._begins_until.pop(claim.id, None)
+        return until is not None and monotonic() > until and not claim.crashes
 
     def _waited_long(self) -> bool:
         """Whether neighbours that take long have kept a job with a crash behind it from starting for long enough."""
@@ -233,7 +252,8 @@ class Executor:
         record = describe(error, claim.task)
         match error:
             case Snooze():
-                return self._end(claim, EndingMove.SNOOZE, record, error.delay)
+                ending = self._end(claim, EndingMove.SNOOZE, record, error.delay)
+                return ending._replace(holds_back=isinstance(error, RateLimited))
             case _ if cancelled or isinstance(error, Cancel):
                 return self._end(claim, EndingMove.CANCEL, record)
             case GiveUp():

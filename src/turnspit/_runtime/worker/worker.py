@@ -94,7 +94,7 @@ class Worker:
             self.finisher,
             worker=lambda: self.id,
             may_claim=self._has_lease,
-            tasks=lambda: parts.tasks.names,
+            tasks=lambda: parts.tasks,
             outage=self._outage,
         )
         self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer)
@@ -326,8 +326,9 @@ class Worker:
 
     async def _hand_back_buffer(self) -> None:
         async with self.claimer.exchanging:
-            claims = [(claim.id, claim.fence) for claim in self.executor.buffer]
+            claims = [(claim.id, claim.fence) for claim in (*self.executor.buffer, *self.executor.late)]
             self.executor.buffer.clear()
+            self.executor.late.clear()
         if claims:
             with contextlib.suppress(TurnspitError):  # the lease runs out, and others rescue them
                 await self._engine.awrite(self._engine.return_jobs, claims)

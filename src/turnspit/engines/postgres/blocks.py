@@ -23,7 +23,9 @@ def load(schema: str) -> Mapping[str, str]:
     """Every block of ``sql/*.sql`` by its name, for one schema's name."""
     marks = {"now": _NOW, "ids": _IDS, "schema": schema}
     return load_blocks(
-        "turnspit.engines.postgres", ("jobs", "control", "queries", "leases", "uniqueness", "moves", "schedules"), marks
+        "turnspit.engines.postgres",
+        ("jobs", "control", "queries", "leases", "uniqueness", "limits", "moves", "schedules"),
+        marks,
     )
 
 

@@ -1,6 +1,6 @@
 """The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
@@ -50,6 +50,9 @@ class PostgresJobVerbs(JobVerbs):
         if any(job.delay or job.at is not None for job in new):
             yield Wake(WakeKind.SCHEDULED)
         return rows
+
+    def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
+        return (yield Statement(self.sql[block], {**params, "turns": to_json(turns)}))
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
         params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
@@ -113,7 +116,9 @@ class PostgresJobVerbs(JobVerbs):
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
         ordered = sorted(completions)  # always the same order of row locks
         params = {"now": self.clock.now(), "finishes": to_json(each._asdict() for each in ordered)}
-        done = {job for (job,) in (yield Statement(self.sql["finish_jobs"], params))}
+        rows = yield Statement(self.sql["finish_jobs"], params)
+        done = {job for job, _ in rows}
+        yield from self.free_slots([job for job, lane in rows if lane is not None])
         yield from self._report_lost([each for each in completions if each.id not in done], report)
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:

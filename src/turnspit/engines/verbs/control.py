@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.filters import in_history, in_jobs
 from turnspit.engines.verbs.jobs import JobVerbs
 from turnspit.engines.verbs.rows import to_json
@@ -36,16 +36,17 @@ class ControlVerbs(JobVerbs):
         dead = [job for job in dead if job not in refused]
         final = [job for job in final if job not in refused]
         now = self.clock.now()
+        revived: list[Row] = []
         if dead:
-            yield Statement(self.sql["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
+            revived += yield Statement(self.sql["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
         if final:
             params = {"now": now, "ids": to_json(final)}
             yield Statement(self.sql["replay_jobs_keep_attempt"], params)
-            yield Statement(self.sql["replay_jobs_restore"], params)
+            revived += yield Statement(self.sql["replay_jobs_restore"], params)
             yield Statement(self.sql["remove_history"], params)
         if dead or final:
             yield Wake(WakeKind.READY)
-        return sorted([*((job, JobState.READY) for job in dead + final), *refused.items()])
+        return sorted([*((job, JobState(state)) for job, state in revived), *refused.items()])
 
     def update_job(self, job_id: int, changes: JobChanges) -> Verb[JobState | None]:
         params = {
@@ -66,7 +67,7 @@ class ControlVerbs(JobVerbs):
         if not rows:
             return None
         state = JobState(rows[0][0])
-        yield Wake(WakeKind.READY if state is JobState.READY else WakeKind.SCHEDULED)
+        yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
         return state
 
     def delete_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.limits import LimitVerbs
 from turnspit.engines.verbs.rows import to_json
 from turnspit.engines.verbs.uniqueness import UniquenessVerbs
 from turnspit.records import (
@@ -33,7 +34,7 @@ MOST_HELD = 2000
 """Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
 
 
-class JobVerbs(UniquenessVerbs):
+class JobVerbs(UniquenessVerbs, LimitVerbs):
     """Jobs on their way from enqueued to ended."""
 
     def check_new(self, new: NewJob[Any]) -> None:
@@ -59,7 +60,7 @@ class JobVerbs(UniquenessVerbs):
             self.sql["insert_job"], params, ends=new.unique_key is None
         )
         state = JobState(state)
-        yield Wake(WakeKind.READY if state is JobState.READY else WakeKind.SCHEDULED)
+        yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
         yield from self.take_keys([(new, job_id)])
         return Inserted(job_id, state, run_at, created_at)
 
@@ -87,9 +88,10 @@ class JobVerbs(UniquenessVerbs):
         ended = [job for job, state in report.states.items() if state.is_final]
         if completions or ended:
             yield Wake(WakeKind.FINISHED, (*(each.id for each in completions), *ended))
-        for kind, state in ((WakeKind.SCHEDULED, JobState.SCHEDULED), (WakeKind.READY, JobState.READY)):
-            if state in report.states.values():
-                yield Wake(kind)
+        if JobState.SCHEDULED in report.states.values():
+            yield Wake(WakeKind.SCHEDULED)
+        if not {JobState.READY, JobState.HELD}.isdisjoint(report.states.values()):
+            yield Wake(WakeKind.READY)
         return report
 
     @abstractmethod
@@ -129,6 +131,7 @@ class JobVerbs(UniquenessVerbs):
         rows = yield Statement(self.sql[block], params)
         if rows:
             yield from self.count_outcomes(rows, "completed")
+            yield from self.free_slots([row[0] for row in rows])
             yield Wake(WakeKind.FINISHED, tuple(row[0] for row in rows))
         return bool(rows)
 
@@ -157,7 +160,7 @@ class JobVerbs(UniquenessVerbs):
         if not found:
             report.lost.append((ending.id, ending.fence))
             return
-        [(queue, task, cancel_requested_at, reason, invalid_since, now, run_time)] = found
+        [(queue, task, cancel_requested_at, reason, invalid_since, now, run_time, lane)] = found
         move = ending.move
         if move is EndingMove.INVALID and now - invalid_since >= ending.patience:
             move = EndingMove.DEAD
@@ -169,6 +172,8 @@ class JobVerbs(UniquenessVerbs):
         }
         yield Statement(self.sql["finish_jobs_attempt"], params)
         yield from self.count_outcomes([(ending.id, queue, task, run_time)], str(move))
+        if lane is not None:
+            yield from self._end_limited(ending, lane)
         if move is EndingMove.DEAD:
             yield Statement(self.sql["finish_jobs_dead"], params)
             report.states[ending.id] = JobState.DEAD
@@ -182,7 +187,13 @@ class JobVerbs(UniquenessVerbs):
             yield Statement(
                 self.sql["finish_jobs_reschedule"], params | {"delay": ending.delay, "give_back": give_back}
             )
-            report.states[ending.id] = JobState.SCHEDULED if ending.delay else JobState.READY
+            at_once = JobState.READY if lane is None else JobState.HELD
+            report.states[ending.id] = JobState.SCHEDULED if ending.delay else at_once
+
+    def _end_limited(self, ending: Ending, lane: str) -> Verb[None]:
+        yield from self.free_slots([ending.id])
+        if ending.holds_back:
+            yield from self.hold_back(lane, ending.delay)
 
     def move_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[None]:
         """Move jobs to history as cancelled; their ``reason`` is kept where none is given."""
@@ -193,12 +204,13 @@ class JobVerbs(UniquenessVerbs):
 
     def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
         rows = yield Statement(self.sql["return_jobs"], {"claims": to_json(claims)})
-        cancelled = [job for job, cancel_requested_at in rows if cancel_requested_at is not None]
+        cancelled = [job for job, cancel_requested_at, _ in rows if cancel_requested_at is not None]
+        yield from self.free_slots([job for job, _, lane in rows if lane is not None])
         if cancelled:
             yield from self.move_cancelled(cancelled)
         if len(rows) > len(cancelled):
             yield Wake(WakeKind.READY)
-        return [job for job, _ in rows]
+        return [job for job, _, _ in rows]
 
     def promote_jobs(self, limit: int) -> Verb[tuple[int, int | None]]:
         params = {"now": self.clock.now(), "limit": limit}

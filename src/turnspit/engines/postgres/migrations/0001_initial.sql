@@ -22,6 +22,8 @@ CREATE TABLE {schema}.jobs (
     tags json,
     metadata json,
     unique_key text,
+    lane text,                               -- what its limits are; NULL where it has none (see limits)
+    is_listed integer NOT NULL DEFAULT 0,   -- held, and its lane knows of it
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -40,7 +42,9 @@ CREATE TABLE {schema}.jobs (
 CREATE INDEX jobs_ready ON {schema}.jobs (queue, (-priority), id) WHERE state = 'ready';
 CREATE INDEX jobs_running ON {schema}.jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_scheduled ON {schema}.jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX jobs_held ON {schema}.jobs (task) WHERE state = 'held';
+CREATE INDEX jobs_held ON {schema}.jobs (task) WHERE state = 'held' AND lane IS NULL;
+CREATE INDEX jobs_lane ON {schema}.jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
+CREATE INDEX jobs_unlisted ON {schema}.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON {schema}.jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_groups ON {schema}.jobs (fingerprint, id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_finished ON {schema}.jobs (finished_at) WHERE state = 'dead';
@@ -66,6 +70,7 @@ CREATE TABLE {schema}.history (
     tags json,
     metadata json,
     unique_key text,
+    lane text,
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -161,6 +166,48 @@ CREATE TABLE {schema}.schedule_releases (
     release text NOT NULL,                  -- a digest of the set
     number bigint NOT NULL,
     PRIMARY KEY (app, release)
+);
+
+-- Limits. Jobs with the same limits and keys stand in one lane, and are interchangeable as far as limits go. All four
+-- tables are written by one claim at a time (see engines/verbs/limits.py); others only mark slots as free.
+CREATE TABLE {schema}.lanes (
+    lane text PRIMARY KEY,
+    queue text NOT NULL,
+    task text NOT NULL,
+    next_at bigint,                          -- when it is looked at again; NULL: nothing waits in it
+    parked_on text                         -- the concurrency key whose slots are all taken
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+
+CREATE INDEX lanes_next_at ON {schema}.lanes (next_at) WHERE parked_on IS NULL AND next_at IS NOT NULL;
+CREATE INDEX lanes_parked ON {schema}.lanes (parked_on, next_at) WHERE parked_on IS NOT NULL;
+
+-- What a rate key has let through: [[moment, count], ...] as far back as its windows reach.
+CREATE TABLE {schema}.limits (
+    key text PRIMARY KEY,
+    admitted text NOT NULL,
+    held_back_until bigint NOT NULL,
+    look_at bigint NOT NULL                  -- nothing of it counts from then on: the pruner takes it
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+
+CREATE INDEX limits_look_at ON {schema}.limits (look_at);
+
+-- One row for each concurrency key of each job that runs.
+CREATE TABLE {schema}.slots (
+    key text NOT NULL,
+    job bigint NOT NULL,
+    is_free integer NOT NULL DEFAULT 0,    -- its job has ended: the next claim takes the row away
+    PRIMARY KEY (job, key)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+
+CREATE INDEX slots_key ON {schema}.slots (key);
+CREATE INDEX slots_free ON {schema}.slots (job) WHERE is_free = 1;
+
+-- Limits that were changed at run time: they win over what tasks declare.
+CREATE TABLE {schema}.limit_changes (
+    name text PRIMARY KEY,
+    allowed bigint NOT NULL,
+    per bigint NOT NULL,                     -- microseconds; 0 for a concurrency
+    burst bigint
 );
 
 -- One row a worker process; its heartbeat keeps all its claims.

@@ -15,10 +15,12 @@ SELECT id FROM {schema}.jobs WHERE state = 'dead' AND {where} AND id > :after OR
 
 -- name: replay_jobs_revive
 UPDATE {schema}.jobs
-SET state = 'ready', attempt = 0, crashes = 0, run_at = {now}, started_at = NULL, finished_at = NULL, worker = NULL,
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, attempt = 0, crashes = 0, run_at = {now},
+    started_at = NULL, finished_at = NULL, worker = NULL,
     cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
     progress = NULL, progress_message = NULL
-WHERE id = {ids};
+WHERE id = {ids}
+RETURNING id, state;
 
 -- name: replay_jobs_history
 SELECT id FROM {schema}.history WHERE {where} AND id > :after ORDER BY id LIMIT :limit FOR UPDATE;
@@ -33,25 +35,30 @@ ON CONFLICT (job, fence) DO NOTHING;
 -- name: replay_jobs_restore
 INSERT INTO {schema}.jobs (
     id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata,
-    unique_key)
-SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata,
-       unique_key
-FROM {schema}.history WHERE id = {ids};
+    unique_key, lane)
+SELECT id, task, queue, CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, args, priority, fence,
+       created_at, {now}, retry, timeout, tags, metadata, unique_key, lane
+FROM {schema}.history WHERE id = {ids}
+RETURNING id, state;
 
 -- name: update_job
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.jobs
-SET priority = coalesce(:priority::integer, priority), queue = coalesce(:queue, queue),
+SET priority = coalesce(:priority::integer, priority), queue = coalesce(:queue::text, queue),
     run_at = coalesce(:at::bigint, now + :delay::bigint, run_at),
+    lane = CASE WHEN :queue::text IS NULL THEN lane END,
+    is_listed = CASE WHEN coalesce(:at::bigint, :delay::bigint) IS NULL AND :queue::text IS NULL THEN is_listed ELSE 0 END,
     state = CASE WHEN coalesce(:at::bigint, now + :delay::bigint) > now THEN 'scheduled'
-                 WHEN coalesce(:at::bigint, :delay::bigint) IS NOT NULL THEN 'ready'
+                 WHEN :queue::text IS NOT NULL AND lane IS NOT NULL AND state = 'held' THEN 'ready'
+                 WHEN coalesce(:at::bigint, :delay::bigint) IS NOT NULL
+                 THEN CASE WHEN lane IS NULL OR :queue::text IS NOT NULL THEN 'ready' ELSE 'held' END
                  ELSE state END
 FROM moment
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
 -- name: run_job_now
-UPDATE {schema}.jobs SET state = 'ready', run_at = {now}
+UPDATE {schema}.jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, run_at = {now}
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 

@@ -6,10 +6,11 @@ WITH moment AS MATERIALIZED (SELECT {now} AS now),
 times AS MATERIALIZED (
     SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
 )
-INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, created_at,
-                             run_at, state)
+INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
+                           created_at, run_at, state)
 SELECT :task::text, :queue::text, :args::text::json, :priority::integer, :retry::text, :timeout::bigint,
-       :tags::text::json, :metadata::text::json, :unique_key::text, now, due, CASE WHEN due > now THEN 'scheduled' ELSE 'ready' END
+       :tags::text::json, :metadata::text::json, :unique_key::text, :lane::text, now, due,
+       CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END
 FROM times
 RETURNING id, state, run_at, created_at;
 
@@ -20,13 +21,13 @@ times AS MATERIALIZED (
     SELECT new.*, now, greatest(coalesce(at, now), now + delay) AS due
     FROM moment, ROWS FROM (json_to_recordset(:jobs::text::json) AS (
         task text, queue text, args text, priority integer, at bigint, delay bigint, retry text, timeout bigint,
-        tags text, metadata text, unique_key text)) WITH ORDINALITY
-        AS new (task, queue, args, priority, at, delay, retry, timeout, tags, metadata, unique_key, place)
+        tags text, metadata text, unique_key text, lane text)) WITH ORDINALITY
+        AS new (task, queue, args, priority, at, delay, retry, timeout, tags, metadata, unique_key, lane, place)
 )
-INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, created_at,
-                             run_at, state)
-SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, unique_key, now, due,
-       CASE WHEN due > now THEN 'scheduled' ELSE 'ready' END
+INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
+                           created_at, run_at, state)
+SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, unique_key, lane, now, due,
+       CASE WHEN due > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready' ELSE 'held' END
 FROM times ORDER BY place
 RETURNING {columns};
 
@@ -56,15 +57,16 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text;
+          retry, timeout, tags::text, metadata::text, lane;
 
 -- name: claim_jobs_chosen
 UPDATE {schema}.jobs
-SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
-WHERE id = :job AND state = 'ready' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
+WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL))
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
   AND EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text;
+          retry, timeout, tags::text, metadata::text, lane;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
@@ -122,10 +124,10 @@ done AS (
 ), kept AS (
     INSERT INTO {schema}.history (
         id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-        worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, result,
+        worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, result,
         result_until)
     SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, now,
-           worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, note, result,
+           worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, note, result,
            now + keep
     FROM done, moment
 ), counted AS (
@@ -135,13 +137,13 @@ done AS (
     ON CONFLICT (minute, queue, task, outcome, writer)
     DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_time + excluded.run_time
 )
-SELECT id FROM done;
+SELECT id, lane FROM done;
 
 -- name: finish_jobs_done_before
 SELECT id, fence FROM {schema}.history WHERE id = {ids} AND state = 'completed';
 
 -- name: finish_jobs_find
-SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at
+SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at, lane
 FROM {schema}.jobs
 WHERE id = :id AND fence = :fence AND state = 'running' FOR UPDATE;
 
@@ -156,7 +158,7 @@ SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type =
 
 -- name: finish_jobs_reschedule
 UPDATE {schema}.jobs
-SET state = CASE WHEN :delay::bigint > 0 THEN 'scheduled' ELSE 'ready' END, run_at = {now} + :delay::bigint,
+SET state = CASE WHEN :delay::bigint > 0 THEN 'scheduled' WHEN lane IS NULL THEN 'ready' ELSE 'held' END, run_at = {now} + :delay::bigint,
     attempt = attempt - :give_back, worker = NULL,
     error_type = :error_type, reason = :error_message, fingerprint = :fingerprint, invalid_since = :invalid_since
 WHERE id = :id;
@@ -170,10 +172,10 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at,
        coalesce(:reason::text, reason), error_type, fingerprint
 FROM {schema}.jobs WHERE id = {ids};
 
@@ -191,10 +193,10 @@ DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_tim
 -- In the caller's transaction: only the job's own row is locked.
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, progress, progress_message, cancel_requested_at, :note::text, :result::text,
+       worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, :note::text, :result::text,
        {now} + :keep::bigint
 FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE
 RETURNING id;
@@ -218,18 +220,18 @@ SELECT id IN (SELECT id FROM free) FROM {schema}.jobs WHERE id = :id;
 -- name: return_jobs
 -- `claims` is [[id, fence], ...].
 UPDATE {schema}.jobs AS job
-SET state = 'ready', worker = NULL, attempt = attempt - 1, started_at = NULL
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1, started_at = NULL
 FROM (SELECT (value->>0)::bigint AS id, (value->>1)::bigint AS fence FROM json_array_elements(:claims::json) AS value)
     AS claim
 WHERE job.id = claim.id AND job.fence = claim.fence AND job.state || '' = 'running'
-RETURNING job.id, cancel_requested_at;
+RETURNING job.id, cancel_requested_at, lane;
 
 -- name: promote_jobs
 WITH due AS MATERIALIZED (
     SELECT id FROM {schema}.jobs
     WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-UPDATE {schema}.jobs SET state = 'ready' WHERE id = ANY (ARRAY(SELECT id FROM due))
+UPDATE {schema}.jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END WHERE id = ANY (ARRAY(SELECT id FROM due))
 RETURNING id;
 
 -- name: promote_jobs_next

@@ -9,7 +9,7 @@ RETURNING id;
 -- name: admit_jobs
 WITH held AS MATERIALIZED (
     SELECT id FROM {schema}.jobs
-    WHERE state = 'held' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+    WHERE state = 'held' AND lane IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
     LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE {schema}.jobs SET state = 'ready', reason = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))
@@ -51,7 +51,7 @@ WITH RECURSIVE owner(worker) AS (
             WHERE state = 'running' AND job.worker > owner.worker ORDER BY job.worker LIMIT 1)
     FROM owner WHERE owner.worker IS NOT NULL
 )
-SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane
 FROM {schema}.jobs
 WHERE state = 'running' AND worker = ANY (ARRAY(
     SELECT worker FROM owner
@@ -76,7 +76,8 @@ SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type =
 
 -- name: rescue_jobs_return
 UPDATE {schema}.jobs
-SET state = 'ready', worker = NULL, attempt = attempt - 1, crashes = crashes + 1, started_at = NULL
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1,
+    crashes = crashes + 1, started_at = NULL
 WHERE id = {ids};
 
 -- name: rescue_jobs_dead

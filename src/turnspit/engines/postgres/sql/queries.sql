@@ -100,7 +100,12 @@ SELECT (
     WHERE state = 'running'
       AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
       AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
-);
+) + (EXISTS (
+    SELECT FROM {schema}.jobs
+    WHERE state = 'held' AND lane IS NOT NULL
+      AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+))::integer;
 
 -- name: find_duties
 -- Every worker asks this every second or two. Each part ends at its first row; the workers that own running jobs are found
@@ -123,7 +128,7 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
                                        WHERE state = 'ready' AND jobs.queue = served.queue)) END,
        (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - now,
        EXISTS (SELECT FROM {schema}.jobs
-               WHERE state = 'held' AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
+               WHERE state = 'held' AND lane IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
        owned, cancelled,
        EXISTS (SELECT FROM {schema}.workers WHERE stopped_at IS NULL AND expires_at <= now AND id <> :worker)
        OR EXISTS (SELECT FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (

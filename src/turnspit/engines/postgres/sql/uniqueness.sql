@@ -29,12 +29,12 @@ SELECT id, unique_key, state FROM {schema}.history WHERE id = {ids} AND unique_k
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.jobs
 SET args = :args::text::json, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout,
-    tags = :tags::text::json, metadata = :metadata::text::json, attempt = 0,
+    tags = :tags::text::json, metadata = :metadata::text::json, lane = :lane::text, is_listed = 0, attempt = 0,
     run_at = least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
                    greatest(created_at + :longest::bigint, now)),
     state = CASE WHEN least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
                             greatest(created_at + :longest::bigint, now)) > now
-                 THEN 'scheduled' ELSE 'ready' END
+                 THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END
 FROM moment
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state, run_at;

@@ -23,6 +23,8 @@ CREATE TABLE turnspit_jobs (
     tags TEXT,
     metadata TEXT,
     unique_key TEXT,
+    lane TEXT,                               -- what its limits are; NULL where it has none (see limits)
+    is_listed INTEGER NOT NULL DEFAULT 0,   -- held, and its lane knows of it
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -36,7 +38,9 @@ CREATE TABLE turnspit_jobs (
 CREATE INDEX turnspit_jobs_ready ON turnspit_jobs (queue, priority DESC, id) WHERE state = 'ready';
 CREATE INDEX turnspit_jobs_running ON turnspit_jobs (worker) WHERE state = 'running';
 CREATE INDEX turnspit_jobs_scheduled ON turnspit_jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task) WHERE state = 'held';
+CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task) WHERE state = 'held' AND lane IS NULL;
+CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
+CREATE INDEX turnspit_jobs_unlisted ON turnspit_jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND NOT is_listed;
 CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_groups ON turnspit_jobs (fingerprint, id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_finished ON turnspit_jobs (finished_at) WHERE state = 'dead';
@@ -62,6 +66,7 @@ CREATE TABLE turnspit_history (
     tags TEXT,
     metadata TEXT,
     unique_key TEXT,
+    lane TEXT,
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -151,6 +156,48 @@ CREATE TABLE turnspit_schedule_releases (
     release TEXT NOT NULL,                  -- a digest of the set
     number INTEGER NOT NULL,
     PRIMARY KEY (app, release)
+) WITHOUT ROWID;
+
+-- Limits. Jobs with the same limits and keys stand in one lane, and are interchangeable as far as limits go. All four
+-- tables are written by one claim at a time (see engines/verbs/limits.py); others only mark slots as free.
+CREATE TABLE turnspit_lanes (
+    lane TEXT PRIMARY KEY,
+    queue TEXT NOT NULL,
+    task TEXT NOT NULL,
+    next_at INTEGER,                          -- when it is looked at again; NULL: nothing waits in it
+    parked_on TEXT                         -- the concurrency key whose slots are all taken
+) WITHOUT ROWID;
+
+CREATE INDEX turnspit_lanes_next_at ON turnspit_lanes (next_at) WHERE parked_on IS NULL AND next_at IS NOT NULL;
+CREATE INDEX turnspit_lanes_parked ON turnspit_lanes (parked_on, next_at) WHERE parked_on IS NOT NULL;
+
+-- What a rate key has let through: [[moment, count], ...] as far back as its windows reach.
+CREATE TABLE turnspit_limits (
+    key TEXT PRIMARY KEY,
+    admitted TEXT NOT NULL,
+    held_back_until INTEGER NOT NULL,
+    look_at INTEGER NOT NULL                  -- nothing of it counts from then on: the pruner takes it
+) WITHOUT ROWID;
+
+CREATE INDEX turnspit_limits_look_at ON turnspit_limits (look_at);
+
+-- One row for each concurrency key of each job that runs.
+CREATE TABLE turnspit_slots (
+    key TEXT NOT NULL,
+    job INTEGER NOT NULL,
+    is_free INTEGER NOT NULL DEFAULT 0,    -- its job has ended: the next claim takes the row away
+    PRIMARY KEY (job, key)
+) WITHOUT ROWID;
+
+CREATE INDEX turnspit_slots_key ON turnspit_slots (key);
+CREATE INDEX turnspit_slots_free ON turnspit_slots (job) WHERE is_free;
+
+-- Limits that were changed at run time: they win over what tasks declare.
+CREATE TABLE turnspit_limit_changes (
+    name TEXT PRIMARY KEY,
+    allowed INTEGER NOT NULL,
+    per INTEGER NOT NULL,                     -- microseconds; 0 for a concurrency
+    burst INTEGER
 ) WITHOUT ROWID;
 
 -- One row a worker process; its heartbeat keeps all its claims.

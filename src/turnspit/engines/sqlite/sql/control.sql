@@ -15,10 +15,12 @@ SELECT id FROM turnspit_jobs WHERE state = 'dead' AND {where} AND id > :after OR
 
 -- name: replay_jobs_revive
 UPDATE turnspit_jobs
-SET state = 'ready', attempt = 0, crashes = 0, run_at = {now}, started_at = NULL, finished_at = NULL, worker = NULL,
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, attempt = 0, crashes = 0, run_at = {now},
+    started_at = NULL, finished_at = NULL, worker = NULL,
     cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
     progress = NULL, progress_message = NULL
-WHERE id IN (SELECT value FROM json_each(:ids));
+WHERE id IN (SELECT value FROM json_each(:ids))
+RETURNING id, state;
 
 -- name: replay_jobs_history
 SELECT id FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;
@@ -33,23 +35,27 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
 -- name: replay_jobs_restore
 INSERT INTO turnspit_jobs (
     id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata,
-    unique_key)
-SELECT id, task, queue, 'ready', args, priority, fence, created_at, {now}, retry, timeout, tags, metadata,
-       unique_key
-FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids));
+    unique_key, lane)
+SELECT id, task, queue, CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, args, priority, fence,
+       created_at, {now}, retry, timeout, tags, metadata, unique_key, lane
+FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids))
+RETURNING id, state;
 
 -- name: update_job
 UPDATE turnspit_jobs
 SET priority = coalesce(:priority, priority), queue = coalesce(:queue, queue),
     run_at = coalesce(:at, {now} + :delay, run_at),
+    lane = CASE WHEN :queue IS NULL THEN lane END, is_listed = is_listed AND coalesce(:at, :delay, :queue) IS NULL,
     state = CASE WHEN coalesce(:at, {now} + :delay) > {now} THEN 'scheduled'
-                 WHEN coalesce(:at, {now} + :delay) IS NOT NULL THEN 'ready'
+                 WHEN :queue IS NOT NULL AND lane IS NOT NULL AND state = 'held' THEN 'ready'
+                 WHEN coalesce(:at, {now} + :delay) IS NOT NULL
+                 THEN CASE WHEN lane IS NULL OR :queue IS NOT NULL THEN 'ready' ELSE 'held' END
                  ELSE state END
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
 -- name: run_job_now
-UPDATE turnspit_jobs SET state = 'ready', run_at = {now}
+UPDATE turnspit_jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, run_at = {now}
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 

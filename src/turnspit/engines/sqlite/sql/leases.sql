@@ -8,7 +8,7 @@ RETURNING id;
 -- name: admit_jobs
 UPDATE turnspit_jobs SET state = 'ready', reason = NULL
 WHERE id IN (SELECT id FROM turnspit_jobs
-             WHERE state = 'held' AND task IN (SELECT value FROM json_each(:tasks)) LIMIT :limit)
+             WHERE state = 'held' AND lane IS NULL AND task IN (SELECT value FROM json_each(:tasks)) LIMIT :limit)
 RETURNING id;
 
 -- name: renew_lease
@@ -35,7 +35,7 @@ RETURNING id;
 UPDATE turnspit_workers SET stopped_at = {now} WHERE id = :worker AND stopped_at IS NULL RETURNING id;
 
 -- name: rescue_jobs
-SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane
 FROM turnspit_jobs INDEXED BY turnspit_jobs_running
 WHERE state = 'running' AND worker NOT IN (SELECT id FROM turnspit_workers WHERE stopped_at IS NULL)
 LIMIT 5000;
@@ -54,7 +54,8 @@ FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: rescue_jobs_return
 UPDATE turnspit_jobs
-SET state = 'ready', worker = NULL, attempt = attempt - 1, crashes = crashes + 1, started_at = NULL
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1,
+    crashes = crashes + 1, started_at = NULL
 WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: rescue_jobs_dead

@@ -89,6 +89,11 @@ SELECT (
     SELECT count(*) FROM turnspit_jobs
     WHERE state = 'running' AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
       AND task IN (SELECT value FROM json_each(:tasks))
+) + EXISTS (
+    SELECT 1 FROM turnspit_jobs
+    WHERE state = 'held' AND lane IS NOT NULL
+      AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+      AND task IN (SELECT value FROM json_each(:tasks))
 );
 
 -- name: find_duties
@@ -106,7 +111,7 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
                                        WHERE state = 'ready' AND queue = served.value)) END,
        (SELECT min(run_at) FROM turnspit_jobs WHERE state = 'scheduled') - moment,
        EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_held
-               WHERE state = 'held' AND task IN (SELECT value FROM json_each(:tasks))),
+               WHERE state = 'held' AND lane IS NULL AND task IN (SELECT value FROM json_each(:tasks))),
        (SELECT count(*) FROM turnspit_jobs WHERE state = 'running' AND worker = :worker),
        EXISTS (SELECT 1 FROM turnspit_jobs
                WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL),

@@ -24,7 +24,8 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key IS NOT NULL;
 -- name: replace_job
 UPDATE turnspit_jobs
 SET args = :args, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout, tags = :tags,
-    metadata = :metadata, attempt = 0, run_at = due, state = CASE WHEN due > moment THEN 'scheduled' ELSE 'ready' END
+    metadata = :metadata, lane = :lane, is_listed = 0, attempt = 0, run_at = due,
+    state = CASE WHEN due > moment THEN 'scheduled' WHEN :lane IS NULL THEN 'ready' ELSE 'held' END
 FROM (
     SELECT moment, min(max(coalesce(:at, moment), moment + :delay),
                        coalesce(max(created_at + :longest, moment), 9223372036854775807)) AS due

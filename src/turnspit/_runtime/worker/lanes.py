@@ -1,0 +1,117 @@
+"""A worker's part in limits: it takes limited jobs only when it can begin them, and gives back what it could not."""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit.blueprints import TaskRegistry
+from turnspit.clock import monotonic
+from turnspit.contract import Engine
+from turnspit.records import Claim, LimitedRequest
+from turnspit.tasks import Task
+
+__all__ = ["Lanes", "unassigned_lanes"]
+
+logger = logging.getLogger("turnspit")
+
+_BEGINS_WITHIN = 0.05
+_AGAIN = 0.01
+
+
+class Lanes:
+    """Limited jobs of one worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: WorkerSettings,
+        executor: Executor,
+        *,
+        worker: Callable[[], int],
+        tasks: Callable[[], TaskRegistry],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._executor = executor
+        self._worker = worker
+        self._tasks = tasks
+        self.due_at = 0.0
+        """When limited jobs may begin, by ``monotonic``."""
+
+    def look_soon(self) -> None:
+        """Something changed that may concern limited jobs."""
+        self.due_at = 0.0
+
+    def look_if_limited(self) -> None:
+        """Now and then, where the app has limits. Lanes of an older release go on by their own times."""
+        if any(task.is_limited(task.queue) for task in self._tasks().tasks):
+            self.look_soon()
+
+    def slots(self, prefetch: int) -> int:
+        """How many jobs could begin at once: free slots, or those that fast jobs will free within a few ms."""
+        executor = self._executor
+        free = executor.concurrency - len(executor.running) - len(executor.buffer)
+        return max(free, min(executor.concurrency, prefetch // 4) if prefetch else 0)
+
+    async def claim(self, slots: int) -> bool:
+        """Begin limited jobs in so many slots; whether there were any."""
+        request = LimitedRequest(self._worker(), slots, self._tasks().names, self._settings.queues)
+        self.due_at = math.inf  # before the claim: a wake that comes while it is under way must not be lost
+        try:
+            found = await self._engine.awrite(self._engine.claim_limited_jobs, request)
+        except BaseException:
+            self.due_at = 0.0
+            raise
+        if found.until_next is not None:
+            wait = found.until_next / 1_000_000
+            if not found.claims:
+                wait = max(_AGAIN, wait)
+            self.due_at = min(self.due_at, monotonic() + wait)
+        self._executor.add_limited(found.claims, found.rated, found.admitted_after + _BEGINS_WITHIN)
+        return bool(found.claims)
+
+    async def give_back_late(self) -> None:
+        """Return the jobs that could not begin at once. What they took from their rates is spent."""
+        late = self._executor.late
+        if late:
+            claims = [(claim.id, claim.fence) for claim in late]
+            await self._engine.awrite(self._engine.return_jobs, claims)
+            del late[: len(claims)]
+            logger.info("worker %s gave back %s jobs that could not begin within 50 ms", self._worker(), len(claims))
+
+    async def put_in_lanes(self, claims: list[Claim]) -> list[Claim]:
+        """Of claimed jobs, those that may begin. Jobs that came without a lane, though their task has limits, go into
+        it: what enqueued them could not know it, or their queue was changed.
+        """
+        lanes = unassigned_lanes(claims, self._tasks())
+        if not lanes:
+            return claims
+        await self._engine.awrite(self._engine.assign_lanes, lanes)
+        self.look_soon()
+        held = {job for job, _, _ in lanes}
+        return [claim for claim in claims if claim.id not in held]
+
+
+def unassigned_lanes(claims: list[Claim], tasks: TaskRegistry) -> list[tuple[int, int, str]]:
+    """``(id, fence, lane)`` of claims that should have a lane and have none."""
+    lanes = []
+    for claim in claims:
+        task = tasks.get(claim.task)
+        if claim.lane is None and task is not None and task.is_limited(claim.queue):
+            lane = _lane_of(task, claim)
+            if lane is not None:
+                lanes.append((claim.id, claim.fence, lane))
+    return lanes
+
+
+def _lane_of(task: Task[Any, Any], claim: Claim) -> str | None:
+    """The lane of a stored job; ``None`` where its payload does not validate, which its attempt will say."""
+    try:
+        return task.lane_of(claim.queue, task.signature.load(claim.args))
+    except ValidationError:
+        return None

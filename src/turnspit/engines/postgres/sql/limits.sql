@@ -1,0 +1,161 @@
+-- One claim at a time decides about limits, under an advisory lock that it holds until it has committed.
+
+-- name: free_slots
+UPDATE {schema}.slots SET is_free = 1 WHERE job = {ids} RETURNING job;
+
+-- name: claim_limited_jobs_look
+SELECT live AND (
+           EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0)
+           OR EXISTS (SELECT FROM {schema}.slots WHERE is_free = 1)
+           OR coalesce(next_at <= moment, FALSE)),
+       CASE WHEN live THEN greatest(0, next_at - moment) END
+FROM (
+    SELECT {now} AS moment,
+           EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL) AS live,
+           (SELECT next_at FROM {schema}.lanes
+            WHERE parked_on IS NULL AND next_at IS NOT NULL
+              AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+              AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+            ORDER BY next_at LIMIT 1) AS next_at
+) AS look;
+
+-- name: claim_limited_jobs_lock
+SELECT pg_advisory_xact_lock(hashtext('{schema}'), 4);
+
+-- name: claim_limited_jobs_list
+WITH unlisted AS MATERIALIZED (
+    SELECT id FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0
+    ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE {schema}.jobs SET is_listed = 1 WHERE id = ANY (ARRAY(SELECT id FROM unlisted))
+RETURNING lane;
+
+-- name: claim_limited_jobs_lanes
+-- Before those that were served at this very moment.
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+INSERT INTO {schema}.lanes AS known (lane, queue, task, next_at)
+SELECT lane, queue, task, now - 1 FROM moment, json_to_recordset(:lanes::json) AS new (lane text, queue text, task text)
+ON CONFLICT (lane) DO UPDATE SET next_at = coalesce(known.next_at, excluded.next_at);
+
+-- name: claim_limited_jobs_freed
+DELETE FROM {schema}.slots WHERE is_free = 1 RETURNING key;
+
+-- name: claim_limited_jobs_unpark
+-- Lanes that this worker serves come first: one that nobody serves would keep the slot from the others.
+UPDATE {schema}.lanes SET parked_on = NULL, next_at = {now}
+WHERE lane = ANY (ARRAY(
+    SELECT waiting.lane
+    FROM json_to_recordset(:turns::json) AS turn (key text, share bigint)
+    CROSS JOIN LATERAL (
+        SELECT lane FROM {schema}.lanes WHERE parked_on = turn.key
+        ORDER BY (task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+                  AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json)))))
+                 DESC, next_at
+        LIMIT turn.share
+    ) AS waiting))
+RETURNING lane;
+
+-- name: claim_limited_jobs
+SELECT lane,
+       (SELECT count(*) FROM (SELECT FROM {schema}.jobs AS job
+                              WHERE job.state = 'held' AND job.lane = due.lane AND job.lane IS NOT NULL
+                              LIMIT :most) AS line),
+       moment.now
+FROM (SELECT {now} AS now) AS moment, {schema}.lanes AS due
+WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at <= {now}
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+  AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+ORDER BY next_at, lane LIMIT :limit;
+
+-- name: claim_limited_jobs_rates
+SELECT key, admitted, held_back_until FROM {schema}.limits WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));
+
+-- name: claim_limited_jobs_taken
+SELECT key, count(*) FROM {schema}.slots WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json))) GROUP BY key;
+
+-- name: claim_limited_jobs_take
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+picked AS MATERIALIZED (
+    SELECT job.id
+    FROM json_to_recordset(:turns::json) AS turn (lane text, share bigint)
+    CROSS JOIN LATERAL (
+        SELECT id FROM {schema}.jobs
+        WHERE state = 'held' AND lane = turn.lane AND lane IS NOT NULL
+        ORDER BY priority DESC, id LIMIT turn.share FOR UPDATE SKIP LOCKED
+    ) AS job
+)
+UPDATE {schema}.jobs AS job
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = moment.now,
+    is_listed = 0
+FROM moment
+WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
+RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
+          retry, timeout, tags::text, metadata::text, lane;
+
+-- name: claim_limited_jobs_slots
+INSERT INTO {schema}.slots (key, job)
+SELECT key, job FROM json_to_recordset(:slots::json) AS slot (key text, job bigint)
+ON CONFLICT (job, key) DO UPDATE SET is_free = 0;
+
+-- name: claim_limited_jobs_admitted
+INSERT INTO {schema}.limits AS known (key, admitted, held_back_until, look_at)
+SELECT key, admitted, 0, look_at
+FROM json_to_recordset(:rates::json) AS rate (key text, admitted text, look_at bigint) ORDER BY key
+ON CONFLICT (key) DO UPDATE
+SET admitted = excluded.admitted, look_at = greatest(known.look_at, excluded.look_at);
+
+-- name: claim_limited_jobs_after
+UPDATE {schema}.lanes AS known SET next_at = after.next_at, parked_on = after.parked_on
+FROM json_to_recordset(:lanes::json) AS after (lane text, next_at bigint, parked_on text)
+WHERE known.lane = after.lane;
+
+-- name: assign_lanes
+UPDATE {schema}.jobs AS job SET lane = new.value->>2, is_listed = 0
+FROM json_array_elements(:lanes::json) AS new (value)
+WHERE job.id = (new.value->>0)::bigint AND job.fence = (new.value->>1)::bigint AND job.state || '' = 'running';
+
+-- name: acquire_permit
+SELECT {now};
+
+-- name: hold_back
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+INSERT INTO {schema}.limits AS known (key, admitted, held_back_until, look_at)
+SELECT key, '[]', now + :delay::bigint, now + :delay::bigint
+FROM moment, json_array_elements_text(:keys::json) AS key ORDER BY key
+ON CONFLICT (key) DO UPDATE
+SET held_back_until = greatest(known.held_back_until, excluded.held_back_until),
+    look_at = greatest(known.look_at, excluded.look_at);
+
+-- name: set_limit
+INSERT INTO {schema}.limit_changes (name, allowed, per, burst) VALUES (:name, :allowed, :per, :burst::bigint)
+ON CONFLICT (name) DO UPDATE SET allowed = excluded.allowed, per = excluded.per, burst = excluded.burst;
+
+-- name: set_limit_look_again
+UPDATE {schema}.lanes SET parked_on = NULL, next_at = least(next_at, {now}) WHERE next_at IS NOT NULL;
+
+-- name: reset_limit
+DELETE FROM {schema}.limit_changes WHERE name = :name RETURNING name;
+
+-- name: list_limits
+SELECT name, allowed, per, burst FROM {schema}.limit_changes ORDER BY name;
+
+-- name: prune_limits
+DELETE FROM {schema}.limits
+WHERE key IN (SELECT key FROM {schema}.limits WHERE look_at <= {now} ORDER BY look_at LIMIT :limit)
+RETURNING key;
+
+-- name: prune_limits_slots
+-- A slot whose job does not run is nobody's, whatever became of the job.
+UPDATE {schema}.slots SET is_free = 1
+WHERE is_free = 0 AND NOT EXISTS (SELECT FROM {schema}.jobs WHERE id = slots.job AND state || '' = 'running')
+  AND NOT EXISTS (SELECT FROM {schema}.outbox AS ended WHERE ended.job = slots.job);
+
+-- name: prune_limits_wake
+UPDATE {schema}.lanes SET next_at = {now}
+WHERE next_at IS NULL AND EXISTS (SELECT FROM {schema}.jobs AS job
+                                  WHERE job.state = 'held' AND job.lane = lanes.lane AND job.lane IS NOT NULL);
+
+-- name: prune_limits_lanes
+DELETE FROM {schema}.lanes
+WHERE lane IN (SELECT lane FROM {schema}.lanes WHERE next_at IS NULL LIMIT :limit)
+RETURNING lane;

@@ -1,0 +1,262 @@
+"""The verbs of ``contract/limits.py``, on any engine.
+
+One claim at a time decides about limits (``claim_limited_jobs_lock``): what it reads is true until it commits. Nobody
+else ever waits for it. Jobs that become held are found by the mark that they are not listed yet, and slots of jobs that
+have ended by the mark that they are free.
+"""
+
+import json
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from turnspit.clock import monotonic
+from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.windows import RateKey, SlotKey
+from turnspit.records import Claim, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
+
+__all__ = ["LimitVerbs"]
+
+_MOST_LISTED = 2000
+_MOST_LANES = 64
+_ROUNDS = 8
+_SOON = 20_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A lane that is due, in this claim."""
+
+    text: str
+    waiting: int
+    rules: tuple[LimitRule, ...]
+    share: int = 0
+    claimed: int = 0
+
+
+class LimitVerbs(Brought):
+    """Limits of the fleet."""
+
+    @abstractmethod
+    def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
+        """Give claimed jobs back unrun."""
+
+    @abstractmethod
+    def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
+        """Run a block once for each turn, whose fields are parameters; all rows."""
+
+    def free_slots(self, ids: Sequence[int]) -> Verb[None]:
+        """These jobs ended: what they occupied is free."""
+        if ids and (yield Statement(self.sql["free_slots"], {"ids": to_json(ids)})):
+            yield Wake(WakeKind.READY)
+
+    def claim_limited_jobs(self, request: LimitedRequest) -> Verb[LimitedClaims]:
+        params: dict[str, Any] = {
+            "now": self.clock.now(),
+            "worker": request.worker,
+            "tasks": to_json(sorted(request.tasks)),
+            "queues": None if request.queues is None else to_json(request.queues),
+        }
+        until_next = yield from self._look(params)
+        if until_next is None or until_next > 0:
+            return LimitedClaims(until_next=until_next)
+        yield Statement(self.sql["claim_limited_jobs_lock"], {})
+        is_more = yield from self._list_lanes()
+        yield from self._unpark_lanes(params)
+        claims: list[Claim] = []
+        rated: set[int] = set()
+        started = monotonic()
+        for _ in range(_ROUNDS):
+            free = request.slots - len(claims)
+            found = yield Statement(self.sql["claim_limited_jobs"], params | {"most": free + 1, "limit": _MOST_LANES})
+            if not found or not free:
+                is_more = is_more or bool(found)
+                break
+            lanes = [_Waiting(text, waiting, Lane.from_text(text).rules) for text, waiting, _ in found]
+            claimed = yield from self._serve(params, lanes, free, now=found[0][2])
+            claims += claimed
+            with_rate = {lane.text for lane in lanes if any(rule.is_rate for rule in lane.rules)}
+            rated |= {claim.id for claim in claimed if claim.lane in with_rate}
+        if is_more:
+            yield Wake(WakeKind.READY)
+        until_next = yield from self._look(params)
+        return LimitedClaims(tuple(claims), frozenset(rated), started, until_next)
+
+    def _look(self, params: dict[str, Any]) -> Verb[int | None]:
+        """Microseconds until there is something to do; 0: now."""
+        [(is_due, until_next)] = yield Statement(self.sql["claim_limited_jobs_look"], params)
+        return 0 if is_due else until_next
+
+    def _list_lanes(self) -> Verb[bool]:
+        """Let lanes know of jobs that came into them; whether there may be more."""
+        params = {"now": self.clock.now(), "limit": _MOST_LISTED}
+        rows = yield Statement(self.sql["claim_limited_jobs_list"], params)
+        if not rows:
+            return False
+        texts = sorted({text for (text,) in rows})
+        lanes = [{"lane": text, "queue": lane[0], "task": lane[1]} for text in texts for lane in [json.loads(text)]]
+        yield Statement(self.sql["claim_limited_jobs_lanes"], params | {"lanes": to_json(lanes)})
+        return len(rows) == _MOST_LISTED
+
+    def _unpark_lanes(self, params: dict[str, Any]) -> Verb[None]:
+        """For each slot that became free, one lane that waits for it may be looked at again."""
+        freed = Counter(key for (key,) in (yield Statement(self.sql["claim_limited_jobs_freed"], {})))
+        turns = [{"key": key, "share": count} for key, count in sorted(freed.items())]
+        if turns:
+            yield from self.run_turns("claim_limited_jobs_unpark", params, turns)
+
+    def _serve(self, params: dict[str, Any], lanes: list[_Waiting], free: int, *, now: int) -> Verb[list[Claim]]:
+        """Claim what the limits of these lanes let through, and say when each of them is looked at again."""
+        lanes = yield from self._with_changes(lanes)
+        keys = yield from self._read_keys((rule for lane in lanes for rule in lane.rules), now)
+        _share_out(lanes, keys, free)
+        turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share]
+        rows = (yield from self.run_turns("claim_limited_jobs_take", params, turns)) if turns else []
+        claims = [Claim._make(row) for row in rows]
+        counts = Counter(claim.lane for claim in claims)
+        for lane in lanes:
+            lane.claimed = counts[lane.text]
+        rules = {lane.text: lane.rules for lane in lanes}
+        slots = [
+            {"key": rule.key, "job": claim.id}
+            for claim in claims
+            for rule in rules[claim.lane or ""]
+            if not rule.is_rate
+        ]
+        if slots:
+            yield Statement(self.sql["claim_limited_jobs_slots"], {"slots": to_json(slots)})
+        yield from self._store_rates(keys, now)
+        after = [_after(lane, keys, now) for lane in lanes]
+        yield Statement(
+            self.sql["claim_limited_jobs_after"], {"lanes": to_json(each for each in after if each is not None)}
+        )
+        return claims
+
+    def _with_changes(self, lanes: list[_Waiting]) -> Verb[list[_Waiting]]:
+        changes = {change.name: change for change in (yield from self.list_limits())}
+        for lane in lanes if changes else ():
+            lane.rules = tuple(_changed(rule, changes) for rule in lane.rules)
+        return lanes
+
+    def _read_keys(self, rules: Iterable[LimitRule], now: int) -> Verb[dict[str, RateKey | SlotKey]]:
+        wanted = {rule.key: rule for rule in rules}
+        rates = [key for key, rule in wanted.items() if rule.is_rate]
+        keys: dict[str, RateKey | SlotKey] = {key: SlotKey(0) for key in wanted}
+        keys |= {key: RateKey([], 0, now=now) for key in rates}
+        if rates:
+            rows = yield Statement(self.sql["claim_limited_jobs_rates"], {"keys": to_json(rates)})
+            keys |= {key: RateKey(json.loads(admitted), until, now=now) for key, admitted, until in rows}
+        if len(rates) < len(wanted):
+            others = to_json(key for key in wanted if key not in rates)
+            rows = yield Statement(self.sql["claim_limited_jobs_taken"], {"keys": others})
+            keys |= {key: SlotKey(count) for key, count in rows}
+        return keys
+
+    def _store_rates(self, keys: Mapping[str, RateKey | SlotKey], now: int) -> Verb[None]:
+        rates = [
+            {"key": name, "admitted": json.dumps(key.kept(), separators=(",", ":")), "look_at": now + key.longest}
+            for name, key in sorted(keys.items())
+            if isinstance(key, RateKey) and key.longest
+        ]
+        if rates:
+            yield Statement(self.sql["claim_limited_jobs_admitted"], {"rates": to_json(rates)})
+
+    def assign_lanes(self, lanes: Sequence[tuple[int, int, str]]) -> Verb[int]:
+        yield Statement(self.sql["assign_lanes"], {"lanes": to_json(lanes)})
+        return len((yield from self.return_jobs([(job, fence) for job, fence, _ in lanes])))
+
+    def acquire_permit(self, rule: LimitRule) -> Verb[int]:
+        yield Statement(self.sql["claim_limited_jobs_lock"], {})
+        [(now,)] = yield Statement(self.sql["acquire_permit"], {"now": self.clock.now()})
+        [lane] = yield from self._with_changes([_Waiting("", 1, (rule,))])
+        keys = yield from self._read_keys(lane.rules, now)
+        [rule], key = lane.rules, keys[rule.key]
+        assert isinstance(key, RateKey)
+        if not key.free(rule):
+            return max(1, key.opens_at(rule) - int(now))
+        key.take(1, rule)
+        yield from self._store_rates(keys, now)
+        return 0
+
+    def hold_back(self, lane: str, delay: int) -> Verb[None]:
+        """Nothing of the lane's rate keys begins for so many microseconds."""
+        keys = sorted(rule.key for rule in Lane.from_text(lane).rules if rule.is_rate)
+        if keys:
+            params = {"now": self.clock.now(), "keys": to_json(keys), "delay": delay}
+            yield Statement(self.sql["hold_back"], params)
+
+    def set_limit(self, change: LimitChange) -> Verb[None]:
+        yield Statement(self.sql["claim_limited_jobs_lock"], {})
+        yield Statement(self.sql["set_limit"], change._asdict())
+        yield from self._look_again()
+
+    def reset_limit(self, name: str) -> Verb[bool]:
+        yield Statement(self.sql["claim_limited_jobs_lock"], {})
+        rows = yield Statement(self.sql["reset_limit"], {"name": name})
+        yield from self._look_again()
+        return bool(rows)
+
+    def _look_again(self) -> Verb[None]:
+        yield Statement(self.sql["set_limit_look_again"], {"now": self.clock.now()})
+        yield Wake(WakeKind.READY)
+
+    def list_limits(self) -> Verb[list[LimitChange]]:
+        return [LimitChange(*row) for row in (yield Statement(self.sql["list_limits"], {}))]
+
+    def prune_limits(self, limit: int) -> Verb[int]:
+        params = {"now": self.clock.now(), "limit": limit}
+        yield Statement(self.sql["claim_limited_jobs_lock"], {})
+        yield Statement(self.sql["prune_limits_slots"], params)
+        yield Statement(self.sql["prune_limits_wake"], params)
+        removed = 0
+        for block in ("prune_limits_lanes", "prune_limits"):
+            removed += len((yield Statement(self.sql[block], params)))
+        return removed
+
+
+def _changed(rule: LimitRule, changes: Mapping[str, LimitChange]) -> LimitRule:
+    change = changes.get(rule.name)
+    if change is None or bool(change.per) is not rule.is_rate:
+        return rule
+    return rule._replace(allowed=change.allowed, per=change.per, burst=change.burst)
+
+
+def _share_out(lanes: list[_Waiting], keys: Mapping[str, RateKey | SlotKey], free: int) -> None:
+    """One to each lane in turn, until nothing is free."""
+    open_lanes = lanes
+    while free and open_lanes:
+        still_open = []
+        for lane in open_lanes:
+            if free and lane.share < lane.waiting and all(keys[rule.key].free(rule) for rule in lane.rules):
+                for rule in lane.rules:
+                    keys[rule.key].take(1, rule)
+                lane.share += 1
+                free -= 1
+                still_open.append(lane)
+        open_lanes = still_open
+
+
+def _after(lane: _Waiting, keys: Mapping[str, RateKey | SlotKey], now: int) -> dict[str, Any] | None:
+    """What the store keeps of a lane that was looked at; ``None`` where it keeps its place in the line."""
+    next_at: int | None = now
+    parked_on = None
+    if lane.claimed < lane.share:
+        next_at = now + _SOON  # somebody holds a job of it
+    elif lane.claimed == lane.waiting:
+        next_at = None
+    else:
+        for rule in lane.rules:
+            key = keys[rule.key]
+            if key.free(rule):
+                continue
+            if isinstance(key, RateKey):
+                next_at = max(next_at or now, key.opens_at(rule))
+            else:
+                parked_on = rule.key
+        if next_at == now and parked_on is None and not lane.claimed:
+            return None
+    return {"lane": lane.text, "next_at": next_at, "parked_on": parked_on}

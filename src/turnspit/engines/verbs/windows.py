@@ -1,0 +1,88 @@
+"""How many more a limit lets through. Pure arithmetic on moments, without a store.
+
+>>> from turnspit.records import LimitRule
+>>> rule = LimitRule("send rate", "send rate", 2, 1_000_000)
+>>> key = RateKey([], 0, now=5_000_000)
+>>> key.take(2, rule); key.free(rule), key.opens_at(rule)
+(0, 6000000)
+"""
+
+from collections.abc import Iterable
+
+from turnspit.records import LimitRule
+
+__all__ = ["RateKey", "SlotKey"]
+
+_GRAINS = 200
+"""Admissions that are less than a 200th of the window apart are kept as one, with the later moment: a window may let
+less through for that, never more, and a key's row stays small.
+"""
+
+
+class RateKey:
+    """One key of a rate at one moment."""
+
+    def __init__(self, admitted: Iterable[tuple[int, int]], held_back_until: int, *, now: int) -> None:
+        # What is in the future was written before the clock was set back: it counts from now.
+        self._admitted = [(min(moment, now), count) for moment, count in admitted]
+        self._held_back_until = held_back_until
+        self._now = now
+        self.longest = 0
+
+    def free(self, rule: LimitRule) -> int:
+        """How many more may begin now."""
+        if self._held_back_until > self._now:
+            return 0
+        return max(0, min(allowed - self._count(window) for allowed, window in _windows(rule)))
+
+    def take(self, count: int, rule: LimitRule) -> None:
+        """So many begin now."""
+        self.longest = max(self.longest, rule.per)
+        grain = max(1, rule.per // _GRAINS)
+        if self._admitted and self._admitted[-1][0] // grain == self._now // grain:
+            self._admitted[-1] = (self._now, self._admitted[-1][1] + count)
+        else:
+            self._admitted.append((self._now, count))
+
+    def opens_at(self, rule: LimitRule) -> int:
+        """When one more may begin, if none may now."""
+        moment = max(self._now, self._held_back_until)
+        for allowed, window in _windows(rule):
+            over = self._count(window) - allowed
+            for admitted, count in self._admitted:
+                if over < 0:
+                    break
+                if admitted > self._now - window:
+                    over -= count
+                    moment = max(moment, admitted + window)
+        return moment
+
+    def kept(self) -> list[tuple[int, int]]:
+        """What still counts."""
+        return [each for each in self._admitted if each[0] > self._now - self.longest]
+
+    def _count(self, window: int) -> int:
+        return sum(count for moment, count in self._admitted if moment > self._now - window)
+
+
+class SlotKey:
+    """One key of a concurrency at one moment."""
+
+    def __init__(self, taken: int) -> None:
+        self._taken = taken
+
+    def free(self, rule: LimitRule) -> int:
+        """How many more may run."""
+        return max(0, rule.allowed - self._taken)
+
+    def take(self, count: int, rule: LimitRule) -> None:
+        """So many begin now."""
+        del rule
+        self._taken += count
+
+
+def _windows(rule: LimitRule) -> list[tuple[int, int]]:
+    windows = [(rule.allowed, rule.per)]
+    if rule.burst is not None and rule.burst < rule.allowed:
+        windows.append((rule.burst, rule.per * rule.burst // rule.allowed))
+    return windows

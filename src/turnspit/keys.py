@@ -1,0 +1,55 @@
+"""Keys that are made of a job's arguments: of unique jobs, limits and fairness."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+from turnspit.codec import encode
+from turnspit.errors import ConfigurationError
+
+__all__ = ["Key", "Keyed", "bounded", "key_values"]
+
+Key = Sequence[str] | Callable[..., Any] | None
+
+_LONGEST_KEY = 200
+
+
+class Keyed:
+    """What has a key made of a job's arguments."""
+
+    what: ClassVar[str]
+    """What the key is called in messages."""
+    key: Key
+
+    def _check_key(self) -> None:
+        names = isinstance(self.key, Sequence) and not isinstance(self.key, str)
+        if not (self.key is None or callable(self.key) or (names and all(isinstance(name, str) for name in self.key))):
+            raise ConfigurationError(
+                f"key is a list of arguments' names, or a function of the arguments, not {self.key!r}"
+            )
+
+    def check_names(self, task: str, names: Collection[str]) -> None:
+        """Refuse a key of arguments that the task does not take.
+
+        :raises ConfigurationError: naming them.
+        """
+        unknown = [] if self.key is None or callable(self.key) else [name for name in self.key if name not in names]
+        if unknown:
+            raise ConfigurationError(f"task {task}: its {self.what} names {', '.join(unknown)}, which it does not take")
+
+    def key_of(self, task: str, arguments: Mapping[str, Any]) -> str:
+        """The key of a call with these arguments (all of them, defaults too)."""
+        values = key_values(sorted(arguments) if self.key is None else self.key, arguments)
+        return bounded(f"{task} {encode(values, what=f'the {self.what} of {task}')}")
+
+
+def key_values(key: Sequence[str] | Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """What a key is made of, in a call with these arguments."""
+    return key(**arguments) if callable(key) else [arguments[name] for name in key]
+
+
+def bounded(key: str) -> str:
+    """A key of at most 200 characters; what is longer ends in a hash of the whole."""
+    if len(key) <= _LONGEST_KEY:
+        return key
+    return f"{key[: _LONGEST_KEY - 65]}~{hashlib.sha256(key.encode()).hexdigest()}"

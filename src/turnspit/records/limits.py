@@ -1,0 +1,75 @@
+"""Limits: what a lane is made of, and what a worker asks of it."""
+
+import json
+from typing import NamedTuple
+
+from turnspit.records.jobs import Claim
+
+__all__ = ["Lane", "LimitChange", "LimitRule", "LimitedClaims", "LimitedRequest"]
+
+
+class LimitRule(NamedTuple):
+    """One limit as it applies to one job."""
+
+    name: str
+    """Whose limit it is; what was changed at run time is found by it."""
+    key: str
+    """What is counted: the name and the values of the job's key."""
+    allowed: int
+    per: int
+    """Microseconds; 0: so many at a time instead."""
+    burst: int | None = None
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether starts are limited, and not how many run at a time."""
+        return self.per > 0
+
+
+class Lane(NamedTuple):
+    """Where jobs with the same limits and keys wait. Its text is what a job carries."""
+
+    queue: str
+    task: str
+    rules: tuple[LimitRule, ...]
+    fair: str | None = None
+
+    def to_text(self) -> str:
+        """The same text for the same lane."""
+        return json.dumps(self, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_text(cls, text: str) -> "Lane":
+        """The lane of a text."""
+        queue, task, rules, fair = json.loads(text)
+        return cls(queue, task, tuple(LimitRule(*rule) for rule in rules), fair)
+
+
+class LimitChange(NamedTuple):
+    """A limit that was changed at run time."""
+
+    name: str
+    allowed: int
+    per: int
+    burst: int | None
+
+
+class LimitedRequest(NamedTuple):
+    """Who claims limited jobs, and how many it can begin at once."""
+
+    worker: int
+    slots: int
+    tasks: frozenset[str]
+    queues: tuple[str, ...] | None = None
+
+
+class LimitedClaims(NamedTuple):
+    """Jobs that may begin now."""
+
+    claims: tuple[Claim, ...] = ()
+    rated: frozenset[int] = frozenset()
+    """Those of them whose starts a rate counts: what does not begin soon is given back."""
+    admitted_after: float = 0.0
+    """They were let through later than this, by this process's ``monotonic``."""
+    until_next: int | None = None
+    """Microseconds until more may begin, as far as is known; ``None`` where nothing waits for a moment."""

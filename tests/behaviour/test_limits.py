@@ -1,0 +1,181 @@
+"""Limits as tasks declare them, with a worker that runs."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tests.behaviour.support import DEADLINE, change, url_of
+from turnspit import Concurrency, ConfigurationError, Queue, Rate, RateLimited, Turnspit
+from turnspit.errors import LimitTimeout
+from turnspit.testing import TestStore
+
+ALLOWANCE = 0.05
+"""A job begins at most this long after its admission."""
+
+
+def run_all(app: Turnspit) -> None:
+    with app.worker(until_empty=True) as worker:
+        worker.wait()
+
+
+def test_no_window_holds_more_starts_than_a_rate_allows(app: Turnspit) -> None:
+    starts: dict[int, list[float]] = {1: [], 2: []}
+
+    @app.task(rate=Rate(3, per=0.4, key="customer"))
+    async def call(customer: int) -> None:
+        starts[customer].append(time.monotonic())
+
+    app.enqueue_many(call.new(customer) for customer in (1, 2) for _ in range(7))
+    run_all(app)
+    for times in starts.values():
+        assert len(times) == 7
+        assert all(late - early > 0.4 - ALLOWANCE for early, late in zip(times, times[3:], strict=False))
+
+
+def test_no_more_run_at_a_time_than_a_concurrency_allows(app: Turnspit) -> None:
+    running, most = 0, 0
+
+    @app.task(concurrency=Concurrency(2))
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+
+    app.enqueue_many(work.new() for _ in range(12))
+    run_all(app)
+    assert most == 2
+    assert [job.state for job in app.jobs.list(task="work", limit=20)] == ["completed"] * 12
+
+
+def test_a_queue_has_limits_whatever_its_tasks(app: Turnspit) -> None:
+    limited = Turnspit(url_of(app), queues=[Queue("heavy", concurrency=1)])
+    running, most = 0, 0
+
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+
+    one, two = (limited.task(name=name, queue="heavy")(work) for name in ("one", "two"))
+    with limited:
+        for _ in range(4):
+            one.enqueue()
+            two.enqueue()
+        run_all(limited)
+    assert most == 1
+
+
+def test_who_floods_a_queue_waits_behind_himself(app: Turnspit) -> None:
+    order: list[int] = []
+
+    @app.task(fair_key="tenant")
+    async def work(tenant: int) -> None:
+        order.append(tenant)
+
+    app.enqueue_many(work.new(1) for _ in range(100))
+    app.enqueue_many(work.new(2) for _ in range(5))
+    with app.worker(until_empty=True, concurrency=2) as worker:
+        worker.wait()
+    assert [place for place, tenant in enumerate(order) if tenant == 2][-1] < 20
+
+
+def test_a_task_that_is_told_too_many_holds_back_its_key(app: Turnspit) -> None:
+    calls: list[int] = []
+
+    @app.task(rate=Rate(100, key="customer"))
+    async def call(customer: int) -> None:
+        calls.append(customer)
+        if calls.count(1) == 1 and customer == 1:
+            raise RateLimited(3600)
+
+    first = call.enqueue(1)
+    run_all(app)
+    held = call.enqueue(1)
+    with app.worker():
+        call.enqueue(2).get_result(timeout=DEADLINE)
+    assert calls == [1, 2]
+    assert (first.refresh().state, held.refresh().state) == ("scheduled", "held")
+
+
+def test_a_job_that_came_by_sql_is_limited_too(app: Turnspit) -> None:
+    running, most = 0, 0
+
+    @app.task(concurrency=Concurrency(1))
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+
+    app.enqueue_many(work.new() for _ in range(5))
+    change(app, "UPDATE {jobs} SET lane = NULL, state = 'ready'")
+    run_all(app)
+    assert most == 1
+
+
+def test_code_outside_jobs_waits_for_a_named_limit(app: Turnspit) -> None:
+    with Turnspit(url_of(app), limits={"partner": Rate(2, per=0.2)}) as limited:
+        began = time.monotonic()
+        for _ in range(3):
+            limited.limits.acquire("partner")
+        assert time.monotonic() - began > 0.2 - ALLOWANCE
+        limited.limits.set("partner", Rate(1, per=3600))
+        with pytest.raises(LimitTimeout, match="partner"):
+            asyncio.run(limited.limits.aacquire("partner", timeout=0.01))
+        [info] = limited.limits.list()
+        assert (info.name, info.kind, info.allowed, info.per, info.declared) == ("partner", "rate", 1, 3600, 2)
+        assert info.is_changed
+        assert asyncio.run(limited.limits.areset("partner"))
+        assert not asyncio.run(limited.limits.alist())[0].is_changed
+        with pytest.raises(ConfigurationError, match="no limit is named 'other'"):
+            limited.limits.acquire("other")
+        with pytest.raises(ConfigurationError, match="declares no concurrency of 'partner'"):
+            asyncio.run(limited.limits.aset("partner", Concurrency(1)))
+        assert not limited.limits.reset("partner")
+
+
+@pytest.mark.parametrize(
+    ("declare", "message"),
+    [
+        (lambda: Rate(0), "at least 1"),
+        (lambda: Rate(5, per=0), "more than 0"),
+        (lambda: Rate(5, burst=6), "from 1 to 5"),
+        (lambda: Rate(5, key=7), "key is a list"),  # type: ignore[arg-type]
+        (lambda: Concurrency(True), "at least 1"),
+        (lambda: Queue("heavy", rate=Rate(1, key="a")), "without a key"),
+        (lambda: Turnspit(queues=[Queue("a"), Queue("a")]), "declared twice"),
+        (lambda: Turnspit(queues=["heavy"]), "list of Queue"),  # type: ignore[list-item]
+        (lambda: Turnspit(limits={"a": 5}), "without a key"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_cannot_be_a_limit_is_refused(declare: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        declare()
+
+
+def test_a_key_names_arguments_that_the_task_takes(app: Turnspit) -> None:
+    for options in ({"rate": Rate(1, key="b")}, {"concurrency": Concurrency(1, key=["b"])}, {"fair_key": "b"}):
+        with pytest.raises(ConfigurationError, match="names b, which it does not take"):
+            app.task(**options)(of_one_argument)  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match=r"rate takes Rate\(...\)"):
+        app.task(rate=Concurrency(1))(of_one_argument)  # type: ignore[call-overload]
+
+
+def of_one_argument(a: int) -> None:
+    """A function with one argument."""
+
+
+def test_the_test_kit_waits_for_no_limit(t: TestStore) -> None:
+    @t.app.task(rate=Rate(1, per=3600), concurrency=Concurrency(1))
+    async def call() -> None: ...
+
+    jobs = [call.enqueue() for _ in range(3)]
+    assert t.run_one(jobs[2]).state == "completed"
+    assert [job.id for job in t.drain()] == [jobs[0].id, jobs[1].id]
