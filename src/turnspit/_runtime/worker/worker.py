@@ -251,16 +251,20 @@ class Worker:
     async def _stop_when_empty(self) -> None:
         while True:
             await sleep(_EMPTY_CHECK)
-            if not (self.executor.is_idle and self.finisher.is_empty and self.claimer.found_nothing):
+            if not self._is_empty():
                 continue
             with contextlib.suppress(TurnspitError):
                 engine, settings = self._engine, self._settings
                 tasks = self._parts.tasks.names
                 left = await engine.aread(engine.ready_count, settings.queues, tasks)
-                if not (left or await engine.awrite(engine.admit_jobs, tasks, _ADMITTED)):
+                if left or await engine.awrite(engine.admit_jobs, tasks, _ADMITTED):
+                    self.claimer.work_waits()
+                elif self._is_empty():  # still: a retry that was claimed meanwhile is no longer ready, and not done
                     self.stopping.set()
                     return
-                self.claimer.work_waits()
+
+    def _is_empty(self) -> bool:
+        return self.executor.is_idle and self.finisher.is_empty and self.claimer.found_nothing
 
     def request_stop(self) -> None:
         """Stop in order; a second request gives running jobs no more time."""
