@@ -149,6 +149,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         lambda engine: engine.find_duties(1, ("default",), TASKS),
         [
             r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held)",
+            "SEARCH turnspit_schedules USING INDEX turnspit_schedules_next_tick",
             WORKERS,
             "SCAN owner$",
             "SCAN turnspit_outbox",

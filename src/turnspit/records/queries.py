@@ -54,6 +54,8 @@ class Duties(NamedTuple):
     """The end of one of them was requested."""
     dead: bool
     """The lease of another worker has run out, or one that ended has left jobs or an outbox."""
+    until_tick: int | None
+    """Microseconds until the next tick of a schedule of its tasks; not above 0 if one is due."""
 
 
 @dataclass(frozen=True, slots=True)

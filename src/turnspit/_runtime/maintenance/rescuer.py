@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from turnspit.contract import Engine
 from turnspit.events import Event, EventBus, EventName
-from turnspit.records import JobRecord, RescueReport
+from turnspit.records import Duties, JobRecord, RescueReport
 
 __all__ = ["Rescuer"]
 
@@ -37,6 +37,10 @@ class Rescuer:
         self._max_crashes = max_crashes
         self._bus = bus
         self._on_dead = on_dead
+
+    def is_called_for(self, duties: Duties) -> bool:
+        """Whether it should run now."""
+        return duties.dead
 
     async def run_once(self) -> float:
         """Declare silent workers dead and return what they were running; seconds until the next look."""

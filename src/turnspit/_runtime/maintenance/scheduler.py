@@ -5,9 +5,10 @@ import json
 import logging
 
 from turnspit.blueprints import TaskRegistry
+from turnspit.clock import monotonic
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
-from turnspit.records import NewSchedule
+from turnspit.records import Duties, NewSchedule
 from turnspit.tasks import BoundTask, Task
 
 __all__ = ["Scheduler", "declared_schedules", "new_schedules", "synchronise_schedules"]
@@ -15,12 +16,13 @@ __all__ = ["Scheduler", "declared_schedules", "new_schedules", "synchronise_sche
 logger = logging.getLogger("turnspit")
 
 _LIMIT = 100
-_LONGEST = 5.0
+_LONGEST = 60.0
+_EARLIER = 0.02
 
 
 class Scheduler:
-    """Declares the app's schedules once, then sleeps until the next tick; a wake of kind ``schedule`` makes it look
-    again.
+    """Declares the app's schedules once, then sleeps until the next tick; a wake of kind ``schedule``, or what a
+    lookout saw, makes it look again.
     """
 
     name = "scheduler"
@@ -30,6 +32,12 @@ class Scheduler:
         self._app = app
         self._tasks = tasks
         self._declared: frozenset[str] | None = None
+        self._due_at = 0.0
+
+    def is_called_for(self, duties: Duties) -> bool:
+        """Whether it should run now: tasks were declared since, or there is a tick before it knew."""
+        is_earlier = duties.until_tick is not None and monotonic() + duties.until_tick / 1e6 < self._due_at - _EARLIER
+        return is_earlier or self._tasks.names != self._declared
 
     async def run_once(self) -> float:
         """Fire what is due; seconds until the next tick."""
@@ -42,7 +50,9 @@ class Scheduler:
                     "schedules that app %r declares no longer were removed: %s", self._app, ", ".join(removed)
                 )
         _, until_next = await self._engine.awrite(self._engine.fire_schedules, names, _LIMIT)
-        return _LONGEST if until_next is None else min(_LONGEST, max(0.001, until_next / 1_000_000))
+        delay = _LONGEST if until_next is None else min(_LONGEST, max(0.001, until_next / 1_000_000))
+        self._due_at = monotonic() + delay
+        return delay
 
 
 def synchronise_schedules(engine: Engine, app: str, tasks: TaskRegistry, *, is_newest: bool = False) -> Verb[list[str]]:

@@ -6,12 +6,13 @@ statement, instead of a poll of each duty: an idle worker makes less than one qu
 
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
 from turnspit.records import Duties
 
-__all__ = ["Lookout"]
+__all__ = ["Lookout", "OnCall"]
 
 _RARELY = 2.0
 _WITHOUT_WAKES = 1.0
@@ -19,6 +20,16 @@ _BUSY_WITHOUT_WAKES = 0.5
 """A running job whose cancellation was requested is to stop within a second."""
 _OF_A_LEASE = 7.5
 _SHARE_OF_TIME = 20
+
+
+class OnCall(Protocol):
+    """A duty that sleeps until it is called for."""
+
+    name: str
+
+    def is_called_for(self, duties: Duties) -> bool:
+        """Whether it should run now."""
+        ...
 
 
 class Lookout:

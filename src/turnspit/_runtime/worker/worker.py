@@ -20,7 +20,7 @@ from turnspit._runtime.worker.executor import Executor, Running
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.lifespans import open_lifespans
-from turnspit._runtime.worker.lookout import Lookout
+from turnspit._runtime.worker.lookout import Lookout, OnCall
 from turnspit._runtime.worker.loop_watch import LoopWatch
 from turnspit._runtime.worker.reconciler import Reconciler
 from turnspit._runtime.worker.runners import Runners
@@ -98,7 +98,7 @@ class Worker:
             outage=self._outage,
         )
         self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer)
-        self._promoter = Promoter(self._engine, lambda: parts.tasks.names)
+        self._on_call: list[OnCall] = [self._reconciler]
         self.rescuer = Rescuer(
             self._engine,
             worker=lambda: self.id,
@@ -126,8 +126,11 @@ class Worker:
         }
         if self._settings.maintenance:
             parts = self._parts
-            services["promoter"] = Service(self._promoter, self._outage)
-            services["scheduler"] = Service(Scheduler(self._engine, parts.name, parts.tasks), self._outage)
+            scheduler = Scheduler(self._engine, parts.name, parts.tasks)
+            promoter = Promoter(self._engine, lambda: parts.tasks.names)
+            self._on_call += [promoter, scheduler, self.rescuer]
+            services["promoter"] = Service(promoter, self._outage)
+            services["scheduler"] = Service(scheduler, self._outage)
             services["rescuer"] = Service(self.rescuer, self._outage)
             prune = PruneRequest(parts.history_retention, parts.dead_retention)
             services["pruner"] = Service(Pruner(self._engine, prune), self._outage)
@@ -241,12 +244,9 @@ class Worker:
         """What the lookout saw, whether a wake told of it or not."""
         if duties.ready:
             self.claimer.work_waits()
-        if self._reconciler.is_called_for(duties):
-            self.services["reconciler"].wake()
-        if self._settings.maintenance and self._promoter.is_called_for(duties):
-            self.services["promoter"].wake()
-        if self._settings.maintenance and duties.dead:
-            self.services["rescuer"].wake()
+        for duty in self._on_call:
+            if duty.is_called_for(duties):
+                self.services[duty.name].wake()
 
     async def _stop_when_empty(self) -> None:
         while True:

@@ -134,5 +134,8 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
        OR EXISTS (SELECT FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
            SELECT FROM {schema}.workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL))
        OR EXISTS (SELECT FROM {schema}.outbox WHERE NOT EXISTS (
-           SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL))
+           SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL)),
+       (SELECT min(CASE WHEN waiting <> '[]' THEN least(next_tick, now + 1000000) ELSE next_tick END) - now
+        FROM {schema}.schedules
+        WHERE paused_at IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json))))
 FROM moment, mine;

@@ -119,5 +119,8 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
        OR EXISTS (SELECT 1 FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
            SELECT 1 FROM turnspit_workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL))
        OR EXISTS (SELECT 1 FROM turnspit_outbox WHERE NOT EXISTS (
-           SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL))
+           SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL)),
+       (SELECT min(CASE WHEN waiting <> '[]' THEN min(next_tick, moment + 1000000) ELSE next_tick END) - moment
+        FROM turnspit_schedules
+        WHERE paused_at IS NULL AND task IN (SELECT value FROM json_each(:tasks)))
 FROM (SELECT {now} AS moment);
