@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     ),
     "register": (
         lambda engine: engine.register_worker(NewWorker("host", 1, "", None, TASKS, 1, SECOND)),
-        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\?\)"],
+        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\? AND lane=\?\)"],
     ),
     "renew": (lambda engine: engine.renew_lease(1, SECOND), []),
     "rescue": (
@@ -160,6 +160,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     "what is left": (
         lambda engine: engine.ready_count(("default",), TASKS),
         [
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\? AND lane>\?\)",
             r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running",
             r"S\w+ turnspit_jobs USING INDEX turnspit_jobs_ready",
         ],

@@ -16,7 +16,7 @@ def test_every_state_is_live_or_final_and_has_a_meaning() -> None:
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_only_a_replay_leaves_a_final_state(state: JobState) -> None:
     assert state.is_final
-    assert MOVES[state] == {JobState.READY: "replayed"}
+    assert MOVES[state] == {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"}
 
 
 @pytest.mark.parametrize("state", sorted(LIVE_STATES))
@@ -26,7 +26,7 @@ def test_every_live_job_can_be_cancelled(state: JobState) -> None:
 
 
 def test_only_a_claim_starts_a_job() -> None:
-    assert [state for state in JobState if is_allowed(state, JobState.RUNNING)] == [JobState.READY]
+    assert [state for state in JobState if is_allowed(state, JobState.RUNNING)] == [JobState.HELD, JobState.READY]
 
 
 def test_every_state_can_be_reached_from_an_enqueue() -> None:

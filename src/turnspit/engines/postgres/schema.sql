@@ -56,7 +56,7 @@ CREATE TABLE turnspit.jobs (
 CREATE INDEX jobs_ready ON turnspit.jobs (queue, (-priority), id) WHERE state = 'ready';
 CREATE INDEX jobs_running ON turnspit.jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_scheduled ON turnspit.jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX jobs_held ON turnspit.jobs (task) WHERE state = 'held' AND lane IS NULL;
+CREATE INDEX jobs_held ON turnspit.jobs (task, lane) WHERE state = 'held';
 CREATE INDEX jobs_lane ON turnspit.jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
 CREATE INDEX jobs_unlisted ON turnspit.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON turnspit.jobs (id) WHERE state = 'dead';

@@ -48,7 +48,7 @@ CREATE TABLE turnspit_jobs (
 CREATE INDEX turnspit_jobs_ready ON turnspit_jobs (queue, priority DESC, id) WHERE state = 'ready';
 CREATE INDEX turnspit_jobs_running ON turnspit_jobs (worker) WHERE state = 'running';
 CREATE INDEX turnspit_jobs_scheduled ON turnspit_jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task) WHERE state = 'held' AND lane IS NULL;
+CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task, lane) WHERE state = 'held';
 CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
 CREATE INDEX turnspit_jobs_unlisted ON turnspit_jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND NOT is_listed;
 CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (id) WHERE state = 'dead';

@@ -42,7 +42,7 @@ CREATE TABLE {schema}.jobs (
 CREATE INDEX jobs_ready ON {schema}.jobs (queue, (-priority), id) WHERE state = 'ready';
 CREATE INDEX jobs_running ON {schema}.jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_scheduled ON {schema}.jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX jobs_held ON {schema}.jobs (task) WHERE state = 'held' AND lane IS NULL;
+CREATE INDEX jobs_held ON {schema}.jobs (task, lane) WHERE state = 'held';
 CREATE INDEX jobs_lane ON {schema}.jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
 CREATE INDEX jobs_unlisted ON {schema}.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON {schema}.jobs (id) WHERE state = 'dead';
