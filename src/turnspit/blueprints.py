@@ -118,6 +118,7 @@ class TaskDeclarer:
         priority: int = 0,
         retry: Retry | None = None,
         timeout: Duration | None = None,
+        isolate: bool = False,
         keep_result: bool | Duration = True,
         unique: Unique | Debounce | None = None,
         schedule: Rule | Sequence[Rule] | None = None,
@@ -128,7 +129,7 @@ class TaskDeclarer:
         on_dead: Callable[[JobContext, BaseException], Any] | None = None,
     ) -> TaskDecorator: ...
     def task(self, function: Any = None, queue: str | None = None, **options: Any) -> Any:
-        """Declare a task on ``async def`` (runs on the event loop) or ``def`` (runs in a thread).
+        """Declare a task on ``async def`` (runs on the event loop) or ``def`` (runs in a thread, or a process).
 
         A leading ``JobContext`` parameter is given by the worker and is not part of the caller's signature.
         The options are those of ``TaskOptions``.

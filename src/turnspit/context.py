@@ -9,7 +9,7 @@ A task that takes a leading ``JobContext`` receives it; anywhere below, ``curren
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from turnspit.codec import decode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.records import Claim, JobRecord
 
-__all__ = ["JobContext", "Reporter", "activate_job", "current_job"]
+__all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job"]
 
 
 class Reporter(Protocol):
@@ -70,12 +70,13 @@ class JobContext:
             return job.resources["printer"].render(order_id)
     """
 
-    __slots__ = ("_claim", "_reporter", "_stop", "finishing", "resources", "stop_reason")
+    __slots__ = ("_claim", "_on_stop", "_reporter", "_stop", "finishing", "resources", "stop_reason")
 
     def __init__(self, claim: Claim, reporter: Reporter, resources: Mapping[str, Any]) -> None:
         self._claim = claim
         self._reporter = reporter
         self._stop: threading.Event | None = None
+        self._on_stop: Callable[[str], None] | None = None
         self.resources = resources
         """What the app's lifespan provided."""
         self.stop_reason: str | None = None
@@ -236,9 +237,22 @@ class JobContext:
             self.stop_reason = reason
         if self._stop is not None:
             self._stop.set()
+        if self._on_stop is not None:
+            self._on_stop(self.stop_reason)
+
+    def on_stop(self, call: Callable[[str], None]) -> None:
+        """Have ``call`` told the reason when the attempt is told to stop, or now if it was. Called by the worker."""
+        self._on_stop = call
+        if self.stop_reason is not None:
+            call(self.stop_reason)
 
     def __repr__(self) -> str:
         return f"<JobContext job={self.id} task={self.task!r} attempt={self.attempt}>"
+
+
+def claim_of(context: JobContext) -> Claim:
+    """The claim of a running job. For the worker."""
+    return context._claim
 
 
 _current: ContextVar[JobContext] = ContextVar("turnspit_current_job")

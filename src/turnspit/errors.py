@@ -24,6 +24,7 @@
     │   └── JobCancelled          it was cancelled
     ├── FinishNotCommitted        job.finish(tx) was called, but its transaction did not commit
     ├── JobTimeout                an attempt ran longer than its time-out
+    ├── ProcessDied               the process of an attempt with isolate=True died
     ├── LostClaim                 this claim of the job is no longer the current one
     └── WorkerDied                the job's worker was killed, or fell silent
 
@@ -47,6 +48,7 @@ __all__ = [
     "LostClaim",
     "MoveNotAllowed",
     "NotIncluded",
+    "ProcessDied",
     "ResultError",
     "ResultNotStored",
     "ResultTimeout",
@@ -159,6 +161,10 @@ class FinishNotCommitted(TurnspitError):
 
 class JobTimeout(TurnspitError, TimeoutError):
     """An attempt ran longer than its time-out."""
+
+
+class ProcessDied(TurnspitError):
+    """The process in which a task with ``isolate=True`` ran died, or could not start. Its worker goes on."""
 
 
 class LostClaim(TurnspitError):

@@ -25,7 +25,7 @@ from turnspit.codec import decode, encode
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments
 
-__all__ = ["Signature", "describe_validation_error"]
+__all__ = ["Signature", "check_isolated", "describe_validation_error"]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
@@ -194,6 +194,20 @@ def _holds_secret(schema: Any) -> bool:
             return True
         return any(_holds_secret(value) for key, value in schema.items() if key != "metadata")
     return isinstance(schema, (list, tuple)) and any(_holds_secret(value) for value in schema)
+
+
+def check_isolated(function: Callable[..., Any], task: str) -> None:
+    """Look whether a function can be found and called in another process.
+
+    :raises ConfigurationError: if it cannot.
+    """
+    if inspect.iscoroutinefunction(function):
+        raise ConfigurationError(f"task {task} is async: isolate=True is for a plain def, which runs in its process")
+    if "<locals>" in function.__qualname__:
+        raise ConfigurationError(
+            f"task {task} is declared inside a function, where another process cannot find it: isolate=True needs "
+            f"{function.__name__} at the top of its module"
+        )
 
 
 def describe_validation_error(error: ValidationError) -> str:

@@ -27,8 +27,8 @@ from turnspit.limits import Concurrency, Limit, LimitKey, Rate, make_fair_key, m
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.schedules import Rule, check_rules
-from turnspit.signatures import Signature
-from turnspit.uniqueness import Debounce, Unique, idempotency_rule
+from turnspit.signatures import Signature, check_isolated
+from turnspit.uniqueness import Debounce, Unique, check_unique, idempotency_rule
 
 __all__ = [
     "AsyncTask",
@@ -72,6 +72,8 @@ class TaskOptions:
     :param priority: larger runs first inside a queue; -32768 to 32767.
     :param retry: when a failed attempt is tried again; default: the app's.
     :param timeout: how long one attempt may take; default: the app's, one hour.
+    :param isolate: run a plain function in a process of its own, which is killed after its time-out or when its job is
+        cancelled, and whose death is that attempt's alone.
     :param keep_result: ``False`` stores no result; a duration keeps it that long; ``True`` as long as the job.
     :param unique: which of its jobs exclude each other: ``Unique(...)`` or ``Debounce(...)``.
     :param schedule: when it runs by itself: ``Cron(...)``, ``Every(...)`` or a list of them.
@@ -88,6 +90,7 @@ class TaskOptions:
     priority: int = 0
     retry: Retry | None = None
     timeout: Duration | None = None
+    isolate: bool = False
     keep_result: bool | Duration = True
     unique: Unique | Debounce | None = None
     schedule: Rule | Sequence[Rule] | None = None
@@ -114,13 +117,16 @@ class Task(Generic[P, R]):
         self.priority = check_priority(options.priority)
         self.retry = check_retry(options.retry)
         self.timeout = None if options.timeout is None else check_timeout(options.timeout)
+        self.isolate = bool(options.isolate)
         self.upgrade = options.upgrade
         self.on_dead = options.on_dead
         keep = options.keep_result
         self.keeps_result = keep is not False
         self.keep_result_for = None if isinstance(keep, bool) else to_duration(keep, "keep_result")
         self.signature = Signature(function, name)
-        self.unique = _checked_unique(options.unique, name, self.signature)
+        if self.isolate:
+            check_isolated(function, name)
+        self.unique = check_unique(options.unique, name, self.signature.names)
         self.schedules = check_rules(options.schedule)
         for rule in self.schedules:
             _check_scheduled(name, self.signature, rule)
@@ -252,7 +258,7 @@ class AsyncTask(Task[P, R]):
 
 
 class SyncTask(Task[P, R]):
-    """A task on ``def``: runs in a thread of the worker."""
+    """A task on ``def``: runs in a thread of the worker, or with ``isolate=True`` in a process of its own."""
 
     is_async = False
 
@@ -359,15 +365,6 @@ def check_retry(retry: Retry | None) -> Retry | None:
     if retry is not None and not isinstance(retry, Retry):
         raise ConfigurationError(f"retry takes a Retry, as in Retry(attempts=3), not {retry!r}")
     return retry
-
-
-def _checked_unique(unique: Unique | Debounce | None, name: str, signature: Signature) -> Unique | Debounce | None:
-    if unique is None:
-        return None
-    if not isinstance(unique, Unique | Debounce):
-        raise ConfigurationError(f"unique takes Unique(...) or Debounce(...), not {unique!r}")
-    unique.check_names(name, signature.names)
-    return unique
 
 
 def _check_scheduled(name: str, signature: Signature, rule: Rule) -> None:

@@ -15,7 +15,7 @@ from turnspit.keys import Key, Keyed, bounded
 from turnspit.records import UniqueRule
 from turnspit.states import JobState
 
-__all__ = ["Debounce", "Unique", "idempotency_rule"]
+__all__ = ["Debounce", "Unique", "check_unique", "idempotency_rule"]
 
 _KEEPING = (JobState.SCHEDULED, JobState.HELD, JobState.READY, JobState.RUNNING, JobState.DEAD)
 _DAY = 86_400_000_000
@@ -111,3 +111,16 @@ class Debounce(Keyed):
 def idempotency_rule(task: str, key: str) -> tuple[str, UniqueRule]:
     """The key and rule of ``using(idempotency_key=)``: one job, while it lives and for a day after it was enqueued."""
     return bounded(f"{task} #{key}"), UniqueRule(",".join(_KEEPING), _DAY)
+
+
+def check_unique(unique: Unique | Debounce | None, task: str, names: frozenset[str]) -> Unique | Debounce | None:
+    """``unique`` if a task with arguments of these names can have it.
+
+    :raises ConfigurationError: otherwise.
+    """
+    if unique is None:
+        return None
+    if not isinstance(unique, Unique | Debounce):
+        raise ConfigurationError(f"unique takes Unique(...) or Debounce(...), not {unique!r}")
+    unique.check_names(task, names)
+    return unique

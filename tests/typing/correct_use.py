@@ -167,6 +167,12 @@ async def lifespan(_: Turnspit) -> AsyncIterator[dict[str, Any]]:
     yield {"printer": object()}
 
 
+@app.task(isolate=True)
+def in_a_process(job: JobContext, number: int) -> int:
+    """Is called as any other task."""
+    return number
+
+
 @app.task(on_dead=lambda job, error: use(job.id, error), upgrade=lambda old: {"number": old["no"]}, keep_result=60)
 def with_hooks(number: int) -> int:
     """Hooks are checked."""

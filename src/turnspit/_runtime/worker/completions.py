@@ -1,12 +1,22 @@
 """What a task's value becomes in the store."""
 
+from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any
 
 from turnspit.errors import InvalidPayload
+from turnspit.outcomes import GiveUp
 from turnspit.records import Claim, Completion
 from turnspit.tasks import Task
 
-__all__ = ["completion_of"]
+__all__ = ["NotStorable", "completion_of", "refuse_coroutine"]
+
+
+@dataclass(frozen=True, slots=True)
+class NotStorable:
+    """Stands for the value of a task in another process that could not be stored."""
+
+    note: str
 
 
 def completion_of(task: Task[Any, Any], claim: Claim, value: Any, max_result: int) -> Completion:
@@ -15,8 +25,23 @@ def completion_of(task: Task[Any, Any], claim: Claim, value: Any, max_result: in
     """
     if not task.keeps_result:
         return Completion(claim.id, claim.fence)
+    if isinstance(value, NotStorable):
+        return Completion(claim.id, claim.fence, note=value.note)
     try:
         result = task.signature.dump_result(value, max_result)
     except InvalidPayload as error:
         return Completion(claim.id, claim.fence, note=str(error))
     return Completion(claim.id, claim.fence, result, task.keep_result_for)
+
+
+def refuse_coroutine(task: Task[Any, Any], value: Any) -> None:
+    """A plain function that hands out a coroutine has done nothing yet.
+
+    :raises GiveUp: if it did.
+    """
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise GiveUp(
+            f"{task.name} returned a coroutine that nobody awaited: declare the task with async def, "
+            "and await what it calls"
+        )

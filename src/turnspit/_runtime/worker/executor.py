@@ -5,24 +5,20 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
-from types import CoroutineType
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
-from turnspit._runtime.worker.completions import completion_of
-from turnspit._runtime.worker.failures import describe, message_of
+from turnspit._runtime.worker.arguments import Unreadable, load_arguments
+from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
+from turnspit._runtime.worker.failures import Foreign, describe
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
-from turnspit.codec import decode, encode
 from turnspit.context import JobContext, Reporter, activate_job
 from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.events import Event
 from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
 from turnspit.records import Claim, Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish
-from turnspit.signatures import describe_validation_error
 from turnspit.tasks import Task
 
 __all__ = ["Ends", "Executor", "Running"]
@@ -49,7 +45,7 @@ class Ends(Reporter, Protocol):
 class Running:
     """A job that is running here."""
 
-    __slots__ = ("_told", "begun", "claim", "context", "deadline", "is_async", "started", "task")
+    __slots__ = ("_told", "begun", "claim", "context", "deadline", "is_async", "is_isolated", "started", "task")
 
     def __init__(self, claim: Claim, context: JobContext) -> None:
         self.claim = claim
@@ -57,6 +53,8 @@ class Running:
         self.started = monotonic()
         self.deadline: float | None = None
         self.is_async = True
+        self.is_isolated = False
+        """Whether it runs in a process of its own, which is killed where a thread would be left to itself."""
         self.begun = False
         """A task that is cancelled before its first step never runs at all: it would not free its slot."""
         self.task: asyncio.Task[None] | None = None
@@ -207,15 +205,10 @@ class Executor:
         if self._parts.bus.wants("started"):
             await self._parts.bus.send(Event("started", claim.id, claim.task, claim.queue, claim.attempt))
         task = self._parts.tasks[claim.task]
-        arguments = _load(task, claim.args)
+        arguments = load_arguments(task, claim.args)
         self._limit_time(running, task)
         value = await self._runners.run(task, running.context, arguments)
-        if isinstance(value, CoroutineType):
-            value.close()
-            raise GiveUp(
-                f"{claim.task} returned a coroutine that nobody awaited: declare the task with async def, "
-                "and await what it calls"
-            )
+        refuse_coroutine(task, value)
         return self._completion(task, claim, value)
 
     def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
@@ -242,7 +235,7 @@ class Executor:
             return None, error  # interrupted, not failed: the job is handed back, or is another's already
         if stopped == "timeout":
             error = _timeout_error(running, error)
-        if isinstance(error, _Unreadable):
+        if isinstance(error, Unreadable):
             error = InvalidPayload(str(error))
             record = describe(error, claim.task)._replace(traceback=None)
             return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
@@ -294,6 +287,7 @@ class Executor:
     def _limit_time(self, running: Running, task: Task[Any, Any]) -> None:
         limit = running.claim.timeout or task.timeout or self._parts.timeout
         running.is_async = task.is_async
+        running.is_isolated = self._runners.isolates(task)
         running.deadline = running.started + limit / 1_000_000
         # One timer for the earliest deadline: a job that ends in time costs no timer of its own.
         if self._deadline_timer is None or self._deadline_timer.when() > self._loop.time() + limit / 1_000_000:
@@ -323,7 +317,10 @@ class Executor:
 
     @staticmethod
     def _report_time_out(running: Running) -> None:
-        how = "cancelled" if running.is_async else "told to stop; its thread keeps its slot until it ends"
+        if running.is_isolated:
+            how = "told to stop, and its process is killed"
+        else:
+            how = "cancelled" if running.is_async else "told to stop; its thread keeps its slot until it ends"
         logger.warning("job %s (%s) is over its time-out: %s", running.claim.id, running.claim.task, how)
 
     def close(self) -> None:
@@ -333,34 +330,12 @@ class Executor:
             self._deadline_timer.cancel()
 
 
-class _Unreadable(Exception):
-    """The stored payload does not fit the task's signature."""
-
-
-def _load(task: Task[Any, Any], text: str) -> dict[str, Any]:
-    try:
-        return task.signature.load(text)
-    except ValidationError as error:
-        return _upgrade(task, text, error)
-
-
-def _upgrade(task: Task[Any, Any], text: str, error: ValidationError) -> dict[str, Any]:
-    if task.upgrade is None:
-        raise _Unreadable(describe_validation_error(error)) from error
-    try:
-        return task.signature.load(encode(task.upgrade(decode(text)), what="the upgraded payload"))
-    except Exception as failure:
-        reason = (
-            describe_validation_error(failure)
-            if isinstance(failure, ValidationError)
-            else f"{type(failure).__name__}: {message_of(failure)}"
-        )
-        raise _Unreadable(f"{describe_validation_error(error)}; upgrade: {reason}") from failure
-
-
 def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
     seconds = monotonic() - running.started
     error = JobTimeout(f"stopped after {seconds:.1f} s, over its time-out")
-    if not isinstance(cause, asyncio.CancelledError | JobTimeout):
+    if isinstance(cause.__cause__, Foreign):
+        stack = cause.__cause__.traceback
+        error.__cause__ = Foreign(type(error).__name__, str(error), stack)
+    elif not isinstance(cause, asyncio.CancelledError | JobTimeout):
         error.__cause__ = cause  # what a thread said when it ended at last
     return error.with_traceback(cause.__traceback__)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from turnspit.records import ErrorRecord
 
-__all__ = ["describe", "message_of", "normalise", "storable"]
+__all__ = ["Foreign", "describe", "format_traceback", "is_ours", "message_of", "normalise", "storable"]
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 16_000
-_OURS = (str(Path(__file__).parents[2]), thread.__file__)
+_OURS = (str(Path(__file__).parents[2]), thread.__file__, "<frozen", "<string>")
 _VARIABLE = re.compile(
     r"[\w.+-]+@[\w-]+\.[\w.-]+"  # e-mail addresses
     r"|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"  # UUIDs
@@ -26,13 +26,24 @@ _VARIABLE = re.compile(
 )
 
 
+class Foreign(Exception):
+    """The cause of an exception that came from another process: how it looked there."""
+
+    def __init__(self, kind: str, message: str, traceback: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.traceback = traceback
+
+
 def describe(error: BaseException, task: str) -> ErrorRecord:
     """The stored form of an exception."""
-    kind = type(error).__name__
-    message = message_of(error)[:_LONGEST_MESSAGE]
+    origin = error.__cause__
+    kind = origin.kind if isinstance(origin, Foreign) else type(error).__name__
+    message = (origin.message if isinstance(origin, Foreign) else message_of(error))[:_LONGEST_MESSAGE]
     identity = f"{task}\n{kind}\n{normalise(message)}"
     fingerprint = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:12]
-    return ErrorRecord(kind, storable(message), storable(_format_traceback(error)), fingerprint)
+    return ErrorRecord(kind, storable(message), storable(format_traceback(error)), fingerprint)
 
 
 def normalise(message: str) -> str:
@@ -40,9 +51,17 @@ def normalise(message: str) -> str:
     return _VARIABLE.sub("#", message)
 
 
-def _format_traceback(error: BaseException) -> str:
+def is_ours(file: str) -> bool:
+    """Whether a frame of this file is Turnspit's own, or Python's below it."""
+    return file.startswith(_OURS)
+
+
+def format_traceback(error: BaseException) -> str:
+    """The traceback of an exception, from the task's function on and of bounded length."""
+    if isinstance(error.__cause__, Foreign):
+        return error.__cause__.traceback
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    while trace is not None and is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next  # how Turnspit called the function helps nobody
     text = "".join(traceback.format_exception(type(error), error, trace))
     if len(text) <= _LONGEST_TRACEBACK:

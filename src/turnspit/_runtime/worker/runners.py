@@ -1,16 +1,18 @@
-"""How a task's function is run: on the event loop, or in a thread.
+"""How a task's function is run: on the event loop, in a thread, or in a process of its own.
 
 A coroutine can be cancelled. A thread cannot be stopped from outside: after its time-out it is told
 (``job.cancelled``), keeps its slot until it ends, and if it returns after all, its job is completed,
-because the work is done.
+because the work is done. A process is killed; a thread waits for it, so that it takes one of the same slots.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
+from turnspit._runtime.worker.processes import Processes
 from turnspit._runtime.worker.settings import Middleware, ThreadMiddleware
 from turnspit.context import JobContext
 from turnspit.tasks import Task
@@ -26,10 +28,16 @@ class Runners:
         concurrency: int,
         middleware: tuple[Middleware, ...],
         thread_middleware: tuple[ThreadMiddleware, ...],
+        processes: Processes | None = None,
     ) -> None:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="turnspit-job")
         self._middleware = middleware
         self._thread_middleware = thread_middleware
+        self._processes = processes
+
+    def isolates(self, task: Task[Any, Any]) -> bool:
+        """Whether a task runs in a process of its own here. ``turnspit run`` and the test kit have none."""
+        return task.isolate and self._processes is not None
 
     async def run(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """What the function returns; raises what it raises."""
@@ -49,7 +57,13 @@ class Runners:
     async def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         if task.is_async:
             return await task.signature.call(task.function, context, arguments)
-        return await self._in_thread(lambda: self._call_here(0, task, context, arguments))
+        if task.isolate and self._processes is not None:
+            return await self._in_thread(partial(self._processes.run, task, context))
+        return await self._in_thread(lambda: self.call_here(task, context, arguments))
+
+    def call_here(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+        """Call a plain task's function in this thread, inside the app's thread middleware."""
+        return _without_stop_iteration(lambda: self._call_here(0, task, context, arguments))
 
     def _call_here(self, depth: int, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         if depth == len(self._thread_middleware):
@@ -60,7 +74,7 @@ class Runners:
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, copy_context().run, _without_stop_iteration, function)
+        future = loop.run_in_executor(self._threads, copy_context().run, function)
         return await asyncio.shield(future)
 
     def close(self) -> None:

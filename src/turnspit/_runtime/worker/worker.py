@@ -22,6 +22,7 @@ from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.lookout import Lookout, OnCall
 from turnspit._runtime.worker.loop_watch import LoopWatch
+from turnspit._runtime.worker.processes import Processes
 from turnspit._runtime.worker.reconciler import Reconciler
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
@@ -37,6 +38,7 @@ logger = logging.getLogger("turnspit")
 
 _CANCEL_TIME = 5.0
 _THREAD_TIME = 0.1
+_KILL_TIME = 2.0
 _FLUSH_TIME = 10.0
 _TELL_TIME = 5.0
 _EMPTY_CHECK = 0.02
@@ -73,7 +75,8 @@ class Worker:
         self._telling: asyncio.Task[None] | None = None
         self._heartbeat: Heartbeat | None = None
         self._stop_listening: Callable[[], None] | None = None
-        self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware)
+        self._processes = Processes(parts)
+        self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware, self._processes)
         self.finisher = Finisher(
             parts,
             is_idle=lambda: self.executor.is_idle,
@@ -147,6 +150,7 @@ class Worker:
 
     async def start(self) -> None:
         """Open the lifespan, register, and begin to claim."""
+        self._processes.check()
         try:
             self.executor.resources = await open_lifespans(self._parts, self._stack)
             await self._register()
@@ -348,9 +352,12 @@ class Worker:
 
     @staticmethod
     async def _wait_for_stopped(told: list[Running]) -> None:
-        """Coroutines may clean up; a thread ends soon or nobody knows when."""
-        for is_async, seconds in ((False, _THREAD_TIME), (True, _CANCEL_TIME)):
-            waiting = {each.task for each in told if each.is_async is is_async and each.task is not None}
+        """Coroutines may clean up, processes are killed; a thread ends soon or nobody knows when."""
+        threads = [each for each in told if not (each.is_async or each.is_isolated)]
+        killed = [each for each in told if each.is_isolated]
+        coroutines = [each for each in told if each.is_async]
+        for stopped, seconds in ((threads, _THREAD_TIME), (killed, _KILL_TIME), (coroutines, _CANCEL_TIME)):
+            waiting = {each.task for each in stopped if each.task is not None}
             if waiting:
                 await asyncio.wait(waiting, timeout=seconds)
 
@@ -383,6 +390,7 @@ class Worker:
         if self._telling is not None:
             self._telling.cancel()
         self.executor.close()
+        await asyncio.to_thread(self._processes.close)
         self._runners.close()
         try:
             await self._stack.aclose()

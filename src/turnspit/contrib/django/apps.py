@@ -11,6 +11,7 @@ from django.db.backends.signals import connection_created
 from django.utils.module_loading import module_has_submodule
 
 from turnspit import JobContext, Turnspit
+from turnspit._runtime.worker.processes import prepare_processes
 from turnspit.contrib.django.database import DjangoTransactions, url_of, use_file_in_tests
 from turnspit.contrib.django.settings import read_settings
 
@@ -36,6 +37,7 @@ class TurnspitConfig(AppConfig):
                 if config is not self and module_has_submodule(config.module, name):
                     app.discover(f"{config.name}.{name}")
         _close_old_connections_around_jobs(app)
+        prepare_processes(app, "django:setup")
 
 
 def _live_in(app: Turnspit, alias: str) -> None:

@@ -1,0 +1,1 @@
+"""Tasks with ``isolate=True``, with real processes."""

@@ -1,0 +1,186 @@
+"""An app whose tasks run in processes of their own; those import this module too."""
+
+import ctypes
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from turnspit import Blueprint, Cancel, GiveUp, JobContext, Retry, RetryAfter, Snooze, Turnspit, current_job
+
+app = Turnspit(retry=Retry(attempts=2, delay=0))
+parts = Blueprint("parts")
+app.include(parts)
+
+
+class Refused(Exception):
+    """Has a state of its own, and wants two arguments."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(code, why)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"refused with {self.code}"
+
+
+class Where(TypedDict):
+    """Where a task ran."""
+
+    pid: int
+    thread: str
+    when: datetime
+    resource: int
+    wrapped: str
+    same_job: bool
+
+
+def leave_mark(path: Path) -> None:
+    """An empty file."""
+    path.touch()
+
+
+@app.lifespan
+async def lifespan(_: Turnspit) -> AsyncIterator[dict[str, Any]]:
+    """Provides the process that opened it, and leaves a mark when it is closed."""
+    yield {"opened_in": os.getpid()}
+    if "CLOSED_MARK" in os.environ:
+        leave_mark(Path(os.environ["CLOSED_MARK"], str(os.getpid())))
+
+
+@app.middleware
+def wrap(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+    """Says where it was."""
+    threading.current_thread().name = f"wrapped {os.getpid()}"
+    return call_next(job)
+
+
+@app.task(isolate=True)
+def where(job: JobContext, when: datetime) -> Where:
+    """What can be seen from inside."""
+    job.progress(0.5, "half")
+    job.log("a line", "warning")
+    return {
+        "pid": os.getpid(),
+        "thread": type(threading.current_thread()).__name__,
+        "when": when,
+        "resource": job.resources["opened_in"],
+        "wrapped": threading.current_thread().name,
+        "same_job": current_job() is job and job.metadata == {"a": 1} and job.idempotency_key.endswith(str(job.id)),
+    }
+
+
+@parts.task(isolate=True)
+def double(number: int) -> int:
+    """On a blueprint."""
+    return number * 2
+
+
+@app.task
+def thread_double(number: int) -> int:
+    """Not isolated."""
+    return number * 2
+
+
+@app.task(isolate=True)
+def end(how: str) -> str:
+    """Ends in the way it is told."""
+    match how:
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), 9)
+        case "sys.exit":
+            sys.exit(4)
+        case "refused":
+            raise Refused(7, "no")
+        case "snooze":
+            raise Snooze(3600, reason="later")
+        case "cancel":
+            raise Cancel("not needed")
+        case "give up":
+            raise GiveUp("hopeless")
+        case "retry after":
+            raise RetryAfter(3600)
+    return how
+
+
+@app.task(isolate=True, retry=Retry(attempts=3, delay=0, never_on=Refused))
+def refused() -> None:
+    """Not worth trying again."""
+    raise Refused(7, "no")
+
+
+@app.task(isolate=True)
+def unstorable() -> Any:
+    """Has no JSON."""
+    return object()
+
+
+def deep(folder: str) -> None:
+    """Says that it is here, with another process, and hangs."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    mark = Path(folder, "began.new")
+    mark.write_text(f"{os.getpid()} {child.pid}")
+    mark.rename(Path(folder, "began"))
+    time.sleep(600)
+
+
+@app.task(isolate=True)
+def hang(folder: str) -> None:
+    """Hangs for good."""
+    deep(folder)
+
+
+@app.task(isolate=True)
+def hang_with_the_lock(folder: str) -> None:
+    """Hangs in C, with the interpreter's lock: no thread of its process runs any more."""
+    mark = Path(folder, "began.new")
+    mark.write_text(str(os.getpid()))
+    mark.rename(Path(folder, "began"))
+    ctypes.PyDLL(None).sleep(600)
+
+
+@app.task(isolate=True)
+def gives_in(job: JobContext, folder: str) -> str:
+    """Looks whether it should stop."""
+    Path(folder, "began").touch()
+    job.wait_cancelled(60)
+    job.raise_if_cancelled()
+    return "never"
+
+
+@app.task(isolate=True)
+def charge(job: JobContext, file: str, commit: bool) -> str:
+    """Its row and its end are one transaction."""
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("begin immediate")
+    connection.execute("create table if not exists payments (job integer)")
+    connection.execute("insert into payments values (?)", (job.id,))
+    job.finish(connection, result="charged")
+    connection.execute("commit" if commit else "rollback")
+    return "not used"
+
+
+@app.task(isolate=True)
+def say() -> None:
+    """Prints and logs."""
+    sys.stdout.write("printed in a process\n")
+    logging.getLogger("shop").warning("logged in a process")
+
+
+@app.task(isolate=True, timeout=60)
+def thumbnail(path: str, width: int) -> str:
+    """The library that reads the picture may hang on it, or crash."""
+    return f"{path}.{width}.png"

@@ -1,0 +1,101 @@
+"""A process is killed where a thread could only be asked: time-out, cancellation, a lost claim, shutdown, kill -9."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.behaviour.support import DEADLINE, change, wait_until
+from tests.isolation import tasks
+from tests.isolation.conftest import is_alive
+from turnspit import JobCancelled, JobDead, Retry, Turnspit
+
+
+def began(folder: Path) -> list[int]:
+    """The processes of the hanging task: its own, and one that it started."""
+    wait_until((folder / "began").exists, "the beginning of the task")
+    return [int(pid) for pid in (folder / "began").read_text().split()]
+
+
+def assert_gone(pids: list[int], since: float, within: float = 1.0) -> None:
+    """All have ended by now, and soon after the reason."""
+    wait_until(lambda: not any(map(is_alive, pids)), "the end of the processes")
+    assert time.monotonic() - since < within + 4.0  # a busy machine; the process itself has half a second
+
+
+def test_a_time_out_kills_it_with_all_it_started_and_tells_where_it_was(app: Turnspit, tmp_path: Path) -> None:
+    with app.worker(concurrency=1):
+        job = tasks.hang.using(timeout=3, retry=Retry(attempts=1)).enqueue(str(tmp_path))
+        pids = began(tmp_path)
+        with pytest.raises(JobDead, match=r"JobTimeout: stopped after \d"):
+            job.get_result(DEADLINE)
+        assert not any(map(is_alive, pids[:1]))
+        wait_until(lambda: not is_alive(pids[1]), "the end of what it started")
+        assert tasks.end.enqueue("well").get_result(DEADLINE) == "well"
+    traceback = job.refresh().attempts[0].traceback or ""
+    assert "in hang\n    deep(folder)\n" in traceback
+    assert "in deep\n    time.sleep(600)\n" in traceback
+
+
+def test_a_cancelled_job_is_killed_with_all_it_started(app: Turnspit, tmp_path: Path) -> None:
+    with app.worker(concurrency=1):
+        job = tasks.hang.enqueue(str(tmp_path))
+        pids = began(tmp_path)
+        cancelled = time.monotonic()
+        app.jobs.cancel(job.id)
+        with pytest.raises(JobCancelled):
+            job.get_result(DEADLINE)
+        assert_gone(pids, cancelled)
+    assert "in deep\n    time.sleep(600)\n" in (job.refresh().attempts[0].traceback or "")
+
+
+def test_a_job_that_looks_is_told_before_it_is_killed(app: Turnspit, tmp_path: Path) -> None:
+    with app.worker(concurrency=1):
+        job = tasks.gives_in.enqueue(str(tmp_path))
+        wait_until((tmp_path / "began").exists, "the beginning of the task")
+        app.jobs.cancel(job.id)
+        with pytest.raises(JobCancelled):
+            job.get_result(DEADLINE)
+    assert "job.raise_if_cancelled()" in (job.refresh().attempts[0].traceback or "")
+
+
+def test_a_lost_claim_kills_it_and_the_job_runs_again(app: Turnspit, tmp_path: Path) -> None:
+    with app.worker(concurrency=1, lease=3, heartbeat=0.3):
+        job = tasks.hang.enqueue(str(tmp_path))
+        pids = began(tmp_path)
+        (tmp_path / "began").unlink()
+        lost = time.monotonic()
+        change(app, "UPDATE {workers} SET expires_at = 0")
+        change(app, "DELETE FROM {workers}")
+        assert_gone(pids, lost, within=2)
+        app.jobs.cancel(job.id)
+
+
+def test_after_the_grace_time_a_shutdown_kills_it_and_costs_no_attempt(app: Turnspit, tmp_path: Path) -> None:
+    with app.worker(concurrency=1, grace=0):
+        job = tasks.hang.enqueue(str(tmp_path))
+        pids = began(tmp_path)
+        stopped = time.monotonic()
+    assert_gone(pids, stopped)
+    assert (job.refresh().state, job.attempt) == ("ready", 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+@pytest.mark.parametrize("how", ["hang", "hang_with_the_lock"])
+def test_it_dies_with_its_worker_also_by_kill_9(app: Turnspit, store_url: str, tmp_path: Path, how: str) -> None:
+    program = subprocess.Popen([sys.executable, "-m", "tests.isolation.worker_program", store_url])
+    try:
+        app.tasks[how].enqueue(str(tmp_path))
+        began(tmp_path)
+        processes = psutil.Process(program.pid).children(recursive=True)
+        program.send_signal(signal.SIGKILL)
+        program.wait()
+        killed = time.monotonic()
+        assert_gone([process.pid for process in processes], killed)
+    finally:
+        program.kill()
+        program.wait()
