@@ -13,7 +13,7 @@ from tests.behaviour.support import DEADLINE, url_of, wait_until
 from turnspit import Job, Turnspit
 
 ROOT = Path(__file__).parents[2]
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 class WorkerProcess:

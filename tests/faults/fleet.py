@@ -114,8 +114,8 @@ class Fleet(Program):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:  # the test failed: its jobs may wait for a gate that nobody opens
-            self.kill()
+        if kind is not None or self._process.poll() is None:  # its jobs may wait for a gate that nobody opens
+            self._process.kill()
             for pid in filter(is_alive, self.children()):
                 os.kill(pid, signal.SIGKILL)
         super().__exit__(kind, error, trace)

@@ -218,13 +218,18 @@ def test_as_process_1_it_buries_orphans_and_stops_in_order(app: Turnspit, name: 
     job = app.tasks["orphan"].enqueue()
     command = [*AS_PROCESS_1, sys.executable, "-m", "turnspit", "worker", name, "--processes", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as outside:
-        assert outside.stderr is not None
-        assert [line for _, line in zip(range(2), (x for x in outside.stderr if "started: pid" in x), strict=False)]
-        [inside] = children_of(outside.pid)
-        wait_until(lambda: job.refresh().state == "completed", "completed")
-        wait_until(lambda: len(children_of(inside)) == 2, "no child but the workers")
-        os.kill(inside, signal.SIGTERM)
-        _, err = outside.communicate(timeout=20)
+        try:
+            assert outside.stderr is not None
+            started = (line for line in outside.stderr if "started: pid" in line)
+            assert next(started)
+            assert next(started)
+            [inside] = children_of(outside.pid)
+            wait_until(lambda: job.refresh().state == "completed", "completed")
+            wait_until(lambda: len(children_of(inside)) == 2, "no child but the workers")
+            os.kill(inside, signal.SIGTERM)
+            _, err = outside.communicate(timeout=20)
+        finally:
+            outside.kill()  # and with it, by --kill-child, everything inside
     assert outside.returncode == 0
     assert err.endswith("all processes have ended\n")
 
