@@ -70,7 +70,7 @@ class JobContext:
             return job.resources["printer"].render(order_id)
     """
 
-    __slots__ = ("_claim", "_on_stop", "_reporter", "_stop", "finishing", "resources", "stop_reason")
+    __slots__ = ("_claim", "_on_stop", "_reporter", "_stop", "finishing", "resources", "stop_reason", "thread")
 
     def __init__(self, claim: Claim, reporter: Reporter, resources: Mapping[str, Any]) -> None:
         self._claim = claim
@@ -80,6 +80,8 @@ class JobContext:
         self.resources = resources
         """What the app's lifespan provided."""
         self.stop_reason: str | None = None
+        self.thread: int | None = None
+        """The thread in which a plain function runs now."""
         self.finishing = False
         """Whether ``finish()`` was called: the job is completed if its transaction commits."""
 

@@ -11,6 +11,7 @@ from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.failures import Foreign, describe
 from turnspit._runtime.worker.finisher import Ended
+from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
@@ -29,6 +30,7 @@ _ALONE = 10.0
 """Seconds for which a job with a crash behind it keeps its worker to itself, and for which it waits for that. What
 crashes its process mostly does so soon; a long job, or a thread that hangs, must not stop a worker.
 """
+_NAMED = 5
 _INVALID_DELAY = 15_000_000
 _INVALID_PATIENCE = 600_000_000
 """A payload that does not validate may be a newer release's: it is tried for ten minutes."""
@@ -315,13 +317,34 @@ class Executor:
         if waiting:
             self._watch(min(waiting))
 
-    @staticmethod
-    def _report_time_out(running: Running) -> None:
+    def _report_time_out(self, running: Running) -> None:
         if running.is_isolated:
             how = "told to stop, and its process is killed"
         else:
             how = "cancelled" if running.is_async else "told to stop; its thread keeps its slot until it ends"
+        stack = stack_of(running.context.thread)
+        if stack:
+            how += f"; it is in\n{stack}"
+            self._finisher.report_log(running.claim, "warning", f"over its time-out, in a thread that is in\n{stack}")
         logger.warning("job %s (%s) is over its time-out: %s", running.claim.id, running.claim.task, how)
+
+    @property
+    def stuck(self) -> list[int]:
+        """Jobs in threads that were told to stop and did not end: each keeps its slot."""
+        return [
+            running.claim.id
+            for running in list(self.running.values())  # also asked from the thread that tells of the health
+            if running.context.stop_reason is not None and running.context.thread is not None
+        ]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing more can begin here, if threads are why."""
+        stuck = self.stuck
+        if len(stuck) < self.concurrency:
+            return None
+        jobs = ", ".join(map(str, stuck[:_NAMED]))
+        return f"all its slots are taken by threads that were told to stop and do not end (jobs {jobs})"
 
     def close(self) -> None:
         """Forget the timers."""

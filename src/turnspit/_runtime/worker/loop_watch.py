@@ -11,7 +11,7 @@ from typing import Any
 
 from turnspit.clock import monotonic
 
-__all__ = ["LoopWatch"]
+__all__ = ["LoopWatch", "stack_of"]
 
 logger = logging.getLogger("turnspit")
 
@@ -44,13 +44,12 @@ class LoopWatch:
                 self._loop.call_soon_threadsafe(self._answer)
         elif not self._reported:
             self._reported = True
-            frame = sys._current_frames().get(self._thread)
             logger.warning(
                 "the event loop has been blocked for %.1f s by %s, and with it every job here; let the task await, "
                 "or declare it with def:\n%s",
                 monotonic() - self._asked_at,
                 self._job_of(asyncio.current_task(self._loop)) or "code outside a job",
-                "".join(traceback.format_stack(frame, _FRAMES)).rstrip(),
+                stack_of(self._thread),
             )
 
     def _answer(self) -> None:
@@ -58,3 +57,9 @@ class LoopWatch:
             self._reported = False
             logger.warning("the event loop goes on; it was blocked for %.1f s", monotonic() - self._asked_at)
         self._answered = True
+
+
+def stack_of(thread: int | None) -> str:
+    """What a thread of this process is doing, innermost last; empty where it has ended."""
+    frame = None if thread is None else sys._current_frames().get(thread)
+    return "" if frame is None else "".join(traceback.format_stack(frame, _FRAMES)).rstrip()

@@ -6,6 +6,7 @@ because the work is done. A process is killed; a thread waits for it, so that it
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -63,7 +64,11 @@ class Runners:
 
     def call_here(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """Call a plain task's function in this thread, inside the app's thread middleware."""
-        return _without_stop_iteration(lambda: self._call_here(0, task, context, arguments))
+        context.thread = threading.get_ident()
+        try:
+            return _without_stop_iteration(lambda: self._call_here(0, task, context, arguments))
+        finally:
+            context.thread = None
 
     def _call_here(self, depth: int, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         if depth == len(self._thread_middleware):

@@ -307,7 +307,7 @@ class Worker:
             return ("it is stopping",)
         if heartbeat is None:
             return ("it is not registered with the store yet",)
-        return () if heartbeat.trouble is None else (heartbeat.trouble,)
+        return tuple(trouble for trouble in (heartbeat.trouble, self.executor.trouble) if trouble is not None)
 
     async def stop(self) -> bool:
         """Stop claiming, let running jobs end within the grace time, hand back the rest, store what ended.

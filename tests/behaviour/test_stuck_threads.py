@@ -1,0 +1,65 @@
+"""A plain function that does not end after its time-out: it is counted, and told of with the stack that it is in."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from tests.behaviour.support import DEADLINE, wait_until
+from turnspit import JobContext, Retry, Turnspit
+from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit._runtime.worker.worker import Worker
+
+
+def wait_in_the_bank(may_leave: threading.Event) -> None:
+    may_leave.wait(DEADLINE)
+
+
+def test_a_thread_over_its_time_out(app: Turnspit, caplog: pytest.LogCaptureFixture) -> None:
+    may_leave = threading.Event()
+
+    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    def charge() -> str:
+        wait_in_the_bank(may_leave)
+        return "after all"
+
+    async def main() -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+        worker = Worker(app.worker_parts(), WorkerSettings(concurrency=1))
+        await worker.start()
+        job = await charge.aenqueue()
+        await asyncio.to_thread(wait_until, lambda: worker.executor.stuck, "a stuck thread")
+        stuck, troubles = worker.executor.stuck, worker.troubles()
+        may_leave.set()
+        assert await job.aget_result(DEADLINE) == "after all", "the work is done: its job is completed"
+        ended = worker.troubles()
+        await worker.stop()
+        assert stuck == [job.id]
+        [line] = await job.aget_logs()
+        assert line.level == "warning"
+        assert line.message.startswith("over its time-out, in a thread that is in")
+        assert "wait_in_the_bank" in line.message
+        return stuck, troubles, ended
+
+    with caplog.at_level(logging.WARNING, "turnspit"):
+        stuck, troubles, ended = asyncio.run(main())
+    assert troubles == (f"all its slots are taken by threads that were told to stop and do not end (jobs {stuck[0]})",)
+    assert ended == ()
+    assert "told to stop; its thread keeps its slot until it ends; it is in" in caplog.text
+    assert "wait_in_the_bank" in caplog.text
+
+
+def test_a_coroutine_s_time_out_is_kept_with_where_it_was(app: Turnspit) -> None:
+    async def ask_the_bank() -> None:
+        await asyncio.Event().wait()
+
+    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    async def charge(job: JobContext) -> None:
+        await ask_the_bank()
+
+    with app.worker():
+        job = charge.enqueue()
+        wait_until(lambda: job.refresh().state == "dead", "its end")
+    [attempt] = job.attempts
+    assert attempt.error_type == "JobTimeout"
+    assert "in ask_the_bank" in (attempt.traceback or "")
