@@ -25,6 +25,7 @@
     ├── FinishNotCommitted        job.finish(tx) was called, but its transaction did not commit
     ├── JobTimeout                an attempt ran longer than its time-out
     ├── ProcessDied               the process of an attempt with isolate=True died
+    ├── LimitTimeout              app.limits.acquire() did not get a permit in time
     ├── LostClaim                 this claim of the job is no longer the current one
     └── WorkerDied                the job's worker was killed, or fell silent
 

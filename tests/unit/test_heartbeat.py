@@ -21,7 +21,7 @@ class SlowStore:
 
     renew_lease = None
 
-    def write(self, verb: Any, *args: Any) -> bool:
+    def write_apart(self, verb: Any, *args: Any) -> bool:
         self.may_renew.acquire()
         self.now += self.takes
         self.renewals += 1

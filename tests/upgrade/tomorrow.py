@@ -17,8 +17,8 @@ COMPATIBLE = {
     "CREATE TABLE {schema}.colours (name text PRIMARY KEY);\n",
 }
 INCOMPATIBLE = {
-    sqlite: "ALTER TABLE turnspit_jobs RENAME COLUMN queue TO lane;\n",
-    postgres: "ALTER TABLE {schema}.jobs RENAME COLUMN queue TO lane;\n",
+    sqlite: "ALTER TABLE turnspit_jobs RENAME COLUMN queue TO channel;\n",
+    postgres: "ALTER TABLE {schema}.jobs RENAME COLUMN queue TO channel;\n",
 }
 TODAY = sqlite.migrations()[-1].number
 

@@ -189,7 +189,7 @@ class TestStore(Assertions):
 
     def advance_to(self, moment: datetime) -> int:
         """Move the clock to a moment, an aware datetime that is not in its past; see ``advance``."""
-        total, due = self._engine.write(self._promote)
+        total, due = self.app.engine.write(self._promote)
         while (tick := self._after(due)) is not None and tick <= moment:
             self._move_to(tick)
             promoted, due = self._engine.write(self._promote)
@@ -199,7 +199,7 @@ class TestStore(Assertions):
 
     async def aadvance_to(self, moment: datetime) -> int:
         """``advance_to`` for async code."""
-        total, due = await self._engine.awrite(self._promote)
+        total, due = await self.app.engine.awrite(self._promote)
         while (tick := self._after(due)) is not None and tick <= moment:
             self._move_to(tick)
             promoted, due = await self._engine.awrite(self._promote)

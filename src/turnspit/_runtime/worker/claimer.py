@@ -9,6 +9,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
@@ -135,8 +136,9 @@ class Claimer:
     async def _round(self) -> bool:
         """One exchange, if one is due; whether one was."""
         async with self.exchanging:
+            request = self._request()
             try:
-                return await self._exchange()
+                return await self._exchange(request)
             except Exception as error:
                 self._work_waits = True
                 delay = self._backoff.delay()
@@ -145,11 +147,13 @@ class Claimer:
                 self._finisher.retry()
         return True
 
-    async def _exchange(self) -> bool:
+    async def _exchange(self, request: ClaimRequest | None) -> bool:
         """Limited jobs and the others take turns in who comes first, so that neither keeps all slots."""
         self._lanes_first = not self._lanes_first
-        worked = await self._claim_limited() if self._lanes_first else False
-        request = self._request()
+        worked = False
+        if self._lanes_first:
+            worked = await self._claim_limited()
+            request = self._fitting(request)
         if request is not None or self._finisher.is_due:
             await self._store(self._finisher.take(), request)
             worked = True
@@ -161,6 +165,14 @@ class Claimer:
         else:
             await self._give_back_surplus()
         return worked
+
+    def _fitting(self, request: ClaimRequest | None) -> ClaimRequest | None:
+        """What is left to ask for after limited jobs have begun."""
+        if request is None:
+            return None
+        demand = min(request.limit, self._demand())
+        self._work_waits = self._work_waits or not demand
+        return replace(request, limit=demand) if demand else None
 
     async def _claim_limited(self) -> bool:
         await self.lanes.give_back_late()

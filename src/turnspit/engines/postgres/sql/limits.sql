@@ -8,7 +8,7 @@ SELECT live AND (
            EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0)
            OR EXISTS (SELECT FROM {schema}.slots WHERE is_free = 1)
            OR coalesce(next_at <= moment, FALSE)),
-       CASE WHEN live THEN greatest(0, next_at - moment) END
+       CASE WHEN live AND next_at IS NOT NULL THEN greatest(0, next_at - moment) END  -- greatest() ignores NULL
 FROM (
     SELECT {now} AS moment,
            EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL) AS live,
