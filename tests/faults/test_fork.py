@@ -3,6 +3,8 @@
 import asyncio
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -163,7 +165,15 @@ def test_an_embedded_worker_goes_on_in_the_parent(used: Turnspit) -> None:
             assert used.jobs.get(child.result()).get_result(timeout=10) == 7  # type: ignore[arg-type]
 
 
-def test_multiprocessing_with_fork(used: Turnspit) -> None:
+def test_multiprocessing_with_fork(path: Path) -> None:
+    """In a process of its own: a fork copies the locks that any thread holds, also those of other tests."""
+    program = f"from tests.faults.test_fork import fork_a_pool; fork_a_pool({str(path)!r})"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
+def fork_a_pool(path: str) -> None:
+    used = Turnspit(f"sqlite:///{path}")
+    assert insert(used) == 1
     with multiprocessing.get_context("fork").Pool(3) as pool:
         ids = pool.map(_insert_in, [str(used.engine.location)] * 30)
     assert sorted(ids) == list(range(2, 32))

@@ -168,6 +168,7 @@ def test_a_connection_to_a_server_that_is_no_primary_any_longer_is_left(primary:
     with Proxy(primary.port) as proxy:
         engine = open_engine(proxy.url(primary.url), deadline=5)
         engine.write(engine.insert_job, NEW)
+        wait_until(lambda: _has_schema(standby), "the schema on the standby, which replays behind its acknowledgement")
         proxy.lead_to(standby.port)
         proxy.reset()
         with pytest.raises(EngineUnavailable, match="is read-only"):
@@ -175,6 +176,12 @@ def test_a_connection_to_a_server_that_is_no_primary_any_longer_is_left(primary:
         proxy.lead_to(primary.port)
         assert engine.write(engine.insert_jobs, [NEW, NEW])
         engine.close()
+
+
+def _has_schema(standby: Standby) -> bool:
+    with psycopg.connect(f"postgresql://postgres@127.0.0.1:{standby.port}/postgres", autocommit=True) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'turnspit'").fetchone()
+    return row is not None and row[0] > 5
 
 
 def test_of_two_hosts_the_primary_is_used(primary: Server, standby: Standby) -> None:
