@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from examples.orders.promises import Evidence, examine
 from tests.examples.programs import ENVIRONMENT, run
+from tests.programs import running
 
 from turnspit import JobState, Turnspit
 
@@ -181,15 +182,9 @@ def test_there_is_no_summary_without_a_demo(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it_and_its_workers(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", AS_IN_A_TERMINAL],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as demo:
+    command = [sys.executable, "-c", AS_IN_A_TERMINAL]
+    pipe = subprocess.PIPE
+    with running(*command, cwd=tmp_path, env=ENVIRONMENT, stdout=pipe, stderr=pipe) as demo:
         assert demo.stdout is not None
         next(line for line in demo.stdout if "refused" in line)
         os.killpg(demo.pid, signal.SIGINT)  # a terminal sends it to the workers too

@@ -14,6 +14,7 @@ import pytest
 from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, ask, make_app, write_app
 from tests.faults.program import wait_until
+from tests.programs import running
 from turnspit import JobState, Turnspit
 
 LONG_LEASE = "--lease=60"
@@ -217,19 +218,16 @@ def test_as_process_1_it_buries_orphans_and_stops_in_order(app: Turnspit, name: 
     """As in a container without an init. What a task left behind becomes its child, and would stay a zombie."""
     job = app.tasks["orphan"].enqueue()
     command = [*AS_PROCESS_1, sys.executable, "-m", "turnspit", "worker", name, "--processes", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as outside:
-        try:
-            assert outside.stderr is not None
-            started = (line for line in outside.stderr if "started: pid" in line)
-            assert next(started)
-            assert next(started)
-            [inside] = children_of(outside.pid)
-            wait_until(lambda: job.refresh().state == "completed", "completed")
-            wait_until(lambda: len(children_of(inside)) == 2, "no child but the workers")
-            os.kill(inside, signal.SIGTERM)
-            _, err = outside.communicate(timeout=20)
-        finally:
-            outside.kill()  # and with it, by --kill-child, everything inside
+    with running(*command, stderr=subprocess.PIPE) as outside:
+        assert outside.stderr is not None
+        started = (line for line in outside.stderr if "started: pid" in line)
+        assert next(started)
+        assert next(started)
+        [inside] = children_of(outside.pid)
+        wait_until(lambda: job.refresh().state == "completed", "completed")
+        wait_until(lambda: len(children_of(inside)) == 2, "no child but the workers")
+        os.kill(inside, signal.SIGTERM)
+        _, err = outside.communicate(timeout=20)
     assert outside.returncode == 0
     assert err.endswith("all processes have ended\n")
 

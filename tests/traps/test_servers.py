@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, url_of
+from tests.behaviour.support import DEADLINE, url_of, wait_until
+from tests.programs import running
 from turnspit import Turnspit
 from turnspit.cli.worker import worker
 
@@ -59,19 +60,10 @@ def uvicorn(folder: Path, store: str, *options: str) -> Iterator[tuple[subproces
     """The server above as a program, and where to ask it; it prints "up" when it is."""
     (folder / "server.py").write_text(SERVER)
     port = _free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "server:web", "--port", str(port), "--log-level", "warning", *options],
-        cwd=folder,
-        env={"STORE": store, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    command = [sys.executable, "-m", "uvicorn", "server:web", "--port", str(port), "--log-level", "warning", *options]
+    environment = {"STORE": store, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+    with running(*command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         yield process, f"http://127.0.0.1:{port}/double?number=21"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def says(process: subprocess.Popen[str]) -> str:
@@ -104,6 +96,7 @@ def test_uvicorn_reloads_a_changed_file_and_the_app_goes_on(app: Turnspit, folde
     with uvicorn(folder, url_of(app), "--reload") as (process, url):
         assert says(process) == "up\n"
         assert ask(url) == "42\n"
+        wait_until(lambda: watches_files(process.pid), "watching files")
         # Of another size: of the same size and second, Python would take its compiled file for current.
         (folder / "server.py").write_text(SERVER.replace("number * 2", "number * 30 // 10"))
         assert (says(process), says(process)) == ("down\n", "up\n")
@@ -112,6 +105,12 @@ def test_uvicorn_reloads_a_changed_file_and_the_app_goes_on(app: Turnspit, folde
         out, err = process.communicate(timeout=DEADLINE)
     assert (out, "Traceback" in err) == ("down\n", False), err
     assert [worker.live for worker in app.engine.read(app.engine.list_workers)] == [False, False]
+
+
+def watches_files(pid: int) -> bool:
+    """The reloader begins to watch only after it has started its server, and sees no change from before that."""
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any("inotify" in os.readlink(link) for link in links if os.path.lexists(link))
 
 
 def _can_unshare() -> bool:
@@ -125,12 +124,8 @@ def test_a_worker_is_a_good_process_1(app: Turnspit, folder: Path, number: signa
     (folder / "jobs.py").write_text(
         f"from turnspit import Turnspit\napp = Turnspit({url_of(app)!r})\n@app.task\ndef task() -> None: ...\n"
     )
-    with subprocess.Popen(
-        [*AS_PROCESS_1, sys.executable, "-m", "turnspit", "worker", "jobs:app"],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as outside:
+    command = [*AS_PROCESS_1, sys.executable, "-m", "turnspit", "worker", "jobs:app"]
+    with running(*command, cwd=folder, stderr=subprocess.PIPE) as outside:
         assert outside.stderr is not None
         assert any("started: pid 1," in line for line in outside.stderr)
         [inside] = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
@@ -205,17 +200,11 @@ def test_an_interrupt_in_an_async_program_stops_its_worker_in_order(folder: Path
         "except KeyboardInterrupt:\n"
         "    print('interrupted', flush=True)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "program.py", f"sqlite:///{folder}/jobs.db"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "began\n"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=DEADLINE)
+    command = [sys.executable, "program.py", f"sqlite:///{folder}/jobs.db"]
+    with running(*command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert says(process) == "began\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
     assert (out, err) == ("interrupted\n", "")
     with Turnspit(f"sqlite:///{folder}/jobs.db") as app:
         [job] = app.jobs.list()
