@@ -1,33 +1,23 @@
 """The app: the only module that wires things together."""
 
-import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
-from inspect import iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from turnspit._runtime.health import Health
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.worker.embedded import EmbeddedWorker
-from turnspit._runtime.worker.settings import (
-    Lifespan,
-    Middleware,
-    ThreadMiddleware,
-    WorkerParts,
-    check_max_crashes,
-    make_settings,
-)
-from turnspit.ambient import AmbientTransactions, joined
+from turnspit._runtime.worker.settings import WorkerParts, check_max_crashes, make_settings
+from turnspit.ambient import AmbientTransactions
 from turnspit.blueprints import Blueprint, TaskDeclarer
 from turnspit.client import Client
 from turnspit.clock import Duration, to_duration
 from turnspit.codec import DEFAULT_LIMIT, check_text
 from turnspit.contract import Engine
 from turnspit.discovery import import_tree
-from turnspit.engines import DEFAULT_URL, open_engine
 from turnspit.errors import ConfigurationError
-from turnspit.events import EventBus, EventName, check_event_names
+from turnspit.hooks import HookDeclarer
 from turnspit.jobs import Job
 from turnspit.limits import Rate
 from turnspit.operations import Jobs, Limits, Queues, Schedules
@@ -35,16 +25,15 @@ from turnspit.payloads import Payloads
 from turnspit.queues import Queue, limits_of_queues
 from turnspit.records import NewJob
 from turnspit.retries import Retry
+from turnspit.stores import Store
 from turnspit.tasks import BoundTask, Task, check_retry, check_timeout
 
 __all__ = ["Turnspit"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _SECOND = 1_000_000
 
 
-class Turnspit(TaskDeclarer):
+class Turnspit(TaskDeclarer, HookDeclarer):
     """An application's jobs: its tasks and the store where their jobs live.
 
     Constructing it opens nothing; the store is opened by the first call that needs it.
@@ -99,80 +88,36 @@ class Turnspit(TaskDeclarer):
         self.name = check_text(name, "an app's name")
         self.queue_limits = limits_of_queues(queues)
         self.max_payload = max_payload
-        self.events = EventBus()
         self._retry = check_retry(retry) or Retry()
         self._timeout = check_timeout(timeout)
         self._max_result = max_result
         self._max_crashes = check_max_crashes(max_crashes)
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
         self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
-        self._engine_options: dict[str, Any] = {
-            "durability": durability,
-            "deadline": to_duration(deadline, "deadline") / _SECOND,
-            "migrate": migrate,
-        }
-        self._middleware: list[Middleware] = []
-        self._thread_middleware: list[ThreadMiddleware] = []
-        self._lifespans: list[Lifespan] = []
+        seconds = to_duration(deadline, "deadline") / _SECOND
+        self.store = Store(url, durability=durability, deadline=seconds, migrate=migrate)
         self._payloads: tuple[list[Task[Any, Any]], Payloads] | None = None
         self._client = Client(self)
-        self._engine: Engine | None = None
-        self._ambient: AmbientTransactions | None = None
-        self._replacement: Engine | None = None
-        self._replaced_lifespans: tuple[Lifespan, ...] | None = None
-        self._url = url
         self.jobs = Jobs(self, self._client)
         self.queues = Queues(self)
         self.schedules = Schedules(self)
         self.limits = Limits(self, limits or {})
-        if url is not None:
-            self._engine = open_engine(url, **self._engine_options)
 
     @property
     def engine(self) -> Engine:
         """The store, as callers see it: inside a transaction that ``join`` names, their calls are part of it."""
-        if self._ambient is None or self._replacement is not None:
-            return self._own_engine
-        return joined(self._own_engine, self._ambient)
-
-    @property
-    def _own_engine(self) -> Engine:
-        if self._replacement is not None:
-            return self._replacement
-        if self._engine is None:
-            url = self._url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL
-            self._engine = open_engine(url, **self._engine_options)
-        return self._engine
+        return self.store.engine
 
     def configure(self, url: str) -> None:
         """Set the store's URL later than at construction, as a Flask application factory does.
 
         :raises ConfigurationError: for a URL that no engine has.
         """
-        engine = open_engine(url, **self._engine_options)
-        if self._engine is not None:
-            self._engine.close()
-        self._url, self._engine = url, engine
+        self.store.configure(url)
 
     def join(self, ambient: AmbientTransactions | None) -> None:
         """Let callers join a framework's transactions without ``tx=``; ``None`` ends it. For framework adapters."""
-        self._ambient = ambient
-
-    def replace_engine(self, engine: Engine | None) -> Engine | None:
-        """Use this store instead of the URL's, until it is called with ``None``; what it replaces. For the test kit.
-
-        A replacement outlives ``configure``: an application factory that runs in a test cannot undo it.
-        """
-        before, self._replacement = self._replacement, engine
-        return before
-
-    def replace_lifespans(self, lifespans: tuple[Lifespan, ...] | None) -> tuple[Lifespan, ...] | None:
-        """Open these in each worker instead of the app's own, until it is called with ``None``; what it replaces.
-
-        For the test kit.
-        """
-        before, self._replaced_lifespans = self._replaced_lifespans, lifespans
-        return before
+        self.store.join(ambient)
 
     def _declare(self, task: Task[Any, Any]) -> None:
         self._include_task(task)
@@ -201,54 +146,6 @@ class Turnspit(TaskDeclarer):
                 if isinstance(value, Blueprint):
                     self.include(value)
         return found
-
-    def lifespan(self, function: F) -> F:
-        """Give tasks shared resources: an async generator that yields a dict, as Starlette's lifespan.
-
-        It runs once in each worker; what it yields is ``job.resources``.
-
-        ::
-
-            @app.lifespan
-            async def lifespan(app):
-                async with httpx.AsyncClient() as client:
-                    yield {"client": client}
-        """
-        if isgeneratorfunction(function):
-            raise ConfigurationError(f"a lifespan is an async generator: write async def {function.__name__}(app)")
-        self._lifespans.append(function)
-        return function
-
-    def middleware(self, function: F) -> F:
-        """Wrap every run: ``async def wrap(job, call_next): return await call_next(job)``.
-
-        A plain ``def wrap(job, call_next): return call_next(job)`` wraps plain tasks only, inside their thread, where
-        what a library keeps for each thread is theirs. The first one declared is the outermost.
-        """
-        if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
-            self._middleware.append(function)
-        else:
-            self._thread_middleware.append(function)
-        return function
-
-    def on(self, *names: EventName) -> Callable[[F], F]:
-        """Call a function, plain or async, for events; see ``turnspit.events``.
-
-        Both run on the worker's event loop: what takes long or may block belongs in a job of its own.
-
-        ::
-
-            @app.on("dead")
-            def page_somebody(event): ...
-        """
-
-        check_event_names(names)
-
-        def register(function: F) -> F:
-            self.events.on(names, function)
-            return function
-
-        return register
 
     def payloads(self) -> Payloads:
         """All tasks as one discriminated union, for foreign producers."""
@@ -355,7 +252,7 @@ class Turnspit(TaskDeclarer):
         return WorkerParts(
             app=self,
             name=self.name,
-            engine=self._own_engine,
+            engine=self.store.own_engine,
             tasks=self.tasks,
             bus=self.events,
             middleware=tuple(self._middleware),
@@ -376,9 +273,7 @@ class Turnspit(TaskDeclarer):
 
     def close(self) -> None:
         """Let go of connections and threads. The app opens the store again when it is used."""
-        engine = self._replacement or self._engine
-        if engine is not None:
-            engine.close()
+        self.store.close()
 
     def __enter__(self) -> "Turnspit":
         return self

@@ -91,6 +91,7 @@ class TaskDeclarer:
     _default_queue = "default"
 
     def __init__(self) -> None:
+        super().__init__()
         self.tasks = TaskRegistry()
 
     def _declare(self, task: Task[Any, Any]) -> None:

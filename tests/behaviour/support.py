@@ -15,8 +15,8 @@ DEADLINE = 20.0
 
 def url_of(app: Turnspit) -> str:
     """The URL of an app's store, for another app or process."""
-    assert app._url is not None
-    return app._url
+    assert app.store.url is not None
+    return app.store.url
 
 
 def change(app: Turnspit, sql: str) -> None:

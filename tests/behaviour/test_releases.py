@@ -68,7 +68,7 @@ def test_a_newer_release_can_still_run_what_the_older_one_could_not(t: TestStore
     async def ship(order_id: int, express: bool = False) -> list[Any]:
         return [order_id, express]
 
-    newer.replace_engine(t.app.engine)
+    newer.store.replace(t.app.engine)
     with newer.worker():
         assert newer.jobs.get(job).get_result(DEADLINE) == [7, True]
 

@@ -39,7 +39,7 @@ class Override:
             # What a test stores needs to survive no power cut.
             engine = open_engine(url, durability="relaxed", clock=clock)
             stack.callback(engine.close)
-            stack.callback(self._app.replace_engine, self._app.replace_engine(engine))
+            stack.callback(self._app.store.replace, self._app.store.replace(engine))
             stack.callback(self._app.replace_lifespans, self._app.replace_lifespans(None))
             store = TestStore(self._app, engine, clock, self._resources)
             self._stack = stack.pop_all()

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from turnspit._runtime.worker.processes import Processes
-from turnspit._runtime.worker.settings import Middleware, ThreadMiddleware
 from turnspit.context import JobContext
+from turnspit.hooks import Middleware, ThreadMiddleware
 from turnspit.tasks import Task
 
 __all__ = ["Runners"]

@@ -1,36 +1,21 @@
 """What a worker is told."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import Duration, to_duration
 from turnspit.codec import check_text
-from turnspit.context import JobContext
 from turnspit.contract import Engine
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus
+from turnspit.hooks import Lifespan, Middleware, ThreadMiddleware
 from turnspit.retries import Retry
 
-__all__ = [
-    "CallNext",
-    "Lifespan",
-    "Middleware",
-    "ThreadMiddleware",
-    "WorkerParts",
-    "WorkerSettings",
-    "check_max_crashes",
-    "make_settings",
-]
+__all__ = ["WorkerParts", "WorkerSettings", "check_max_crashes", "make_settings"]
 
 _SECOND = 1_000_000
-
-CallNext = Callable[[JobContext], Awaitable[Any]]
-Middleware = Callable[[JobContext, CallNext], Awaitable[Any]]
-ThreadMiddleware = Callable[[JobContext, Callable[[JobContext], Any]], Any]
-Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None] | AsyncIterator[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,11 @@ from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
-from turnspit._runtime.worker.settings import CallNext, WorkerParts
+from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.context import JobContext, Reporter
 from turnspit.errors import FinishNotCommitted
 from turnspit.events import EventBus
+from turnspit.hooks import CallNext
 from turnspit.records import Claim, Completion, Confirmation, JobRecord
 
 __all__ = ["UnrecordedRun", "run_unrecorded"]
