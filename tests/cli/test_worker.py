@@ -125,6 +125,17 @@ def test_a_signal_while_the_app_is_still_imported_ends_it_in_order(start: Start,
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_a_second_signal_on_the_way_out_changes_nothing(start: Start, folder: Path) -> None:
+    (folder / "slow.py").write_text(
+        "import atexit, os, signal\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    process = start("worker", "slow:app")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
 def test_debug_also_shows_each_start_and_warning_only_what_is_wrong(cli: Cli, start: Start) -> None:
     cli("enqueue", "shop", "send_confirmation", "to=ada@example.com", "order_id=1")
     _, err = start("worker", "shop", "--until-empty", "--log-level", "debug").communicate(timeout=30)

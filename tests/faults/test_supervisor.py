@@ -162,7 +162,7 @@ def test_a_second_signal_hands_running_jobs_back_at_once(app: Turnspit, name: st
         fleet.signal(signal.SIGTERM)
         fleet.hear("stopping; running jobs (1)")
         fleet.signal(signal.SIGTERM)
-        assert fleet.wait(20) == 0
+        assert fleet.wait(20) == 0, fleet.rest()
     assert (job.refresh().state, job.attempt, job.crashes) == (JobState.READY, 0, 0)
 
 

@@ -161,6 +161,8 @@ def _on_signals(handler: Callable[[int, FrameType | None], Any] | signal.Handler
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    # Nothing has begun. A second signal must not be raised into the middle of the first one's way out.
+    _on_signals(lambda *_: os._exit(0))
     raise StopRequested
 
 
