@@ -26,7 +26,8 @@ from turnspit.queues import Queue, limits_of_queues
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.stores import Store
-from turnspit.tasks import BoundTask, Task, check_retry, check_timeout
+from turnspit.task_options import check_retry, check_timeout
+from turnspit.tasks import BoundTask, Task
 
 __all__ = ["Turnspit"]
 

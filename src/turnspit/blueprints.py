@@ -20,7 +20,8 @@ from turnspit.errors import ConfigurationError
 from turnspit.limits import Concurrency, LimitKey, Rate
 from turnspit.retries import Retry
 from turnspit.schedules import Rule
-from turnspit.tasks import AsyncTask, SyncTask, Task, TaskOptions, make_task
+from turnspit.task_options import TaskOptions
+from turnspit.tasks import AsyncTask, SyncTask, Task, make_task
 from turnspit.uniqueness import Debounce, Unique
 
 __all__ = ["Blueprint", "TaskDecorator", "TaskRegistry"]

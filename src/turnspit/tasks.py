@@ -12,7 +12,6 @@
 
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
@@ -21,14 +20,15 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text, encode
 from turnspit.context import JobContext, current_job
-from turnspit.errors import ConfigurationError, InvalidArguments, NotIncluded, TurnspitError
+from turnspit.errors import ConfigurationError, NotIncluded, TurnspitError
 from turnspit.jobs import Job
-from turnspit.limits import Concurrency, Limit, LimitKey, Rate, make_fair_key, make_lane
+from turnspit.limits import Limit, make_fair_key, make_lane
 from turnspit.records import NewJob
 from turnspit.retries import Retry
-from turnspit.schedules import Rule, check_rules
+from turnspit.schedules import check_rules
 from turnspit.signatures import Signature, check_isolated
-from turnspit.uniqueness import Debounce, Unique, check_unique, idempotency_rule
+from turnspit.task_options import TaskOptions, check_limits, check_priority, check_retry, check_scheduled, check_timeout
+from turnspit.uniqueness import check_unique, idempotency_rule
 
 __all__ = [
     "AsyncTask",
@@ -36,17 +36,11 @@ __all__ = [
     "Enqueuer",
     "SyncTask",
     "Task",
-    "TaskOptions",
-    "check_priority",
-    "check_retry",
-    "check_timeout",
     "make_task",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-PRIORITY_RANGE = range(-32768, 32768)
 
 
 class Enqueuer(Protocol):
@@ -60,45 +54,6 @@ class Enqueuer(Protocol):
     async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
 
     def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions:
-    """How a task's jobs are run. Durations are seconds or ``timedelta``.
-
-    :param name: the stored name; keep it when the function is renamed. Default: the function's name.
-    :param aliases: names of stored jobs that this task also runs.
-    :param queue: where its jobs wait.
-    :param priority: larger runs first inside a queue; -32768 to 32767.
-    :param retry: when a failed attempt is tried again; default: the app's.
-    :param timeout: how long one attempt may take; default: the app's, one hour.
-    :param isolate: run a plain function in a process of its own, which is killed after its time-out or when its job is
-        cancelled, and whose death is that attempt's alone.
-    :param keep_result: ``False`` stores no result; a duration keeps it that long; ``True`` as long as the job.
-    :param unique: which of its jobs exclude each other: ``Unique(...)`` or ``Debounce(...)``.
-    :param schedule: when it runs by itself: ``Cron(...)``, ``Every(...)`` or a list of them.
-    :param rate: how many of its jobs begin in a time, over all workers: ``Rate(10, per=1.0)``.
-    :param concurrency: how many of its jobs run at a time, over all workers: ``Concurrency(5)``.
-    :param fair_key: names of arguments, or a function of them: jobs with different values take turns.
-    :param upgrade: turns an old payload (a dict) that no longer fits the signature into one that does.
-    :param on_dead: called in the worker with the job's context and its last error when a job becomes a dead letter.
-    """
-
-    name: str | None = None
-    aliases: Sequence[str] = ()
-    queue: str = "default"
-    priority: int = 0
-    retry: Retry | None = None
-    timeout: Duration | None = None
-    isolate: bool = False
-    keep_result: bool | Duration = True
-    unique: Unique | Debounce | None = None
-    schedule: Rule | Sequence[Rule] | None = None
-    rate: Rate | None = None
-    concurrency: Concurrency | None = None
-    fair_key: LimitKey = None
-    upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    on_dead: Callable[[JobContext, BaseException], Any] | None = None
 
 
 class Task(Generic[P, R]):
@@ -129,8 +84,8 @@ class Task(Generic[P, R]):
         self.unique = check_unique(options.unique, name, self.signature.names)
         self.schedules = check_rules(options.schedule)
         for rule in self.schedules:
-            _check_scheduled(name, self.signature, rule)
-        self.limits = _checked_limits(options, name, self.signature)
+            check_scheduled(name, self.signature, rule)
+        self.limits = check_limits(options, name, self.signature)
         self.fair_key = make_fair_key(options.fair_key)
         if self.fair_key is not None:
             self.fair_key.check_names(name, self.signature.names)
@@ -345,53 +300,3 @@ def _plain_call(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str
 def _override(retry: Retry | None) -> str | None:
     policy = check_retry(retry)
     return None if policy is None else policy.to_json()
-
-
-def check_priority(priority: int) -> int:
-    """``priority`` if a job can have it.
-
-    :raises ConfigurationError: otherwise.
-    """
-    if not isinstance(priority, int) or priority not in PRIORITY_RANGE:
-        raise ConfigurationError(f"priority is a whole number from -32768 to 32767, not {priority!r}")
-    return priority
-
-
-def check_retry(retry: Retry | None) -> Retry | None:
-    """``retry`` if it is a policy.
-
-    :raises ConfigurationError: otherwise.
-    """
-    if retry is not None and not isinstance(retry, Retry):
-        raise ConfigurationError(f"retry takes a Retry, as in Retry(attempts=3), not {retry!r}")
-    return retry
-
-
-def _check_scheduled(name: str, signature: Signature, rule: Rule) -> None:
-    try:
-        signature.bind((), rule.args)
-    except InvalidArguments as error:
-        raise ConfigurationError(f"the schedule {rule} of {error}: give the task's arguments as args={{...}}") from None
-
-
-def _checked_limits(options: TaskOptions, name: str, signature: Signature) -> tuple[Limit, ...]:
-    limits: list[Limit] = []
-    for limit, kind in ((options.rate, Rate), (options.concurrency, Concurrency)):
-        if limit is None:
-            continue
-        if not isinstance(limit, kind):
-            raise ConfigurationError(f"{kind.what} takes {kind.__name__}(...), not {limit!r}")
-        limit.check_names(name, signature.names)
-        limits.append(limit)
-    return tuple(limits)
-
-
-def check_timeout(timeout: Duration) -> int:
-    """A time-out as microseconds.
-
-    :raises ConfigurationError: if it is not a duration, or is nothing.
-    """
-    duration = to_duration(timeout, "timeout")
-    if not duration:
-        raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout!r}")
-    return duration

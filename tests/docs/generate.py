@@ -15,7 +15,8 @@ from turnspit.engines import open_engine
 from turnspit.operations import Jobs, Queues
 from turnspit.records import DeadGroup, NewJob, QueueStats
 from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
-from turnspit.tasks import BoundTask, Task, TaskOptions
+from turnspit.task_options import TaskOptions
+from turnspit.tasks import BoundTask, Task
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENGINES = DOCS.parent / "src" / "turnspit" / "engines"

@@ -13,7 +13,7 @@ from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
 from turnspit.records import DeadGroup, JobChanges
 from turnspit.states import JobState
-from turnspit.tasks import check_priority
+from turnspit.task_options import check_priority
 
 __all__ = ["FilterFields", "Jobs", "make_filter"]
 
