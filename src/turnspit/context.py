@@ -9,7 +9,8 @@ A task that takes a leading ``JobContext`` receives it; anywhere below, ``curren
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from turnspit.codec import decode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.records import Claim, JobRecord
 
-__all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job"]
+__all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job", "in_job"]
 
 
 class Reporter(Protocol):
@@ -260,6 +261,16 @@ def claim_of(context: JobContext) -> Claim:
 _current: ContextVar[JobContext] = ContextVar("turnspit_current_job")
 
 activate_job = _current.set
+
+
+@contextmanager
+def in_job(context: JobContext) -> Iterator[None]:
+    """Let ``current_job()`` be this one for a while."""
+    token = activate_job(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def current_job() -> JobContext:

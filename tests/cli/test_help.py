@@ -55,6 +55,7 @@ Options
   --until-empty        End when nothing is ready or running any more.
   --log-level LEVEL    debug, info (also each job that ended), warning or error.
                        Default: info.
+  --log-format FORMAT  text, or json: one line of JSON a record. Default: text.
   --help               Show this message and exit.
 
 Examples

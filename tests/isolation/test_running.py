@@ -136,7 +136,7 @@ def test_a_worker_whose_app_is_in_no_module_does_not_start(store_url: str) -> No
 def test_an_app_that_a_process_cannot_import_fails_the_attempt_and_says_why(
     app: Turnspit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(processes._preparations, app, "no.such:module")
+    monkeypatch.setitem(processes._preparations, app, ["no.such:module"])
     with caplog.at_level(logging.ERROR, "turnspit"), app.worker(concurrency=1):
         job = tasks.end.enqueue("well")
         with pytest.raises(JobDead, match=r"ProcessDied: its process could not start: ModuleNotFoundError: No module"):

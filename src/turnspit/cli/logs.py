@@ -2,14 +2,17 @@
 
 import logging
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from turnspit._runtime.worker.processes import prepare_processes
 from turnspit.app import Turnspit
 from turnspit.cli.output import describe_duration, plain
 from turnspit.events import Event
+from turnspit.telemetry.logs import write_json
 
-__all__ = ["LEVELS", "set_up_logging"]
+__all__ = ["FORMATS", "LEVELS", "set_up_logging"]
 
+FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
 _INDENT = 18
@@ -45,20 +48,26 @@ class _Lines(logging.Formatter):
         return f"{colour}{text}\x1b[0m" if colour else text
 
 
-def set_up_logging(app: Turnspit, level: str, *, coloured: bool, label: str = "") -> None:
+def set_up_logging(
+    app: Turnspit, level: str, *, coloured: bool, process: str | None = None, as_json: bool = False
+) -> None:
     """Show log records from ``level`` on, and how each job ended where that level shows it.
 
-    An app that set up logging itself keeps its own handlers.
+    An app that set up logging itself keeps its own handlers; ``as_json`` makes them write JSON.
 
-    :param label: begins each line, where several processes write to one place.
+    :param process: its number where several processes write to one place.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
+        label = "" if process is None else f"process {process}: "
         handler.setFormatter(_Lines(coloured=coloured, label=label))
         root.addHandler(handler)
         root.setLevel(number)
+    if as_json:
+        write_json({} if process is None else {"process": int(process)})
+        prepare_processes(app, "turnspit.telemetry.logs:write_json")
     logger.setLevel(number)
     if number <= logging.INFO:
         app.on("completed", "snoozed", "cancelled")(_log_end)
@@ -67,10 +76,15 @@ def set_up_logging(app: Turnspit, level: str, *, coloured: bool, label: str = ""
 
 
 def _log_start(event: Event) -> None:
-    logger.debug("job %s (%s) started, attempt %s", event.job_id, event.task, event.attempt)
+    logger.debug("job %s (%s) started, attempt %s", event.job_id, event.task, event.attempt, extra=_about(event))
 
 
 def _log_end(event: Event) -> None:
     took = "" if event.seconds is None else f" after {describe_duration(event.seconds)}"
     why = f": {event.error_message}" if event.error_message else ""
-    logger.info("job %s (%s) %s%s%s", event.job_id, event.task, event.name, took, why)
+    about = _about(event) | {"seconds": event.seconds}
+    logger.info("job %s (%s) %s%s%s", event.job_id, event.task, event.name, took, why, extra=about)
+
+
+def _about(event: Event) -> dict[str, Any]:
+    return {"job_id": event.job_id, "task": event.task, "queue": event.queue, "attempt": event.attempt}

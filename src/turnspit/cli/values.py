@@ -8,13 +8,22 @@ datetime.timedelta(seconds=5400)
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from turnspit.cli.errors import WrongUsage
 
-__all__ = ["parse_duration", "parse_moment", "parse_names", "parse_object", "parse_pairs", "parse_size", "split_pair"]
+__all__ = [
+    "check_word",
+    "parse_duration",
+    "parse_moment",
+    "parse_names",
+    "parse_object",
+    "parse_pairs",
+    "parse_size",
+    "split_pair",
+]
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d|w))+", re.ASCII)
@@ -26,6 +35,12 @@ _SIZES: dict[str, int] = {"": 1, "B": 1} | {
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?((?:[KMGT]i?)?B?)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+
+
+def check_word(word: str, words: Sequence[str], option: str) -> None:
+    """See that an option has one of its words."""
+    if word not in words:
+        raise WrongUsage(f"{option} is one of {', '.join(words)}, not {word!r}")
 
 
 def parse_duration(text: str, option: str = "a duration") -> timedelta:

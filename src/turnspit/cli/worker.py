@@ -19,10 +19,10 @@ from turnspit._runtime.worker.failures import describe
 from turnspit._runtime.worker.settings import WorkerSettings, make_settings
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
 from turnspit.cli.loading import Target, find_app
-from turnspit.cli.logs import LEVELS, set_up_logging
+from turnspit.cli.logs import FORMATS, LEVELS, set_up_logging
 from turnspit.cli.options import AppArgument
 from turnspit.cli.output import err, note, plain
-from turnspit.cli.values import parse_duration, parse_names, parse_size
+from turnspit.cli.values import check_word, parse_duration, parse_names, parse_size
 from turnspit.cli.worker_options import (
     Concurrency,
     Grace,
@@ -31,6 +31,7 @@ from turnspit.cli.worker_options import (
     HealthPort,
     Heartbeat,
     Lease,
+    LogFormat,
     LogLevel,
     MaxJobs,
     MaxLag,
@@ -67,6 +68,7 @@ def worker(
     health_host: HealthHost = "127.0.0.1",
     max_lag: MaxLag = "30",
     log_level: LogLevel = "info",
+    log_format: LogFormat = "text",
     supervised: Supervised = None,
 ) -> None:
     """Claim jobs and run them until a signal.
@@ -79,8 +81,8 @@ def worker(
     """
     # Process 1 of a container ignores a signal without a handler: be ready before the app is imported.
     _on_signals(_leave)
-    if log_level not in LEVELS:
-        raise WrongUsage(f"--log-level is one of {', '.join(LEVELS)}, not {log_level!r}")
+    check_word(log_level, LEVELS, "--log-level")
+    check_word(log_format, FORMATS, "--log-format")
     settings = make_settings(
         parse_names(queues, "--queues"),
         concurrency,
@@ -98,26 +100,30 @@ def worker(
         max_memory=None if max_memory is None else parse_size(max_memory, "--max-memory"),
         health=health,
     )
-    target = _prepare(app, log_level, supervised)
-    given = {"queues": queues, "concurrency": concurrency, "grace": grace, "lease": lease, "heartbeat": heartbeat}
-    command = _command(target.name, until_empty, given | {"max-lag": max_lag, "log-level": log_level})
+    target = _prepare(app, log_level, log_format, supervised)
+    if supervised is None and log_format == "text":
+        _print_banner(target, settings, processes if several.are_wanted else None)
     if supervised is None and several.are_wanted:
-        _print_banner(target, settings, processes)
+        given = {"queues": queues, "concurrency": concurrency, "grace": grace, "lease": lease, "heartbeat": heartbeat}
+        given |= {"max-lag": max_lag, "log-level": log_level, "log-format": log_format}
         target.app.close()
-        raise typer.Exit(_work(Supervisor(several, command).run))
-    if supervised is None:
-        _print_banner(target, settings)
+        raise typer.Exit(_work(Supervisor(several, _command(target.name, until_empty, given)).run))
     line = _line_of(supervised)
     _work(lambda: run_worker_process(target.app.worker_parts(), settings, health=health, supervisor=line))
 
 
-def _prepare(app: str | None, log_level: str, supervised: str | None) -> Target:
+def _prepare(app: str | None, log_level: str, log_format: str, supervised: str | None) -> Target:
     """The app, with its log set up and its store as it must be."""
     target = find_app(app)
     if not target.app.tasks:
         raise WrongUsage(f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs")')
-    label = "" if supervised is None else f"process {supervised.partition(':')[0]}: "
-    set_up_logging(target.app, log_level, coloured=err().is_terminal and not err().no_color, label=label)
+    set_up_logging(
+        target.app,
+        log_level,
+        coloured=err().is_terminal and not err().no_color,
+        process=None if supervised is None else supervised.partition(":")[0],
+        as_json=log_format == "json",
+    )
     try:
         target.app.engine.prepare()
     except EngineError as error:
@@ -166,7 +172,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
     raise StopRequested
 
 
-def _print_banner(target: Target, settings: WorkerSettings, processes: int | None = None) -> None:
+def _print_banner(target: Target, settings: WorkerSettings, processes: int | None) -> None:
     console, app = err(), target.app
     head = Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)} · pid {os.getpid()}")
     rows = {

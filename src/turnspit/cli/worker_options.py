@@ -1,10 +1,11 @@
 """The options of ``turnspit worker``."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from turnspit.cli.logs import LEVELS
+from turnspit.cli.logs import FORMATS, LEVELS
 
 __all__ = [
     "Concurrency",
@@ -14,6 +15,7 @@ __all__ = [
     "HealthPort",
     "Heartbeat",
     "Lease",
+    "LogFormat",
     "LogLevel",
     "MaxJobs",
     "MaxLag",
@@ -30,6 +32,10 @@ _HEALTH = "Health"
 
 def _option(name: str, metavar: str, text: str, panel: str | None = None, **more: Any) -> Any:
     return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, **more)
+
+
+def _complete(words: tuple[str, ...]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
 Queues = Annotated[
@@ -90,7 +96,11 @@ LogLevel = Annotated[
         "--log-level",
         "LEVEL",
         "debug, info (also each job that ended), warning or error.",
-        autocompletion=lambda incomplete: [level for level in LEVELS if level.startswith(incomplete)],
+        autocompletion=_complete(LEVELS),
     ),
+]
+LogFormat = Annotated[
+    str,
+    _option("--log-format", "FORMAT", "text, or json: one line of JSON a record.", autocompletion=_complete(FORMATS)),
 ]
 Supervised = Annotated[str | None, typer.Option("--supervised", metavar="SLOT:LINE", hidden=True)]

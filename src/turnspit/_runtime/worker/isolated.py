@@ -85,8 +85,8 @@ def _write_stacks_to(file: int | None) -> None:
 
 def _load_parts(greeting: Mapping[str, Any]) -> WorkerParts:
     logging.basicConfig(level=greeting["level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if greeting["preparation"] is not None:
-        _find(greeting["preparation"])()
+    for preparation in greeting["preparations"]:
+        _find(preparation)()
     parts: WorkerParts = _find(greeting["app"]).worker_parts()
     if len(parts.thread_middleware) < greeting["middleware"]:
         raise ConfigurationError(

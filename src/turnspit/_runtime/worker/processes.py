@@ -42,15 +42,17 @@ _START = (
 _NO_MODULE = ("__main__", "__mp_main__")
 
 
-_preparations: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_preparations: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
 
 
 def prepare_processes(app: object, function: str) -> None:
-    """Have the processes of an app call a function before they import it. For framework adapters.
+    """Have the processes of an app call a function before they import it. For framework adapters and logs.
 
     :param function: as ``module:function``.
     """
-    _preparations[app] = function
+    functions = _preparations.setdefault(app, [])
+    if function not in functions:
+        functions.append(function)
 
 
 class Processes:
@@ -113,7 +115,7 @@ class Processes:
         parts = self._parts
         return {
             "app": self._app_name(),
-            "preparation": _preparations.get(parts.app),
+            "preparations": _preparations.get(parts.app, []),
             "level": logging.getLogger().getEffectiveLevel(),
             "middleware": len(parts.thread_middleware),
         }

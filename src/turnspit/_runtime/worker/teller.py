@@ -12,7 +12,7 @@ from inspect import isawaitable, iscoroutinefunction
 
 from turnspit._runtime.worker.failures import message_of
 from turnspit.blueprints import TaskRegistry
-from turnspit.context import JobContext
+from turnspit.context import JobContext, in_job
 from turnspit.events import Event, EventBus, EventName
 from turnspit.records import Claim, Confirmation, Ending, EndingMove, Finish, FinishReport
 from turnspit.states import JobState
@@ -123,6 +123,10 @@ class Teller:
 
     async def call_on_dead(self, context: JobContext, error: BaseException) -> None:
         """Tell the task that its job is a dead letter now; a plain function in a thread, as its job ran."""
+        with in_job(context):
+            await self._call_on_dead(context, error)
+
+    async def _call_on_dead(self, context: JobContext, error: BaseException) -> None:
         task = self._tasks.get(context.task)
         logger.error("job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, message_of(error))
         if task is None or task.on_dead is None:
