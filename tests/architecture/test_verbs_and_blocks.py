@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from turnspit.contract.control import Control
+from turnspit.contract.figures import Figures
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.limits import Limits
@@ -23,6 +24,7 @@ NOUNS = {
     "jobs": Jobs,
     "control": Control,
     "queries": Queries,
+    "figures": Figures,
     "leases": Leases,
     "limits": Limits,
     "uniqueness": Uniqueness,

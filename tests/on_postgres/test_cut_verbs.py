@@ -13,6 +13,7 @@ from tests.postgres import new_schema, server, server_url
 from tests.proxy import Proxy, When
 from turnspit import EngineUnavailable
 from turnspit.contract.control import Control
+from turnspit.contract.figures import Figures
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.queries import Queries
@@ -153,6 +154,12 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "ready_count": lambda store: (None, frozenset({"send"})) if ready(store) else (),
     "find_cancelled": live_worker,
     "list_workers": lambda store: live_worker(store)[:0],
+    "count_queues": lambda store: (10,) if final_jobs(store) else (),
+    "list_counters": lambda store: (60, 5) if final_jobs(store) else (),
+    "sample_runs": lambda store: (2, 60 * SECOND, 5, None, None) if final_jobs(store) else (),
+    "search_jobs": lambda store: (JobFilter(queue="default"), 10, None, 1) if final_jobs(store) else (),
+    "count_matches": lambda store: (JobFilter(queue="default"), 10, 1) if final_jobs(store) else (),
+    "group_recent_dead": lambda store: (10,) if final_jobs(store) else (),
 }
 
 TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys")
@@ -272,5 +279,7 @@ def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
 
 
 def test_every_verb_of_the_contract_is_here() -> None:
-    verbs = {name for noun in (Jobs, Control, Leases, Queries) for name in vars(noun) if not name.startswith("_")}
+    verbs = {
+        name for noun in (Jobs, Control, Leases, Queries, Figures) for name in vars(noun) if not name.startswith("_")
+    }
     assert verbs == {*WRITES, *READS}

@@ -157,6 +157,17 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
             "SCALAR|CORRELATED|SCAN served",
         ],
     ),
+    "sample runs": (
+        lambda engine: engine.sample_runs(2, SECOND, 5, None, None),
+        [
+            r"SEARCH turnspit_history USING COVERING INDEX turnspit_history_finished \(finished_at>\? AND",
+            "CORRELATED LIST|SCAN slot|SCAN CONSTANT|USE TEMP B-TREE FOR ORDER BY",  # of the sample
+        ],
+    ),
+    "counters": (
+        lambda engine: engine.list_counters(60, 1),
+        [r"SEARCH turnspit_counters USING PRIMARY KEY \(minute>\?\)", "USE TEMP B-TREE FOR GROUP BY"],
+    ),
     "what is left": (
         lambda engine: engine.ready_count(("default",), TASKS),
         [
@@ -211,3 +222,25 @@ def test_counting_one_state_goes_by_its_index(bench: Bench, state: str) -> None:
     assert lines
     if state not in ("completed", "cancelled"):
         assert all("USING" in line and "INDEX" in line for line in lines), lines
+
+
+SEARCHES = {
+    "by task": (JobFilter(task="none"), 3000),
+    "by argument": (JobFilter(args={"n": 1}), 5000),
+    "ready": (JobFilter(state="ready"), 1500),
+    "dead by task": (JobFilter(state="dead", task="none"), 1500),
+    "cancelled by task": (JobFilter(state="cancelled", task="none"), 1500),
+}
+
+
+@pytest.mark.parametrize("case", SEARCHES)
+def test_a_search_costs_the_same_on_a_store_ten_times_as_large(bench: Bench, case: str) -> None:
+    """In hundreds of steps of SQLite's machine."""
+    filter_, most = SEARCHES[case]
+    for size in (3000, 27_000):
+        for state in STATES:
+            bench.fill(size, state)
+        assert bench.steps(bench.engine.search_jobs(filter_, 50, None, 500)) < most
+        assert bench.steps(bench.engine.count_matches(filter_, 500, 500)) < most
+    assert bench.steps(bench.engine.count_queues(100)) < 300
+    assert bench.steps(bench.engine.group_recent_dead(500)) < 1000

@@ -81,6 +81,31 @@ CASES = {
     "count dead letters": Case(lambda engine: engine.count_jobs(JobFilter(state="dead")), 150_000, reads=True),
     "count running jobs": Case(lambda engine: engine.count_jobs(JobFilter(state="running")), 2100, reads=True),
     "group dead letters": Case(lambda engine: engine.group_dead_letters(None), 150_000, reads=True),
+    # 501 queues whose line is not empty, each counted up to ten; the rest up to a thousand of each state.
+    "count queues": Case(lambda engine: engine.count_queues(10), 25_000, reads=True),
+    "counters": Case(lambda engine: engine.list_counters(60, 1), 0, reads=True),
+    "sample runs": Case(lambda engine: engine.sample_runs(60, 60 * SECOND, 20, None, None), 1300, reads=True),
+    "search by queue": Case(
+        lambda engine: engine.search_jobs(JobFilter(queue="none"), 50, None, 1000), 6100, reads=True
+    ),
+    "search by argument": Case(
+        lambda engine: engine.search_jobs(JobFilter(args={"order_id": 0}), 50, 500_000, 1000), 6100, reads=True
+    ),
+    "search scheduled jobs, which are many": Case(
+        lambda engine: engine.search_jobs(JobFilter(state="scheduled"), 50, None, 1000), 4100, reads=True
+    ),
+    "search running jobs, which are few": Case(
+        lambda engine: engine.search_jobs(JobFilter(state="running"), 50, None, 5000), 6200, reads=True
+    ),
+    "search dead letters by task": Case(
+        lambda engine: engine.search_jobs(JobFilter(state="dead", task="none"), 50, None, 1000), 2100, reads=True
+    ),
+    "search cancelled jobs by task": Case(
+        lambda engine: engine.search_jobs(JobFilter(state="cancelled", task="none"), 50, None, 1000), 0, reads=True
+    ),
+    "count matches": Case(lambda engine: engine.count_matches(JobFilter(task="none"), 1000, 1000), 4100, reads=True),
+    "count ready jobs": Case(lambda engine: engine.count_matches(JobFilter(state="ready"), 1000, 1), 1100, reads=True),
+    "group recent dead": Case(lambda engine: engine.group_recent_dead(1000), 1100, reads=True),
     "cancel one": Case(lambda engine: engine.cancel_jobs(JobFilter(id=5), "", 0, 1000), 10),
     "cancel a portion": Case(lambda engine: engine.cancel_jobs(JobFilter(), "", 500_000, 1000), 3100),
     "replay dead letters": Case(lambda engine: engine.replay_jobs(JobFilter(state="dead"), 0, 1000), 3100),

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from turnspit.clock import Clock
 from turnspit.contract.control import Control
+from turnspit.contract.figures import Figures
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.limits import Limits
@@ -25,7 +26,7 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 
-class Engine(Jobs, Control, Queries, Leases, Uniqueness, Limits, Moves, Schedules, Protocol):
+class Engine(Jobs, Control, Queries, Figures, Leases, Uniqueness, Limits, Moves, Schedules, Protocol):
     """A store: the verbs, and how they are run."""
 
     location: str

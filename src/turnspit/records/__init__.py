@@ -3,6 +3,15 @@
 Moments and durations are microseconds (see ``turnspit.clock``); JSON travels as text.
 """
 
+from turnspit.records.figures import (
+    CounterRecord,
+    FoundJobs,
+    MatchCount,
+    QueueCounts,
+    RecentDead,
+    RunSample,
+    StoreCounts,
+)
 from turnspit.records.finishes import (
     Completion,
     Confirmation,
@@ -41,6 +50,7 @@ __all__ = [
     "Column",
     "Completion",
     "Confirmation",
+    "CounterRecord",
     "DeadGroup",
     "Duties",
     "Ending",
@@ -48,6 +58,7 @@ __all__ = [
     "ErrorRecord",
     "Finish",
     "FinishReport",
+    "FoundJobs",
     "Inserted",
     "JobChanges",
     "JobRecord",
@@ -57,6 +68,7 @@ __all__ = [
     "LimitedClaims",
     "LimitedRequest",
     "LogLine",
+    "MatchCount",
     "MoveRecord",
     "MovedTable",
     "NewJob",
@@ -66,9 +78,13 @@ __all__ = [
     "ProgressReport",
     "ProgressUpdate",
     "PruneRequest",
+    "QueueCounts",
     "QueueStats",
+    "RecentDead",
     "RescueReport",
+    "RunSample",
     "ScheduleRecord",
+    "StoreCounts",
     "TaskStats",
     "UniqueRule",
     "WorkerRecord",

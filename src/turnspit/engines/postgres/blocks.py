@@ -24,7 +24,7 @@ def load(schema: str) -> Mapping[str, str]:
     marks = {"now": _NOW, "ids": _IDS, "schema": schema}
     return load_blocks(
         "turnspit.engines.postgres",
-        ("jobs", "control", "queries", "leases", "uniqueness", "limits", "moves", "schedules"),
+        ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "moves", "schedules"),
         marks,
     )
 

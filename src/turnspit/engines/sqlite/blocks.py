@@ -9,7 +9,7 @@ _NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS 
 
 SQL = load_blocks(
     "turnspit.engines.sqlite",
-    ("jobs", "control", "queries", "leases", "uniqueness", "limits", "moves", "schedules"),
+    ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "moves", "schedules"),
     {"now": _NOW},
 )
 """Every block of ``sql/*.sql`` by its name."""

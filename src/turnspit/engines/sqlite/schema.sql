@@ -87,6 +87,7 @@ CREATE TABLE turnspit_history (
     result_until INTEGER
 );
 
+CREATE INDEX turnspit_history_cancelled ON turnspit_history (id) WHERE state = 'cancelled';
 CREATE INDEX turnspit_history_finished ON turnspit_history (finished_at);
 CREATE INDEX turnspit_history_result_until ON turnspit_history (result_until) WHERE result_until IS NOT NULL;
 

@@ -9,10 +9,10 @@ from turnspit.engines.verbs.rows import attempt_from_row, job_from_row, to_json
 from turnspit.jobs import JobFilter
 from turnspit.records import AttemptRecord, DeadGroup, Duties, JobRecord, LogLine, QueueStats, TaskStats
 
-__all__ = ["QueryVerbs"]
+__all__ = ["LARGEST_ID", "QueryVerbs"]
 
 _COUNTED = ("ready", "scheduled", "retrying", "held", "running", "dead", "completed_last_hour", "failed_last_hour")
-_LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**63 - 1
 
 
 class QueryVerbs(Brought):
@@ -23,13 +23,19 @@ class QueryVerbs(Brought):
         return records[0] if records else None
 
     def list_jobs(self, filter_: JobFilter, limit: int, before: int | None) -> Verb[list[JobRecord]]:
+        return (yield from self.list_within(filter_, limit, before, "true", "true"))
+
+    def list_within(
+        self, filter_: JobFilter, limit: int, before: int | None, live: str, final: str
+    ) -> Verb[list[JobRecord]]:
+        """``list_jobs``, with a further condition for live jobs and dead letters, and one for history."""
         condition, params = self.where(filter_)
         parts = []
         if in_jobs(filter_):
-            parts.append(self.sql["list_jobs_live"].replace("{where}", condition))
+            parts.append(self.sql["list_jobs_live"].replace("{where}", f"{condition} AND {live}"))
         if in_history(filter_):
-            parts.append(self.sql["list_jobs_final"].replace("{where}", condition))
-        params |= {"before": _LARGEST_ID if before is None else min(before, _LARGEST_ID), "limit": limit}
+            parts.append(self.sql["list_jobs_final"].replace("{where}", f"{condition} AND {final}"))
+        params |= {"before": LARGEST_ID if before is None else min(before, LARGEST_ID), "limit": limit}
         rows = yield Statement(" UNION ALL ".join(parts) + " ORDER BY 1 DESC LIMIT :limit", params)
         attempts: defaultdict[int, list[AttemptRecord]] = defaultdict(list)
         found = yield Statement(self.sql["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})
