@@ -62,7 +62,7 @@ class Client:
         self._warn_in_loop()
         engine = self._app.engine
         if tx is None:
-            if new.unique_key is None:
+            if new.unique_rule is None:
                 return self._job(new, engine.write(engine.insert_job, new), None)
             return self._job(new, *engine.write(_insert_or_find, engine, new))
         return self._job(new, *engine.write_in(tx, _insert_or_find, engine, new))
@@ -71,7 +71,7 @@ class Client:
         """``enqueue`` for async code."""
         engine = self._app.engine
         if tx is None:
-            if new.unique_key is None:
+            if new.unique_rule is None:
                 return self._job(new, await engine.awrite(engine.insert_job, new), None)
             return self._job(new, *(await engine.awrite(_insert_or_find, engine, new)))
         return self._job(new, *(await engine.awrite_in(tx, _insert_or_find, engine, new)))

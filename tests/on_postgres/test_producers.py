@@ -1,12 +1,13 @@
 """``select turnspit.enqueue(...)``: from psql, a trigger, any language."""
 
+import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.behaviour.support import DEADLINE
-from turnspit import Turnspit
+from turnspit import Concurrency, Turnspit, Unique
 
 
 @pytest.fixture
@@ -81,3 +82,42 @@ def test_a_trigger_enqueues(app: Turnspit, send: Any, connection: psycopg.Connec
     """)
     connection.commit()
     assert sorted(job.args["order_id"] for job in app.jobs.list()) == [1, 2]
+
+
+def test_a_unique_key_is_filled_in_by_the_worker(
+    app: Turnspit, connection: psycopg.Connection[Any], schema: str
+) -> None:
+    @app.task(unique=Unique(key=["order_id"]))
+    async def invoice(order_id: int, copy: bool = False) -> int:
+        return order_id
+
+    for number in (7, 7, 8):
+        connection.execute(f"""SELECT {schema}.enqueue('invoice', '{{"order_id": {number}}}')""")
+    connection.commit()
+    with app.worker(until_empty=True) as worker:
+        worker.wait()
+    assert [(job.state, job.reason) for job in sorted(app.jobs.list(), key=lambda job: job.id)] == [
+        ("completed", None),
+        ("cancelled", "job 1 holds its unique key"),
+        ("completed", None),
+    ]
+
+
+def test_a_unique_job_from_sql_also_waits_for_its_limit(
+    app: Turnspit, connection: psycopg.Connection[Any], schema: str
+) -> None:
+    running = []
+
+    @app.task(unique=Unique(key=["order_id"]), concurrency=Concurrency(1))
+    async def invoice(order_id: int) -> int:
+        running.append(order_id)
+        await asyncio.sleep(0)
+        return running.pop()
+
+    for number in (7, 7, 8):
+        connection.execute(f"""SELECT {schema}.enqueue('invoice', '{{"order_id": {number}}}')""")
+    connection.commit()
+    with app.worker(until_empty=True) as worker:
+        worker.wait()
+    assert app.jobs.count(state="completed") == 2
+    assert app.jobs.count(state="cancelled") == 1

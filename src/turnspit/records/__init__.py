@@ -23,6 +23,7 @@ from turnspit.records.finishes import (
     ProgressReport,
 )
 from turnspit.records.jobs import (
+    OPEN_KEY,
     AttemptRecord,
     Claim,
     ClaimRequest,
@@ -31,6 +32,7 @@ from turnspit.records.jobs import (
     JobRecord,
     LogLine,
     NewJob,
+    OpenClaim,
     ProgressUpdate,
     PruneRequest,
     UniqueRule,
@@ -44,6 +46,7 @@ from turnspit.records.schedules import NewSchedule, ScheduleRecord
 __all__ = [
     "LEFT_TABLES",
     "MOVED_TABLES",
+    "OPEN_KEY",
     "AttemptRecord",
     "Claim",
     "ClaimRequest",
@@ -74,6 +77,7 @@ __all__ = [
     "NewJob",
     "NewSchedule",
     "NewWorker",
+    "OpenClaim",
     "Position",
     "ProgressReport",
     "ProgressUpdate",

@@ -1,11 +1,12 @@
 """Jobs: new, claimed, stored, changed."""
 
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from turnspit.states import JobState
 
 __all__ = [
+    "OPEN_KEY",
     "AttemptRecord",
     "Claim",
     "ClaimRequest",
@@ -14,12 +15,16 @@ __all__ = [
     "JobRecord",
     "LogLine",
     "NewJob",
+    "OpenClaim",
     "ProgressUpdate",
     "PruneRequest",
     "UniqueRule",
 ]
 
 R = TypeVar("R")
+
+OPEN_KEY = ""
+"""The unique key of a job that came from a producer that does not know its task, as from SQL."""
 
 
 class UniqueRule(NamedTuple):
@@ -49,8 +54,9 @@ class NewJob(NamedTuple, Generic[R]):
     tags: str | None = None
     metadata: str | None = None
     unique_key: str | None = None
+    """``OPEN_KEY``: who stores the job does not know its task."""
     unique_rule: UniqueRule | None = None
-    """Given where ``unique_key`` is."""
+    """Given where ``unique_key`` is known."""
     lane: str | None = None
     """Where it waits for its limits (see ``Lane``); ``None`` where it has none."""
 
@@ -85,6 +91,17 @@ class Claim(NamedTuple):
     tags: str | None
     metadata: str | None
     lane: str | None = None
+    unique_key: str | None = None
+    """``OPEN_KEY`` until a worker that knows the task has computed it."""
+
+
+class OpenClaim(NamedTuple):
+    """A claimed job whose unique key nobody has settled yet."""
+
+    id: int
+    fence: int
+    new: NewJob[Any]
+    """The job as its task would enqueue it, with its key."""
 
 
 @dataclass(frozen=True, slots=True)

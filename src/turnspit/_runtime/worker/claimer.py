@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
+from turnspit._runtime.worker.admission import Admission
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Batch, Finisher
 from turnspit._runtime.worker.lanes import Lanes
@@ -67,6 +68,7 @@ class Claimer:
         self._may_claim = may_claim
         self._tasks = tasks
         self.lanes = Lanes(engine, settings, executor, worker=worker, tasks=tasks)
+        self._admission = Admission(engine, self.lanes, tasks=tasks)
         self._lanes_first = False
         self._signal = asyncio.Event()
         self._backoff = Backoff()
@@ -197,7 +199,7 @@ class Claimer:
         self._finisher.settle(batch, report)
         self._finisher.teller.add(batch.ended, report)
         if claims:
-            self._executor.add(await self.lanes.put_in_lanes(claims))
+            self._executor.add(await self._admission.admit(claims))
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()

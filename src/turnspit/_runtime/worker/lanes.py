@@ -3,19 +3,15 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any
-
-from pydantic import ValidationError
 
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
-from turnspit.records import Claim, LimitedRequest
-from turnspit.tasks import Task
+from turnspit.records import LimitedRequest
 
-__all__ = ["Lanes", "unassigned_lanes"]
+__all__ = ["Lanes"]
 
 logger = logging.getLogger("turnspit")
 
@@ -83,35 +79,3 @@ class Lanes:
             await self._engine.awrite(self._engine.return_jobs, claims)
             del late[: len(claims)]
             logger.info("worker %s gave back %s jobs that could not begin within 50 ms", self._worker(), len(claims))
-
-    async def put_in_lanes(self, claims: list[Claim]) -> list[Claim]:
-        """Of claimed jobs, those that may begin. Jobs that came without a lane, though their task has limits, go into
-        it: what enqueued them could not know it, or their queue was changed.
-        """
-        lanes = unassigned_lanes(claims, self._tasks())
-        if not lanes:
-            return claims
-        await self._engine.awrite(self._engine.assign_lanes, lanes)
-        self.look_soon()
-        held = {job for job, _, _ in lanes}
-        return [claim for claim in claims if claim.id not in held]
-
-
-def unassigned_lanes(claims: list[Claim], tasks: TaskRegistry) -> list[tuple[int, int, str]]:
-    """``(id, fence, lane)`` of claims that should have a lane and have none."""
-    lanes = []
-    for claim in claims:
-        task = tasks.get(claim.task)
-        if claim.lane is None and task is not None and task.is_limited(claim.queue):
-            lane = _lane_of(task, claim)
-            if lane is not None:
-                lanes.append((claim.id, claim.fence, lane))
-    return lanes
-
-
-def _lane_of(task: Task[Any, Any], claim: Claim) -> str | None:
-    """The lane of a stored job; ``None`` where its payload does not validate, which its attempt will say."""
-    try:
-        return task.lane_of(claim.queue, task.signature.load(claim.args))
-    except ValidationError:
-        return None

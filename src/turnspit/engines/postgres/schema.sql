@@ -35,7 +35,7 @@ CREATE TABLE turnspit.jobs (
     timeout bigint,
     tags json,
     metadata json,
-    unique_key text,
+    unique_key text,                         -- '' where who stored it does not know its task
     lane text,                               -- what its limits are; NULL where it has none (see limits)
     is_listed integer NOT NULL DEFAULT 0,   -- held, and its lane knows of it
     progress double precision,
@@ -316,7 +316,8 @@ BEGIN
 END
 $function$;
 
--- For psql, triggers and other languages. The worker that runs the job checks its arguments.
+-- For psql, triggers and other languages. The worker that claims the job checks its arguments and computes its unique key
+-- and its lane.
 CREATE FUNCTION turnspit.enqueue(
     task text,
     args jsonb DEFAULT '{}',
@@ -338,8 +339,8 @@ BEGIN
         RAISE EXCEPTION 'turnspit.enqueue: the arguments of task % are one JSON object', task
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    INSERT INTO turnspit.jobs (task, queue, args, priority, created_at, run_at, state)
-    VALUES (enqueue.task, enqueue.queue, enqueue.args::text::json, coalesce(enqueue.priority, 0), moment, due,
+    INSERT INTO turnspit.jobs (task, queue, args, priority, unique_key, created_at, run_at, state)
+    VALUES (enqueue.task, enqueue.queue, enqueue.args::text::json, coalesce(enqueue.priority, 0), '', moment, due,
             CASE WHEN due > moment THEN 'scheduled' ELSE 'ready' END)
     RETURNING id INTO job;
     PERFORM pg_notify('turnspit_turnspit', E'\n' || CASE WHEN due > moment THEN 'scheduled ' ELSE 'ready ' END);

@@ -45,7 +45,7 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
 
     def only_new(self, verb: Callable[..., object], args: tuple[Any, ...]) -> NewJob[Any] | None:
         """The job of a call that inserts it and nothing else: those that wait together are stored by one statement."""
-        return args[0] if verb == self.insert_job and args[0].unique_key is None else None
+        return args[0] if verb == self.insert_job and args[0].unique_rule is None else None
 
     @abstractmethod
     def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
@@ -53,11 +53,11 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
 
     def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
         self.check_new(new)
-        if new.unique_key is not None and (holder := (yield from self.find_holder(new))) is not None:
+        if new.unique_rule is not None and (holder := (yield from self.find_holder(new))) is not None:
             return holder
         params = new._asdict() | {"now": self.clock.now()}
         [(job_id, state, run_at, created_at)] = yield Statement(
-            self.sql["insert_job"], params, ends=new.unique_key is None
+            self.sql["insert_job"], params, ends=new.unique_rule is None
         )
         state = JobState(state)
         yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
@@ -67,7 +67,7 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         for job in new:
             self.check_new(job)
-        if any(job.unique_key is not None for job in new):
+        if any(job.unique_rule is not None for job in new):
             return (yield from self.insert_unique_jobs(new))
         return (yield from self.store_jobs(new))
 

@@ -12,7 +12,7 @@ from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.brought import Brought
 from turnspit.engines.verbs.rows import to_json
 from turnspit.errors import JobExists
-from turnspit.records import Inserted, NewJob
+from turnspit.records import Inserted, NewJob, OpenClaim
 from turnspit.states import WAITING_STATES, JobState
 
 __all__ = ["UniquenessVerbs"]
@@ -27,6 +27,14 @@ class UniquenessVerbs(Brought):
     def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         """Store jobs whose keys, if they have any, are free; their ids in the order given."""
 
+    @abstractmethod
+    def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
+        """Give claimed jobs back unrun."""
+
+    @abstractmethod
+    def move_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[None]:
+        """Move jobs to history as cancelled."""
+
     def find_holder(self, new: NewJob[Any]) -> Verb[Inserted | None]:
         """The job that holds the key of a new one; replaced by it where its rule says so."""
         assert new.unique_key is not None
@@ -39,13 +47,13 @@ class UniquenessVerbs(Brought):
 
     def insert_unique_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         """Store those jobs whose keys are free; the ids of all, or of the holders of their keys."""
-        holders = yield from self._lock_keys(job.unique_key for job in new if job.unique_key is not None)
+        holders = yield from self._lock_keys(job.unique_key for job in new if job.unique_key)
         yield from self._replace_holders(holders, new)
         stored: list[NewJob[Any]] = []
         places: dict[str, int] = {}
         ends: list[int | Inserted] = []  # a place in ``stored``, or a holder
         for job in new:
-            key = job.unique_key
+            key = job.unique_key or None
             if key is not None and key in holders:
                 _check_kept(job, holders[key].id)
                 ends.append(holders[key])
@@ -73,6 +81,29 @@ class UniquenessVerbs(Brought):
         ]
         if taken:
             yield Statement(self.sql["take_keys"], {"now": self.clock.now(), "taken": to_json(taken)})
+
+    def settle_keys(self, claims: Sequence[OpenClaim]) -> Verb[list[int]]:
+        holders = yield from self._lock_keys(each.new.unique_key for each in claims if each.new.unique_key)
+        going_on: list[int] = []
+        for job, fence, new in sorted(claims, key=lambda each: each.id):
+            assert new.unique_key is not None
+            params = {"now": self.clock.now(), "id": job, "fence": fence, "key": new.unique_key, "delay": new.delay}
+            if not (yield Statement(self.sql["settle_keys"], params)):
+                continue  # the claim was lost
+            if new.unique_key in holders and holders[new.unique_key].id != job:
+                yield from self._replace_holders(holders, [new])
+            holder = holders.get(new.unique_key)
+            if holder is not None and holder.id != job:
+                yield from self.return_jobs([(job, fence)])
+                yield from self.move_cancelled([job], f"job {holder.id} holds its unique key")
+                continue
+            yield from self.take_keys([(new, job)])
+            holders[new.unique_key] = Inserted(job, JobState.RUNNING, 0, 0)
+            if new.delay and (yield Statement(self.sql["settle_keys_put_off"], params)):
+                yield Wake(WakeKind.SCHEDULED)
+            else:
+                going_on.append(job)
+        return going_on
 
     def refuse_taken_keys(self, jobs: Sequence[int]) -> Verb[Mapping[int, JobState]]:
         """Of final jobs that are to live again, those whose key another job holds, with their states; the others hold

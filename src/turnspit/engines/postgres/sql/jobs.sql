@@ -57,7 +57,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane;
+          retry, timeout, tags::text, metadata::text, lane, unique_key;
 
 -- name: claim_jobs_chosen
 UPDATE {schema}.jobs
@@ -66,7 +66,7 @@ WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL))
   AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
   AND EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane;
+          retry, timeout, tags::text, metadata::text, lane, unique_key;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.

@@ -20,10 +20,19 @@ FROM moment, json_to_recordset(:taken::json) AS taken (key text, job bigint, sta
 ON CONFLICT (key) DO UPDATE
 SET job = excluded.job, states = excluded.states, until = excluded.until, look_at = excluded.look_at;
 
+-- name: settle_keys
+UPDATE {schema}.jobs SET unique_key = :key
+WHERE id = :id AND fence = :fence AND state || '' = 'running' AND unique_key IN ('', :key) RETURNING id;
+
+-- name: settle_keys_put_off
+UPDATE {schema}.jobs
+SET state = 'scheduled', run_at = created_at + :delay::bigint, worker = NULL, attempt = attempt - 1, started_at = NULL
+WHERE id = :id AND created_at + :delay::bigint > {now} RETURNING id;
+
 -- name: refuse_taken_keys
-SELECT id, unique_key, state FROM {schema}.jobs WHERE id = {ids} AND unique_key IS NOT NULL
+SELECT id, unique_key, state FROM {schema}.jobs WHERE id = {ids} AND unique_key > ''
 UNION ALL
-SELECT id, unique_key, state FROM {schema}.history WHERE id = {ids} AND unique_key IS NOT NULL;
+SELECT id, unique_key, state FROM {schema}.history WHERE id = {ids} AND unique_key > '';
 
 -- name: replace_job
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
@@ -31,9 +40,9 @@ UPDATE {schema}.jobs
 SET args = :args::text::json, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout,
     tags = :tags::text::json, metadata = :metadata::text::json, lane = :lane::text, is_listed = 0, attempt = 0,
     run_at = least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
-                   greatest(created_at + :longest::bigint, now)),
+                   greatest(created_at + coalesce(:longest::bigint, 4000000000000000000), now)),
     state = CASE WHEN least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
-                            greatest(created_at + :longest::bigint, now)) > now
+                            greatest(created_at + coalesce(:longest::bigint, 4000000000000000000), now)) > now
                  THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END
 FROM moment
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')

@@ -35,7 +35,7 @@ WHERE id IN (
     ORDER BY priority DESC, id LIMIT :limit
 )
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane;
+          retry, timeout, tags, metadata, lane, unique_key;
 
 -- name: claim_jobs_chosen
 UPDATE turnspit_jobs
@@ -43,7 +43,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL)) AND task IN (SELECT value FROM json_each(:tasks))
   AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane;
+          retry, timeout, tags, metadata, lane, unique_key;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.

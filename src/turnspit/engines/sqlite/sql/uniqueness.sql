@@ -14,12 +14,21 @@ SELECT json_extract(value, '$.key'), json_extract(value, '$.job'), json_extract(
        moment + json_extract(value, '$.within'), moment + max(json_extract(value, '$.within'), 3600000000)
 FROM (SELECT {now} AS moment), json_each(:taken);
 
+-- name: settle_keys
+UPDATE turnspit_jobs SET unique_key = :key
+WHERE id = :id AND fence = :fence AND state = 'running' AND unique_key IN ('', :key) RETURNING id;
+
+-- name: settle_keys_put_off
+UPDATE turnspit_jobs
+SET state = 'scheduled', run_at = created_at + :delay, worker = NULL, attempt = attempt - 1, started_at = NULL
+WHERE id = :id AND created_at + :delay > {now} RETURNING id;
+
 -- name: refuse_taken_keys
 SELECT id, unique_key, state FROM turnspit_jobs
-WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key IS NOT NULL
+WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key > ''
 UNION ALL
 SELECT id, unique_key, state FROM turnspit_history
-WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key IS NOT NULL;
+WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key > '';
 
 -- name: replace_job
 UPDATE turnspit_jobs

@@ -1,0 +1,87 @@
+"""What a job's producer could not know and a worker fills in before the job begins: its unique key and its lane."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from turnspit._runtime.worker.lanes import Lanes
+from turnspit.blueprints import TaskRegistry
+from turnspit.contract import Engine
+from turnspit.records import OPEN_KEY, Claim, OpenClaim
+from turnspit.tasks import BoundTask, Task
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Decides which claimed jobs may begin."""
+
+    def __init__(self, engine: Engine, lanes: Lanes, *, tasks: Callable[[], TaskRegistry]) -> None:
+        self._engine = engine
+        self._lanes = lanes
+        self._tasks = tasks
+
+    async def admit(self, claims: list[Claim]) -> list[Claim]:
+        """Those that may begin now."""
+        claims = await self._settle_keys(claims)
+        return await self._put_in_lanes(claims)
+
+    async def _settle_keys(self, claims: list[Claim]) -> list[Claim]:
+        """A job that came from SQL holds its unique key from here on, or is told who holds it."""
+        tasks = self._tasks()
+        waiting = []
+        for claim in claims:
+            if claim.unique_key == OPEN_KEY:
+                task = tasks.get(claim.task)
+                arguments = None if task is None or task.unique is None else _arguments(task, claim)
+                if task is not None and arguments is not None:
+                    waiting.append(OpenClaim(claim.id, claim.fence, _new_job(task, claim, arguments)))
+        if not waiting:
+            return claims
+        going_on = await self._engine.awrite(self._engine.settle_keys, waiting)
+        stopped = {each.id for each in waiting}.difference(going_on)
+        return [claim for claim in claims if claim.id not in stopped]
+
+    async def _put_in_lanes(self, claims: list[Claim]) -> list[Claim]:
+        """Jobs that came without a lane, though their task has limits, go into it: what enqueued them could not know
+        it, or their queue was changed.
+        """
+        tasks = self._tasks()
+        lanes = []
+        for claim in claims:
+            task = tasks.get(claim.task)
+            if claim.lane is None and task is not None and task.is_limited(claim.queue):
+                arguments = _arguments(task, claim)
+                lane = None if arguments is None else task.lane_of(claim.queue, arguments)
+                if lane is not None:
+                    lanes.append((claim.id, claim.fence, lane))
+        if not lanes:
+            return claims
+        await self._engine.awrite(self._engine.assign_lanes, lanes)
+        self._lanes.look_soon()
+        held = {job for job, _, _ in lanes}
+        return [claim for claim in claims if claim.id not in held]
+
+
+def _arguments(task: Task[Any, Any], claim: Claim) -> dict[str, Any] | None:
+    """What a stored job is called with; ``None`` where its payload does not validate, which its attempt will say."""
+    try:
+        return task.signature.load(claim.args)
+    except ValidationError:
+        return None
+
+
+def _new_job(task: Task[Any, Any], claim: Claim, arguments: dict[str, Any]) -> Any:
+    """The job as its task would have enqueued it, with what its producer asked for."""
+    new = BoundTask(task).new_validated(arguments)
+    return new._replace(
+        queue=claim.queue,
+        args=claim.args,
+        priority=claim.priority,
+        retry=claim.retry,
+        timeout=claim.timeout,
+        tags=claim.tags,
+        metadata=claim.metadata,
+        lane=task.lane_of(claim.queue, arguments),
+    )
