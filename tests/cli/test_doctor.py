@@ -12,7 +12,7 @@ from tests.cli.conftest import Cli
 from turnspit.cli import diagnosis, output
 from turnspit.cli.diagnosis import Finding, examine
 from turnspit.clock import from_moment
-from turnspit.records import QueueStats, TaskStats, WorkerRecord
+from turnspit.records import Pause, QueueStats, TaskStats, WorkerRecord
 
 PLAIN = "sqlite:///shop.db"
 NOW = 1_900_000_000_000_000
@@ -288,3 +288,14 @@ def test_many_names_are_cut() -> None:
     said = next(iter(examine([], [], [worker(number) for number in range(1, 9)]))).detail
     assert said.endswith("box:45#5 (all queues) and 3 more")
     assert diagnosis.__all__ == ["Finding", "examine", "examine_move"]
+
+
+@pytest.mark.usefixtures("_now")
+def test_pauses_are_named_and_explain_held_jobs() -> None:
+    pauses = [Pause("queue", "email", NOW - 5 * MINUTE), Pause("task", "send", NOW - 4 * MINUTE)]
+    found = {finding.subject: finding for finding in examine([task("send", held=2)], [], [worker()], pauses=pauses)}
+    assert not found["paused"].ok
+    assert found["paused"].detail == (
+        "queue email since 5 min ago, task send since 4 min ago: their jobs wait for turnspit queues resume"
+    )
+    assert "held" not in found

@@ -75,7 +75,7 @@ def test_completion_can_be_shown(cli: Cli, start: Start) -> None:
     [
         (("jbos",), "No such command 'jbos'. Did you mean 'jobs'? (see turnspit --help)"),
         (("jobs", "lst"), "No such command 'lst'. Did you mean 'list'? (see turnspit jobs --help)"),
-        (("queues", "a", "b"), "Got unexpected extra argument(s) (b) (see turnspit queues --help)"),
+        (("queues", "list", "a", "b"), "Got unexpected extra argument(s) (b) (see turnspit queues list --help)"),
         (("migrate", "--sqll"), "No such option: --sqll (Possible options: --sql) (see turnspit migrate --help)"),
     ],
 )

@@ -79,7 +79,10 @@ def test_there_are_these_commands() -> None:
         "worker",
         "run",
         "enqueue",
-        "queues",
+        "migrate",
+        "move",
+        "doctor",
+        "demo",
         "jobs",
         "jobs list",
         "jobs show",
@@ -89,10 +92,10 @@ def test_there_are_these_commands() -> None:
         "dead",
         "dead groups",
         "dead replay",
-        "migrate",
-        "move",
-        "doctor",
-        "demo",
+        "queues",
+        "queues list",
+        "queues pause",
+        "queues resume",
     ]
 
 

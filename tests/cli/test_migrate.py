@@ -59,7 +59,7 @@ def test_a_store_of_a_newer_release(cli: Cli, folder: Path) -> None:
         f"turnspit: store {folder}/shop.db has schema 99, but this Turnspit knows {NEWEST}: upgrade "
         f"turnspit on this machine\n"
     )
-    for words in (("migrate",), ("jobs", "list"), ("queues",), ("dead", "groups"), ("jobs", "replay", "--all")):
+    for words in (("migrate",), ("jobs", "list"), ("queues", "list"), ("dead", "groups"), ("jobs", "replay", "--all")):
         answer = cli(*words, PLAIN)
         assert (answer.code, answer.out, answer.err) == (2, "", message)
     answer = cli("migrate", PLAIN, "--check")

@@ -1,4 +1,4 @@
-"""``turnspit dead groups`` and ``turnspit queues`` at 80 and 140 columns, and as JSON."""
+"""``turnspit dead groups`` and ``turnspit queues list`` at 80 and 140 columns, and as JSON."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def test_dead_groups_of_one_task(cli: Cli) -> None:
 
 @pytest.mark.usefixtures("later")
 def test_queues_at_80_columns(cli: Cli) -> None:
-    answer = cli("queues", "shop")
+    answer = cli("queues", "list", "shop")
     assert answer.out.splitlines() == [
         "QUEUE          READY SCHEDULED RETRYING HELD RUNNING DEAD DONE FAILED OLDEST",
         "a-queue-with-…     1         ·        ·    ·       ·    ·    ·      · 3 min ago",
@@ -75,12 +75,25 @@ def test_queues_at_80_columns(cli: Cli) -> None:
 @pytest.mark.usefixtures("later")
 def test_queues_at_140_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
-    lines = cli("queues", "shop").out.splitlines()
+    lines = cli("queues", "list", "shop").out.splitlines()
     assert lines[1].split() == ["a-queue-with-a-very-long-name-indeed", "1", *"·······", "3", "min", "ago"]
 
 
+def test_pauses_of_queues_tasks_and_tags(cli: Cli) -> None:
+    assert cli("queues", "pause", "shop", "--queue", "email").out == "queue email is paused; running jobs run on\n"
+    assert cli("queues", "pause", "shop", "--queue", "email").out == "queue email was paused already\n"
+    assert cli("queues", "pause", "sqlite:///shop.db", "--tag", "import").code == 0
+    assert cli("queues", "list", "shop").err.splitlines()[1:] == ["paused: queue email, now", "paused: tag import, now"]
+    paused = json.loads(cli("queues", "list", "shop", "--json").out)["paused"]
+    assert [(each["kind"], each["name"]) for each in paused] == [("queue", "email"), ("tag", "import")]
+    assert cli("queues", "resume", "shop", "--queue", "email").out == "queue email goes on\n"
+    assert cli("queues", "resume", "shop", "--task", "send").out == "task send was not paused\n"
+    answer = cli("queues", "pause", "shop")
+    assert (answer.code, "name what is meant: one of --queue, --task and --tag" in answer.err) == (2, True)
+
+
 def test_queues_as_json(cli: Cli) -> None:
-    queues = json.loads(cli("queues", "sqlite:///shop.db", "--json").out)["queues"]
+    queues = json.loads(cli("queues", "list", "sqlite:///shop.db", "--json").out)["queues"]
     by_name = {queue["queue"]: queue for queue in queues}
     assert list(by_name["default"]) == [
         "queue",

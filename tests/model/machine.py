@@ -1,5 +1,6 @@
 """The random operations: each does the same to an engine and to the model, and compares what they say."""
 
+import json
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -26,6 +27,8 @@ from turnspit.records import (
 TASKS = ("a", "b", "c")
 QUEUES = ("q1", "q2", "q3")
 KNOWN = st.frozensets(st.sampled_from(TASKS), min_size=1)
+TAGS = (None, None, "import")
+PAUSES = st.sampled_from([("queue", "q1"), ("task", "a"), ("tag", "import")])
 DELAYS = st.sampled_from([0, 0, 0, 1, 5, 30])
 
 
@@ -66,9 +69,11 @@ class EngineAndModel(RuleBasedStateMachine):
         priority=st.integers(-2, 2),
         delay=DELAYS,
         count=st.sampled_from([1, 1, 2, 5]),
+        tag=st.sampled_from(TAGS),
     )
-    def insert(self, task: str, queue: str, priority: int, delay: int, count: int) -> None:
-        new = NewJob(task, queue, "{}", priority, delay=delay * SECOND)
+    def insert(self, task: str, queue: str, priority: int, delay: int, count: int, tag: str | None) -> None:
+        tags = None if tag is None else json.dumps(["other", tag])
+        new = NewJob(task, queue, "{}", priority, delay=delay * SECOND, tags=tags)
         ids = (
             self.write(self.engine.insert_jobs, [new] * count)
             if count > 1
@@ -77,7 +82,7 @@ class EngineAndModel(RuleBasedStateMachine):
         for job in ids:
             assert job > self.newest, "ids only grow"
             self.newest = job
-            self.model.insert(job, task, queue, priority, delay * SECOND)
+            self.model.insert(job, task, queue, priority, delay * SECOND, tag)
 
     @rule(seconds=st.sampled_from([0.5, 1, 4, 10, 20, 100]))
     def time_passes(self, seconds: float) -> None:
@@ -97,12 +102,22 @@ class EngineAndModel(RuleBasedStateMachine):
     @rule(tasks=KNOWN, limit=st.sampled_from([1, 2, 100]))
     def admit(self, tasks: frozenset[str], limit: int) -> None:
         """Which of the held jobs come first is the engine's affair."""
-        held = [job for job in self.model.in_state("held") if job.task in tasks]
+        held = [job for job in self.model.in_state("held") if job.task in tasks and job.paused_by is None]
         assert self.write(self.engine.admit_jobs, tasks, limit) == min(limit, len(held))
         admitted = [job for job in held if self.store.state(job.id) == "ready"]
         assert len(admitted) == min(limit, len(held))
         for job in admitted:
             job.state = "ready"
+
+    @rule(pause=PAUSES)
+    def pause(self, pause: tuple[str, str]) -> None:
+        name = " ".join(pause)
+        assert self.write(self.engine.pause, *pause) == (name not in self.model.pauses)
+        self.model.pauses.add(name)
+
+    @rule(pause=PAUSES)
+    def resume(self, pause: tuple[str, str]) -> None:
+        assert self.write(self.engine.resume, *pause) == self.model.resume(" ".join(pause))
 
     def worker(self, data: st.DataObject) -> int:
         return data.draw(st.sampled_from(sorted(self.model.workers)))
@@ -162,13 +177,16 @@ class EngineAndModel(RuleBasedStateMachine):
         self.hold(worker.tasks, queues, is_complete=len(claims) < limit and not worker.stopped)
 
     def hold(self, tasks: frozenset[str], queues: list[str] | None, *, is_complete: bool) -> None:
-        """Which orphans a claim set aside is its own affair as long as it found enough to do."""
+        """Which orphans and paused jobs a claim set aside is its own affair as long as it found enough to do."""
         for job in self.model.in_state("ready"):
-            if self.model.is_orphan(job, tasks) and (queues is None or job.queue in queues):
+            pause = self.model.pause_of(job)
+            steps_aside = pause is not None or self.model.is_orphan(job, tasks)
+            if steps_aside and (queues is None or job.queue in queues):
                 if self.store.state(job.id) == "held":
-                    job.state = "held"
+                    job.state, job.paused_by = "held", pause
                 else:
-                    assert not is_complete, f"job {job.id} of an unknown task was left to slow later claims"
+                    is_looked_at = is_complete and f"queue {job.queue}" not in self.model.pauses
+                    assert not is_looked_at, f"job {job.id}, which nobody may run, was left to slow later claims"
 
     def interesting(self) -> list[Claim]:
         """Claims, current or not, of jobs that run now; else the latest."""
@@ -234,7 +252,8 @@ class EngineAndModel(RuleBasedStateMachine):
     def claim_chosen(self, data: st.DataObject, chosen: int) -> None:
         worker, job = self.model.workers[self.worker(data)], self.model.jobs[chosen]
         claims = self.write(self.engine.claim_jobs, ClaimRequest(worker.id, 1, worker.tasks, None, "", job.id))
-        assert len(claims) == (job.state == "ready" and job.task in worker.tasks and not worker.stopped)
+        may_run = job.state == "ready" and not self.model.is_paused(job)
+        assert len(claims) == (may_run and job.task in worker.tasks and not worker.stopped)
         for claim in claims:
             self.model.claim(claim, worker.id)
         self.claims += claims
@@ -332,12 +351,15 @@ class EngineAndModel(RuleBasedStateMachine):
         for state in ("ready", "scheduled", "held", "running", "dead", "completed", "cancelled"):
             assert read(engine.count_jobs, JobFilter(state=state)) == len(self.model.in_state(state))
         tasks = self.model.workers[worker].tasks
-        busy = [job for job in self.model.in_state("ready", "running") if job.task in tasks]
+        waiting = [job for job in self.model.in_state("ready") if not self.model.is_paused(job)]
+        busy = [job for job in waiting + self.model.in_state("running") if job.task in tasks]
         assert read(engine.ready_count, None, tasks) == len(busy)
         duties = read(engine.find_duties, worker, None, tasks)
         assert duties.ready == bool(self.model.in_state("ready"))
         assert duties.owned == sum(job.worker == worker for job in self.model.in_state("running"))
-        assert duties.held == any(job.task in tasks for job in self.model.in_state("held"))
+        unknown = [job for job in self.model.in_state("held") if job.paused_by is None]
+        assert duties.held == any(job.task in tasks for job in unknown)
+        assert {f"{pause.kind} {pause.name}" for pause in read(engine.list_pauses)} == self.model.pauses
         for stats in read(engine.list_queues):
             here = [job.state for job in self.model.jobs.values() if job.queue == stats.queue]
             told = (stats.ready, stats.scheduled + stats.retrying, stats.held, stats.running, stats.dead)

@@ -19,6 +19,8 @@ class ModelJob:
     priority: int
     state: str
     run_at: int
+    tag: str | None = None
+    paused_by: str | None = None
     attempt: int = 0
     fence: int = 0
     crashes: int = 0
@@ -50,11 +52,12 @@ class Model:
         self.workers: dict[int, ModelWorker] = {}
         self.outbox: set[tuple[int, int]] = set()
         self.owner: dict[tuple[int, int], int] = {}
+        self.pauses: set[str] = set()
         self.now = 0
 
-    def insert(self, job: int, task: str, queue: str, priority: int, delay: int) -> None:
+    def insert(self, job: int, task: str, queue: str, priority: int, delay: int, tag: str | None) -> None:
         state = "scheduled" if delay else "ready"
-        self.jobs[job] = ModelJob(job, task, queue, priority, state, self.now + delay)
+        self.jobs[job] = ModelJob(job, task, queue, priority, state, self.now + delay, tag)
 
     def in_state(self, *states: str) -> list[ModelJob]:
         return [job for job in self.jobs.values() if job.state in states]
@@ -62,8 +65,26 @@ class Model:
     def live_workers(self) -> list[ModelWorker]:
         return [worker for worker in self.workers.values() if not worker.stopped]
 
+    def pause_of(self, job: ModelJob) -> str | None:
+        """The pause for which it steps aside."""
+        names = [f"task {job.task}", f"tag {job.tag}"]
+        return next((name for name in names if name in self.pauses), None)
+
+    def is_paused(self, job: ModelJob) -> bool:
+        return f"queue {job.queue}" in self.pauses or self.pause_of(job) is not None
+
+    def resume(self, pause: str) -> bool:
+        if pause not in self.pauses:
+            return False
+        self.pauses.remove(pause)
+        for job in self.in_state("held"):
+            if job.paused_by == pause:
+                job.state, job.paused_by = "ready", None
+        return True
+
     def claimable(self, tasks: Collection[str], queues: Sequence[str] | None) -> list[ModelJob]:
         served = [job for job in self.in_state("ready") if queues is None or job.queue in queues]
+        served = [job for job in served if not self.is_paused(job)]
         return sorted((job for job in served if job.task in tasks), key=lambda job: (-job.priority, job.id))
 
     def is_orphan(self, job: ModelJob, tasks: Collection[str]) -> bool:
@@ -153,7 +174,7 @@ class Model:
     def register(self, worker: int, tasks: frozenset[str]) -> None:
         self.workers[worker] = ModelWorker(worker, tasks, self.now, self.now)
         for job in self.in_state("held"):
-            if job.task in tasks:
+            if job.task in tasks and job.paused_by is None:
                 job.state = "ready"
 
     def renew(self, worker: int) -> bool:
@@ -238,6 +259,8 @@ class Model:
         known.priority = known.priority if priority is None else priority
         if delay is not None:
             known.state, known.run_at = ("scheduled" if delay else "ready"), self.now + delay
+        if delay is not None or queue is not None:
+            known.paused_by = None
         return known.state
 
     def prune(self, history: int, dead: int) -> int:

@@ -25,6 +25,7 @@ from tests.postgres import new_database, server_url, with_schema
 from turnspit.contract.control import Control
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
+from turnspit.contract.pauses import Pauses
 from turnspit.contract.queries import Queries
 from turnspit.engines import open_engine
 
@@ -49,7 +50,7 @@ class PostgresAndModel(EngineAndModel):
         engine = open_engine(url, durability="relaxed")
         engine.migrate()
         with psycopg.connect(server_url(url), autocommit=True) as connection:
-            tables = ["jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys"]
+            tables = ["jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys", "pauses"]
             connection.execute("TRUNCATE " + ", ".join(f"turnspit_model.{table}" for table in tables))
         yield engine
 
@@ -81,7 +82,9 @@ if "postgres18" in ENGINES:
 
 def test_every_verb_of_the_contract_is_in_the_model() -> None:
     source = inspect.getsource(machine)
-    verbs = {name for part in (Control, Jobs, Leases, Queries) for name in vars(part) if not name.startswith("_")}
+    verbs = {
+        name for part in (Control, Jobs, Leases, Pauses, Queries) for name in vars(part) if not name.startswith("_")
+    }
     in_words = set(re.findall(r"self\.engine\.(\w+)", inspect.getsource(Store)))
     missing = {verb for verb in verbs if f"engine.{verb}" not in source} - in_words
     assert missing == NO_VERB_OF_A_JOB

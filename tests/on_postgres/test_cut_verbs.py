@@ -17,6 +17,7 @@ from turnspit.contract.control import Control
 from turnspit.contract.figures import Figures
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
+from turnspit.contract.pauses import Pauses
 from turnspit.contract.queries import Queries
 from turnspit.contract.uniqueness import Uniqueness
 from turnspit.contract.verbs import Statement, Verb
@@ -129,6 +130,14 @@ def old_keys(store: Store) -> tuple[Any, ...]:
     return (10,)
 
 
+def paused(store: Store) -> tuple[Any, ...]:
+    """A task that was paused while jobs of it waited."""
+    store.insert_many(2)
+    store.engine.write(store.engine.pause, "task", "send")
+    store.claim(2)
+    return "task", "send"
+
+
 def one_running(store: Store) -> Any:
     [claim] = claims(store, 1)
     return claim
@@ -158,6 +167,8 @@ WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "delete_jobs": final_jobs,
     "register_worker": lambda store: (NewWorker("host", 1, "1.0", None, TASKS, 10, LEASE),),
     "admit_jobs": held,
+    "pause": lambda store: ("queue", "default"),
+    "resume": paused,
     "renew_lease": lambda store: (store.default_worker, LEASE),
     "retire_worker": live_worker,
     "rescue_jobs": expired_worker,
@@ -175,6 +186,7 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "find_duties": lambda store: (live_worker(store)[0], None, frozenset({"send"})),
     "ready_count": lambda store: (None, frozenset({"send"})) if ready(store) else (),
     "find_cancelled": live_worker,
+    "list_pauses": lambda store: paused(store)[:0],
     "list_workers": lambda store: live_worker(store)[:0],
     "count_queues": lambda store: (10,) if final_jobs(store) else (),
     "list_counters": lambda store: (60, 5) if final_jobs(store) else (),
@@ -184,7 +196,7 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "group_recent_dead": lambda store: (10,) if final_jobs(store) else (),
 }
 
-TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys")
+TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys", "pauses")
 _CHANGING = {"id", "job", "writer", "host", "worker"}
 
 
@@ -302,6 +314,6 @@ def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
 
 
 def test_every_verb_of_the_contract_is_here() -> None:
-    nouns = (Jobs, Uniqueness, Control, Leases, Queries, Figures)
+    nouns = (Jobs, Uniqueness, Control, Leases, Pauses, Queries, Figures)
     verbs = {name for noun in nouns for name in vars(noun) if not name.startswith("_")}
     assert verbs == {*WRITES, *READS}

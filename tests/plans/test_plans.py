@@ -69,9 +69,10 @@ ROW_BY_ID = r"SEARCH (turnspit_\w+|job) USING INTEGER PRIMARY KEY \(rowid[=<>]\?
 ROWS_BY_JOB = r"SEARCH turnspit_(attempts|logs) USING .*\(job=\?\)"
 HARMLESS = (
     r"SCAN \S+ VIRTUAL TABLE|SCAN CONSTANT ROW|CO-ROUTINE|SCAN \(subquery|.*SUBQUERY|SETUP|RECURSIVE STEP|"
-    r"COMPOUND QUERY|UNION ALL|MERGE|LEFT|RIGHT|SCAN (busy|line)$"
+    r"COMPOUND QUERY|UNION ALL|MERGE|LEFT|RIGHT|SCAN (busy|line|named)$|"
+    r"MATERIALIZE|EXCEPT|S\w+ (turnspit_pauses|pause)\b"
 )
-"""Lists given by us, and words about the shape of the plan."""
+"""Lists given by us or by whoever pauses, and words about the shape of the plan."""
 
 READY = r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready \(queue=\?\)"
 LIVE = r"SEARCH live USING INTEGER PRIMARY KEY"
@@ -113,7 +114,10 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     ),
     "register": (
         lambda engine: engine.register_worker(NewWorker("host", 1, "", None, TASKS, 1, SECOND)),
-        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\? AND lane=\?\)"],
+        [
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\? AND lane=\? AND paused_by=\?\)",
+            r"SEARCH turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_paused( \(paused_by[=>]\?\))?$",
+        ],
     ),
     "renew": (lambda engine: engine.renew_lease(1, SECOND), []),
     "rescue": (
@@ -148,7 +152,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     "duties": (
         lambda engine: engine.find_duties(1, ("default",), TASKS),
         [
-            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held)",
+            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held|paused)",
             "SEARCH turnspit_schedules USING INDEX turnspit_schedules_next_tick",
             WORKERS,
             "SCAN owner$",

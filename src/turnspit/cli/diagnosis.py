@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from turnspit.cli.output import count_of, when
-from turnspit.records import MoveRecord, QueueStats, TaskStats, WorkerRecord
+from turnspit.records import MoveRecord, Pause, QueueStats, TaskStats, WorkerRecord
 
 __all__ = ["Finding", "examine", "examine_move"]
 
@@ -20,7 +20,11 @@ class Finding(NamedTuple):
 
 
 def examine(
-    tasks: Sequence[TaskStats], queues: Sequence[QueueStats], workers: Sequence[WorkerRecord], hint: str = ""
+    tasks: Sequence[TaskStats],
+    queues: Sequence[QueueStats],
+    workers: Sequence[WorkerRecord],
+    hint: str = "",
+    pauses: Sequence[Pause] = (),
 ) -> Iterator[Finding]:
     """The findings.
 
@@ -33,7 +37,10 @@ def examine(
     if live:
         yield from _unknown_tasks(tasks, live, hint)
         yield from _unserved_queues(queues, live)
-    yield from _held(tasks)
+    yield from _paused(pauses)
+    if all(pause.kind != "tag" for pause in pauses):  # else any of them may be held for it
+        paused = {pause.name for pause in pauses if pause.kind == "task"}
+        yield from _held([task for task in tasks if task.task not in paused])
     oldest = min(
         (queue for queue in queues if queue.oldest_ready_at), key=lambda q: q.oldest_ready_at or 0, default=None
     )
@@ -105,6 +112,12 @@ def _unserved_queues(queues: Sequence[QueueStats], live: Sequence[WorkerRecord])
             ready = count_of(queue.ready, "job")
             said = f"no live worker serves {queue.queue}, with {ready} ready: start one with --queues {queue.queue}"
             yield Finding("queues", False, said)
+
+
+def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
+    if pauses:
+        named = _some(f"{pause.kind} {pause.name} since {when(pause.paused_at)}" for pause in pauses)
+        yield Finding("paused", False, f"{named}: their jobs wait for turnspit queues resume")
 
 
 def _held(tasks: Sequence[TaskStats]) -> Iterator[Finding]:

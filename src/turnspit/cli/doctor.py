@@ -37,7 +37,8 @@ def _look_at_work(target: Target) -> list[Finding]:
         if not status.current or status.is_too_new:
             return []
         tasks, queues = engine.read(engine.list_tasks), engine.read(engine.list_queues)
-        work = examine(tasks, queues, engine.read(engine.list_workers), target.hint)
+        workers, pauses = engine.read(engine.list_workers), engine.read(engine.list_pauses)
+        work = examine(tasks, queues, workers, target.hint, pauses)
         return [*examine_move(engine.read(engine.get_move)), *work]
     except EngineError:
         return []

@@ -8,7 +8,7 @@ from typing import Any
 from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, QueueStats
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueStats
 
 __all__ = [
     "attempt_document",
@@ -16,6 +16,7 @@ __all__ = [
     "job_details",
     "job_document",
     "log_document",
+    "pause_document",
     "queue_document",
     "stored_json",
 ]
@@ -106,6 +107,11 @@ def queue_document(stats: QueueStats) -> dict[str, Any]:
         "failed_last_hour": stats.failed_last_hour,
         "oldest_ready_at": _time(stats.oldest_ready_at),
     }
+
+
+def pause_document(pause: Pause) -> dict[str, Any]:
+    """A pause as ``queues list`` gives it."""
+    return {"kind": pause.kind, "name": pause.name, "paused_at": _time(pause.paused_at)}
 
 
 def stored_json(text: str) -> Any:

@@ -1,26 +1,44 @@
-"""``turnspit queues``: how much waits where."""
+"""``turnspit queues``: how much waits where, and what is paused."""
 
-from turnspit.cli.documents import queue_document
+from turnspit.cli.documents import pause_document, queue_document
+from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
-from turnspit.cli.options import AsJson, StoreArgument
-from turnspit.cli.output import new_table, note, out, plain, print_json, print_table, when
+from turnspit.cli.options import AsJson, Queue, StoreArgument, Tag, TaskName
+from turnspit.cli.output import line, new_table, note, out, plain, print_json, print_table, when
+from turnspit.records import QueueStats
 
-__all__ = ["EXAMPLES", "queues"]
+__all__ = ["EXAMPLES", "HELP", "list_", "pause", "resume"]
+
+HELP = "Look at queues, and pause and resume them."
+EXAMPLES = {
+    "list": ("turnspit queues list shop.jobs:app",),
+    "pause": (
+        "turnspit queues pause shop.jobs:app --queue email",
+        "turnspit queues pause shop.jobs:app --tag import",
+    ),
+    "resume": ("turnspit queues resume shop.jobs:app --queue email",),
+}
 
 _WIDE = 100
-EXAMPLES = ("turnspit queues shop.jobs:app",)
 
 
-def queues(app: StoreArgument = None, as_json: AsJson = False) -> None:
-    """Show every queue: what waits, runs and died, and what ended within the last hour."""
+def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
+    """Show every queue, what waits, runs and died, what ended within the last hour, and all pauses."""
     target = find_store(app)
-    found = target.app.queues.stats()
+    found, pauses = target.app.queues.stats(), target.app.queues.paused()
     if as_json:
-        print_json({"queues": [queue_document(stats) for stats in found]})
+        document = {"queues": [queue_document(stats) for stats in found]}
+        print_json(document | {"paused": [pause_document(pause) for pause in pauses]})
         return
-    if not found:
+    if found:
+        _show(found)
+    else:
         note(f"no queue has jobs at {target.app.engine.location}")
-        return
+    for pause in pauses:
+        note(f"paused: {pause.kind} {plain(pause.name)}, {when(pause.paused_at)}")
+
+
+def _show(found: list[QueueStats]) -> None:
     right = {"justify": "right"}
     headings = ("READY", "SCHEDULED", "RETRYING", "HELD", "RUNNING", "DEAD", "DONE", "FAILED")
     is_narrow = out().width < _WIDE
@@ -33,3 +51,24 @@ def queues(app: StoreArgument = None, as_json: AsJson = False) -> None:
         table.add_row(plain(queue.queue), *cells, when(queue.oldest_ready_at))
     print_table(table)
     note("DONE and FAILED count the last hour; OLDEST: since when a ready job waits")
+
+
+def pause(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
+    """Let no worker start jobs of a queue, a task or a tag, until they are resumed."""
+    name = _named(queue, task, tag)
+    changed = find_store(app).app.queues.pause(queue, task=task, tag=tag)
+    line(f"{name} is paused; running jobs run on" if changed else f"{name} was paused already")
+
+
+def resume(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
+    """End a pause."""
+    name = _named(queue, task, tag)
+    changed = find_store(app).app.queues.resume(queue, task=task, tag=tag)
+    line(f"{name} goes on" if changed else f"{name} was not paused")
+
+
+def _named(queue: str | None, task: str | None, tag: str | None) -> str:
+    given = [f"{kind} {name}" for kind, name in (("queue", queue), ("task", task), ("tag", tag)) if name is not None]
+    if len(given) != 1:
+        raise WrongUsage("name what is meant: one of --queue, --task and --tag")
+    return plain(given[0])

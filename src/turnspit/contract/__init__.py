@@ -13,6 +13,7 @@ from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.limits import Limits
 from turnspit.contract.moves import Moves
+from turnspit.contract.pauses import Pauses
 from turnspit.contract.queries import Queries
 from turnspit.contract.schedules import Schedules
 from turnspit.contract.schema import SchemaStatus
@@ -26,7 +27,19 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 
-class Engine(Jobs, Control, Queries, Figures, Leases, Uniqueness, Limits, Moves, Schedules, Protocol):
+class Engine(
+    Jobs,
+    Control,
+    Queries,
+    Figures,
+    Leases,
+    Uniqueness,
+    Limits,
+    Pauses,
+    Moves,
+    Schedules,
+    Protocol,
+):
     """A store: the verbs, and how they are run."""
 
     location: str

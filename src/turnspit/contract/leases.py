@@ -19,7 +19,9 @@ class Leases(Protocol):
         ...
 
     def admit_jobs(self, tasks: Collection[str], limit: int) -> Verb[int]:
-        """Make up to ``limit`` held jobs of these tasks ready, of which a live worker knows all: how many."""
+        """Let in up to ``limit`` held jobs, how many: of these tasks, which a live worker knows, and those that were
+        held for a pause that has ended.
+        """
         ...
 
     def renew_lease(self, worker: int, lease: int) -> Verb[bool]:

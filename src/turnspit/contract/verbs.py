@@ -48,6 +48,8 @@ class WakeKind(StrEnum):
     """Jobs reached a final state."""
     CANCEL = "cancel"
     """The end of a running job was requested."""
+    PAUSE = "pause"
+    """A queue, a task or a tag was paused."""
 
 
 class Wake(NamedTuple):

@@ -1,21 +1,79 @@
 """What a person does with queues: ``app.queues``."""
 
 from turnspit.client import Stored
-from turnspit.records import QueueStats
+from turnspit.errors import ConfigurationError
+from turnspit.records import Pause, PauseKind, QueueStats
 
 __all__ = ["Queues"]
 
 
 class Queues:
-    """Look at queues."""
+    """Look at queues, pause and resume them."""
 
     def __init__(self, app: Stored) -> None:
         self._app = app
 
     def stats(self) -> list[QueueStats]:
-        """Every queue: how many jobs wait, run, and ended in the last hour, and since when the oldest waits."""
+        """Each queue with jobs, by name: how many wait, run, died, and ended within the last hour."""
         return self._app.engine.read(self._app.engine.list_queues)
 
     async def astats(self) -> list[QueueStats]:
         """``stats`` for async code."""
         return await self._app.engine.aread(self._app.engine.list_queues)
+
+    def pause(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
+        """Let no worker of the fleet start jobs of a queue, a task or a tag until ``resume``; also after a restart.
+
+        What runs runs on; jobs that workers have claimed in advance go back at once.
+
+        :param queue: its name; or
+        :param task: the task's name; or
+        :param tag: one of the jobs' tags.
+        :returns: ``False`` if it was paused already.
+        :raises ConfigurationError: unless one of them is given.
+
+        ::
+
+            app.queues.pause("email")
+            app.queues.pause(task="send_newsletter")
+            app.queues.pause(tag="import")
+        """
+        return self._app.engine.write(self._app.engine.pause, *_named(queue, task, tag))
+
+    async def apause(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
+        """``pause`` for async code."""
+        return await self._app.engine.awrite(self._app.engine.pause, *_named(queue, task, tag))
+
+    def resume(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
+        """End a pause. Jobs keep their priority and order; a long backlog of a task or a tag is let in in portions.
+
+        :param queue: its name; or
+        :param task: the task's name; or
+        :param tag: one of the jobs' tags.
+        :returns: ``False`` if it was not paused.
+        :raises ConfigurationError: unless one of them is given.
+        """
+        return self._app.engine.write(self._app.engine.resume, *_named(queue, task, tag))
+
+    async def aresume(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
+        """``resume`` for async code."""
+        return await self._app.engine.awrite(self._app.engine.resume, *_named(queue, task, tag))
+
+    def paused(self) -> list[Pause]:
+        """What is paused: kind (``"queue"``, ``"task"`` or ``"tag"``), name, and since when."""
+        return self._app.engine.read(self._app.engine.list_pauses)
+
+    async def apaused(self) -> list[Pause]:
+        """``paused`` for async code."""
+        return await self._app.engine.aread(self._app.engine.list_pauses)
+
+
+def _named(queue: str | None, task: str | None, tag: str | None) -> tuple[PauseKind, str]:
+    names: dict[PauseKind, str | None] = {"queue": queue, "task": task, "tag": tag}
+    given = [(kind, name) for kind, name in names.items() if name is not None]
+    if len(given) != 1:
+        raise ConfigurationError(
+            'name what is meant: a queue, as pause("email"), a task, as pause(task="send"), or a tag, '
+            'as pause(tag="import")'
+        )
+    return given[0]

@@ -40,6 +40,7 @@ from turnspit.records.jobs import (
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
 from turnspit.records.limits import Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
+from turnspit.records.pauses import Pause, PauseKind
 from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
 from turnspit.records.schedules import NewSchedule, ScheduleRecord
 
@@ -78,6 +79,8 @@ __all__ = [
     "NewSchedule",
     "NewWorker",
     "OpenClaim",
+    "Pause",
+    "PauseKind",
     "Position",
     "ProgressReport",
     "ProgressUpdate",

@@ -28,6 +28,7 @@ MOVED_TABLES = (
     MovedTable("attempts", ("job", "fence"), follows_job=True),
     MovedTable("logs", ("id",), follows_job=True, is_numbered=True),
     MovedTable("unique_keys", ("key",)),
+    MovedTable("pauses", ("kind", "name")),
     MovedTable("schedules", ("app", "name")),
     MovedTable("schedule_releases", ("app", "release")),
     MovedTable("lanes", ("lane",), is_frozen=False),

@@ -47,7 +47,7 @@ class Duties(NamedTuple):
     until_due: int | None
     """Microseconds until the next scheduled job is due; not above 0 if one is."""
     held: bool
-    """Jobs of its tasks are held because nobody knew them."""
+    """Jobs of its tasks are held because nobody knew them, or jobs for a pause that has ended."""
     owned: int
     """How many running jobs are this worker's."""
     cancelled: bool
@@ -56,6 +56,8 @@ class Duties(NamedTuple):
     """The lease of another worker has run out, or one that ended has left jobs or an outbox."""
     until_tick: int | None
     """Microseconds until the next tick of a schedule of its tasks; not above 0 if one is due."""
+    paused_at: int | None = None
+    """When the newest pause began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit.contract import Engine
+from turnspit.contract.verbs import WakeKind
 from turnspit.records import Duties
 
 __all__ = ["Reconciler"]
@@ -17,7 +18,10 @@ _LONGEST = 60.0
 
 
 class Reconciler:
-    """Stops jobs whose cancellation was requested, and returns claims whose answer was lost."""
+    """Stops jobs whose cancellation was requested, and returns claims whose answer was lost.
+
+    After a pause it hands back what waits here, of whatever queue: what is not paused is claimed again.
+    """
 
     name = "reconciler"
 
@@ -27,6 +31,8 @@ class Reconciler:
         self._finisher = finisher
         self._claimer = claimer
         self._has_unheld = True
+        self._is_paused = False
+        self._paused_at: int | None = None
         self.heartbeat: Heartbeat | None = None
 
     async def run_once(self) -> float:
@@ -35,6 +41,9 @@ class Reconciler:
             return _LONGEST
         worker = self.heartbeat.worker
         await self._stop_cancelled(worker)
+        if self._is_paused:
+            self._is_paused = False
+            await self._give_back()
         if self._has_unheld:  # a wake is about cancellations: it need not hold up the exchanges
             self._has_unheld = False
             await self._return_unheld(worker)
@@ -44,7 +53,23 @@ class Reconciler:
         """Whether it should run now: for a cancellation, or because the store knows of more jobs than are held here."""
         held = len(self._executor.running) + len(self._executor.buffer) + len(self._finisher.held)
         self._has_unheld = self._has_unheld or duties.owned > held
-        return self._has_unheld or duties.cancelled
+        self._is_paused = self._is_paused or duties.paused_at not in (None, self._paused_at)
+        self._paused_at = duties.paused_at
+        return self._has_unheld or self._is_paused or duties.cancelled
+
+    def note(self, kind: WakeKind) -> None:
+        """What the next look is about."""
+        self._is_paused = self._is_paused or kind is WakeKind.PAUSE
+
+    async def _give_back(self) -> None:
+        """Limited jobs stay: they begin at once or go back by themselves."""
+        async with self._claimer.exchanging:  # a claim that is under way may have begun before the pause
+            waiting = [claim for claim in self._executor.buffer if claim.lane is None]
+            for claim in waiting:
+                self._executor.buffer.remove(claim)
+            if waiting:
+                await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in waiting])
+        self._claimer.work_waits()
 
     async def _return_unheld(self, worker: int) -> None:
         async with self._claimer.exchanging:

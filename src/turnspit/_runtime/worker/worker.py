@@ -241,7 +241,8 @@ class Worker:
             self.services["promoter"].wake()
         elif kind is WakeKind.SCHEDULE and "scheduler" in self.services:
             self.services["scheduler"].wake()
-        elif kind is WakeKind.CANCEL:
+        elif kind in (WakeKind.CANCEL, WakeKind.PAUSE):
+            self._reconciler.note(kind)
             self.services["reconciler"].wake()
 
     def _act_on(self, duties: Duties) -> None:

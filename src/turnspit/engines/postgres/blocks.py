@@ -14,6 +14,12 @@ _NOW = "(SELECT coalesce(:now::bigint, (extract(epoch FROM clock_timestamp()) * 
 # An array of our own making: the planner looks each id up by primary key, whatever it believes about the table.
 _IDS = "ANY (ARRAY(SELECT json_array_elements_text(:ids::json)::bigint))"
 
+_PAUSED_QUEUES = "ALL (ARRAY(SELECT name FROM {schema}.pauses WHERE kind = 'queue'))"
+_PAUSED_TASKS = "SELECT name FROM {schema}.pauses WHERE kind = 'task'"
+# Of a job: the text for `paused_by` if one of its tags is paused. Asked only of jobs that have tags.
+_PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM {schema}.pauses AS pause
+     WHERE pause.kind = 'tag' AND pause.name = ANY (ARRAY(SELECT json_array_elements_text(tags))) LIMIT 1)"""
+
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
 
@@ -21,10 +27,17 @@ _PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
 @cache
 def load(schema: str) -> Mapping[str, str]:
     """Every block of ``sql/*.sql`` by its name, for one schema's name."""
-    marks = {"now": _NOW, "ids": _IDS, "schema": schema}
+    marks = {
+        "now": _NOW,
+        "ids": _IDS,
+        "paused_queues": _PAUSED_QUEUES,
+        "paused_tasks": _PAUSED_TASKS,
+        "paused_tag": _PAUSED_TAG,
+        "schema": schema,
+    }
     return load_blocks(
         "turnspit.engines.postgres",
-        ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "moves", "schedules"),
+        ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "pauses", "moves", "schedules"),
         marks,
     )
 

@@ -32,6 +32,7 @@ from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
+from turnspit.engines.verbs.pauses import PauseVerbs
 from turnspit.engines.verbs.schedules import ScheduleVerbs
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
@@ -51,7 +52,15 @@ class _Open(NamedTuple):
     apart: Pool
 
 
-class PostgresEngine(PostgresJobVerbs, PostgresLeaseVerbs, ControlVerbs, FigureVerbs, ScheduleVerbs, PostgresMoveVerbs):
+class PostgresEngine(
+    PostgresJobVerbs,
+    PostgresLeaseVerbs,
+    PauseVerbs,
+    ControlVerbs,
+    FigureVerbs,
+    ScheduleVerbs,
+    PostgresMoveVerbs,
+):
     """The PostgreSQL engine. It connects at the first use, and again after ``close`` or a fork.
 
     :param url: as ``postgresql://user:password@host:5432/database``; ``?schema=`` and ``?poll_only=`` in it win over

@@ -38,6 +38,7 @@ CREATE TABLE turnspit.jobs (
     unique_key text,                         -- '' where who stored it does not know its task
     lane text,                               -- what its limits are; NULL where it has none (see limits)
     is_listed integer NOT NULL DEFAULT 0,   -- held, and its lane knows of it
+    paused_by text,                         -- the pause of a task or a tag for which it is held, as 'task send'
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -56,8 +57,10 @@ CREATE TABLE turnspit.jobs (
 CREATE INDEX jobs_ready ON turnspit.jobs (queue, (-priority), id) WHERE state = 'ready';
 CREATE INDEX jobs_running ON turnspit.jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_scheduled ON turnspit.jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX jobs_held ON turnspit.jobs (task, lane) WHERE state = 'held';
-CREATE INDEX jobs_lane ON turnspit.jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
+CREATE INDEX jobs_held ON turnspit.jobs (task, lane, paused_by) WHERE state = 'held';
+CREATE INDEX jobs_paused ON turnspit.jobs (paused_by) WHERE paused_by IS NOT NULL;
+CREATE INDEX jobs_lane ON turnspit.jobs (lane, priority DESC, id)
+    WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
 CREATE INDEX jobs_unlisted ON turnspit.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON turnspit.jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_groups ON turnspit.jobs (fingerprint, id) WHERE state = 'dead';
@@ -152,6 +155,14 @@ CREATE TABLE turnspit.unique_keys (
 );
 
 CREATE INDEX unique_keys_look_at ON turnspit.unique_keys (look_at);
+
+-- What is paused: a queue, a task or a tag. No claim takes its jobs.
+CREATE TABLE turnspit.pauses (
+    kind text NOT NULL CHECK (kind IN ('queue', 'task', 'tag')),
+    name text NOT NULL,
+    paused_at bigint NOT NULL,
+    PRIMARY KEY (kind, name)
+);
 
 -- Recurring jobs, by the name of the app that declares or creates them.
 CREATE TABLE turnspit.schedules (

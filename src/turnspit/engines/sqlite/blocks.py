@@ -7,9 +7,15 @@ __all__ = ["SQL"]
 # SQLite's own clock has milliseconds; :now lets a test own it.
 _NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)"
 
+_PAUSED_QUEUES = "(SELECT name FROM turnspit_pauses WHERE kind = 'queue')"
+_PAUSED_TASKS = "(SELECT name FROM turnspit_pauses WHERE kind = 'task')"
+# Of a job: the text for `paused_by` if one of its tags is paused. Asked only of jobs that have tags.
+_PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM turnspit_pauses AS pause
+     WHERE pause.kind = 'tag' AND pause.name IN (SELECT value FROM json_each(tags)) LIMIT 1)"""
+
 SQL = load_blocks(
     "turnspit.engines.sqlite",
-    ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "moves", "schedules"),
-    {"now": _NOW},
+    ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "pauses", "moves", "schedules"),
+    {"now": _NOW, "paused_queues": _PAUSED_QUEUES, "paused_tasks": _PAUSED_TASKS, "paused_tag": _PAUSED_TAG},
 )
 """Every block of ``sql/*.sql`` by its name."""

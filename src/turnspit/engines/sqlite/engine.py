@@ -30,7 +30,7 @@ from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
-from turnspit.engines.verbs.leases import LeaseVerbs
+from turnspit.engines.verbs.pauses import PauseVerbs
 from turnspit.engines.verbs.schedules import ScheduleVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
@@ -62,7 +62,14 @@ _left_behind: list[_Open] = []
 """Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
 
 
-class SqliteEngine(SqliteJobVerbs, ControlVerbs, LeaseVerbs, FigureVerbs, ScheduleVerbs, SqliteMoveVerbs):
+class SqliteEngine(
+    SqliteJobVerbs,
+    ControlVerbs,
+    PauseVerbs,
+    FigureVerbs,
+    ScheduleVerbs,
+    SqliteMoveVerbs,
+):
     """The SQLite engine. It opens its file at the first use, and again after ``close`` or a fork.
 
     :param path: the file, made if it does not exist; its folder must.

@@ -35,6 +35,7 @@ CREATE TABLE turnspit_jobs (
     unique_key TEXT,
     lane TEXT,                               -- what its limits are; NULL where it has none (see limits)
     is_listed INTEGER NOT NULL DEFAULT 0,   -- held, and its lane knows of it
+    paused_by TEXT,                         -- the pause of a task or a tag for which it is held, as 'task send'
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -48,8 +49,10 @@ CREATE TABLE turnspit_jobs (
 CREATE INDEX turnspit_jobs_ready ON turnspit_jobs (queue, priority DESC, id) WHERE state = 'ready';
 CREATE INDEX turnspit_jobs_running ON turnspit_jobs (worker) WHERE state = 'running';
 CREATE INDEX turnspit_jobs_scheduled ON turnspit_jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task, lane) WHERE state = 'held';
-CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
+CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task, lane, paused_by) WHERE state = 'held';
+CREATE INDEX turnspit_jobs_paused ON turnspit_jobs (paused_by) WHERE paused_by IS NOT NULL;
+CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id)
+    WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
 CREATE INDEX turnspit_jobs_unlisted ON turnspit_jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND NOT is_listed;
 CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_groups ON turnspit_jobs (fingerprint, id) WHERE state = 'dead';
@@ -139,6 +142,14 @@ CREATE TABLE turnspit_unique_keys (
 ) WITHOUT ROWID;
 
 CREATE INDEX turnspit_unique_keys_look_at ON turnspit_unique_keys (look_at);
+
+-- What is paused: a queue, a task or a tag. No claim takes its jobs.
+CREATE TABLE turnspit_pauses (
+    kind TEXT NOT NULL CHECK (kind = 'queue' OR kind = 'task' OR kind = 'tag'),
+    name TEXT NOT NULL,
+    paused_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
 
 -- Recurring jobs, by the name of the app that declares or creates them.
 CREATE TABLE turnspit_schedules (

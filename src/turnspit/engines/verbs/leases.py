@@ -34,6 +34,15 @@ class LeaseVerbs(JobVerbs):
         admitted = len((yield Statement(self.sql["admit_jobs"], params)))
         if admitted:
             yield Wake(WakeKind.READY)
+        if admitted < limit:
+            admitted += yield from self.admit_resumed_jobs(limit - admitted)
+        return admitted
+
+    def admit_resumed_jobs(self, limit: int) -> Verb[int]:
+        """Let in jobs that were held for a pause that has ended; how many."""
+        admitted = len((yield Statement(self.sql["admit_resumed_jobs"], {"limit": limit})))
+        if admitted:
+            yield Wake(WakeKind.READY)
         return admitted
 
     def renew_lease(self, worker: int, lease: int) -> Verb[bool]:

@@ -61,7 +61,7 @@ class LimitVerbs(Brought):
             "tasks": to_json(sorted(request.tasks)),
             "queues": None if request.queues is None else to_json(request.queues),
         }
-        until_next = yield from self._look(params)
+        until_next, tags_are_paused = yield from self._look(params)
         if until_next is None or until_next > 0:
             return LimitedClaims(until_next=until_next)
         yield Statement(self.sql["claim_limited_jobs_lock"], {})
@@ -76,6 +76,9 @@ class LimitVerbs(Brought):
             if not found or not free:
                 is_more = is_more or bool(found)
                 break
+            if tags_are_paused and (yield from self._set_paused_aside([row[0] for row in found], free + 1)):
+                is_more = True
+                continue
             lanes = [_Waiting(text, waiting, Lane.from_text(text).rules) for text, waiting, _ in found]
             claimed = yield from self._serve(params, lanes, free, now=found[0][2])
             claims += claimed
@@ -83,13 +86,19 @@ class LimitVerbs(Brought):
             rated |= {claim.id for claim in claimed if claim.lane in with_rate}
         if is_more:
             yield Wake(WakeKind.READY)
-        until_next = yield from self._look(params)
+        until_next, _ = yield from self._look(params)
         return LimitedClaims(tuple(claims), frozenset(rated), started, until_next)
 
-    def _look(self, params: dict[str, Any]) -> Verb[int | None]:
-        """Microseconds until there is something to do; 0: now."""
-        [(is_due, until_next)] = yield Statement(self.sql["claim_limited_jobs_look"], params)
-        return 0 if is_due else until_next
+    def _look(self, params: dict[str, Any]) -> Verb[tuple[int | None, bool]]:
+        """Microseconds until there is something to do; 0: now. And whether any tag is paused."""
+        [(is_due, until_next, tags_are_paused)] = yield Statement(self.sql["claim_limited_jobs_look"], params)
+        return 0 if is_due else until_next, bool(tags_are_paused)
+
+    def _set_paused_aside(self, lanes: Sequence[str], most: int) -> Verb[bool]:
+        """Let jobs with a paused tag step out of the way; whether some of them stood among the first of their lane."""
+        turns = [{"lane": lane} for lane in lanes]
+        portion = {"most": max(most, _MOST_LISTED // len(lanes))}
+        return bool((yield from self.run_turns("claim_limited_jobs_paused", portion, turns)))
 
     def _list_lanes(self) -> Verb[bool]:
         """Let lanes know of jobs that came into them; whether there may be more."""

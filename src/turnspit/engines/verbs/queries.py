@@ -77,8 +77,8 @@ class QueryVerbs(Brought):
         params = {"now": self.clock.now(), "worker": worker, "tasks": to_json(sorted(tasks))}
         params["queues"] = None if queues is None else to_json(queues)
         [row] = yield Statement(self.sql["find_duties"], params, ends=True)
-        ready, until_due, held, owned, cancelled, dead, until_tick = row
-        return Duties(bool(ready), until_due, bool(held), owned, bool(cancelled), bool(dead), until_tick)
+        ready, until_due, held, owned, cancelled, dead, until_tick, paused_at = row
+        return Duties(bool(ready), until_due, bool(held), owned, bool(cancelled), bool(dead), until_tick, paused_at)
 
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}

@@ -24,6 +24,7 @@ CREATE TABLE {schema}.jobs (
     unique_key text,                         -- '' where who stored it does not know its task
     lane text,                               -- what its limits are; NULL where it has none (see limits)
     is_listed integer NOT NULL DEFAULT 0,   -- held, and its lane knows of it
+    paused_by text,                         -- the pause of a task or a tag for which it is held, as 'task send'
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -42,8 +43,10 @@ CREATE TABLE {schema}.jobs (
 CREATE INDEX jobs_ready ON {schema}.jobs (queue, (-priority), id) WHERE state = 'ready';
 CREATE INDEX jobs_running ON {schema}.jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_scheduled ON {schema}.jobs (run_at) WHERE state = 'scheduled';
-CREATE INDEX jobs_held ON {schema}.jobs (task, lane) WHERE state = 'held';
-CREATE INDEX jobs_lane ON {schema}.jobs (lane, priority DESC, id) WHERE state = 'held' AND lane IS NOT NULL;
+CREATE INDEX jobs_held ON {schema}.jobs (task, lane, paused_by) WHERE state = 'held';
+CREATE INDEX jobs_paused ON {schema}.jobs (paused_by) WHERE paused_by IS NOT NULL;
+CREATE INDEX jobs_lane ON {schema}.jobs (lane, priority DESC, id)
+    WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
 CREATE INDEX jobs_unlisted ON {schema}.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON {schema}.jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_groups ON {schema}.jobs (fingerprint, id) WHERE state = 'dead';
@@ -138,6 +141,14 @@ CREATE TABLE {schema}.unique_keys (
 );
 
 CREATE INDEX unique_keys_look_at ON {schema}.unique_keys (look_at);
+
+-- What is paused: a queue, a task or a tag. No claim takes its jobs.
+CREATE TABLE {schema}.pauses (
+    kind text NOT NULL CHECK (kind IN ('queue', 'task', 'tag')),
+    name text NOT NULL,
+    paused_at bigint NOT NULL,
+    PRIMARY KEY (kind, name)
+);
 
 -- Recurring jobs, by the name of the app that declares or creates them.
 CREATE TABLE {schema}.schedules (

@@ -52,13 +52,15 @@ SET priority = coalesce(:priority::integer, priority), queue = coalesce(:queue::
                  WHEN :queue::text IS NOT NULL AND lane IS NOT NULL AND state = 'held' THEN 'ready'
                  WHEN coalesce(:at::bigint, :delay::bigint) IS NOT NULL
                  THEN CASE WHEN lane IS NULL OR :queue::text IS NOT NULL THEN 'ready' ELSE 'held' END
-                 ELSE state END
+                 ELSE state END,
+    paused_by = CASE WHEN coalesce(:at::bigint, :delay::bigint) IS NULL AND :queue::text IS NULL THEN paused_by END
 FROM moment
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
 -- name: run_job_now
-UPDATE {schema}.jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, run_at = {now}
+UPDATE {schema}.jobs
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, run_at = {now}
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 

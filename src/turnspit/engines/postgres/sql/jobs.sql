@@ -39,14 +39,20 @@ RETURNING {columns};
 -- takes an array of ids: joined with `picked`, which the planner takes for millions of rows, it read the whole table
 -- (178 ms at a million jobs, docs/decisions/0021).
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
-known AS MATERIALIZED (SELECT ARRAY(SELECT json_array_elements_text(:tasks::json)) AS tasks),
+known AS MATERIALIZED (
+    SELECT ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}) AS tasks
+),
+turn AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:turns::json) AS turn (queue text, share bigint, priority integer, after bigint)
+    WHERE queue <> {paused_queues}
+),
 picked AS MATERIALIZED (
     SELECT job.id
-    FROM json_to_recordset(:turns::json) AS turn (queue text, share bigint, priority integer, after bigint)
-    CROSS JOIN known
+    FROM turn CROSS JOIN known
     CROSS JOIN LATERAL (
         SELECT id FROM {schema}.jobs
         WHERE state = 'ready' AND queue = turn.queue AND task = ANY (known.tasks)
+          AND (tags IS NULL OR {paused_tag} IS NULL)
         {bound}
         ORDER BY -priority, id LIMIT turn.share FOR UPDATE SKIP LOCKED
     ) AS job
@@ -62,8 +68,9 @@ RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, cr
 -- name: claim_jobs_chosen
 UPDATE {schema}.jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
-WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL))
-  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND paused_by IS NULL))
+  AND queue <> {paused_queues} AND (tags IS NULL OR {paused_tag} IS NULL)
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
   AND EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags::text, metadata::text, lane, unique_key;
@@ -77,32 +84,42 @@ WITH RECURSIVE busy(queue) AS (
             WHERE state = 'ready' AND job.queue > busy.queue ORDER BY job.queue LIMIT 1)
     FROM busy WHERE busy.queue IS NOT NULL
 )
-SELECT queue FROM busy WHERE queue IS NOT NULL;
+SELECT queue FROM busy WHERE queue IS NOT NULL AND queue <> {paused_queues};
 
 -- name: claim_jobs_queues_served
 SELECT queue FROM json_array_elements_text(:queues::json) AS served (queue)
-WHERE EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue);
+WHERE EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue)
+  AND queue <> {paused_queues};
 
 -- name: claim_jobs_unknown
--- Jobs that no live worker can run. A worker counts as live until it is declared dead: then it comes back by
--- registering, which admits its jobs.
+-- Jobs that no live worker can run, or of a paused task or tag. A worker counts as live until it is declared dead: then
+-- it comes back by registering, which admits its jobs.
 SELECT job.id
 FROM json_to_recordset(:turns::json) AS turn (queue text)
 CROSS JOIN LATERAL (
     SELECT id FROM {schema}.jobs
     WHERE state = 'ready' AND queue = turn.queue
-      AND task <> ALL (ARRAY(SELECT json_array_elements_text(:tasks::json)))
-      AND task <> ALL (ARRAY(SELECT json_array_elements_text(tasks) FROM {schema}.workers WHERE stopped_at IS NULL))
+      AND (task <> ALL (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
+           AND task <> ALL (ARRAY(SELECT json_array_elements_text(tasks) FROM {schema}.workers WHERE stopped_at IS NULL
+                                  EXCEPT {paused_tasks}))
+           OR tags IS NOT NULL AND {paused_tag} IS NOT NULL)
     ORDER BY -priority, id LIMIT :limit
 ) AS job
 LIMIT :limit;
 
 -- name: claim_jobs_hold
 -- Looks again at who is live: its snapshot is younger than the lock that keeps workers from registering meanwhile.
-UPDATE {schema}.jobs SET state = 'held', reason = 'no live worker knows task ' || task
-WHERE id = {ids} AND state = 'ready'
-  AND task <> ALL (ARRAY(SELECT json_array_elements_text(tasks) FROM {schema}.workers WHERE stopped_at IS NULL))
-RETURNING id;
+WITH found AS MATERIALIZED (
+    SELECT id, CASE WHEN task = ANY (ARRAY({paused_tasks})) THEN 'task ' || task ELSE {paused_tag} END AS pause
+    FROM {schema}.jobs WHERE id = {ids}
+)
+UPDATE {schema}.jobs AS job
+SET state = 'held', paused_by = pause, reason = coalesce('paused: ' || pause, 'no live worker knows task ' || task)
+FROM found
+WHERE job.id = found.id AND state = 'ready'
+  AND (pause IS NOT NULL
+       OR task <> ALL (ARRAY(SELECT json_array_elements_text(tasks) FROM {schema}.workers WHERE stopped_at IS NULL)))
+RETURNING job.id;
 
 -- name: lock_registration
 -- Workers register one at a time, and never while a claim decides that no live worker knows a task.

@@ -9,7 +9,8 @@ RETURNING id;
 -- name: admit_jobs
 WITH held AS MATERIALIZED (
     SELECT id FROM {schema}.jobs
-    WHERE state = 'held' AND lane IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+    WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
+      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
     LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE {schema}.jobs SET state = 'ready', reason = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))

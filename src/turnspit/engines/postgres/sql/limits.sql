@@ -8,13 +8,15 @@ SELECT live AND (
            EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0)
            OR EXISTS (SELECT FROM {schema}.slots WHERE is_free = 1)
            OR coalesce(next_at <= moment, FALSE)),
-       CASE WHEN live AND next_at IS NOT NULL THEN greatest(0, next_at - moment) END  -- greatest() ignores NULL
+       CASE WHEN live AND next_at IS NOT NULL THEN greatest(0, next_at - moment) END,  -- greatest() ignores NULL
+       EXISTS (SELECT FROM {schema}.pauses WHERE kind = 'tag')
 FROM (
     SELECT {now} AS moment,
            EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL) AS live,
            (SELECT next_at FROM {schema}.lanes
             WHERE parked_on IS NULL AND next_at IS NOT NULL
-              AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+              AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
+              AND queue <> {paused_queues}
               AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
             ORDER BY next_at LIMIT 1) AS next_at
 ) AS look;
@@ -48,7 +50,8 @@ WHERE lane = ANY (ARRAY(
     FROM json_to_recordset(:turns::json) AS turn (key text, share bigint)
     CROSS JOIN LATERAL (
         SELECT lane FROM {schema}.lanes WHERE parked_on = turn.key
-        ORDER BY (task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+        ORDER BY (task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
+                  AND queue <> {paused_queues}
                   AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json)))))
                  DESC, next_at
         LIMIT turn.share
@@ -59,13 +62,30 @@ RETURNING lane;
 SELECT lane,
        (SELECT count(*) FROM (SELECT FROM {schema}.jobs AS job
                               WHERE job.state = 'held' AND job.lane = due.lane AND job.lane IS NOT NULL
-                              LIMIT :most) AS line),
+                                AND job.paused_by IS NULL LIMIT :most) AS line),
        moment.now
 FROM (SELECT {now} AS now) AS moment, {schema}.lanes AS due
 WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at <= {now}
-  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
+  AND queue <> {paused_queues}
   AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
 ORDER BY next_at, lane LIMIT :limit;
+
+-- name: claim_limited_jobs_paused
+-- Of the first jobs of each lane, those with a paused tag step aside.
+WITH picked AS MATERIALIZED (
+    SELECT job.id, job.pause
+    FROM json_to_recordset(:turns::json) AS turn (lane text)
+    CROSS JOIN LATERAL (
+        SELECT id, {paused_tag} AS pause FROM {schema}.jobs
+        WHERE state = 'held' AND lane = turn.lane AND lane IS NOT NULL AND paused_by IS NULL
+        ORDER BY priority DESC, id LIMIT :most FOR UPDATE SKIP LOCKED
+    ) AS job
+    WHERE job.pause IS NOT NULL
+)
+UPDATE {schema}.jobs AS job SET paused_by = pause, reason = 'paused: ' || pause
+FROM picked WHERE job.id = picked.id
+RETURNING job.id;
 
 -- name: claim_limited_jobs_rates
 SELECT key, admitted, held_back_until FROM {schema}.limits WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));
@@ -80,7 +100,7 @@ picked AS MATERIALIZED (
     FROM json_to_recordset(:turns::json) AS turn (lane text, share bigint)
     CROSS JOIN LATERAL (
         SELECT id FROM {schema}.jobs
-        WHERE state = 'held' AND lane = turn.lane AND lane IS NOT NULL
+        WHERE state = 'held' AND lane = turn.lane AND lane IS NOT NULL AND paused_by IS NULL
         ORDER BY priority DESC, id LIMIT turn.share FOR UPDATE SKIP LOCKED
     ) AS job
 )
@@ -153,7 +173,8 @@ WHERE is_free = 0 AND NOT EXISTS (SELECT FROM {schema}.jobs WHERE id = slots.job
 -- name: prune_limits_wake
 UPDATE {schema}.lanes SET next_at = {now}
 WHERE next_at IS NULL AND EXISTS (SELECT FROM {schema}.jobs AS job
-                                  WHERE job.state = 'held' AND job.lane = lanes.lane AND job.lane IS NOT NULL);
+                                  WHERE job.state = 'held' AND job.lane = lanes.lane AND job.lane IS NOT NULL
+                                    AND job.paused_by IS NULL);
 
 -- name: prune_limits_lanes
 DELETE FROM {schema}.lanes

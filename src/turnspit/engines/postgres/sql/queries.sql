@@ -94,7 +94,8 @@ SELECT (
     SELECT count(*) FROM {schema}.jobs
     WHERE state = 'ready'
       AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
-      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+      AND queue <> {paused_queues} AND (tags IS NULL OR {paused_tag} IS NULL)
+      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
 ) + (
     SELECT count(*) FROM {schema}.jobs
     WHERE state = 'running'
@@ -102,9 +103,10 @@ SELECT (
       AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
 ) + (EXISTS (
     SELECT FROM {schema}.jobs
-    WHERE state = 'held' AND lane IS NOT NULL
+    WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL
+      AND queue <> {paused_queues} AND (tags IS NULL OR {paused_tag} IS NULL)
       AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
-      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
 ))::integer;
 
 -- name: find_duties
@@ -118,6 +120,12 @@ owner(worker) AS (
             WHERE state = 'running' AND job.worker > owner.worker ORDER BY job.worker LIMIT 1)
     FROM owner WHERE owner.worker IS NOT NULL
 ),
+named(pause) AS (
+    (SELECT paused_by FROM {schema}.jobs WHERE paused_by IS NOT NULL ORDER BY paused_by LIMIT 1)
+    UNION ALL
+    SELECT (SELECT paused_by FROM {schema}.jobs WHERE paused_by > named.pause ORDER BY paused_by LIMIT 1)
+    FROM named WHERE named.pause IS NOT NULL
+),
 mine AS MATERIALIZED (
     SELECT count(*) AS owned, count(cancel_requested_at) > 0 AS cancelled
     FROM {schema}.jobs WHERE state = 'running' AND worker = :worker
@@ -128,7 +136,10 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
                                        WHERE state = 'ready' AND jobs.queue = served.queue)) END,
        (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - now,
        EXISTS (SELECT FROM {schema}.jobs
-               WHERE state = 'held' AND lane IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
+               WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
+                 AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json))))
+       OR EXISTS (SELECT FROM named WHERE pause IS NOT NULL AND NOT EXISTS (
+           SELECT FROM {schema}.pauses WHERE kind || ' ' || name = named.pause)),
        owned, cancelled,
        EXISTS (SELECT FROM {schema}.workers WHERE stopped_at IS NULL AND expires_at <= now AND id <> :worker)
        OR EXISTS (SELECT FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
@@ -137,5 +148,6 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
            SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL)),
        (SELECT min(CASE WHEN waiting <> '[]' THEN least(next_tick, now + 1000000) ELSE next_tick END) - now
         FROM {schema}.schedules
-        WHERE paused_at IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json))))
+        WHERE paused_at IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
+       (SELECT max(paused_at) FROM {schema}.pauses)
 FROM moment, mine;

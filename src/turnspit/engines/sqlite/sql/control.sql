@@ -50,12 +50,14 @@ SET priority = coalesce(:priority, priority), queue = coalesce(:queue, queue),
                  WHEN :queue IS NOT NULL AND lane IS NOT NULL AND state = 'held' THEN 'ready'
                  WHEN coalesce(:at, {now} + :delay) IS NOT NULL
                  THEN CASE WHEN lane IS NULL OR :queue IS NOT NULL THEN 'ready' ELSE 'held' END
-                 ELSE state END
+                 ELSE state END,
+    paused_by = CASE WHEN coalesce(:at, :delay, :queue) IS NULL THEN paused_by END
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
 -- name: run_job_now
-UPDATE turnspit_jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, run_at = {now}
+UPDATE turnspit_jobs
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, run_at = {now}
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 

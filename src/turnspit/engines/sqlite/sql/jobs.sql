@@ -30,7 +30,9 @@ UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
 WHERE id IN (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-    WHERE state = 'ready' AND queue = :queue AND task IN (SELECT value FROM json_each(:tasks))
+    WHERE state = 'ready' AND queue = :queue AND :queue NOT IN {paused_queues}
+      AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+      AND (tags IS NULL OR {paused_tag} IS NULL)
       AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
     ORDER BY priority DESC, id LIMIT :limit
 )
@@ -40,7 +42,9 @@ RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, 
 -- name: claim_jobs_chosen
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
-WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL)) AND task IN (SELECT value FROM json_each(:tasks))
+WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND paused_by IS NULL))
+  AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks} AND queue NOT IN {paused_queues}
+  AND (tags IS NULL OR {paused_tag} IS NULL)
   AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata, lane, unique_key;
@@ -53,18 +57,23 @@ WITH RECURSIVE busy(queue) AS (
     SELECT (SELECT min(queue) FROM turnspit_jobs WHERE state = 'ready' AND queue > busy.queue)
     FROM busy WHERE busy.queue IS NOT NULL
 )
-SELECT queue FROM busy WHERE queue IS NOT NULL;
+SELECT queue FROM busy WHERE queue IS NOT NULL AND queue NOT IN {paused_queues};
 
 -- name: claim_jobs_hold
--- A worker counts as live until it is declared dead: then it comes back by registering, which admits its jobs.
-UPDATE turnspit_jobs SET state = 'held', reason = 'no live worker knows task ' || task
-WHERE id IN (
-    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+-- Jobs that no live worker can run, or of a paused task or tag. A worker counts as live until it is declared dead: then
+-- it comes back by registering, which admits its jobs.
+UPDATE turnspit_jobs SET state = 'held', paused_by = pause, reason = coalesce('paused: ' || pause, 'no live worker knows task ' || task)
+FROM (
+    SELECT id AS found, CASE WHEN task IN {paused_tasks} THEN 'task ' || task ELSE {paused_tag} END AS pause
+    FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
     WHERE state = 'ready' AND queue = :queue
-      AND task NOT IN (SELECT value FROM json_each(:tasks))
-      AND task NOT IN (SELECT value FROM turnspit_workers, json_each(tasks) WHERE stopped_at IS NULL)
+      AND (task IN {paused_tasks}
+           OR tags IS NOT NULL AND {paused_tag} IS NOT NULL
+           OR task NOT IN (SELECT value FROM json_each(:tasks))
+           AND task NOT IN (SELECT value FROM turnspit_workers, json_each(tasks) WHERE stopped_at IS NULL))
     LIMIT :limit
 )
+WHERE id = found
 RETURNING id;
 
 -- name: finish_jobs

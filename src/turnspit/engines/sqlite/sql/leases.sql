@@ -7,8 +7,10 @@ RETURNING id;
 
 -- name: admit_jobs
 UPDATE turnspit_jobs SET state = 'ready', reason = NULL
-WHERE id IN (SELECT id FROM turnspit_jobs
-             WHERE state = 'held' AND lane IS NULL AND task IN (SELECT value FROM json_each(:tasks)) LIMIT :limit)
+WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_held
+             WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
+               AND task IN (SELECT value FROM json_each(:tasks))
+             LIMIT :limit)
 RETURNING id;
 
 -- name: renew_lease

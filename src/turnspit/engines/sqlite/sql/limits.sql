@@ -9,13 +9,15 @@ SELECT live AND (
                    WHERE state = 'held' AND lane IS NOT NULL AND NOT is_listed)
            OR EXISTS (SELECT 1 FROM turnspit_slots INDEXED BY turnspit_slots_free WHERE is_free)
            OR coalesce(next_at <= moment, 0)),
-       CASE WHEN live THEN max(0, next_at - moment) END
+       CASE WHEN live THEN max(0, next_at - moment) END,
+       EXISTS (SELECT 1 FROM turnspit_pauses WHERE kind = 'tag')
 FROM (
     SELECT {now} AS moment,
            EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL) AS live,
            (SELECT next_at FROM turnspit_lanes INDEXED BY turnspit_lanes_next_at
             WHERE parked_on IS NULL AND next_at IS NOT NULL
-              AND task IN (SELECT value FROM json_each(:tasks))
+              AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+              AND queue NOT IN {paused_queues}
               AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
             ORDER BY next_at LIMIT 1) AS next_at
 );
@@ -44,7 +46,8 @@ DELETE FROM turnspit_slots WHERE is_free RETURNING key;
 UPDATE turnspit_lanes SET parked_on = NULL, next_at = {now}
 WHERE lane IN (
     SELECT lane FROM turnspit_lanes WHERE parked_on = :key
-    ORDER BY task IN (SELECT value FROM json_each(:tasks))
+    ORDER BY task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+             AND queue NOT IN {paused_queues}
              AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues))) DESC, next_at
     LIMIT :share
 )
@@ -53,13 +56,24 @@ RETURNING lane;
 -- name: claim_limited_jobs
 SELECT lane,
        (SELECT count(*) FROM (SELECT 1 FROM turnspit_jobs AS job INDEXED BY turnspit_jobs_lane
-                              WHERE job.state = 'held' AND job.lane = due.lane AND job.lane IS NOT NULL LIMIT :most)),
+                              WHERE job.state = 'held' AND job.lane = due.lane AND job.lane IS NOT NULL
+                                AND job.paused_by IS NULL LIMIT :most)),
        moment
 FROM (SELECT {now} AS moment) CROSS JOIN turnspit_lanes AS due INDEXED BY turnspit_lanes_next_at
 WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at <= moment
-  AND task IN (SELECT value FROM json_each(:tasks))
+  AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks} AND queue NOT IN {paused_queues}
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 ORDER BY next_at, lane LIMIT :limit;
+
+-- name: claim_limited_jobs_paused
+-- Of the first jobs of each lane, those with a paused tag step aside.
+UPDATE turnspit_jobs SET paused_by = pause, reason = 'paused: ' || pause
+FROM (SELECT id AS found, {paused_tag} AS pause
+      FROM (SELECT id, tags FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
+            WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL
+            ORDER BY priority DESC, id LIMIT :most))
+WHERE id = found AND pause IS NOT NULL
+RETURNING id;
 
 -- name: claim_limited_jobs_rates
 SELECT key, admitted, held_back_until FROM turnspit_limits WHERE key IN (SELECT value FROM json_each(:keys));
@@ -71,7 +85,7 @@ SELECT key, count(*) FROM turnspit_slots WHERE key IN (SELECT value FROM json_ea
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
 WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
-             WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL ORDER BY priority DESC, id LIMIT :share)
+             WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL ORDER BY priority DESC, id LIMIT :share)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata, lane, unique_key;
 
@@ -133,7 +147,8 @@ WHERE NOT is_free AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = turnspi
 -- name: prune_limits_wake
 UPDATE turnspit_lanes SET next_at = {now}
 WHERE next_at IS NULL AND EXISTS (SELECT 1 FROM turnspit_jobs AS job INDEXED BY turnspit_jobs_lane
-                                  WHERE job.state = 'held' AND job.lane = turnspit_lanes.lane AND job.lane IS NOT NULL);
+                                  WHERE job.state = 'held' AND job.lane = turnspit_lanes.lane AND job.lane IS NOT NULL
+                                    AND job.paused_by IS NULL);
 
 -- name: prune_limits_lanes
 DELETE FROM turnspit_lanes

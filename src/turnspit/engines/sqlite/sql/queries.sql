@@ -84,6 +84,7 @@ FROM turnspit_jobs GROUP BY task ORDER BY task;
 SELECT (
     SELECT count(*) FROM turnspit_jobs
     WHERE state = 'ready' AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+      AND queue NOT IN {paused_queues} AND task NOT IN {paused_tasks} AND (tags IS NULL OR {paused_tag} IS NULL)
       AND task IN (SELECT value FROM json_each(:tasks))
 ) + (
     SELECT count(*) FROM turnspit_jobs
@@ -91,7 +92,8 @@ SELECT (
       AND task IN (SELECT value FROM json_each(:tasks))
 ) + EXISTS (
     SELECT 1 FROM turnspit_jobs
-    WHERE state = 'held' AND lane IS NOT NULL
+    WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL
+      AND queue NOT IN {paused_queues} AND task NOT IN {paused_tasks} AND (tags IS NULL OR {paused_tag} IS NULL)
       AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
       AND task IN (SELECT value FROM json_each(:tasks))
 );
@@ -104,6 +106,11 @@ WITH RECURSIVE owner(worker) AS (
     UNION ALL
     SELECT (SELECT min(worker) FROM turnspit_jobs WHERE state = 'running' AND worker > owner.worker)
     FROM owner WHERE owner.worker IS NOT NULL
+), named(pause) AS (
+    SELECT min(paused_by) FROM turnspit_jobs WHERE paused_by IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(paused_by) FROM turnspit_jobs WHERE paused_by > named.pause)
+    FROM named WHERE named.pause IS NOT NULL
 )
 SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE state = 'ready')
             ELSE EXISTS (SELECT 1 FROM json_each(:queues) AS served
@@ -111,7 +118,10 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
                                        WHERE state = 'ready' AND queue = served.value)) END,
        (SELECT min(run_at) FROM turnspit_jobs WHERE state = 'scheduled') - moment,
        EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_held
-               WHERE state = 'held' AND lane IS NULL AND task IN (SELECT value FROM json_each(:tasks))),
+               WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
+                 AND task IN (SELECT value FROM json_each(:tasks)))
+       OR EXISTS (SELECT 1 FROM named WHERE pause IS NOT NULL AND NOT EXISTS (
+           SELECT 1 FROM turnspit_pauses WHERE kind || ' ' || name = named.pause)),
        (SELECT count(*) FROM turnspit_jobs WHERE state = 'running' AND worker = :worker),
        EXISTS (SELECT 1 FROM turnspit_jobs
                WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL),
@@ -122,5 +132,6 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
            SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL)),
        (SELECT min(CASE WHEN waiting <> '[]' THEN min(next_tick, moment + 1000000) ELSE next_tick END) - moment
         FROM turnspit_schedules
-        WHERE paused_at IS NULL AND task IN (SELECT value FROM json_each(:tasks)))
+        WHERE paused_at IS NULL AND task IN (SELECT value FROM json_each(:tasks))),
+       (SELECT max(paused_at) FROM turnspit_pauses)
 FROM (SELECT {now} AS moment);

@@ -1,0 +1,30 @@
+"""The verbs of ``contract/pauses.py``, on any engine."""
+
+from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.jobs import MOST_HELD
+from turnspit.engines.verbs.leases import LeaseVerbs
+from turnspit.records import Pause, PauseKind
+
+__all__ = ["PauseVerbs"]
+
+
+class PauseVerbs(LeaseVerbs):
+    """Queues, tasks and tags whose jobs do not start."""
+
+    def pause(self, kind: PauseKind, name: str) -> Verb[bool]:
+        params = {"now": self.clock.now(), "kind": kind, "name": name}
+        if not (yield Statement(self.sql["pause"], params)):
+            return False
+        yield Wake(WakeKind.PAUSE)
+        return True
+
+    def resume(self, kind: PauseKind, name: str) -> Verb[bool]:
+        ended = yield Statement(self.sql["resume"], {"kind": kind, "name": name})
+        if not ended:
+            return False
+        yield from self.admit_resumed_jobs(MOST_HELD)
+        yield Wake(WakeKind.READY)
+        return True
+
+    def list_pauses(self) -> Verb[list[Pause]]:
+        return [Pause._make(row) for row in (yield Statement(self.sql["list_pauses"], {}))]

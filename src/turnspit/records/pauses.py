@@ -1,0 +1,16 @@
+"""Pauses of queues, tasks and tags."""
+
+from typing import Literal, NamedTuple
+
+__all__ = ["Pause", "PauseKind"]
+
+PauseKind = Literal["queue", "task", "tag"]
+
+
+class Pause(NamedTuple):
+    """A queue, a task or a tag whose jobs do not start."""
+
+    kind: PauseKind
+    name: str
+    paused_at: int
+    """Microseconds since 1970 UTC."""
