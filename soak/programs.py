@@ -16,7 +16,7 @@ from soak.stores import open_own
 from soak.tasks import LEASE, ledger_in, make_app
 from turnspit import Turnspit
 from turnspit._runtime.worker.finisher import Batch, Finisher
-from turnspit._runtime.worker.worker import Worker
+from turnspit._runtime.worker.registration import Registration
 from turnspit.errors import TurnspitError
 from turnspit.records import Completion, Confirmation, FinishReport
 
@@ -33,7 +33,7 @@ def worker(url: str, folder: str, seed: str) -> None:
 
 def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = setattr) -> None:
     """Wrap two methods of the worker: nothing else in it knows of the ledger."""
-    settle, register = Finisher.settle, Worker._register
+    settle, register = Finisher.settle, Registration.register
 
     def settle_and_write(self: Finisher, batch: Batch, report: FinishReport) -> None:
         lost = set(report.lost) | report.undecided
@@ -49,12 +49,12 @@ def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = 
         ledger.write_many("refused", [(job, fence, "-") for job, fence in report.lost])
         settle(self, batch, report)
 
-    async def register_and_write(self: Worker) -> None:
+    async def register_and_write(self: Registration) -> None:
         await register(self)
         ledger.write("worker", self.id, 0, str(os.getpid()))
 
     replace(Finisher, "settle", settle_and_write)
-    replace(Worker, "_register", register_and_write)
+    replace(Registration, "register", register_and_write)
 
 
 class Producer:

@@ -10,6 +10,7 @@ A task that takes a leading ``JobContext`` receives it; anywhere below, ``curren
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -71,7 +72,7 @@ class JobContext:
             return job.resources["printer"].render(order_id)
     """
 
-    __slots__ = ("_claim", "_on_stop", "_reporter", "_stop", "finishing", "resources", "stop_reason", "thread")
+    __slots__ = ("_claim", "_on_stop", "_reporter", "_stop", "call", "finishing", "resources", "stop_reason", "thread")
 
     def __init__(self, claim: Claim, reporter: Reporter, resources: Mapping[str, Any]) -> None:
         self._claim = claim
@@ -83,6 +84,8 @@ class JobContext:
         self.stop_reason: str | None = None
         self.thread: int | None = None
         """The thread in which a plain function runs now."""
+        self.call: Future[Any] | None = None
+        """What a plain function will return, while it runs: there also where nobody awaits it any more."""
         self.finishing = False
         """Whether ``finish()`` was called: the job is completed if its transaction commits."""
 

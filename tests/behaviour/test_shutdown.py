@@ -132,6 +132,39 @@ def test_a_thread_that_will_not_end_does_not_keep_the_process(app: Turnspit, sta
     assert (job.refresh().state, job.attempt) == ("ready", 0)
 
 
+def test_the_job_of_a_thread_goes_back_when_its_process_has_nothing_more_to_do(app: Turnspit, start: Start) -> None:
+    """Handed back earlier, it would run elsewhere beside its thread, for as long as the worker takes to close."""
+    worker = start("grace=0.1", "hold=1")
+    [job] = enqueue(app, "never_ends")
+    worker.wait_for("never_ends began")
+    worker.process.send_signal(signal.SIGTERM)
+    worker.wait_for("lifespan closing")
+    assert job.refresh().state == "running"
+    worker.let_jobs_end()
+    assert worker.end() == (0, ["lifespan closed"])
+    assert (job.refresh().state, job.attempt, job.crashes, job.attempts) == ("ready", 0, 0, ())
+    [record] = app.engine.read(app.engine.list_workers)
+    assert record.stopped_at is not None
+
+
+def test_a_thread_that_asyncio_waits_for_does_not_keep_the_process(app: Turnspit, start: Start) -> None:
+    worker = start("grace=0.1", "close_time=0.1")
+    [job] = enqueue(app, "to_thread")
+    worker.wait_for("to_thread began")
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.end() == (0, ["stopping", "lifespan closed"])
+    assert (job.refresh().state, job.attempt) == ("ready", 0)
+
+
+def test_a_thread_that_holds_the_lock_of_the_output_does_not_keep_the_process(app: Turnspit, start: Start) -> None:
+    worker = start("grace=0.1")
+    [job] = enqueue(app, "holds_output")
+    worker.wait_for("holds_output began")
+    worker.process.send_signal(signal.SIGTERM)
+    worker.process.wait(DEADLINE)
+    assert (job.refresh().state, job.attempt) == ("ready", 0)
+
+
 def test_a_coroutine_that_will_not_end_does_not_keep_the_process(app: Turnspit, start: Start) -> None:
     worker = start("grace=0.1", "cancel_time=0.1")
     [job] = enqueue(app, "stubborn")

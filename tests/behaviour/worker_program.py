@@ -5,15 +5,18 @@ they end.
 """
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 from turnspit import JobContext, Turnspit
+from turnspit._runtime import process
 from turnspit._runtime.worker import claimer, worker
 
 may_end = threading.Event()
+own_log = logging.StreamHandler()
 
 
 def say(what: str) -> None:
@@ -51,6 +54,25 @@ def in_thread() -> str:
     return "in_thread"
 
 
+def never_ends() -> None:
+    """Is where no signal reaches it."""
+    say("never_ends began")
+    threading.Event().wait()
+
+
+async def to_thread() -> None:
+    """Can be cancelled, but what it waits for cannot."""
+    say("to_thread began")
+    await asyncio.to_thread(threading.Event().wait)
+
+
+def holds_output() -> None:
+    """Stands still in the middle of logging a line, in a log of its own."""
+    own_log.acquire()
+    say("holds_output began")
+    threading.Event().wait()
+
+
 def gives_in(job: JobContext) -> None:
     """Looks whether it should stop."""
     say("gives_in began")
@@ -65,14 +87,21 @@ async def quick(number: int) -> int:
 
 def declare(app: Turnspit) -> Turnspit:
     """The tasks, on this app."""
-    for function in (on_loop, stubborn, in_thread, gives_in, quick):
+    for function in (on_loop, stubborn, in_thread, never_ends, to_thread, holds_output, gives_in, quick):
         app.task(function)
     return app
 
 
+may_close = threading.Event()
+
+
 async def lifespan(_: Turnspit) -> AsyncIterator[dict[str, Any]]:
-    """Says when it ends."""
+    """Says when it ends; with ``hold=1`` it ends when it is told to."""
     yield {}
+    if not may_close.is_set():
+        say("lifespan closing")
+    while not may_close.is_set():  # noqa: ASYNC110 (set in a thread)
+        await asyncio.sleep(0.01)
     say("lifespan closed")
 
 
@@ -83,9 +112,13 @@ def main(url: str, *given: str) -> int:
     def listen() -> None:
         if sys.stdin.readline():
             may_end.set()
+            may_close.set()
 
+    if not options.get("hold"):
+        may_close.set()
     threading.Thread(target=listen, daemon=True).start()
     worker._CANCEL_TIME = options.get("cancel_time", worker._CANCEL_TIME)
+    process._CLOSE_TIME = options.get("close_time", process._CLOSE_TIME)
     watching: list[asyncio.Task[None]] = []
 
     async def watch(started: worker.Worker) -> None:

@@ -60,7 +60,7 @@ def test_survivors_take_a_dead_workers_jobs_within_four_thirds_of_a_lease(shop: 
     lease = 3.0
     job = shop.tasks["waiting"].using(queue="mail").enqueue()
     with shop.worker(queues=["other"], lease=lease) as survivor:
-        wait_until(lambda: survivor._worker._heartbeat.is_gapless, "a survivor that may rescue")
+        wait_until(lambda: survivor._worker.registration.may_rescue, "a survivor that may rescue")
         with worker(shop, lease=lease) as victim:
             victim.wait_for("waiting")
             victim.kill()

@@ -19,6 +19,9 @@ __all__ = ["run_worker_process"]
 
 logger = logging.getLogger("turnspit")
 
+_CLOSE_TIME = 5.0
+_FLUSH_TIME = 1.0
+
 
 def run_worker_process(
     parts: WorkerParts,
@@ -36,15 +39,33 @@ def run_worker_process(
     """
     _check_place()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        clean = runner.run(_live(parts, settings, on_start, health or Health(), supervisor))
-        if not clean:
-            # Python would wait for threads and coroutines that nobody can stop; their jobs were handed back.
-            logger.error("a job did not end in time: leaving without it")
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+        runner.run(_live(parts, settings, on_start, health or Health(), supervisor))
+        leaving = threading.Timer(_CLOSE_TIME, _leave_without_threads)
+        leaving.daemon = True
+        leaving.start()
+    leaving.cancel()
     return 0
+
+
+def _leave_without_threads() -> None:
+    """The loop waits for the threads of ``asyncio.to_thread``, also for those whose jobs were cancelled long ago."""
+    names = ", ".join(sorted(each.name for each in threading.enumerate() if not each.daemon))
+    logger.error("threads did not end within %g s (%s): leaving without them", _CLOSE_TIME, names)
+    _flush()
+    os._exit(0)
+
+
+def _flush() -> None:
+    """What was logged and printed, though a thread that still runs may hold the lock of it."""
+    flushing = threading.Thread(target=_flush_all, daemon=True)
+    flushing.start()
+    flushing.join(_FLUSH_TIME)
+
+
+def _flush_all() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _check_place() -> None:
@@ -66,7 +87,7 @@ async def _live(
     on_start: Callable[[Worker], None] | None,
     health: Health,
     supervisor: socket.socket | None,
-) -> bool:
+) -> None:
     worker = Worker(parts, settings, on_register=lambda: link.say() if link is not None else None)
     loop = asyncio.get_running_loop()
     _stop_on_signals(loop, worker, is_supervised=supervisor is not None)
@@ -89,7 +110,13 @@ async def _live(
         if on_start is not None:
             on_start(worker)
         await worker.stopping.wait()
-        return await worker.stop()
+        left = await worker.stop()
+        if left:
+            # Python would wait for threads and coroutines that nobody can stop.
+            logger.error("what follows did not end in time: leaving without it\n%s", left.describe())
+            _flush()
+            await left.hand_back()
+            os._exit(0)
     finally:
         service.stop()
         if link is not None:

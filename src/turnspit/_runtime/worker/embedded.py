@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -12,11 +11,12 @@ from turnspit._runtime.worker.worker import Worker
 
 __all__ = ["EmbeddedWorker"]
 
-logger = logging.getLogger("turnspit")
-
 
 class EmbeddedWorker:
-    """``with app.worker():`` runs a worker in a thread of its own; ``async with`` on the running event loop."""
+    """``with app.worker():`` runs a worker in a thread of its own; ``async with`` on the running event loop.
+
+    Its end does not wait for threads that will not end: ``Leftovers.keep`` says what becomes of their jobs.
+    """
 
     def __init__(self, parts: WorkerParts, settings: WorkerSettings) -> None:
         self._parts = parts
@@ -47,8 +47,6 @@ class EmbeddedWorker:
             return
         if self._ended.result():
             self._thread.join()
-        else:
-            logger.error("a job did not end in time: its thread goes on without its worker")
 
     async def __aenter__(self) -> "EmbeddedWorker":
         self._worker = Worker(self._parts, self._settings)
@@ -59,7 +57,7 @@ class EmbeddedWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._worker is not None:
-            await self._worker.stop()
+            (await self._worker.stop()).keep()
 
     async def await_end(self) -> None:
         """Wait until the worker wants to end by itself, with ``until_empty=True``."""
@@ -76,6 +74,8 @@ class EmbeddedWorker:
         self._started.set_result(asyncio.get_running_loop())
         try:
             await self._worker.stopping.wait()
-            self._ended.set_result(await self._worker.stop())
+            left = await self._worker.stop()
+            left.keep()
+            self._ended.set_result(not left)
         except BaseException as error:
             self._ended.set_exception(error)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from turnspit._runtime.worker.failures import Foreign, describe
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
+from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
 from turnspit.context import JobContext, Reporter, activate_job
@@ -22,7 +24,7 @@ from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
 from turnspit.records import Claim, Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish
 from turnspit.tasks import Task
 
-__all__ = ["Ends", "Executor", "Running"]
+__all__ = ["Ends", "Executor"]
 
 logger = logging.getLogger("turnspit")
 
@@ -42,37 +44,6 @@ class Ends(Reporter, Protocol):
     def add(self, ended: Ended) -> None:
         """An attempt ended."""
         ...
-
-
-class Running:
-    """A job that is running here."""
-
-    __slots__ = ("_told", "begun", "claim", "context", "deadline", "is_async", "is_isolated", "started", "task")
-
-    def __init__(self, claim: Claim, context: JobContext) -> None:
-        self.claim = claim
-        self.context = context
-        self.started = monotonic()
-        self.deadline: float | None = None
-        self.is_async = True
-        self.is_isolated = False
-        """Whether it runs in a process of its own, which is killed where a thread would be left to itself."""
-        self.begun = False
-        """A task that is cancelled before its first step never runs at all: it would not free its slot."""
-        self.task: asyncio.Task[None] | None = None
-        self._told = ""
-
-    def stop(self, reason: str) -> None:
-        """Tell the job to stop: a coroutine is cancelled, a thread sees ``job.cancelled``.
-
-        The same reason again changes nothing, so that a coroutine that cleans up is not interrupted in it.
-        """
-        if reason == self._told:
-            return
-        self._told = reason
-        self.context.stop(reason)
-        if self.is_async and self.begun and self.task is not None:
-            self.task.cancel()
 
 
 class Executor:
@@ -115,6 +86,12 @@ class Executor:
         """Whether a job with a crash behind it runs alone here, or waits to: others are better off elsewhere."""
         return self._alone is not None or bool(self.buffer and self.buffer[0].crashes)
 
+    @property
+    def held(self) -> set[int]:
+        """The jobs whose current claims are here."""
+        running = {job for job, each in self.running.items() if each.current_claim is not None}
+        return running.union(claim.id for claim in self.buffer)
+
     def job_of(self, task: "asyncio.Task[Any] | None") -> str | None:
         """The job that an asyncio task runs here, in words; from any thread."""
         for running in list(self.running.values()):
@@ -137,16 +114,28 @@ class Executor:
         """Start waiting jobs. One with a crash behind it begins alone, so that it can take no neighbour with it."""
         buffer, running = self.buffer, self.running
         while buffer and len(running) < self.concurrency and self._alone is None and self._may_start():
-            if buffer[0].crashes:
+            if buffer[0].crashes and buffer[0].id not in running:
                 if running and not self._waited_long():
                     return
                 self._begin_alone()
             claim = buffer.popleft()
-            if claim.lane is not None and self._is_late(claim):
+            if claim.id in running:
+                running[claim.id].successor = claim
+            elif claim.lane is not None and self._is_late(claim):
                 self.late.append(claim)
                 self._on_free()
             else:
                 self._start(claim)
+
+    def take_waiting(self, jobs: Collection[int]) -> list[Claim]:
+        """Those of these jobs that did not begin here, and now do not."""
+        taken = [claim for claim in self.buffer if claim.id in jobs]
+        for claim in taken:
+            self.buffer.remove(claim)
+        for job in jobs:
+            if job in self.running and (successor := self.running[job].take_successor()) is not None:
+                taken.append(successor)
+        return taken
 
     def _is_late(self, claim: Claim) -> bool:
         # One with a crash behind it had to wait until it was alone: given back each time, it would never begin.
@@ -200,6 +189,20 @@ class Executor:
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
 
+    def conclude(self, running: Running, call: Future[Any]) -> Finish | None:
+        """What became of an attempt whose thread ended after its worker did; ``None`` if it was only interrupted."""
+        claim = running.claim
+        error: BaseException | None = None
+        task = self._parts.tasks[claim.task]
+        finish: Finish | None
+        try:
+            finish = self._completion(task, claim, call.result())
+        except BaseException as raised:
+            finish, error = self._decide(running, raised)
+        if finish is not None and running.context.finishing:
+            finish, _ = self._confirmation(claim, finish, error)
+        return finish
+
     async def _attempt(self, running: Running) -> Completion:
         claim = running.claim
         if running.context.stop_reason is not None:
@@ -209,11 +212,10 @@ class Executor:
         task = self._parts.tasks[claim.task]
         arguments = load_arguments(task, claim.args)
         self._limit_time(running, task)
-        value = await self._runners.run(task, running.context, arguments)
-        refuse_coroutine(task, value)
-        return self._completion(task, claim, value)
+        return self._completion(task, claim, await self._runners.run(task, running.context, arguments))
 
     def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
+        refuse_coroutine(task, value)
         completion = completion_of(task, claim, value, self._parts.max_result)
         if completion.note is not None:
             self._finisher.report_log(claim, "error", completion.note)
@@ -279,9 +281,9 @@ class Executor:
         return Ending(claim.id, claim.fence, move, record, delay)
 
     def _free(self, running: Running) -> None:
-        # A job that was taken away and came back may run here twice for a while: only its own entry is removed.
-        if self.running.get(running.claim.id) is running:
-            del self.running[running.claim.id]
+        del self.running[running.claim.id]
+        if (successor := running.take_successor()) is not None:
+            self.buffer.appendleft(successor)
         self._end_alone()
         self.fill()
         self._on_free()

@@ -5,7 +5,7 @@ import logging
 from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
-from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit._runtime.worker.registration import Registration
 from turnspit.contract import Engine
 from turnspit.contract.verbs import WakeKind
 from turnspit.records import Duties
@@ -25,21 +25,23 @@ class Reconciler:
 
     name = "reconciler"
 
-    def __init__(self, engine: Engine, executor: Executor, finisher: Finisher, claimer: Claimer) -> None:
+    def __init__(
+        self, engine: Engine, registration: Registration, executor: Executor, finisher: Finisher, claimer: Claimer
+    ) -> None:
         self._engine = engine
+        self._registration = registration
         self._executor = executor
         self._finisher = finisher
         self._claimer = claimer
         self._has_unheld = True
         self._is_paused = False
         self._paused_at: int | None = None
-        self.heartbeat: Heartbeat | None = None
 
     async def run_once(self) -> float:
         """Look once; it is woken for the next look."""
-        if self.heartbeat is None or not self.heartbeat.is_current:
+        if not self._registration.holds:
             return _LONGEST
-        worker = self.heartbeat.worker
+        worker = self._registration.id
         await self._stop_cancelled(worker)
         if self._is_paused:
             self._is_paused = False
@@ -51,8 +53,7 @@ class Reconciler:
 
     def is_called_for(self, duties: Duties) -> bool:
         """Whether it should run now: for a cancellation, or because the store knows of more jobs than are held here."""
-        held = len(self._executor.running) + len(self._executor.buffer) + len(self._finisher.held)
-        self._has_unheld = self._has_unheld or duties.owned > held
+        self._has_unheld = self._has_unheld or duties.owned > len(self._held())
         self._is_paused = self._is_paused or duties.paused_at not in (None, self._paused_at)
         self._paused_at = duties.paused_at
         return self._has_unheld or self._is_paused or duties.cancelled
@@ -71,19 +72,18 @@ class Reconciler:
                 await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in waiting])
         self._claimer.work_waits()
 
+    def _held(self) -> set[int]:
+        return self._executor.held | self._finisher.held
+
     async def _return_unheld(self, worker: int) -> None:
         async with self._claimer.exchanging:
-            held = {*self._executor.running, *self._finisher.held}
-            held.update(claim.id for claim in self._executor.buffer)
-            returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, held)
+            returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, self._held())
         if returned:
             logger.warning("worker %s returned %s jobs whose claim's answer was lost", worker, len(returned))
 
     async def _stop_cancelled(self, worker: int) -> None:
         cancelled = set(await self._engine.aread(self._engine.find_cancelled, worker))
-        waiting = [claim for claim in self._executor.buffer if claim.id in cancelled]
-        for claim in waiting:
-            self._executor.buffer.remove(claim)
+        waiting = self._executor.take_waiting(cancelled)
         for job in cancelled:
             running = self._executor.running.get(job)
             if running is not None:

@@ -59,8 +59,8 @@ class Runners:
         if task.is_async:
             return await task.signature.call(task.function, context, arguments)
         if task.isolate and self._processes is not None:
-            return await self._in_thread(partial(self._processes.run, task, context))
-        return await self._in_thread(lambda: self.call_here(task, context, arguments))
+            return await self._in_thread(context, partial(self._processes.run, task, context))
+        return await self._in_thread(context, lambda: self.call_here(task, context, arguments))
 
     def call_here(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """Call a plain task's function in this thread, inside the app's thread middleware."""
@@ -77,10 +77,13 @@ class Runners:
             context, lambda context: self._call_here(depth + 1, task, context, arguments)
         )
 
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, copy_context().run, function)
-        return await asyncio.shield(future)
+    async def _in_thread(self, context: JobContext, function: Callable[[], Any]) -> Any:
+        context.call = call = self._threads.submit(copy_context().run, function)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(call))
+        finally:
+            if call.done():
+                context.call = None
 
     def close(self) -> None:
         """Let idle threads end; those that still run a job are left to it."""

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -16,21 +14,23 @@ from turnspit._runtime.maintenance.scheduler import Scheduler
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff, Service
 from turnspit._runtime.worker.claimer import Claimer
-from turnspit._runtime.worker.executor import Executor, Running
+from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
-from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit._runtime.worker.leftovers import Leftovers
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.lookout import Lookout, OnCall
 from turnspit._runtime.worker.loop_watch import LoopWatch
 from turnspit._runtime.worker.processes import Processes
 from turnspit._runtime.worker.reconciler import Reconciler
+from turnspit._runtime.worker.registration import Registration
 from turnspit._runtime.worker.runners import Runners
+from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit.clock import monotonic, sleep
 from turnspit.context import JobContext
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.errors import EngineUnavailable, TurnspitError, WorkerDied
-from turnspit.records import Duties, JobRecord, NewWorker, PruneRequest
+from turnspit.errors import TurnspitError, WorkerDied
+from turnspit.records import Duties, JobRecord, PruneRequest
 
 __all__ = ["Worker"]
 
@@ -41,6 +41,7 @@ _THREAD_TIME = 0.1
 _KILL_TIME = 2.0
 _FLUSH_TIME = 10.0
 _TELL_TIME = 5.0
+_LIFESPAN_TIME = 10.0
 _EMPTY_CHECK = 0.02
 _ADMITTED = 1000
 _LONGEST = 60.0
@@ -73,8 +74,10 @@ class Worker:
         self._at_once = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
-        self._heartbeat: Heartbeat | None = None
         self._stop_listening: Callable[[], None] | None = None
+        self.registration = Registration(
+            parts, settings, self._outage, self._registered, on_lost=self._lose_jobs, on_beat=self._loop_watch.look
+        )
         self._processes = Processes(parts)
         self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware, self._processes)
         self.finisher = Finisher(
@@ -88,7 +91,7 @@ class Worker:
             self.finisher,
             settings.concurrency,
             on_free=lambda: self.claimer.slot_freed(),
-            may_start=lambda: self.claimer.claiming and self._has_lease(),
+            may_start=lambda: self.claimer.claiming and self.registration.holds,
         )
         self.claimer = Claimer(
             self._engine,
@@ -96,16 +99,16 @@ class Worker:
             self.executor,
             self.finisher,
             worker=lambda: self.id,
-            may_claim=self._has_lease,
+            may_claim=lambda: self.registration.holds,
             tasks=lambda: parts.tasks,
             outage=self._outage,
         )
-        self._reconciler = Reconciler(self._engine, self.executor, self.finisher, self.claimer)
+        self._reconciler = Reconciler(self._engine, self.registration, self.executor, self.finisher, self.claimer)
         self._on_call: list[OnCall] = [self._reconciler]
         self.rescuer = Rescuer(
             self._engine,
             worker=lambda: self.id,
-            may_rescue=lambda: self._heartbeat is not None and self._heartbeat.is_gapless,
+            may_rescue=lambda: self.registration.may_rescue,
             interval=_LONGEST,
             max_crashes=parts.max_crashes,
             bus=parts.bus,
@@ -142,18 +145,14 @@ class Worker:
     @property
     def id(self) -> int:
         """The worker's number in its store; a new one after it was declared dead."""
-        return 0 if self._heartbeat is None else self._heartbeat.worker
-
-    def _has_lease(self) -> bool:
-        """One that cannot renew its lease starts nothing: others may be about to take its jobs."""
-        return self._heartbeat is not None and self._heartbeat.is_current
+        return self.registration.id
 
     async def start(self) -> None:
         """Open the lifespan, register, and begin to claim."""
         self._processes.check()
         try:
             self.executor.resources = await open_lifespans(self._parts, self._stack)
-            await self._register()
+            await self.registration.register()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -173,56 +172,15 @@ class Worker:
             logger.critical("worker %s stops: its loop with the store failed", self.id, exc_info=claiming.exception())
             self.request_stop()
 
-    async def _register(self) -> None:
-        settings = self._settings
-        new = NewWorker(
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=self._parts.version,
-            queues=settings.queues,
-            tasks=self._parts.tasks.names,
-            concurrency=settings.concurrency,
-            lease=int(settings.lease * 1_000_000),
-        )
-        worker = await self._engine.awrite(self._engine.register_worker, new)
-        self._heartbeat = Heartbeat(
-            self._engine,
-            worker,
-            lease=settings.lease,
-            interval=settings.heartbeat,
-            on_dead=lambda: self._loop.call_soon_threadsafe(self._declared_dead),
-            on_beat=self._loop_watch.look,
-            outage=self._outage,
-        )
-        self._heartbeat.start()
-        self._reconciler.heartbeat = self._heartbeat
-        logger.info("worker %s started: pid %s, store %s", worker, os.getpid(), self._engine.location)
+    def _registered(self) -> None:
+        self.claimer.work_waits()
         self._on_register()
 
-    def _declared_dead(self) -> None:
-        """Another worker took this one's jobs: stop them, and come back under a new id."""
-        self._heartbeat = self._reconciler.heartbeat = None
+    def _lose_jobs(self) -> None:
+        """Another worker took this one's jobs: stop them, and begin none of them."""
         self.executor.buffer.clear()
         for running in list(self.executor.running.values()):
-            running.stop("lost")
-        self._tasks.append(asyncio.create_task(self._come_back(), name="turnspit register"))
-
-    async def _come_back(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                await self._register()
-            except EngineUnavailable as error:
-                self._outage.noticed("registration", error)
-                await sleep(backoff.delay())
-            except TurnspitError as error:
-                delay = backoff.delay()
-                logger.warning("could not register again: %s; trying again in %.1f s", error, delay)
-                await sleep(delay)
-            else:
-                self._outage.answered("registration")
-                self.claimer.work_waits()
-                return
+            running.lose()
 
     async def _tell_crashed(self, record: JobRecord) -> None:
         """A job was rescued for the last time: its task's on_dead is called here, far from the crash."""
@@ -303,35 +261,35 @@ class Worker:
 
     def troubles(self) -> tuple[str, ...]:
         """Why this worker does not do its work now, for people; from any thread."""
-        heartbeat = self._heartbeat
         if self.stopping.is_set() or not self.claimer.claiming:
             return ("it is stopping",)
-        if heartbeat is None:
-            return ("it is not registered with the store yet",)
-        return tuple(trouble for trouble in (heartbeat.trouble, self.executor.trouble) if trouble is not None)
+        found = (self.registration.trouble, self.executor.trouble)
+        return tuple(trouble for trouble in found if trouble is not None)
 
-    async def stop(self) -> bool:
+    async def stop(self) -> Leftovers:
         """Stop claiming, let running jobs end within the grace time, hand back the rest, store what ended.
 
-        :returns: whether nothing is left running; a thread that will not end is left behind.
+        :returns: what is still running, under the lease of this worker, which has ended but for that.
         """
         self.stopping.set()
         self.claimer.claiming = False
         await self._hand_back_buffer()
         await self._wait_for_running(self._settings.grace)
-        left = list(self.executor.running.values())
-        for running in left:
+        told = list(self.executor.running.values())
+        for running in told:
             running.stop("shutdown")
-        await self._wait_for_stopped(left)
+        await self._wait_for_stopped(told)
         async with self.claimer.exchanging:  # one that is cancelled half-way would not know what it stored
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for service in self.services.values():
             await service.stop()
-        await self._store_what_is_left([(each.claim.id, each.claim.fence) for each in left])
+        await self.registration.end_on_loop()
+        left = Leftovers(self._engine, self.registration, self.executor, self.finisher)
+        await self._store_what_is_left(told, left)
         await self._close()
-        return not self.executor.running
+        return left
 
     async def _hand_back_buffer(self) -> None:
         async with self.claimer.exchanging:
@@ -362,29 +320,28 @@ class Worker:
             if waiting:
                 await asyncio.wait(waiting, timeout=seconds)
 
-    async def _store_what_is_left(self, handed_back: list[tuple[int, int]]) -> None:
+    async def _store_what_is_left(self, told: list[Running], left: Leftovers) -> None:
+        ours = [*self.executor.buffer, *(each.claim for each in told if each not in left)]
+        handed_back = [(claim.id, claim.fence) for claim in ours]
         backoff, until = Backoff(), monotonic() + _FLUSH_TIME
         while True:
             try:
                 await self.claimer.flush()
                 if handed_back:
                     await self._engine.awrite(self._engine.return_jobs, handed_back)
-                await self._end_heartbeat()
-                await self._engine.awrite(self._engine.retire_worker, self.id)
+                if not left:
+                    await asyncio.to_thread(self.registration.let_go)
+                    await self._engine.awrite(self._engine.retire_worker, self.id)
             except TurnspitError as error:
                 if monotonic() > until:
                     logger.error("worker %s could not store its last work: %s; others rescue it", self.id, error)
+                    await asyncio.to_thread(self.registration.let_go)
                     return
                 await sleep(backoff.delay())
             else:
                 return
 
-    async def _end_heartbeat(self) -> None:
-        if self._heartbeat is not None:
-            await asyncio.to_thread(self._heartbeat.stop)
-
     async def _close(self) -> None:
-        await self._end_heartbeat()
         if self._stop_listening is not None:
             await asyncio.to_thread(self._stop_listening)
         await self.finisher.teller.finish(_TELL_TIME)
@@ -394,7 +351,8 @@ class Worker:
         await asyncio.to_thread(self._processes.close)
         self._runners.close()
         try:
-            await self._stack.aclose()
+            async with asyncio.timeout(_LIFESPAN_TIME):
+                await self._stack.aclose()
         except Exception:
             logger.exception("worker %s: a lifespan failed at its end", self.id)
         logger.info("worker %s stopped", self.id)

@@ -1,0 +1,129 @@
+"""What still runs when its worker has ended: threads, which nobody can end, and coroutines that will not.
+
+No job may begin beside an earlier run of itself in the same process. So where the program goes on, these jobs stay
+claimed, and their worker's heart beats, until they end or the program does. Where the process ends with its worker,
+they are handed back as its very last act.
+"""
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from turnspit._runtime.service import Backoff
+from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.finisher import Finisher
+from turnspit._runtime.worker.loop_watch import stack_of
+from turnspit._runtime.worker.registration import Registration
+from turnspit._runtime.worker.running import Running
+from turnspit.clock import monotonic, thread_sleep
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb
+from turnspit.errors import TurnspitError
+from turnspit.records import Finish
+
+__all__ = ["Leftovers"]
+
+logger = logging.getLogger("turnspit")
+
+_PATIENCE = 10.0
+"""Seconds for which the end of one is offered to a store that is away."""
+
+
+class Leftovers:
+    """The jobs that run on when their worker has ended; false if there are none. Made on the worker's event loop."""
+
+    def __init__(self, engine: Engine, registration: Registration, executor: Executor, finisher: Finisher) -> None:
+        self._engine = engine
+        self._registration = registration
+        self._executor = executor
+        self._finisher = finisher
+        self._worker = registration.id
+        self._running = list(executor.running.values())
+        self._claims = {running: running.current_claim for running in self._running}  # the end of the loop changes it
+        self._left = len(self._running)
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return bool(self._running)
+
+    def __contains__(self, running: Running) -> bool:
+        return running in self._running
+
+    def describe(self) -> str:
+        """Which jobs, and where their threads are."""
+        lines = []
+        for running in self._running:
+            stack = stack_of(running.context.thread)
+            where = f", in a thread that is in\n{stack}" if stack else ""
+            lines.append(f"job {running.claim.id} ({running.claim.task}){where}")
+        return "\n".join(lines)
+
+    async def hand_back(self) -> None:
+        """The process ends now: its jobs are for others, and cost no attempt."""
+        await asyncio.to_thread(self._registration.let_go)
+        current = [(claim.id, claim.fence) for claim in self._claims.values() if claim is not None]
+        try:
+            await self._engine.awrite(_leave, self._engine, current, self._worker)
+        except TurnspitError as error:
+            logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
+
+    def keep(self) -> None:
+        """The program goes on: each job stays this worker's until it has ended, and its end is stored then."""
+        if not self._running:
+            return
+        logger.warning(
+            "worker %s has stopped, but what follows did not end in time, and nobody can end it from outside. It stays "
+            "claimed, so that it runs nowhere else meanwhile, until it ends or this program does:\n%s",
+            self._worker,
+            self.describe(),
+        )
+        for running in self._running:
+            call = running.context.call
+            if call is not None:
+                call.add_done_callback(partial(self._conclude_thread, running))
+            elif running.task is not None:
+                running.task.add_done_callback(partial(self._conclude_coroutine, running))
+
+    def _conclude_thread(self, running: Running, call: "Future[Any]") -> None:
+        """In the thread of the job, which Python waits for when the program ends."""
+        self._store(running, self._executor.conclude(running, call))
+
+    def _conclude_coroutine(self, running: Running, task: "asyncio.Task[None]") -> None:
+        ended = [each.finish for each in self._finisher.take().ended if each.claim is running.claim]
+        threading.Thread(target=self._store, args=(running, ended[0] if ended else None)).start()
+
+    def _store(self, running: Running, finish: Finish | None) -> None:
+        claim = self._claims[running]
+        if claim is running.claim and finish is not None:
+            self._insist(self._engine.finish_jobs, [finish])
+        elif claim is not None:
+            self._insist(self._engine.return_jobs, [(claim.id, claim.fence)])
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        self._registration.let_go()
+        self._insist(self._engine.retire_worker, self._worker)
+        logger.info("worker %s: the last job that it had left behind has ended", self._worker)
+
+    def _insist(self, verb: Any, *arguments: Any) -> None:
+        backoff, until = Backoff(), monotonic() + _PATIENCE
+        while True:
+            try:
+                self._engine.write(verb, *arguments)
+            except TurnspitError as error:
+                if monotonic() > until:
+                    logger.error("worker %s could not store its last work: %s; others rescue it", self._worker, error)
+                    return
+                thread_sleep(backoff.delay())
+            else:
+                return
+
+
+def _leave(engine: Engine, claims: list[tuple[int, int]], worker: int) -> Verb[None]:
+    """In one transaction: a retired worker's jobs count as those of a crash."""
+    yield from engine.return_jobs(claims)
+    yield from engine.retire_worker(worker)

@@ -1,0 +1,214 @@
+"""What still runs when an embedded worker has ended: nobody can end a thread, and its job must not run beside it."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
+from turnspit import Job, JobContext, Retry, Turnspit
+from turnspit._runtime.worker import executor
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_in_the_bank(gate: Gate) -> None:
+    gate.pass_through()
+
+
+def worker_of(job: Job[Any]) -> int:
+    """The number of the worker that has it now."""
+    return int((job.refresh().worker or "#0").rpartition("#")[2])
+
+
+def renewals(app: Turnspit, worker: int) -> int:
+    [record] = [each for each in app.engine.read(app.engine.list_workers) if each.id == worker]
+    return record.renewed_at
+
+
+def is_retired(app: Turnspit, worker: int) -> bool:
+    return any(each.id == worker and each.stopped_at for each in app.engine.read(app.engine.list_workers))
+
+
+def test_the_job_of_a_thread_stays_its_workers_until_it_ends(app: Turnspit, caplog: pytest.LogCaptureFixture) -> None:
+    gate, runs = Gate(), []
+
+    @app.task
+    def charge() -> str:
+        runs.append(True)
+        wait_in_the_bank(gate)
+        return "charged"
+
+    with caplog.at_level(logging.WARNING, "turnspit"), app.worker(grace=0, lease=0.6, heartbeat=0.1):
+        job = charge.enqueue()
+        gate.wait_for()
+    assert "worker 1 has stopped, but what follows did not end in time" in caplog.text
+    assert f"job {job.id} (charge), in a thread that is in" in caplog.text
+    assert "wait_in_the_bank" in caplog.text
+
+    with app.worker(lease=0.6, heartbeat=0.1) as another:
+        wait_until(lambda: another._worker.registration.may_rescue, "another worker that may rescue")  # type: ignore[union-attr]
+        last = renewals(app, 1)
+        wait_until(lambda: renewals(app, 1) > last + 1_000_000, "a lease kept up")
+        assert (worker_of(job), job.state) == (1, "running")
+        gate.open()
+        assert job.get_result(DEADLINE) == "charged"
+        assert (job.attempt, job.crashes, [each.outcome for each in job.attempts]) == (1, 0, ["completed"])
+        wait_until(lambda: is_retired(app, 1), "the end of the first worker")
+    assert runs == [True]
+
+
+def test_a_thread_that_gives_in_later_hands_its_job_back_then(app: Turnspit) -> None:
+    gate = Gate()
+
+    @app.task
+    def charge(job: JobContext) -> None:
+        gate.pass_through()
+        job.raise_if_cancelled()
+
+    with app.worker(grace=0):
+        job = charge.enqueue()
+        gate.wait_for()
+    assert job.refresh().state == "running"
+    gate.open()
+    wait_until(lambda: job.refresh().state == "ready", "the return")
+    assert (job.attempt, job.crashes, job.attempts) == (0, 0, ())
+
+
+def test_a_thread_over_its_time_out_that_fails_after_its_worker_has_failed(app: Turnspit, events: EventLog) -> None:
+    """Its attempt counts, as it would have with the worker still there."""
+    told, gate = threading.Event(), Gate()
+
+    @app.task(timeout=0.05, retry=Retry(attempts=3, delay=60))
+    def charge(job: JobContext) -> None:
+        job.wait_cancelled(DEADLINE)
+        told.set()
+        gate.pass_through()
+        raise ConnectionError("the bank hung up")
+
+    with app.worker(grace=0):
+        job = charge.enqueue()
+        assert told.wait(DEADLINE)
+    assert job.refresh().state == "running"
+    gate.open()
+    wait_until(lambda: job.refresh().state == "scheduled", "the retry")
+    [attempt] = job.attempts
+    assert (job.attempt, attempt.error_type) == (1, "JobTimeout")
+    assert "the bank hung up" in (attempt.traceback or "")
+
+
+def test_the_loop_of_the_worker_may_be_gone(app: Turnspit) -> None:
+    gate = Gate()
+
+    @app.task
+    def charge() -> str:
+        gate.pass_through()
+        return "charged"
+
+    async def main() -> int:
+        async with app.worker(grace=0):
+            job = await charge.aenqueue()
+            await asyncio.to_thread(gate.wait_for)
+        return job.id
+
+    job = app.jobs.get(asyncio.run(main()))
+    assert job.state == "running"
+    gate.open()
+    assert job.get_result(DEADLINE) == "charged"
+    wait_until(lambda: is_retired(app, 1), "the end of its worker")
+
+
+def test_a_program_that_ends_waits_for_its_thread_and_stores_the_end(app: Turnspit) -> None:
+    app.migrate()
+    program = (
+        "import sys, threading, turnspit\n"
+        "app, began = turnspit.Turnspit(sys.argv[1]), threading.Event()\n"
+        "@app.task\n"
+        "def charge():\n"
+        "    began.set()\n"
+        "    sys.stdin.readline()\n"
+        "    return 'charged'\n"
+        "with app, app.worker(grace=0):\n"
+        "    charge.enqueue()\n"
+        "    assert began.wait(20)\n"
+        "print('left', flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, url_of(app)],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "left\n"
+            assert app.jobs.get(1).state == "running"
+            process.communicate("\n", timeout=DEADLINE)
+        finally:
+            process.kill()
+    job = app.jobs.get(1)
+    assert (process.returncode, job.state, job.attempt) == (0, "completed", 1)
+    assert is_retired(app, 1)
+
+
+def test_a_job_that_came_back_to_its_process_waits_for_its_earlier_run(
+    app: Turnspit, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes; meanwhile its worker does other work."""
+    monkeypatch.setattr(executor, "_ALONE", 0.01)
+    gates, runs = [Gate(), Gate()], []
+
+    @app.task
+    def charge() -> str:
+        run = len(runs)
+        runs.append(run)
+        gates[run].pass_through()
+        return f"run {run}"
+
+    @app.task
+    async def quick() -> None: ...
+
+    with app.worker(lease=0.4, heartbeat=0.1, concurrency=3):
+        job = charge.enqueue()
+        gates[0].wait_for()
+        change(app, "UPDATE {workers} SET stopped_at = 1")  # what another worker's rescue does
+        wait_until(lambda: worker_of(job) == 2, "a new claim of the same job")
+        for _ in range(3):
+            quick.enqueue().get_result(DEADLINE)
+        assert (job.refresh().state, len(runs)) == ("running", 1)
+        gates[0].open()
+        gates[1].wait_for()
+        gates[1].open()
+        assert job.get_result(DEADLINE) == "run 1"
+
+
+@pytest.mark.parametrize("end", ["cancel", "stop"])
+def test_what_waits_for_its_earlier_run_can_be_cancelled_and_is_handed_back(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(executor, "_ALONE", 0.01)
+    gate = Gate()
+
+    @app.task
+    def charge() -> None:
+        gate.pass_through()
+
+    with app.worker(lease=0.4, heartbeat=0.1, grace=0):
+        job = charge.enqueue()
+        gate.wait_for()
+        change(app, "UPDATE {workers} SET stopped_at = 1")
+        wait_until(lambda: worker_of(job) == 2, "a new claim of the same job")
+        if end == "cancel":
+            app.jobs.cancel(job.id)
+            wait_until(lambda: job.refresh().state == "cancelled", "the cancellation")
+    assert job.refresh().state == ("cancelled" if end == "cancel" else "running")
+    gate.open()
+    wait_until(lambda: job.refresh().state == ("cancelled" if end == "cancel" else "ready"), "the return")
+    assert (job.attempt, job.crashes) == (0, 1)
