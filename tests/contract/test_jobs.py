@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,11 +64,20 @@ def test_a_job_is_stored_as_it_was_given(store: Store) -> None:
         assert (record.attempt, record.crashes, record.fence, record.attempts) == (0, 0, 0, ())
 
 
-def test_many_jobs_get_their_ids_in_the_order_given(store: Store) -> None:
-    new = [NewJob("send", "default", json.dumps({"n": number})) for number in range(50)]
+@pytest.mark.parametrize("queues", [["default"], ["default", "mail"]], ids=["alike", "different"])
+def test_many_jobs_get_their_ids_in_the_order_given(store: Store, queues: list[str]) -> None:
+    fields: dict[str, Any] = {"tags": '["a"]', "metadata": '{"k": 1}', "retry": "{}", "timeout": 5, "priority": 3}
+    new = [
+        NewJob("send", queues[number % len(queues)], json.dumps({"n": number, "t": '"\\'}), **fields)
+        for number in range(50)
+    ]
     ids = store.engine.write(store.engine.insert_jobs, new)
     assert ids == sorted(set(ids))
-    assert [json.loads(store.job(job).args)["n"] for job in ids] == list(range(50))
+    assert [store.job(job).args for job in ids] == [job.args for job in new]
+    assert [store.job(job).queue for job in ids] == [job.queue for job in new]
+    assert {(job.tags, job.metadata, job.retry, job.timeout, job.priority) for job in map(store.job, ids)} == {
+        ('["a"]', '{"k": 1}', "{}", 5, 3)
+    }
     assert store.engine.write(store.engine.insert_jobs, []) == []
 
 

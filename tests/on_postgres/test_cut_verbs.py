@@ -1,5 +1,6 @@
 """The server goes away in the middle of every verb: at each statement and in the COMMIT, before and after it got it."""
 
+import asyncio
 import itertools
 import re
 from collections import Counter
@@ -150,7 +151,7 @@ def live_worker(store: Store) -> tuple[Any, ...]:
 
 WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "insert_job": lambda store: (NEW._replace(unique_key="k", unique_rule=UniqueRule("ready")),),
-    "insert_jobs": lambda store: ([NEW] * 3,),
+    "insert_jobs": lambda store: ([NEW, NEW._replace(unique_key="k", unique_rule=UniqueRule("ready"))],),
     "claim_jobs": ready,
     "finish_jobs": mixed_finishes,
     "finish_job": lambda store: (Completion((claim := one_running(store)).id, claim.fence, "7"),),
@@ -286,6 +287,34 @@ def test_a_verb_that_writes(cut: Cut, name: str, when: When) -> None:
     """Before its COMMIT was sent it is run again on a new connection, and done once; after it, it was done or not."""
     statements = run_all(cut, name, WRITES, cut.engine.write, when)
     assert "COMMIT" in statements[-1]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_many_jobs_are_their_own_transaction(cut: Cut, when: When) -> None:
+    engine = cut.engine
+    engine.write(engine.insert_jobs, [NEW] * 2)
+    cut.begin()
+    cut.proxy.cut(is_of_a_verb, when=when)
+    with pytest.raises(EngineUnavailable, match="the call may or may not have been carried out"):
+        engine.write(engine.insert_jobs, [NEW] * 2)
+    assert cut.store.count() == (0 if when == "before" else 2)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_inserts_that_wait_together_are_not_stored_twice(cut: Cut, when: When) -> None:
+    engine = cut.engine
+
+    async def insert_together() -> list[Any]:
+        return await asyncio.gather(*(engine.awrite(engine.insert_job, NEW) for _ in range(20)), return_exceptions=True)
+
+    cut.begin()
+    fault = cut.proxy.cut(lambda sql: "WITH ORDINALITY" in sql, when=when)
+    answers = asyncio.run(insert_together())
+    assert fault.happened.is_set()
+    unsure = [answer for answer in answers if isinstance(answer, EngineUnavailable)]
+    assert all("may or may not have been carried out" in str(error) for error in unsure)
+    assert len(unsure) >= 2
+    assert cut.store.count() == len(answers) - (len(unsure) if when == "before" else 0)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

