@@ -96,6 +96,16 @@ def test_there_are_these_commands() -> None:
         "queues list",
         "queues pause",
         "queues resume",
+        "schedules",
+        "schedules list",
+        "schedules pause",
+        "schedules resume",
+        "schedules run",
+        "schedules remove",
+        "limits",
+        "limits list",
+        "limits set",
+        "limits reset",
     ]
 
 

@@ -4,6 +4,7 @@ import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -25,8 +26,15 @@ def new(rule: Rule | None = None, name: str = "report", task: str = "send") -> N
     )
 
 
-def declare(store: Store, release: str, *schedules: NewSchedule, app: str = APP, **options: Any) -> list[str]:
-    return store.engine.write(store.engine.declare_schedules, app, release, schedules, **options)
+def declare(
+    store: Store,
+    release: str,
+    *schedules: NewSchedule,
+    app: str = APP,
+    tasks: Collection[str] = ("send",),
+    **options: Any,
+) -> list[str]:
+    return store.engine.write(store.engine.declare_schedules, app, release, schedules, tasks, **options)
 
 
 def create(store: Store, schedule: NewSchedule) -> Any:
@@ -226,10 +234,31 @@ def test_declaring_touches_neither_other_apps_nor_what_was_created(store: Store)
     assert create(store, new(name="created")) is not None
 
 
+def test_schedules_of_tasks_that_a_release_does_not_know_stay(store: Store) -> None:
+    """Two apps that forgot to take names of their own do not remove each other's schedules."""
+    declare(store, "one", new())
+    assert declare(store, "of another app", new(name="theirs", task="print"), tasks={"print"}) == []
+    assert declare(store, "of a third, which has none", tasks={"other"}) == []
+    assert names(store) == ["report", "theirs"]
+    assert fire_all(store) == 0
+    store.clock.advance(MINUTE)
+    assert fire_all(store) == 2
+
+
+def fire_all(store: Store) -> int:
+    return store.engine.write(store.engine.fire_schedules, {"send", "print"}, 10)[0]
+
+
+def test_a_declared_schedule_of_a_task_that_is_gone_can_be_removed(store: Store) -> None:
+    declare(store, "one", new())
+    assert not store.engine.write(store.engine.delete_schedule, APP, "report", {"send"})
+    assert store.engine.write(store.engine.delete_schedule, APP, "report", {"print"})
+
+
 def test_a_declared_name_is_not_created(store: Store) -> None:
     declare(store, "one", new())
     assert create(store, new()) is None
-    assert not store.engine.write(store.engine.delete_schedule, APP, "report")
+    assert not store.engine.write(store.engine.delete_schedule, APP, "report", {"send"})
     assert names(store) == ["report"]
 
 
@@ -264,8 +293,8 @@ def test_run_now(store: Store) -> None:
 
 def test_delete(store: Store) -> None:
     create(store, new())
-    assert store.engine.write(store.engine.delete_schedule, APP, "report")
-    assert not store.engine.write(store.engine.delete_schedule, APP, "report")
+    assert store.engine.write(store.engine.delete_schedule, APP, "report", {"send"})
+    assert not store.engine.write(store.engine.delete_schedule, APP, "report", {"send"})
     assert fire(store) == (0, None)
 
 

@@ -39,8 +39,9 @@ def examine(
         yield from _unserved_queues(queues, live)
     yield from _paused(pauses)
     if all(pause.kind != "tag" for pause in pauses):  # else any of them may be held for it
-        paused = {pause.name for pause in pauses if pause.kind == "task"}
-        yield from _held([task for task in tasks if task.task not in paused])
+        explained = {pause.name for pause in pauses if pause.kind == "task"}
+        explained |= {name for worker in live for name in worker.tasks}  # these wait for their limits
+        yield from _held([task for task in tasks if task.task not in explained])
     oldest = min(
         (queue for queue in queues if queue.oldest_ready_at), key=lambda q: q.oldest_ready_at or 0, default=None
     )

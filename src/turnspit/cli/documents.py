@@ -3,11 +3,13 @@
 Times are ISO 8601 in UTC, durations are seconds.
 """
 
+from datetime import datetime
 from typing import Any
 
 from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload
+from turnspit.operations import LimitInfo, Schedule
 from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueStats
 
 __all__ = [
@@ -15,9 +17,11 @@ __all__ = [
     "group_document",
     "job_details",
     "job_document",
+    "limit_document",
     "log_document",
     "pause_document",
     "queue_document",
+    "schedule_document",
     "stored_json",
 ]
 
@@ -114,6 +118,30 @@ def pause_document(pause: Pause) -> dict[str, Any]:
     return {"kind": pause.kind, "name": pause.name, "paused_at": _time(pause.paused_at)}
 
 
+def schedule_document(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as ``schedules list`` gives it."""
+    return {
+        "app": schedule.app,
+        "name": schedule.name,
+        "task": schedule.task,
+        "rule": schedule.rule,
+        "arguments": schedule.arguments,
+        "missed": schedule.missed,
+        "overlap": schedule.overlap,
+        "is_declared": schedule.is_declared,
+        "is_paused": schedule.is_paused,
+        "next_tick": _time(schedule.next_tick),
+        "last_tick": _time(schedule.last_tick),
+        "last_job": schedule.last_job,
+        "waiting": schedule.waiting,
+    }
+
+
+def limit_document(limit: LimitInfo) -> dict[str, Any]:
+    """A limit as ``limits list`` gives it."""
+    return limit._asdict()
+
+
 def stored_json(text: str) -> Any:
     """The value of stored JSON; the text itself where a foreign writer stored something else."""
     try:
@@ -122,5 +150,6 @@ def stored_json(text: str) -> Any:
         return text
 
 
-def _time(moment: int | None) -> str | None:
-    return None if moment is None else from_moment(moment).isoformat()
+def _time(moment: int | datetime | None) -> str | None:
+    moment = from_moment(moment) if isinstance(moment, int) else moment
+    return None if moment is None else moment.isoformat()

@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from turnspit import __version__
-from turnspit.cli import dead, demo, doctor, enqueue, jobs, migrate, move, queues, run, worker
+from turnspit.cli import dead, demo, doctor, enqueue, jobs, limits, migrate, move, queues, run, schedules, worker
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
 from turnspit.cli.loading import close_all
@@ -27,6 +27,8 @@ APP is package.module:app, or a file as jobs.py:app; the name behind the colon m
 app only. Commands that only look at a store also take its URL, as sqlite:///shop.db. Without any, they use
 $TURNSPIT_APP, then $TURNSPIT_URL. Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
+_GROUPS = {"jobs": jobs, "dead": dead, "queues": queues, "schedules": schedules, "limits": limits}
+"""Each module says by its EXAMPLES which commands it has; one that is a word of Python has a trailing underscore."""
 _RUNNING = "Run jobs"
 _LOOKING = "Look at jobs and change them"
 _STORE = "Look after the store"
@@ -52,22 +54,11 @@ def _make() -> typer.Typer:
     _add(root, "worker", worker.worker, worker.EXAMPLES, _RUNNING)
     _add(root, "run", run.run, run.EXAMPLES, _RUNNING)
     _add(root, "enqueue", enqueue.enqueue, enqueue.EXAMPLES, _RUNNING)
-    several = _group("jobs", jobs.HELP)
-    _add(several, "list", jobs.list_, jobs.EXAMPLES["list"])
-    _add(several, "show", jobs.show, jobs.EXAMPLES["show"])
-    _add(several, "replay", jobs.replay, jobs.EXAMPLES["replay"])
-    _add(several, "cancel", jobs.cancel, jobs.EXAMPLES["cancel"])
-    _add(several, "delete", jobs.delete, jobs.EXAMPLES["delete"])
-    root.add_typer(several, rich_help_panel=_LOOKING)
-    letters = _group("dead", dead.HELP)
-    _add(letters, "groups", dead.groups, dead.EXAMPLES["groups"])
-    _add(letters, "replay", dead.replay, dead.EXAMPLES["replay"])
-    root.add_typer(letters, rich_help_panel=_LOOKING)
-    lines = _group("queues", queues.HELP)
-    _add(lines, "list", queues.list_, queues.EXAMPLES["list"])
-    _add(lines, "pause", queues.pause, queues.EXAMPLES["pause"])
-    _add(lines, "resume", queues.resume, queues.EXAMPLES["resume"])
-    root.add_typer(lines, rich_help_panel=_LOOKING)
+    for name, module in _GROUPS.items():
+        group = _group(name, module.HELP)
+        for verb, examples in module.EXAMPLES.items():
+            _add(group, verb, getattr(module, verb, None) or getattr(module, f"{verb}_"), examples)
+        root.add_typer(group, rich_help_panel=_LOOKING)
     _add(root, "migrate", migrate.migrate, migrate.EXAMPLES, _STORE)
     _add(root, "move", move.move, move.EXAMPLES, _STORE)
     _add(root, "doctor", doctor.doctor, doctor.EXAMPLES, _STORE)

@@ -24,12 +24,14 @@ __all__ = [
     "Queue",
     "State",
     "StoreAndIds",
+    "StoreAndName",
     "StoreArgument",
     "Tag",
     "TaskName",
     "Yes",
     "filter_fields",
     "split_ids",
+    "split_name",
 ]
 
 _FILTERS = "Which jobs"
@@ -66,6 +68,14 @@ StoreAndIds = Annotated[
     typer.Argument(
         metavar="[APP] [ID]...",
         help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then jobs by their ids.",
+        show_default=False,
+    ),
+]
+StoreAndName = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[APP] NAME",
+        help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then the name.",
         show_default=False,
     ),
 ]
@@ -141,6 +151,21 @@ def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:
         if not is_job_id(word):
             raise WrongUsage(f"{word!r} is no job's id: ids are numbers, as `turnspit jobs list` shows them")
     return name, list(dict.fromkeys(int(word) for word in rest))
+
+
+def split_name(words: list[str], what: str) -> tuple[str | None, str]:
+    """The words behind a command as the app, if there are two, and a name.
+
+    :raises WrongUsage: if there are more.
+    """
+    match words:
+        case [name]:
+            return None, name
+        case [app, name]:
+            return app, name
+    raise WrongUsage(
+        f"this takes an app and one {what}'s name, not {len(words)} words: put a name of several in quotes"
+    )
 
 
 def _moment(text: str | None, option: str) -> Any:

@@ -13,9 +13,17 @@ class Schedules(Protocol):
     """The verbs of schedules. Each one is atomic."""
 
     def declare_schedules(
-        self, app: str, release: str, declared: Sequence[NewSchedule], *, is_newest: bool = False
+        self,
+        app: str,
+        release: str,
+        declared: Sequence[NewSchedule],
+        tasks: Collection[str],
+        *,
+        is_newest: bool = False,
     ) -> Verb[list[str]]:
-        """Make the declared schedules of an app those of ``release``, which names this set of them; the names removed.
+        """Make the declared schedules of an app those of ``release``, which names this set of them; the names removed:
+        declared schedules of these ``tasks`` that are not among them. Those of other tasks stay: nobody fires them
+        who does not know the task, and they may be another app's that took the same name by mistake.
 
         Releases are numbered as they are first seen. One that is not the newest changes nothing, unless ``is_newest``
         says that it shall be from now on. A schedule whose times did not change keeps its next tick and its pause.
@@ -37,8 +45,8 @@ class Schedules(Protocol):
         """Let no tick come, or let them come again from now on; whether there is such a schedule."""
         ...
 
-    def delete_schedule(self, app: str, name: str) -> Verb[bool]:
-        """Remove a schedule that was not declared; whether there was one."""
+    def delete_schedule(self, app: str, name: str, tasks: Collection[str]) -> Verb[bool]:
+        """Remove a schedule, unless it is declared and of one of these ``tasks``; whether it was removed."""
         ...
 
     def run_schedule(self, app: str, name: str) -> Verb[int | None]:

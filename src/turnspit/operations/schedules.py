@@ -126,17 +126,17 @@ class Schedules:
         _check(name, await engine.awrite(engine.pause_schedule, self._app.name, name, False))
 
     def remove(self, name: str) -> None:
-        """Remove a schedule that was created at run time; its jobs stay.
+        """Remove a schedule that was created at run time, or whose task this app has no longer; its jobs stay.
 
         :raises ScheduleNotFound: if there is none, or the code declares it: then remove it there, or pause it.
         """
         engine = self._app.engine
-        _check(name, engine.write(engine.delete_schedule, self._app.name, name), _REMOVE)
+        _check(name, engine.write(engine.delete_schedule, self._app.name, name, self._app.tasks.names), _REMOVE)
 
     async def aremove(self, name: str) -> None:
         """``remove`` for async code."""
         engine = self._app.engine
-        _check(name, await engine.awrite(engine.delete_schedule, self._app.name, name), _REMOVE)
+        _check(name, await engine.awrite(engine.delete_schedule, self._app.name, name, self._app.tasks.names), _REMOVE)
 
     def run_now(self, name: str) -> int:
         """Store the schedule's job now, beside its ticks and also while it is paused; the job's id.
@@ -164,7 +164,7 @@ class Schedules:
         return await app.engine.awrite(synchronise_schedules, app.engine, app.name, app.tasks, is_newest=True)
 
 
-_REMOVE = "that was created at run time; one that the code declares is removed there, or paused"
+_REMOVE = "of this app that was created at run time; one that the code declares is removed there, or paused"
 
 
 def _new(name: str, task: Task[Any, Any], rule: Rule) -> NewSchedule:

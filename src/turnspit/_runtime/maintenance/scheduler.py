@@ -59,7 +59,7 @@ def synchronise_schedules(engine: Engine, app: str, tasks: TaskRegistry, *, is_n
     """Store what the app's code declares; the names of those that it declares no longer."""
     declared = declared_schedules(tasks)
     release = hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:16]
-    return (yield from engine.declare_schedules(app, release, declared, is_newest=is_newest))
+    return (yield from engine.declare_schedules(app, release, declared, tasks.names, is_newest=is_newest))
 
 
 def declared_schedules(tasks: TaskRegistry) -> list[NewSchedule]:

@@ -30,7 +30,13 @@ class ScheduleVerbs(Brought):
         """Store many jobs."""
 
     def declare_schedules(
-        self, app: str, release: str, declared: Sequence[NewSchedule], *, is_newest: bool = False
+        self,
+        app: str,
+        release: str,
+        declared: Sequence[NewSchedule],
+        tasks: Collection[str],
+        *,
+        is_newest: bool = False,
     ) -> Verb[list[str]]:
         params = {"app": app, "release": release, "now": self.clock.now()}
         [(now,)] = yield Statement(self.sql["declare_schedules_lock"], params)
@@ -41,7 +47,8 @@ class ScheduleVerbs(Brought):
         for new in declared:
             yield from self._store_schedule(app, new, now, is_declared=True)
         names = to_json(new.name for new in declared)
-        removed = yield Statement(self.sql["declare_schedules_remove"], params | {"names": names})
+        params |= {"names": names, "tasks": to_json(sorted(tasks))}
+        removed = yield Statement(self.sql["declare_schedules_remove"], params)
         yield Wake(WakeKind.SCHEDULE)
         return [name for (name,) in removed]
 
@@ -79,8 +86,9 @@ class ScheduleVerbs(Brought):
         yield Wake(WakeKind.SCHEDULE)
         return True
 
-    def delete_schedule(self, app: str, name: str) -> Verb[bool]:
-        return bool((yield Statement(self.sql["delete_schedule"], {"app": app, "name": name})))
+    def delete_schedule(self, app: str, name: str, tasks: Collection[str]) -> Verb[bool]:
+        params = {"app": app, "name": name, "tasks": to_json(sorted(tasks))}
+        return bool((yield Statement(self.sql["delete_schedule"], params)))
 
     def run_schedule(self, app: str, name: str) -> Verb[int | None]:
         rows = yield Statement(self.sql["run_schedule"], {"app": app, "name": name, "now": self.clock.now()})

@@ -16,6 +16,7 @@ ON CONFLICT (app, release) DO UPDATE SET number = excluded.number;
 -- name: declare_schedules_remove
 DELETE FROM {schema}.schedules
 WHERE app = :app::text AND is_declared AND name <> ALL (ARRAY(SELECT json_array_elements_text(:names::json)))
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
 RETURNING name;
 
 -- name: insert_schedule
@@ -40,7 +41,9 @@ UPDATE {schema}.schedules SET paused_at = :paused_at::bigint, next_tick = :next_
 WHERE app = :app::text AND name = :name::text;
 
 -- name: delete_schedule
-DELETE FROM {schema}.schedules WHERE app = :app::text AND name = :name::text AND NOT is_declared RETURNING name;
+DELETE FROM {schema}.schedules WHERE app = :app::text AND name = :name::text
+  AND (NOT is_declared OR task <> ALL (ARRAY(SELECT json_array_elements_text(:tasks::json))))
+RETURNING name;
 
 -- name: run_schedule
 SELECT {now}, job FROM {schema}.schedules WHERE app = :app::text AND name = :name::text;

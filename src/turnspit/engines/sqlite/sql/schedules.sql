@@ -12,6 +12,7 @@ INSERT OR REPLACE INTO turnspit_schedule_releases (app, release, number) VALUES 
 -- name: declare_schedules_remove
 DELETE FROM turnspit_schedules
 WHERE app = :app AND is_declared AND name NOT IN (SELECT value FROM json_each(:names))
+  AND task IN (SELECT value FROM json_each(:tasks))
 RETURNING name;
 
 -- name: insert_schedule
@@ -33,7 +34,9 @@ UPDATE turnspit_schedules SET paused_at = :paused_at, next_tick = :next_tick, wa
 WHERE app = :app AND name = :name;
 
 -- name: delete_schedule
-DELETE FROM turnspit_schedules WHERE app = :app AND name = :name AND NOT is_declared RETURNING name;
+DELETE FROM turnspit_schedules
+WHERE app = :app AND name = :name AND (NOT is_declared OR task NOT IN (SELECT value FROM json_each(:tasks)))
+RETURNING name;
 
 -- name: run_schedule
 SELECT {now}, job FROM turnspit_schedules WHERE app = :app AND name = :name;
