@@ -17,6 +17,7 @@ from turnspit.errors import ConfigurationError, JobNotFound, ResultTimeout
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob
+from turnspit.sending import Sender, Sendings
 from turnspit.states import JobState
 
 __all__ = ["Client", "Stored"]
@@ -36,6 +37,7 @@ class Stored(Protocol):
     max_payload: int
     tasks: TaskRegistry
     queue_limits: Mapping[str, Sequence[tuple[str, Limit]]]
+    senders: list[Sender]
 
     @property
     def engine(self) -> Engine: ...
@@ -60,6 +62,15 @@ class Client:
     def enqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
         """Store one job."""
         self._warn_in_loop()
+        if not self._app.senders:
+            return self._store(new, tx)
+        with Sendings(self._app.senders) as sent:
+            [new] = sent.begin([new])
+            job = self._store(new, tx)
+            sent.stored([job.id])
+            return job
+
+    def _store(self, new: NewJob[R], tx: object | None) -> Job[R]:
         engine = self._app.engine
         if tx is None:
             if new.unique_rule is None:
@@ -69,6 +80,15 @@ class Client:
 
     async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
         """``enqueue`` for async code."""
+        if not self._app.senders:
+            return await self._astore(new, tx)
+        with Sendings(self._app.senders) as sent:
+            [new] = sent.begin([new])
+            job = await self._astore(new, tx)
+            sent.stored([job.id])
+            return job
+
+    async def _astore(self, new: NewJob[R], tx: object | None) -> Job[R]:
         engine = self._app.engine
         if tx is None:
             if new.unique_rule is None:
@@ -81,29 +101,23 @@ class Client:
     ) -> list[int]:
         """Store jobs in chunks, one transaction each; their ids."""
         self._warn_in_loop()
-        engine = self._app.engine
-        ids: list[int] = []
-
-        def keep(stored: list[int]) -> None:
-            ids.extend(stored)
-            if progress is not None:
-                progress(len(ids))
-
-        if tx is not None:
-            for part in _chunks(jobs, chunk):
-                keep(engine.write_in(tx, engine.insert_jobs, part))
-            return ids
-        wait: Callable[[], list[int]] | None = None
-        try:
-            for part in _chunks(jobs, chunk):  # the next one is made while the store works on the one before
+        engine, stored = self._app.engine, _Stored(progress)
+        with Sendings(self._app.senders) as sent:
+            if tx is not None:
+                for part in _chunks(jobs, chunk):
+                    stored.add(engine.write_in(tx, engine.insert_jobs, sent.begin(part)), sent)
+                return stored.ids
+            wait: Callable[[], list[int]] | None = None
+            try:
+                for part in _chunks(jobs, chunk):  # the next one is made while the store works on the one before
+                    if wait is not None:
+                        stored.add(wait(), sent)
+                    wait = None
+                    wait = engine.write_later(engine.insert_jobs, sent.begin(part))
+            finally:
                 if wait is not None:
-                    keep(wait())
-                wait = None
-                wait = engine.write_later(engine.insert_jobs, part)
-        finally:
-            if wait is not None:
-                keep(wait())
-        return ids
+                    stored.add(wait(), sent)
+        return stored.ids
 
     async def aenqueue_many(
         self,
@@ -114,30 +128,24 @@ class Client:
         progress: Progress | None,
     ) -> list[int]:
         """``enqueue_many`` for async code; also takes an async iterable."""
-        engine = self._app.engine
-        ids: list[int] = []
-
-        def keep(stored: list[int]) -> None:
-            ids.extend(stored)
-            if progress is not None:
-                progress(len(ids))
-
-        if tx is not None:
-            async for part in _achunks(jobs, chunk):
-                keep(await engine.awrite_in(tx, engine.insert_jobs, part))
-            return ids
-        storing: asyncio.Task[list[int]] | None = None
-        try:
-            async for part in _achunks(jobs, chunk):
+        engine, stored = self._app.engine, _Stored(progress)
+        with Sendings(self._app.senders) as sent:
+            if tx is not None:
+                async for part in _achunks(jobs, chunk):
+                    stored.add(await engine.awrite_in(tx, engine.insert_jobs, sent.begin(part)), sent)
+                return stored.ids
+            storing: asyncio.Task[list[int]] | None = None
+            try:
+                async for part in _achunks(jobs, chunk):
+                    if storing is not None:
+                        stored.add(await storing, sent)
+                    storing = None
+                    storing = asyncio.create_task(engine.awrite(engine.insert_jobs, sent.begin(part)))
+                    await sleep(0)  # it is handed over now; the next part is made while the store works on it
+            finally:
                 if storing is not None:
-                    keep(await storing)
-                storing = None
-                storing = asyncio.create_task(engine.awrite(engine.insert_jobs, part))
-                await sleep(0)  # it is handed over now; the next part is made while the store works on it
-        finally:
-            if storing is not None:
-                keep(await storing)
-        return ids
+                    stored.add(await storing, sent)
+        return stored.ids
 
     def get_record(self, job_id: int, tx: object | None = None) -> JobRecord:
         """The stored job, as the caller's transaction sees it where one is given.
@@ -250,6 +258,21 @@ class Client:
             RuntimeWarning,
             stacklevel=_outside(),
         )
+
+
+class _Stored:
+    """The ids of what is stored so far."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.ids: list[int] = []
+        self._progress = progress
+
+    def add(self, ids: list[int], sent: Sendings) -> None:
+        """One more chunk."""
+        sent.stored(ids)
+        self.ids.extend(ids)
+        if self._progress is not None:
+            self._progress(len(self.ids))
 
 
 def _insert_or_find(engine: Engine, new: NewJob[Any]) -> Verb[tuple[Inserted, JobRecord | None]]:

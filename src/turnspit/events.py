@@ -39,6 +39,8 @@ class Event:
     error_message: str | None = None
     seconds: float | None = None
     """How long the attempt ran."""
+    waited: float | None = None
+    """Of ``started``: how many seconds passed from when the job was due until it was claimed, by the store's clock."""
 
 
 def check_event_names(names: tuple[str, ...]) -> None:

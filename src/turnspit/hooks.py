@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
+from turnspit.sending import Sender
 
 __all__ = ["CallNext", "HookDeclarer", "Lifespan", "Middleware", "ThreadMiddleware"]
 
@@ -25,6 +27,10 @@ class HookDeclarer:
     def __init__(self) -> None:
         super().__init__()
         self.events = EventBus()
+        self.senders: list[Sender] = []
+        """Called with each new job before it is stored. For telemetry."""
+        self.executors: WeakSet[Any] = WeakSet()
+        """What runs jobs in this process: each has ``concurrency`` slots and ``running`` jobs. For telemetry."""
         self._middleware: list[Middleware] = []
         self._thread_middleware: list[ThreadMiddleware] = []
         self._lifespans: list[Lifespan] = []

@@ -1,6 +1,7 @@
 """An app's store: the URL that names it, and the engine behind it."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from turnspit.ambient import AmbientTransactions, joined
@@ -23,6 +24,8 @@ class Store:
         self._engine = None if url is None else open_engine(url, **options)
         self._replacement: Engine | None = None
         self._ambient: AmbientTransactions | None = None
+        self._watch: Callable[[Engine], Engine] | None = None
+        self._watched: tuple[Engine, Engine] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -34,11 +37,19 @@ class Store:
     @property
     def own_engine(self) -> Engine:
         """The engine for workers, which join nobody's transaction."""
-        if self._replacement is not None:
-            return self._replacement
-        if self._engine is None:
-            self._engine = open_engine(self.url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL, **self._options)
-        return self._engine
+        engine = self._replacement or self._engine
+        if engine is None:
+            url = self.url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL
+            engine = self._engine = open_engine(url, **self._options)
+        if self._watch is None:
+            return engine
+        if self._watched is None or self._watched[0] is not engine:
+            self._watched = engine, self._watch(engine)
+        return self._watched[1]
+
+    def watch(self, watch: Callable[[Engine], Engine] | None) -> None:
+        """Put something between everybody and the engine, which ``watch`` is given; ``None`` ends it. For telemetry."""
+        self._watch, self._watched = watch, None
 
     def configure(self, url: str) -> None:
         """Have another URL from now on.

@@ -36,12 +36,15 @@ Several processes
                      runs end first.
   --max-memory SIZE  Replace a process that has as much memory, as 512MB.
 
-Health
-  --health-file PATH  A file that is written every 5 s while it is live.
-  --health-port N     Where HTTP answers /livez and /readyz; 0: a free one.
-  --health-host HOST  The address of that port. Default: 127.0.0.1.
-  --max-lag TIME      How long the event loop may be blocked until it is not
-                      live. Default: 30.
+Health and metrics
+  --health-file PATH   A file that is written every 5 s while it is live.
+  --health-port N      Where HTTP answers /livez and /readyz; 0: a free one.
+  --health-host HOST   The address of that port. Default: 127.0.0.1.
+  --max-lag TIME       How long the event loop may be blocked until it is not
+                       live. Default: 30.
+  --metrics-port N     Where HTTP answers with metrics for Prometheus; 0: a free
+                       one.
+  --metrics-host HOST  The address of that port. Default: 127.0.0.1.
 
 Options
   -q, --queues A,B     The queues it serves. Default: all.

@@ -17,6 +17,7 @@ from turnspit.records import DeadGroup, NewJob, QueueStats
 from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
 from turnspit.task_options import TaskOptions
 from turnspit.tasks import BoundTask, Task
+from turnspit.telemetry.metrics import METRICS, Metric
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENGINES = DOCS.parent / "src" / "turnspit" / "engines"
@@ -77,10 +78,36 @@ def _schema(url: str) -> str:
     return "-- Generated from migrations/ by `make docs`.\n\n" + open_engine(url).schema_sql()
 
 
+def metrics_page() -> str:
+    """``docs/metrics.md``: every metric."""
+    lines = [
+        GENERATED,
+        "# Metrics",
+        "",
+        "See [the guide](guide/metrics.md) for how to get them, and what to ask them.",
+        "",
+    ]
+    for origin, what in (
+        ("process", "Of the process that is asked, or of all processes of the supervisor that is asked: `sum` them."),
+        ("store", "Of the whole fleet, from the store, the same whoever is asked: take one, as with `max`."),
+    ):
+        lines += [what, "", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
+        lines += [_metric_row(metric) for metric in METRICS if metric.origin == origin]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _metric_row(metric: Metric) -> str:
+    buckets = f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)} s." if metric.buckets else ""
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help}{buckets} |"
+
+
 PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "states.md": states_page,
     DOCS / "cli.md": cli_page,
     DOCS / "reference.md": reference_page,
+    DOCS / "metrics.md": metrics_page,
     ENGINES / "sqlite" / "schema.sql": schema_page,
     ENGINES / "postgres" / "schema.sql": postgres_schema_page,
 }

@@ -88,7 +88,7 @@ def test_a_worker_that_drains_is_not_ready(app: Turnspit, folder: Path, store_ur
 def test_a_suspended_process_is_missed_by_its_supervisor(folder: Path, store_url: str) -> None:
     options = ["--processes", "2", "--health-port", "0", "--max-lag", "500ms"]
     with Fleet(write_app(folder, store_url), *options) as fleet:
-        fleet.wait_started(2)
+        wait_until(lambda: ask(fleet.address, "/readyz") == FINE, "ready")  # both have said that they began
         first = fleet.children()[0]
         os.kill(first, signal.SIGSTOP)
         wait_until(lambda: "process 1 has said nothing for" in str(ask(fleet.address, "/livez")), "missed")

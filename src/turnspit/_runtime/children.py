@@ -41,6 +41,8 @@ class Child:
         self.status = Status()
         self.told: set[int] = set()
         """The workers of which it was told that they died."""
+        self.counts: dict[tuple[str, ...], list[float]] = {}
+        """What it counted, as far as it was said since they were taken from here last."""
         self.is_draining = False
         self.started_at = self.heard_at = monotonic()
         self.line, theirs = socket.socketpair()
@@ -82,9 +84,20 @@ class Child:
                 if not piece:
                     return False
                 *lines, self._heard = (self._heard + piece).split(b"\n")
-                if lines:
-                    self.heard_at, self.status = monotonic(), _status(json.loads(lines[-1]))
+                for line in lines:
+                    self._take_in(json.loads(line))
         return True
+
+    def _take_in(self, said: dict[str, Any]) -> None:
+        if "counts" in said:
+            self.counts.update((tuple(key), values) for key, values in said["counts"])
+        else:
+            self.heard_at, self.status = monotonic(), _status(said)
+
+    def take_counts(self) -> dict[tuple[str, ...], list[float]]:
+        """What it said of its counts since the last time."""
+        counts, self.counts = self.counts, {}
+        return counts
 
     def tell(self, order: dict[str, Any]) -> bool:
         """Give it an order; whether it could be given."""

@@ -11,7 +11,7 @@ import logging
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from turnspit._runtime.health import HealthReport
@@ -20,21 +20,34 @@ from turnspit.clock import monotonic
 from turnspit.errors import TurnspitError
 from turnspit.records import RescueReport
 
-__all__ = ["Link"]
+__all__ = ["Counts", "Link"]
 
 logger = logging.getLogger("turnspit")
 
 _SAY = 1.0
 _MOST = 65536
+_LONGEST = 2000
+"""Characters of counts in a line: one that is short is taken whole by a socket that takes anything."""
+
+Counts = Callable[[], Mapping[tuple[str, ...], Sequence[float]]]
 
 
 class Link:
     """Works in a thread of its own, so that a blocked event loop is told, and a sibling's jobs return all the same."""
 
-    def __init__(self, connection: socket.socket, worker: Worker, report: Callable[[], HealthReport]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        worker: Worker,
+        report: Callable[[], HealthReport],
+        counts: Counts | None = None,
+    ) -> None:
         self._connection = connection
         self._worker = worker
         self._report = report
+        self._counts = counts
+        self._counted: dict[tuple[str, ...], Sequence[float]] = {}
+        """The counts that the supervisor was told."""
         self._loop = asyncio.get_running_loop()
         self._saying = threading.Lock()
         self._stopping = threading.Event()
@@ -51,6 +64,7 @@ class Link:
 
     def stop(self) -> None:
         """The worker has ended."""
+        self._say_counts()
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RD)  # wakes the thread
@@ -67,10 +81,24 @@ class Link:
             "problems": report.problems,
             "declared": sorted(self._declared),
         }
+        self._send(message)
+
+    def _say_counts(self) -> None:
+        """Tell the supervisor which counts have changed."""
+        counts = {} if self._counts is None else self._counts()
+        changed = {key: values for key, values in counts.items() if self._counted.get(key) != values}
+        for portion in _portions(changed):
+            if not self._send({"counts": portion}):
+                return
+            self._counted.update((key, changed[key]) for key, _ in portion)
+
+    def _send(self, message: dict[str, Any]) -> bool:
+        """Whether it was said. A suspended supervisor reads nothing: what it misses is said again."""
         with self._saying, contextlib.suppress(OSError):
-            # A suspended supervisor reads nothing: what it misses is said again.
             if select.select([], [self._connection], [], 0)[1]:
                 self._connection.sendall(json.dumps(message).encode() + b"\n")
+                return True
+        return False
 
     def _run(self) -> None:
         while True:
@@ -83,6 +111,7 @@ class Link:
                 return
             self._declare()
             self.say()
+            self._say_counts()
 
     def _hear(self) -> bool:
         """Do what the supervisor says; ``False`` if it is gone."""
@@ -127,3 +156,18 @@ class Link:
     def _call(self, function: Callable[..., object], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _portions(
+    counts: Mapping[tuple[str, ...], Sequence[float]],
+) -> Iterator[list[tuple[tuple[str, ...], Sequence[float]]]]:
+    portion: list[tuple[tuple[str, ...], Sequence[float]]] = []
+    length = 0
+    for item in counts.items():
+        portion.append(item)
+        length += len(str(item))
+        if length >= _LONGEST:
+            yield portion
+            portion, length = [], 0
+    if portion:
+        yield portion

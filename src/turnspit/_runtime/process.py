@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
-from turnspit._runtime.link import Link
+from turnspit._runtime.link import Counts, Link
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.errors import ConfigurationError
@@ -30,16 +30,18 @@ def run_worker_process(
     *,
     health: Health | None = None,
     supervisor: socket.socket | None = None,
+    counts: Counts | None = None,
 ) -> int:
     """Run a worker until SIGTERM, SIGINT, SIGHUP or ``until_empty``; the exit code.
 
     The first signal lets running jobs end within the grace time; a second hands them back at once.
 
     :param supervisor: the line to the supervisor that started this process; SIGHUP is the supervisor's then.
+    :param counts: what the supervisor is told of what this process counts.
     """
     _check_place()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_live(parts, settings, on_start, health or Health(), supervisor))
+        runner.run(_live(parts, settings, on_start, health or Health(), supervisor, counts))
         leaving = threading.Timer(_CLOSE_TIME, _leave_without_threads)
         leaving.daemon = True
         leaving.start()
@@ -87,6 +89,7 @@ async def _live(
     on_start: Callable[[Worker], None] | None,
     health: Health,
     supervisor: socket.socket | None,
+    counts: Counts | None,
 ) -> None:
     worker = Worker(parts, settings, on_register=lambda: link.say() if link is not None else None)
     loop = asyncio.get_running_loop()
@@ -98,7 +101,7 @@ async def _live(
         problems = (*blocked, *worker.troubles())
         return HealthReport(live=not blocked, ready=not problems, problems=problems)
 
-    link = None if supervisor is None else Link(supervisor, worker, report)
+    link = None if supervisor is None else Link(supervisor, worker, report, counts)
     service = HealthService(health, report)
     service.start()
     if service.address is not None:

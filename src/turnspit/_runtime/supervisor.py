@@ -11,15 +11,16 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from turnspit._runtime.children import Child, can_measure_memory, describe_exit, memory_of
 from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
 from turnspit.clock import monotonic
 from turnspit.errors import ConfigurationError
 
-__all__ = ["Supervisor", "SupervisorSettings"]
+__all__ = ["Adder", "Supervisor", "SupervisorSettings"]
 
 logger = logging.getLogger("turnspit")
 
@@ -49,6 +50,18 @@ class SupervisorSettings:
     def are_wanted(self) -> bool:
         """Whether they need a supervisor: one process that is never replaced needs none."""
         return self.processes > 1 or self.max_jobs is not None or self.max_memory is not None
+
+
+class Adder(Protocol):
+    """Who wants to hear what the processes count."""
+
+    def heard(self, process: int, counts: Mapping[tuple[str, ...], Sequence[float]]) -> None:
+        """A process said what it has counted so far, where that has changed."""
+        ...
+
+    def ended(self, process: int) -> None:
+        """A process has ended."""
+        ...
 
 
 class Slot:
@@ -84,13 +97,17 @@ class Supervisor:
     """Runs worker processes until a signal, or until all have ended with nothing left to do.
 
     :param command: the words that start a worker process, from its slot's number and the file descriptor of its line.
+    :param adder: hears what the processes count.
     """
 
-    def __init__(self, settings: SupervisorSettings, command: Callable[[int, int], list[str]]) -> None:
+    def __init__(
+        self, settings: SupervisorSettings, command: Callable[[int, int], list[str]], adder: Adder | None = None
+    ) -> None:
         if settings.max_memory is not None and not can_measure_memory():
             raise ConfigurationError("max_memory needs psutil on this system: pip install psutil")
         self._settings = settings
         self._command = command
+        self._adder = adder
         self._slots = [Slot(number) for number in range(1, settings.processes + 1)]
         self._children: dict[int, Child] = {}
         self._dead: set[int] = set()
@@ -191,6 +208,7 @@ class Supervisor:
             if child is not None:  # else an orphan that process 1 inherits
                 self._loop.remove_reader(child.line)
                 child.ended(code)
+                self._add_counts(child, has_ended=True)
                 self._note_end(child, code)
 
     def _note_end(self, child: Child, code: int) -> None:
@@ -248,7 +266,15 @@ class Supervisor:
     def _hear(self, child: Child) -> None:
         if not child.read():
             self._loop.remove_reader(child.line)
+        self._add_counts(child)
         self._changed.set()
+
+    def _add_counts(self, child: Child, *, has_ended: bool = False) -> None:
+        counts = child.take_counts()
+        if self._adder is not None:
+            self._adder.heard(child.pid, counts)
+            if has_ended:
+                self._adder.ended(child.pid)
 
     def _recycle(self, slot: Slot) -> None:
         """Replace a process, one in the whole fleet at a time: the new one works before the old one takes no more."""

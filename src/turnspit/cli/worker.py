@@ -1,10 +1,12 @@
 """``turnspit worker``: claim jobs and run them."""
 
+import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -13,10 +15,12 @@ from rich.text import Text
 
 from turnspit import __version__
 from turnspit._runtime.health import Health
+from turnspit._runtime.link import Counts
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.supervisor import Supervisor, SupervisorSettings
 from turnspit._runtime.worker.failures import describe
 from turnspit._runtime.worker.settings import WorkerSettings, make_settings
+from turnspit.app import Turnspit
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
 from turnspit.cli.loading import Target, find_app
 from turnspit.cli.logs import FORMATS, LEVELS, set_up_logging
@@ -25,6 +29,7 @@ from turnspit.cli.output import err, note, plain
 from turnspit.cli.values import check_word, parse_duration, parse_names, parse_size
 from turnspit.cli.worker_options import (
     Concurrency,
+    Counted,
     Grace,
     HealthFile,
     HealthHost,
@@ -36,14 +41,21 @@ from turnspit.cli.worker_options import (
     MaxJobs,
     MaxLag,
     MaxMemory,
+    MetricsHost,
+    MetricsPort,
     Processes,
     Queues,
     Supervised,
     UntilEmpty,
 )
 from turnspit.errors import EngineError, TurnspitError
+from turnspit.telemetry.prometheus import Metrics
+from turnspit.telemetry.recorder import recorder_of
+from turnspit.telemetry.totals import Totals
 
 __all__ = ["EXAMPLES", "worker"]
+
+logger = logging.getLogger("turnspit")
 
 EXAMPLES = (
     "turnspit worker shop.jobs:app --queues email,reports --concurrency 20",
@@ -67,8 +79,11 @@ def worker(
     health_port: HealthPort = None,
     health_host: HealthHost = "127.0.0.1",
     max_lag: MaxLag = "30",
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
+    counted: Counted = False,
     supervised: Supervised = None,
 ) -> None:
     """Claim jobs and run them until a signal.
@@ -81,16 +96,7 @@ def worker(
     """
     # Process 1 of a container ignores a signal without a handler: be ready before the app is imported.
     _on_signals(_leave)
-    check_word(log_level, LEVELS, "--log-level")
-    check_word(log_format, FORMATS, "--log-format")
-    settings = make_settings(
-        parse_names(queues, "--queues"),
-        concurrency,
-        parse_duration(grace, "--grace"),
-        until_empty,
-        parse_duration(lease, "--lease"),
-        None if heartbeat is None else parse_duration(heartbeat, "--heartbeat"),
-    )
+    settings = _settings(queues, concurrency, grace, until_empty, lease, heartbeat)
     health = Health(health_file, health_port, health_host, parse_duration(max_lag, "--max-lag"))
     several = SupervisorSettings(
         processes=processes,
@@ -106,14 +112,66 @@ def worker(
     if supervised is None and several.are_wanted:
         given = {"queues": queues, "concurrency": concurrency, "grace": grace, "lease": lease, "heartbeat": heartbeat}
         given |= {"max-lag": max_lag, "log-level": log_level, "log-format": log_format}
-        target.app.close()
-        raise typer.Exit(_work(Supervisor(several, _command(target.name, until_empty, given)).run))
-    line = _line_of(supervised)
-    _work(lambda: run_worker_process(target.app.worker_parts(), settings, health=health, supervisor=line))
+        command = _command(target.name, given, {"until-empty": until_empty, "counted": metrics_port is not None})
+        raise typer.Exit(_supervise(target.app, several, command, metrics_port, metrics_host))
+    with _showing_metrics(target.app, metrics_port, metrics_host):
+        _run(target.app, settings, health, _line_of(supervised), counted=counted)
+
+
+def _settings(
+    queues: str | None, concurrency: int, grace: str, until_empty: bool, lease: str, heartbeat: str | None
+) -> WorkerSettings:
+    return make_settings(
+        parse_names(queues, "--queues"),
+        concurrency,
+        parse_duration(grace, "--grace"),
+        until_empty,
+        parse_duration(lease, "--lease"),
+        None if heartbeat is None else parse_duration(heartbeat, "--heartbeat"),
+    )
+
+
+def _run(app: Turnspit, settings: WorkerSettings, health: Health, line: socket.socket | None, *, counted: bool) -> None:
+    counts = _counts_of(app) if counted else None
+    parts = app.worker_parts()
+    _work(lambda: run_worker_process(parts, settings, health=health, supervisor=line, counts=counts))
+
+
+def _supervise(
+    app: Turnspit, settings: SupervisorSettings, command: Callable[[int, int], list[str]], port: int | None, host: str
+) -> int:
+    app.close()
+    totals = Totals()
+    with _showing_metrics(app, port, host, totals):
+        return _work(Supervisor(settings, command, totals).run)
+
+
+@contextmanager
+def _showing_metrics(app: Turnspit, port: int | None, host: str, totals: Totals | None = None) -> Iterator[None]:
+    """Answer with metrics meanwhile, if a port was given.
+
+    :param totals: the counts of other processes, in place of this one's.
+    """
+    if port is None:
+        yield
+        return
+    taken, stop = Metrics(app, counts=totals).serve(port, host)
+    logger.info("metrics are shown at http://%s:%s/metrics", host, taken)
+    try:
+        yield
+    finally:
+        stop()
+
+
+def _counts_of(app: Turnspit) -> Counts:
+    recorder = recorder_of(app)
+    return lambda: recorder.series
 
 
 def _prepare(app: str | None, log_level: str, log_format: str, supervised: str | None) -> Target:
     """The app, with its log set up and its store as it must be."""
+    check_word(log_level, LEVELS, "--log-level")
+    check_word(log_format, FORMATS, "--log-format")
     target = find_app(app)
     if not target.app.tasks:
         raise WrongUsage(f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs")')
@@ -139,12 +197,12 @@ def _line_of(supervised: str | None) -> socket.socket | None:
     return line
 
 
-def _command(name: str, until_empty: bool, given: dict[str, Any]) -> Callable[[int, int], list[str]]:
+def _command(name: str, given: dict[str, Any], flags: dict[str, bool]) -> Callable[[int, int], list[str]]:
     """The words that start a worker process, from its slot and its line to the supervisor."""
     # -P: the working directory is searched after Turnspit was found, as the installed command does.
     words = [sys.executable, "-P", "-m", "turnspit", "worker", name]
     words += [f"--{option}={value}" for option, value in given.items() if value is not None]
-    words += ["--until-empty"] if until_empty else []
+    words += [f"--{flag}" for flag, is_set in flags.items() if is_set]
     return lambda slot, line: [*words, f"--supervised={slot}:{line}"]
 
 

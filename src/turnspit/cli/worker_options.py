@@ -9,6 +9,7 @@ from turnspit.cli.logs import FORMATS, LEVELS
 
 __all__ = [
     "Concurrency",
+    "Counted",
     "Grace",
     "HealthFile",
     "HealthHost",
@@ -20,6 +21,8 @@ __all__ = [
     "MaxJobs",
     "MaxLag",
     "MaxMemory",
+    "MetricsHost",
+    "MetricsPort",
     "Processes",
     "Queues",
     "Supervised",
@@ -27,7 +30,7 @@ __all__ = [
 ]
 
 _PROCESSES = "Several processes"
-_HEALTH = "Health"
+_HEALTH = "Health and metrics"
 
 
 def _option(name: str, metavar: str, text: str, panel: str | None = None, **more: Any) -> Any:
@@ -90,6 +93,19 @@ HealthHost = Annotated[str, _option("--health-host", "HOST", "The address of tha
 MaxLag = Annotated[
     str, _option("--max-lag", "TIME", "How long the event loop may be blocked until it is not live.", _HEALTH)
 ]
+MetricsPort = Annotated[
+    int | None,
+    _option(
+        "--metrics-port",
+        "N",
+        "Where HTTP answers with metrics for Prometheus; 0: a free one.",
+        _HEALTH,
+        min=0,
+        max=65535,
+        show_default=False,
+    ),
+]
+MetricsHost = Annotated[str, _option("--metrics-host", "HOST", "The address of that port.", _HEALTH)]
 LogLevel = Annotated[
     str,
     _option(
@@ -103,4 +119,5 @@ LogFormat = Annotated[
     str,
     _option("--log-format", "FORMAT", "text, or json: one line of JSON a record.", autocompletion=_complete(FORMATS)),
 ]
+Counted = Annotated[bool, typer.Option("--counted", hidden=True)]
 Supervised = Annotated[str | None, typer.Option("--supervised", metavar="SLOT:LINE", hidden=True)]

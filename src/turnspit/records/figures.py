@@ -42,6 +42,8 @@ class StoreCounts:
 
     Of ready jobs a queue may have more where its figure is the most that was asked for.
     """
+    now: int
+    """When they were counted, by the store's clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class Executor:
         """Limited jobs that could not begin at once: they go back."""
         self._begins_until: dict[int, float] = {}
         self.running: dict[int, Running] = {}
+        parts.app.executors.add(self)
 
     @property
     def is_idle(self) -> bool:
@@ -208,7 +209,10 @@ class Executor:
         if running.context.stop_reason is not None:
             raise asyncio.CancelledError
         if self._parts.bus.wants("started"):
-            await self._parts.bus.send(Event("started", claim.id, claim.task, claim.queue, claim.attempt))
+            waited = max(0, claim.started_at - claim.run_at) / 1_000_000
+            await self._parts.bus.send(
+                Event("started", claim.id, claim.task, claim.queue, claim.attempt, waited=waited)
+            )
         task = self._parts.tasks[claim.task]
         arguments = load_arguments(task, claim.args)
         self._limit_time(running, task)
@@ -349,7 +353,8 @@ class Executor:
         return f"all its slots are taken by threads that were told to stop and do not end (jobs {jobs})"
 
     def close(self) -> None:
-        """Forget the timers."""
+        """Forget the timers, and be counted no more."""
+        self._parts.app.executors.discard(self)
         self._end_alone()
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()

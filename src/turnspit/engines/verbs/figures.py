@@ -62,7 +62,8 @@ class FigureVerbs(QueryVerbs):
             if queue in queues:
                 queues[queue].oldest_ready_at = oldest
         uncounted = frozenset(state for state, total in totals.items() if total > most)
-        return StoreCounts(tuple(queues[queue] for queue in sorted(queues)), uncounted)
+        [(now,)] = yield Statement(self.sql["count_queues_now"], {"now": self.clock.now()})
+        return StoreCounts(tuple(queues[queue] for queue in sorted(queues)), uncounted, now)
 
     def list_counters(self, span: int, step: int) -> Verb[list[CounterRecord]]:
         params = {"now": self.clock.now(), "span": span, "step": step}

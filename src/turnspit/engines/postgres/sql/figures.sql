@@ -28,6 +28,9 @@ UNION ALL
 SELECT queue, 'dead', count(*)
 FROM (SELECT queue FROM {schema}.jobs WHERE state = 'dead' ORDER BY id DESC LIMIT :most) AS portion GROUP BY queue;
 
+-- name: count_queues_now
+SELECT {now};
+
 -- name: list_counters
 SELECT minute / :step::bigint * :step::bigint, queue, task, outcome, sum(count)::bigint, sum(run_time)::bigint
 FROM {schema}.counters WHERE minute > {now} / 60000000 - :span::bigint

@@ -28,6 +28,9 @@ SELECT queue, 'dead', count(*)
 FROM (SELECT queue FROM turnspit_jobs INDEXED BY turnspit_jobs_dead
       WHERE state = 'dead' ORDER BY id DESC LIMIT :most) GROUP BY queue;
 
+-- name: count_queues_now
+SELECT {now};
+
 -- name: list_counters
 SELECT minute / :step * :step, queue, task, outcome, sum(count), sum(run_time)
 FROM turnspit_counters WHERE minute > {now} / 60000000 - :span

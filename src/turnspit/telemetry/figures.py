@@ -1,0 +1,77 @@
+"""What the store says of the whole fleet, as metrics."""
+
+import threading
+from collections import Counter
+
+from turnspit.app import Turnspit
+from turnspit.clock import monotonic
+from turnspit.contract.verbs import Verb
+from turnspit.errors import EngineError
+from turnspit.records import QueueCounts, StoreCounts, WorkerRecord
+from turnspit.telemetry.recorder import Key, Series
+
+__all__ = ["Figures"]
+
+_MOST = 10_000
+_STATES = ("ready", "scheduled", "retrying", "held", "running", "dead")
+_SHARE = 0.02
+_YOUNG = 1.0
+_MOST_KNOWN = 1000
+
+
+class Figures:
+    """Asks the store when somebody asks it: no more often than costs 2 % of the time. From any thread."""
+
+    def __init__(self, app: Turnspit) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._series: Series = {}
+        self._known: dict[str, None] = {}
+        self._ask_again_at = 0.0
+
+    @property
+    def series(self) -> Series:
+        """The metrics of the store; where it does not answer only that it does not."""
+        with self._lock:
+            if monotonic() >= self._ask_again_at:
+                started = monotonic()
+                self._series = self._ask()
+                ended = monotonic()
+                self._ask_again_at = ended + max(_YOUNG, (ended - started) / _SHARE)
+            return self._series
+
+    def _ask(self) -> Series:
+        try:
+            counts, workers = self._app.store.own_engine.read(self._look)
+        except EngineError:
+            return {("turnspit_store_up",): (0.0,)}
+        return {("turnspit_store_up",): (1.0,), **self._of_queues(counts), **_of_workers(workers)}
+
+    def _of_queues(self, counts: StoreCounts) -> Series:
+        """A queue that had jobs once is at 0 when it is empty: whoever watches it would see it vanish."""
+        queues = {queue.queue: queue for queue in counts.queues}
+        self._known.update(dict.fromkeys(list(queues)[: max(0, _MOST_KNOWN - len(self._known))]))
+        found: dict[Key, tuple[float]] = {}
+        for name in {**self._known, **queues}:
+            queue = queues.get(name, QueueCounts(name))
+            for state in _STATES:
+                found["turnspit_jobs", name, state] = (float(getattr(queue, state)),)
+            since = queue.oldest_ready_at
+            age = 0.0 if since is None else max(0, counts.now - since) / 1_000_000
+            found["turnspit_oldest_ready_seconds", name] = (age,)
+        return found
+
+    def _look(self) -> Verb[tuple[StoreCounts, list[WorkerRecord]]]:
+        engine = self._app.store.own_engine
+        counts = yield from engine.count_queues(_MOST)
+        return counts, (yield from engine.list_workers())
+
+
+def _of_workers(workers: list[WorkerRecord]) -> Series:
+    live = [worker for worker in workers if worker.live]
+    versions = Counter(worker.version for worker in live)
+    return {
+        **{("turnspit_workers", version): (float(count),) for version, count in versions.items()},
+        ("turnspit_fleet_slots",): (float(sum(worker.concurrency for worker in live)),),
+        ("turnspit_fleet_running",): (float(sum(worker.running for worker in live)),),
+    }

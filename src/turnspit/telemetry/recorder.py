@@ -1,0 +1,133 @@
+"""Counts what happens in this process: what jobs, workers and the store do."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from turnspit.app import Turnspit
+from turnspit.events import Event
+from turnspit.records import NewJob
+from turnspit.telemetry.metrics import BY_NAME
+from turnspit.telemetry.watching import watched
+
+__all__ = ["Key", "Recorder", "Series", "recorder_of"]
+
+Key = tuple[str, ...]
+"""A metric's name, then the values of its labels."""
+Series = Mapping[Key, Sequence[float]]
+"""Of a counter or a gauge its value; of a histogram how many fell into each bucket, beyond the last, and their sum."""
+
+_MOST_PAIRS = 1000
+_OTHER = "other"
+_COUNTED: dict[str, tuple[str, ...]] = {
+    "completed": ("turnspit_jobs_completed_total",),
+    "failed": ("turnspit_attempts_failed_total", "turnspit_jobs_retried_total"),
+    "dead": ("turnspit_jobs_dead_total",),
+    "cancelled": ("turnspit_jobs_cancelled_total",),
+    "snoozed": ("turnspit_jobs_snoozed_total",),
+    "lost": ("turnspit_attempts_lost_total",),
+    "rescued": ("turnspit_jobs_rescued_total",),
+}
+_FAILED = "turnspit_attempts_failed_total"
+
+
+class Recorder:
+    """Counts from its construction on; ``series`` is what it counted. From any thread."""
+
+    def __init__(self, app: Turnspit) -> None:
+        self._executors = app.executors
+        self._lock = threading.Lock()
+        self._series: dict[Key, list[float]] = {}
+        self._pairs: set[tuple[str, str]] = set()
+        app.senders.append(self._send)
+        app.on("started")(self._start)
+        app.on("completed", "failed", "dead", "cancelled", "snoozed", "lost", "rescued")(self._end)
+        app.store.watch(lambda engine: watched(engine, self._called))
+
+    @property
+    def series(self) -> Series:
+        """Everything that was counted, and the slots of the workers here."""
+        with self._lock:
+            found: dict[Key, Sequence[float]] = {key: tuple(values) for key, values in self._series.items()}
+        executors = list(self._executors)
+        found["turnspit_worker_slots",] = (sum(each.concurrency for each in executors),)
+        found["turnspit_worker_busy",] = (sum(len(each.running) for each in executors),)
+        return found
+
+    def _send(self, jobs: Sequence[NewJob[Any]]) -> "_Counting":
+        return _Counting(self, jobs)
+
+    def enqueued(self, jobs: Sequence[NewJob[Any]]) -> None:
+        """These were stored."""
+        with self._lock:
+            for job in jobs:
+                self._count("turnspit_jobs_enqueued_total", *self._labels(job.queue, job.task))
+
+    def _start(self, event: Event) -> None:
+        with self._lock:
+            labels = self._labels(event.queue, event.task)
+            self._count("turnspit_attempts_started_total", *labels)
+            if event.waited is not None:
+                self._observe("turnspit_job_wait_seconds", event.waited, *labels)
+
+    def _end(self, event: Event) -> None:
+        with self._lock:
+            labels = self._labels(event.queue, event.task)
+            for name in _COUNTED[event.name]:
+                self._count(name, *labels)
+            if event.seconds is not None:
+                self._observe("turnspit_job_run_seconds", event.seconds, *labels)
+                if event.name == "dead":  # else it died of a crash: no attempt of it ended
+                    self._count(_FAILED, *labels)
+
+    def _called(self, verb: str, seconds: float, error: str | None) -> None:
+        with self._lock:
+            self._observe("turnspit_store_seconds", seconds, verb)
+            if error is not None:
+                self._count("turnspit_store_errors_total", verb, error)
+
+    def _labels(self, queue: str, task: str) -> tuple[str, str]:
+        """A queue for each customer would be a series for each, in every worker: there is an end to it."""
+        pair = (queue, task)
+        if pair not in self._pairs:
+            if len(self._pairs) >= _MOST_PAIRS:
+                return _OTHER, task
+            self._pairs.add(pair)
+        return pair
+
+    def _count(self, *key: str) -> None:
+        values = self._series.get(key)
+        if values is None:
+            self._series[key] = [1.0]
+        else:
+            values[0] += 1.0
+
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        key, buckets = (name, *labels), BY_NAME[name].buckets
+        values = self._series.get(key)
+        if values is None:
+            values = self._series[key] = [0.0] * (len(buckets) + 2)
+        values[bisect_left(buckets, value)] += 1.0
+        values[-1] += value
+
+
+class _Counting:
+    def __init__(self, recorder: Recorder, jobs: Sequence[NewJob[Any]]) -> None:
+        self._recorder = recorder
+        self.jobs = jobs
+
+    def end(self, ids: Sequence[int], error: BaseException | None) -> None:
+        if error is None:
+            self._recorder.enqueued(self.jobs)
+
+
+_recorders: "WeakKeyDictionary[Turnspit, Recorder]" = WeakKeyDictionary()
+
+
+def recorder_of(app: Turnspit) -> Recorder:
+    """The app's recorder in this process: made at the first call."""
+    if app not in _recorders:
+        _recorders[app] = Recorder(app)
+    return _recorders[app]

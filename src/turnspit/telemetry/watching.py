@@ -1,0 +1,87 @@
+"""An engine whose calls are timed."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from turnspit.clock import monotonic
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb
+from turnspit.errors import EngineError
+
+__all__ = ["Called", "watched"]
+
+Q = ParamSpec("Q")
+T = TypeVar("T")
+
+Called = Callable[[str, float, str | None], None]
+"""The verb, how many seconds its call took, and the type of the store's error if it failed."""
+
+
+def watched(engine: Engine, called: Called) -> Engine:
+    """``engine``, with ``called`` told of each of its calls."""
+    return cast("Engine", _WatchedEngine(engine, called))
+
+
+class _WatchedEngine:
+    def __init__(self, engine: Engine, called: Called) -> None:
+        self._engine = engine
+        self._called = called
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return self._engine.write(verb, *args, **kwargs)
+
+    def write_apart(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return self._engine.write_apart(verb, *args, **kwargs)
+
+    def write_later(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> Callable[[], T]:
+        timed = _Timed(verb, self._called)
+        wait = self._engine.write_later(verb, *args, **kwargs)
+
+        def answer() -> T:
+            with timed:
+                return wait()
+
+        return answer
+
+    async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return await self._engine.awrite(verb, *args, **kwargs)
+
+    def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return self._engine.read(verb, *args, **kwargs)
+
+    async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return await self._engine.aread(verb, *args, **kwargs)
+
+    def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return self._engine.write_in(tx, verb, *args, **kwargs)
+
+    async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return await self._engine.awrite_in(tx, verb, *args, **kwargs)
+
+
+class _Timed:
+    """One call, timed from its construction."""
+
+    __slots__ = ("_called", "_name", "_started")
+
+    def __init__(self, verb: Callable[..., object], called: Called) -> None:
+        self._name = getattr(verb, "__name__", "call").strip("_")
+        self._called = called
+        self._started = monotonic()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        failed = kind.__name__ if kind is not None and issubclass(kind, EngineError) else None
+        self._called(self._name, monotonic() - self._started, failed)
