@@ -28,6 +28,7 @@ from turnspit.errors import (
     JobExists,
     JobNotFound,
     JobTimeout,
+    QueueFull,
     ResultTimeout,
     TurnspitError,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "JobState",
     "JobTimeout",
     "Queue",
+    "QueueFull",
     "Rate",
     "RateLimited",
     "ResultTimeout",

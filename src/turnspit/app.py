@@ -22,7 +22,7 @@ from turnspit.jobs import Job
 from turnspit.limits import Rate
 from turnspit.operations import Jobs, Limits, Queues, Schedules
 from turnspit.payloads import Payloads
-from turnspit.queues import Queue, limits_of_queues
+from turnspit.queues import Queue, QueueLimits, check_queues
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.stores import Store
@@ -87,7 +87,11 @@ class Turnspit(TaskDeclarer, HookDeclarer):
     ) -> None:
         super().__init__()
         self.name = check_text(name, "an app's name")
-        self.queue_limits = limits_of_queues(queues)
+        declared = check_queues(queues)
+        self.queue_limits: Mapping[str, QueueLimits] = {name: queue.limits() for name, queue in declared.items()}
+        self.bounded_queues: Mapping[str, Queue] = {
+            name: queue for name, queue in declared.items() if queue.max_waiting is not None
+        }
         self.max_payload = max_payload
         self._retry = check_retry(retry) or Retry()
         self._timeout = check_timeout(timeout)
@@ -95,8 +99,8 @@ class Turnspit(TaskDeclarer, HookDeclarer):
         self._max_crashes = check_max_crashes(max_crashes)
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
         self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
-        seconds = to_duration(deadline, "deadline") / _SECOND
-        self.store = Store(url, durability=durability, deadline=seconds, migrate=migrate)
+        self.deadline = to_duration(deadline, "deadline") / _SECOND
+        self.store = Store(url, durability=durability, deadline=self.deadline, migrate=migrate)
         self._payloads: tuple[list[Task[Any, Any]], Payloads] | None = None
         self._client = Client(self)
         self.jobs = Jobs(self, self._client)
@@ -108,6 +112,10 @@ class Turnspit(TaskDeclarer, HookDeclarer):
     def engine(self) -> Engine:
         """The store, as callers see it: inside a transaction that ``join`` names, their calls are part of it."""
         return self.store.engine
+
+    def in_transaction(self) -> bool:
+        """Whether calls join a transaction that ``join`` names at this moment."""
+        return self.store.in_transaction()
 
     def configure(self, url: str) -> None:
         """Set the store's URL later than at construction, as a Flask application factory does.

@@ -4,18 +4,20 @@ import asyncio
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from turnspit.backlog import Backlogs
 from turnspit.blueprints import TaskRegistry
+from turnspit.chunks import achunks, chunks
 from turnspit.clock import from_moment, monotonic, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
-from turnspit.errors import ConfigurationError, JobNotFound, ResultTimeout
+from turnspit.errors import JobNotFound, ResultTimeout
 from turnspit.jobs import Job
 from turnspit.limits import Limit
+from turnspit.queues import Queue
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob
 from turnspit.sending import Sender, Sendings
 from turnspit.states import JobState
@@ -38,9 +40,13 @@ class Stored(Protocol):
     tasks: TaskRegistry
     queue_limits: Mapping[str, Sequence[tuple[str, Limit]]]
     senders: list[Sender]
+    bounded_queues: Mapping[str, Queue]
+    deadline: float
 
     @property
     def engine(self) -> Engine: ...
+
+    def in_transaction(self) -> bool: ...
 
 
 class Client:
@@ -48,6 +54,7 @@ class Client:
 
     def __init__(self, app: Stored) -> None:
         self._app = app
+        self._backlogs = Backlogs(app)
         self._warned = False
 
     @property
@@ -71,6 +78,12 @@ class Client:
             return job
 
     def _store(self, new: NewJob[R], tx: object | None) -> Job[R]:
+        if new.queue not in self._app.bounded_queues:
+            return self._insert(new, tx)
+        with self._backlogs.room([new], tx):
+            return self._insert(new, tx)
+
+    def _insert(self, new: NewJob[R], tx: object | None) -> Job[R]:
         engine = self._app.engine
         if tx is None:
             if new.unique_rule is None:
@@ -89,6 +102,12 @@ class Client:
             return job
 
     async def _astore(self, new: NewJob[R], tx: object | None) -> Job[R]:
+        if new.queue not in self._app.bounded_queues:
+            return await self._ainsert(new, tx)
+        async with self._backlogs.aroom([new], tx):
+            return await self._ainsert(new, tx)
+
+    async def _ainsert(self, new: NewJob[R], tx: object | None) -> Job[R]:
         engine = self._app.engine
         if tx is None:
             if new.unique_rule is None:
@@ -101,23 +120,43 @@ class Client:
     ) -> list[int]:
         """Store jobs in chunks, one transaction each; their ids."""
         self._warn_in_loop()
-        engine, stored = self._app.engine, _Stored(progress)
+        stored = _Stored(progress)
         with Sendings(self._app.senders) as sent:
             if tx is not None:
-                for part in _chunks(jobs, chunk):
-                    stored.add(engine.write_in(tx, engine.insert_jobs, sent.begin(part)), sent)
+                for part in chunks(jobs, chunk):
+                    stored.add(self._insert_part(sent.begin(part), tx), sent)
                 return stored.ids
             wait: Callable[[], list[int]] | None = None
             try:
-                for part in _chunks(jobs, chunk):  # the next one is made while the store works on the one before
+                for part in chunks(jobs, chunk):  # the next one is made while the store works on the one before
                     if wait is not None:
                         stored.add(wait(), sent)
                     wait = None
-                    wait = engine.write_later(engine.insert_jobs, sent.begin(part))
+                    wait = self._insert_later(sent.begin(part))
             finally:
                 if wait is not None:
                     stored.add(wait(), sent)
         return stored.ids
+
+    def _insert_part(self, part: Sequence[NewJob[Any]], tx: object) -> list[int]:
+        with self._backlogs.room(part, tx):
+            return self._app.engine.write_in(tx, self._app.engine.insert_jobs, part)
+
+    def _insert_later(self, part: Sequence[NewJob[Any]]) -> Callable[[], list[int]]:
+        engine, reserved = self._app.engine, self._backlogs.reserve(part, None)
+        try:
+            wait = engine.write_later(engine.insert_jobs, part)
+        except BaseException:
+            self._backlogs.release(reserved)
+            raise
+
+        def wait_and_release() -> list[int]:
+            try:
+                return wait()
+            finally:
+                self._backlogs.release(reserved)
+
+        return wait_and_release
 
     async def aenqueue_many(
         self,
@@ -128,24 +167,31 @@ class Client:
         progress: Progress | None,
     ) -> list[int]:
         """``enqueue_many`` for async code; also takes an async iterable."""
-        engine, stored = self._app.engine, _Stored(progress)
+        stored = _Stored(progress)
         with Sendings(self._app.senders) as sent:
             if tx is not None:
-                async for part in _achunks(jobs, chunk):
-                    stored.add(await engine.awrite_in(tx, engine.insert_jobs, sent.begin(part)), sent)
+                async for part in achunks(jobs, chunk):
+                    stored.add(await self._ainsert_part(sent.begin(part), tx), sent)
                 return stored.ids
             storing: asyncio.Task[list[int]] | None = None
             try:
-                async for part in _achunks(jobs, chunk):
+                async for part in achunks(jobs, chunk):
                     if storing is not None:
                         stored.add(await storing, sent)
                     storing = None
-                    storing = asyncio.create_task(engine.awrite(engine.insert_jobs, sent.begin(part)))
+                    storing = asyncio.create_task(self._ainsert_part(sent.begin(part), None))
                     await sleep(0)  # it is handed over now; the next part is made while the store works on it
             finally:
                 if storing is not None:
                     stored.add(await storing, sent)
         return stored.ids
+
+    async def _ainsert_part(self, part: Sequence[NewJob[Any]], tx: object | None) -> list[int]:
+        engine = self._app.engine
+        async with self._backlogs.aroom(part, tx):
+            if tx is not None:
+                return await engine.awrite_in(tx, engine.insert_jobs, part)
+            return await engine.awrite(engine.insert_jobs, part)
 
     def get_record(self, job_id: int, tx: object | None = None) -> JobRecord:
         """The stored job, as the caller's transaction sees it where one is given.
@@ -298,43 +344,6 @@ def _found(record: JobRecord | None, job_id: int) -> JobRecord:
 def _possible(job_id: int) -> int:
     """A number that no job has, where the store could not even ask for it."""
     return job_id if isinstance(job_id, int) and 0 < job_id < 2**63 else 0
-
-
-def _chunks(jobs: Iterable[NewJob[Any]], size: int) -> Iterator[list[NewJob[Any]]]:
-    _check_size(size)
-    iterator = iter(jobs)
-    while part := list(islice(iterator, size)):
-        yield _checked(part)
-
-
-async def _achunks(
-    jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]], size: int
-) -> AsyncIterator[list[NewJob[Any]]]:
-    if not isinstance(jobs, AsyncIterable):
-        for part in _chunks(jobs, size):
-            yield part
-        return
-    _check_size(size)
-    part = []
-    async for job in jobs:
-        part.append(job)
-        if len(part) == size:
-            yield _checked(part)
-            part = []
-    if part:
-        yield _checked(part)
-
-
-def _check_size(size: int) -> None:
-    if not isinstance(size, int) or size < 1:
-        raise ConfigurationError(f"chunk is a whole number of at least 1, not {size!r}")
-
-
-def _checked(part: list[NewJob[Any]]) -> list[NewJob[Any]]:
-    for job in part:
-        if not isinstance(job, NewJob):
-            raise ConfigurationError(f"enqueue_many takes what task.new(...) returns, not {job!r}")
-    return part
 
 
 def _when_finished(job_id: int, then: Callable[[], object]) -> Callable[[Wake], None]:

@@ -120,6 +120,10 @@ class JobExists(TurnspitError):
         self.job_id = job_id
 
 
+class QueueFull(TurnspitError):
+    """As many jobs wait in the queue as its ``max_waiting`` says. Nothing was stored."""
+
+
 class JobNotFound(TurnspitError, LookupError):
     """No job has this id: it never existed, or it was deleted or pruned."""
 

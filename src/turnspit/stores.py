@@ -65,6 +65,10 @@ class Store:
         """Let callers join a framework's transactions; ``None`` ends it."""
         self._ambient = ambient
 
+    def in_transaction(self) -> bool:
+        """Whether the caller is in a transaction that its calls join."""
+        return self._ambient is not None and self._replacement is None and self._ambient.current() is not None
+
     def replace(self, engine: Engine | None) -> Engine | None:
         """Use this engine instead, until called with ``None``; what it replaces.
 

@@ -30,6 +30,7 @@ PUBLIC_NAMES = [
     "JobState",
     "JobTimeout",
     "Queue",
+    "QueueFull",
     "Rate",
     "RateLimited",
     "ResultTimeout",

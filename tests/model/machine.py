@@ -354,6 +354,9 @@ class EngineAndModel(RuleBasedStateMachine):
         waiting = [job for job in self.model.in_state("ready") if not self.model.is_paused(job)]
         busy = [job for job in waiting + self.model.in_state("running") if job.task in tasks]
         assert read(engine.ready_count, None, tasks) == len(busy)
+        for queue in QUEUES:
+            here = [job for job in self.model.in_state("ready", "held") if job.queue == queue]
+            assert read(engine.count_waiting, queue, 1000) == len(here)
         duties = read(engine.find_duties, worker, None, tasks)
         assert duties.ready == bool(self.model.in_state("ready"))
         assert duties.owned == sum(job.worker == worker for job in self.model.in_state("running"))

@@ -172,6 +172,13 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         lambda engine: engine.list_counters(60, 1),
         [r"SEARCH turnspit_counters USING PRIMARY KEY \(minute>\?\)", "USE TEMP B-TREE FOR GROUP BY"],
     ),
+    "waiting": (
+        lambda engine: engine.count_waiting("default", 10),
+        [
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready \(queue=\?\)",
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held_queue \(queue=\?\)",
+        ],
+    ),
     "what is left": (
         lambda engine: engine.ready_count(("default",), TASKS),
         [

@@ -44,6 +44,10 @@ class Queries(Protocol):
         """What a worker of these queues and tasks has to do, in one statement: it polls with nothing else."""
         ...
 
+    def count_waiting(self, queue: str, most: int) -> Verb[int]:
+        """How many jobs of a queue are ready or held, counted up to ``most`` of each: the cost ends there."""
+        ...
+
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         """How many jobs of these queues and tasks are ready or running now; for ``--until-empty``."""
         ...

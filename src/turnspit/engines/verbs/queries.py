@@ -80,6 +80,10 @@ class QueryVerbs(Brought):
         ready, until_due, held, owned, cancelled, dead, until_tick, paused_at = row
         return Duties(bool(ready), until_due, bool(held), owned, bool(cancelled), bool(dead), until_tick, paused_at)
 
+    def count_waiting(self, queue: str, most: int) -> Verb[int]:
+        [(count,)] = yield Statement(self.sql["count_waiting"], {"queue": queue, "most": most})
+        return int(count)
+
     def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
         [(count,)] = yield Statement(self.sql["ready_count"], params)

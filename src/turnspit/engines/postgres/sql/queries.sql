@@ -88,6 +88,10 @@ SELECT task, count(*) FILTER (WHERE state = 'ready'), count(*) FILTER (WHERE sta
        count(*) FILTER (WHERE state = 'dead'), min(run_at) FILTER (WHERE state = 'ready')
 FROM {schema}.jobs GROUP BY task ORDER BY task;
 
+-- name: count_waiting
+SELECT (SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'ready' AND queue = :queue LIMIT :most) AS ready)
+     + (SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'held' AND queue = :queue LIMIT :most) AS held);
+
 -- name: ready_count
 -- Each state through its own index: together they read the whole table (141 ms at a million jobs).
 SELECT (

@@ -40,6 +40,7 @@ CREATE INDEX turnspit_jobs_ready ON turnspit_jobs (queue, priority DESC, id) WHE
 CREATE INDEX turnspit_jobs_running ON turnspit_jobs (worker) WHERE state = 'running';
 CREATE INDEX turnspit_jobs_scheduled ON turnspit_jobs (run_at) WHERE state = 'scheduled';
 CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task, lane, paused_by) WHERE state = 'held';
+CREATE INDEX turnspit_jobs_held_queue ON turnspit_jobs (queue) WHERE state = 'held';
 CREATE INDEX turnspit_jobs_paused ON turnspit_jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;

@@ -79,6 +79,10 @@ SELECT task, sum(state = 'ready'), sum(state = 'scheduled'), sum(state IN ('held
        sum(state = 'dead'), min(CASE WHEN state = 'ready' THEN run_at END)
 FROM turnspit_jobs GROUP BY task ORDER BY task;
 
+-- name: count_waiting
+SELECT (SELECT count(*) FROM (SELECT 1 FROM turnspit_jobs WHERE state = 'ready' AND queue = :queue LIMIT :most))
+     + (SELECT count(*) FROM (SELECT 1 FROM turnspit_jobs WHERE state = 'held' AND queue = :queue LIMIT :most));
+
 -- name: ready_count
 -- Each state through its own partial index: a worker that runs until empty asks often, also beside a million others.
 SELECT (

@@ -1,0 +1,206 @@
+"""Bounded queues: whether there is room for another job, without counting at each enqueue.
+
+A process counts the waiting jobs of a bounded queue at most once a second and adds what it stores itself meanwhile. So
+one process never goes beyond the bound, and several together by what the others store within that second.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Protocol
+
+from turnspit.clock import monotonic, sleep, thread_sleep
+from turnspit.contract import Engine
+from turnspit.errors import QueueFull
+from turnspit.queues import Queue
+from turnspit.records import NewJob
+
+__all__ = ["Backlogs", "Bounded"]
+
+_FRESH = 1.0
+_SHARE_OF_TIME = 20
+"""Counting takes at most a twentieth of the time, however long the queue is."""
+_QUICKLY_COUNTED = 1000
+"""Whether a queue that was full still is is asked at once as long as it is so short."""
+_FIRST_WAIT = 0.02
+_LONGEST_WAIT = 0.5
+
+
+class Bounded(Protocol):
+    """What is asked of an app."""
+
+    bounded_queues: Mapping[str, Queue]
+    deadline: float
+
+    @property
+    def engine(self) -> Engine: ...
+
+    def in_transaction(self) -> bool:
+        """Whether the caller's calls join a transaction of its framework."""
+        ...
+
+
+class Backlogs:
+    """The bounded queues of an app, as this process knows them."""
+
+    def __init__(self, app: Bounded) -> None:
+        self._app = app
+        self._known: dict[str, _Backlog] = {}
+        self._location = ""
+
+    @contextmanager
+    def room(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Iterator[None]:
+        """Room for jobs that are stored inside.
+
+        :raises QueueFull: if there is none.
+        """
+        reserved = self.reserve(jobs, tx)
+        try:
+            yield
+        finally:
+            self.release(reserved)
+
+    @asynccontextmanager
+    async def aroom(self, jobs: Collection[NewJob[Any]], tx: object | None) -> AsyncIterator[None]:
+        """``room`` for async code."""
+        reserved = await self.areserve(jobs, tx)
+        try:
+            yield
+        finally:
+            self.release(reserved)
+
+    def reserve(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Counter[str]:
+        """Wait for room for jobs that are about to be stored, where their queues say so; what ``release`` takes.
+
+        :raises QueueFull: if there is none.
+        """
+        reserved: Counter[str] = Counter()
+        try:
+            for queue, count in self._bounded(jobs):
+                backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
+                pause = _FIRST_WAIT
+                while not backlog.take(count):
+                    if backlog.is_stale:
+                        began = monotonic()
+                        backlog.learn(self._count(queue, backlog.most + 1, tx), began)
+                        if backlog.take(count):
+                            break
+                    backlog.check(count, until)
+                    thread_sleep(pause)
+                    pause = min(_LONGEST_WAIT, pause * 2)
+                reserved[queue] = count
+        except BaseException:
+            self.release(reserved)
+            raise
+        return reserved
+
+    async def areserve(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Counter[str]:
+        """``reserve`` for async code."""
+        reserved: Counter[str] = Counter()
+        try:
+            for queue, count in self._bounded(jobs):
+                backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
+                pause = _FIRST_WAIT
+                while not backlog.take(count):
+                    if backlog.is_stale:
+                        began = monotonic()
+                        backlog.learn(await self._acount(queue, backlog.most + 1, tx), began)
+                        if backlog.take(count):
+                            break
+                    backlog.check(count, until)
+                    await sleep(pause)
+                    pause = min(_LONGEST_WAIT, pause * 2)
+                reserved[queue] = count
+        except BaseException:
+            self.release(reserved)
+            raise
+        return reserved
+
+    def release(self, reserved: Counter[str]) -> None:
+        """They are stored, or will not be."""
+        for queue, count in reserved.items():
+            self._of(queue).settle(count)
+
+    def _count(self, queue: str, most: int, tx: object | None) -> int:
+        """In the caller's transaction, which may be the one that makes the store's tables."""
+        engine = self._app.engine
+        if tx is None:
+            return engine.read(engine.count_waiting, queue, most)
+        return engine.write_in(tx, engine.count_waiting, queue, most)
+
+    async def _acount(self, queue: str, most: int, tx: object | None) -> int:
+        engine = self._app.engine
+        if tx is None:
+            return await engine.aread(engine.count_waiting, queue, most)
+        return await engine.awrite_in(tx, engine.count_waiting, queue, most)
+
+    def _bounded(self, jobs: Collection[NewJob[Any]]) -> list[tuple[str, int]]:
+        """How many of them go into each bounded queue now; those with a later time are not waiting yet."""
+        bounded = self._app.bounded_queues
+        if not bounded:
+            return []
+        counts = Counter(job.queue for job in jobs if job.queue in bounded and not job.delay and job.at is None)
+        return sorted(counts.items())
+
+    def _of(self, queue: str) -> "_Backlog":
+        location = self._app.engine.location
+        if location != self._location:  # another store
+            self._location, self._known = location, {}
+        return self._known.setdefault(queue, _Backlog(self._app.bounded_queues[queue]))
+
+    def _waiting_time(self, queue: str, tx: object | None) -> float:
+        """None inside a transaction: what it has locked may be what workers need to make room."""
+        waits = self._app.bounded_queues[queue].when_full == "wait"
+        return self._app.deadline if waits and tx is None and not self._app.in_transaction() else 0.0
+
+
+class _Backlog:
+    def __init__(self, queue: Queue) -> None:
+        assert queue.max_waiting is not None
+        self.name = queue.name
+        self.most = queue.max_waiting
+        self._lock = threading.Lock()
+        self._counted = 0
+        self._stored = 0
+        self._under_way = 0
+        self._fresh_until = 0.0
+        self._full_until = 0.0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a count is due, after ``take`` found no room."""
+        return monotonic() >= self._full_until
+
+    def take(self, count: int) -> bool:
+        with self._lock:
+            if monotonic() >= self._fresh_until or self._counted + self._stored + count > self.most:
+                return False
+            self._stored += count
+            self._under_way += count
+            return True
+
+    def learn(self, counted: int, began: float) -> None:
+        """So many waited when a count began; what is being stored meanwhile may be among them or not."""
+        ended = monotonic()
+        with self._lock:
+            self._counted, self._stored = counted, self._under_way
+            costly = ended + (ended - began) * _SHARE_OF_TIME
+            self._fresh_until = max(began + _FRESH, costly)
+            self._full_until = ended if self.most <= _QUICKLY_COUNTED else costly
+
+    def settle(self, count: int) -> None:
+        with self._lock:
+            self._under_way -= count
+
+    def check(self, count: int, until: float) -> None:
+        if count > self.most:
+            raise QueueFull(
+                f"queue {self.name} takes {self.most:,} waiting jobs (max_waiting), and {count:,} at once were to be "
+                f"stored: give enqueue_many a smaller chunk="
+            )
+        if monotonic() >= until:
+            raise QueueFull(
+                f"queue {self.name} is full: {self.most:,} jobs wait (max_waiting), and nothing was stored; start more "
+                "workers for it, try again later, or let callers wait for room with when_full='wait'"
+            )
