@@ -72,7 +72,18 @@ class JobContext:
             return job.resources["printer"].render(order_id)
     """
 
-    __slots__ = ("_claim", "_on_stop", "_reporter", "_stop", "call", "finishing", "resources", "stop_reason", "thread")
+    __slots__ = (
+        "_claim",
+        "_on_stop",
+        "_reporter",
+        "_stop",
+        "call",
+        "carrier",
+        "finishing",
+        "resources",
+        "stop_reason",
+        "thread",
+    )
 
     def __init__(self, claim: Claim, reporter: Reporter, resources: Mapping[str, Any]) -> None:
         self._claim = claim
@@ -88,6 +99,8 @@ class JobContext:
         """What a plain function will return, while it runs: there also where nobody awaits it any more."""
         self.finishing = False
         """Whether ``finish()`` was called: the job is completed if its transaction commits."""
+        self.carrier: Mapping[str, str] | None = None
+        """What a process of its own is told of the trace that the attempt is in. For telemetry."""
 
     @classmethod
     def detached(cls, task: str = "detached", resources: Mapping[str, Any] | None = None) -> "JobContext":

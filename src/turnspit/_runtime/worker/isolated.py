@@ -198,6 +198,7 @@ class _Isolated:
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         claim = Claim(*request["claim"])
         self._context = context = JobContext(claim, self._reports, self._resources)
+        context.carrier = request["carrier"]
         try:
             task = self._task(claim.task, request["module"])
             arguments = load_arguments(task, claim.args)

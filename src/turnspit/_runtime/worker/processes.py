@@ -178,7 +178,7 @@ class _Process:
         """Run one job to its end."""
         if not self._is_ready:
             self._await_ready()
-        self.send({"claim": list(claim_of(context)), "module": task.function.__module__})
+        self.send({"claim": list(claim_of(context)), "module": task.function.__module__, "carrier": context.carrier})
         while True:
             match self._receive():
                 case {"progress": [fraction, message]}:
