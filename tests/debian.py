@@ -4,26 +4,47 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-__all__ = ["environment", "unpack"]
+__all__ = ["environment", "unpack", "unpack_whole"]
 
 _CACHE = Path(os.environ.get("TURNSPIT_TEST_CACHE", Path(tempfile.gettempdir()) / f"turnspit-debian-{os.getuid()}"))
 
 
-@cache
 def unpack(*packages: str) -> Path:
     """The folder that stands for ``/``, with these packages in it; the test is skipped where there is no Debian."""
+    return _unpack("-".join(sorted(packages)), packages)
+
+
+@cache
+def unpack_whole(*packages: str) -> Path:
+    """``unpack`` with all that these packages need and this machine has not."""
+    _look_for_debian(packages)
+    command = ["apt-get", "install", "--simulate", "--no-install-recommends", "-q", *packages]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        pytest.skip(f"apt-get does not know {', '.join(packages)}: {answer.stderr.strip()[-200:]}")
+    needed = [line.split()[1] for line in answer.stdout.splitlines() if line.startswith("Inst ")]
+    return _unpack("-".join([*packages, "whole"]), tuple(needed))
+
+
+def _look_for_debian(packages: Iterable[str]) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         pytest.skip("no Debian: apt-get and dpkg are needed to fetch " + ", ".join(packages))
-    root = _CACHE / "-".join(sorted(packages))
+
+
+@cache
+def _unpack(name: str, packages: tuple[str, ...]) -> Path:
+    _look_for_debian(packages)
+    root = _CACHE / name
     if not root.exists():
         _CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_CACHE) as name:
-            folder = Path(name)
+        with tempfile.TemporaryDirectory(dir=_CACHE) as made:
+            folder = Path(made)
             folder.chmod(0o755)
             fetched = subprocess.run(
                 ["apt-get", "download", "-q", *packages], cwd=folder, capture_output=True, text=True, check=False
@@ -41,5 +62,5 @@ def unpack(*packages: str) -> Path:
 
 def environment(root: Path) -> dict[str, str]:
     """What a program of such a folder needs to find its libraries."""
-    folders = {str(library.parent) for library in (root / "usr" / "lib").rglob("*.so.*")}
+    folders = {str(library.parent) for library in (root / "usr" / "lib").rglob("*.so*")}
     return {"PATH": f"{root}/usr/sbin:{root}/usr/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": ":".join(sorted(folders))}

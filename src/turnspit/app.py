@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turnspit._runtime.health import Health
 from turnspit._runtime.process import run_worker_process
@@ -28,6 +28,9 @@ from turnspit.retries import Retry
 from turnspit.stores import Store
 from turnspit.task_options import check_retry, check_timeout
 from turnspit.tasks import BoundTask, Task
+
+if TYPE_CHECKING:
+    from turnspit.web import Dashboard
 
 __all__ = ["Turnspit"]
 
@@ -253,6 +256,49 @@ class Turnspit(TaskDeclarer, HookDeclarer):
         """
         settings = make_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
         return run_worker_process(self.worker_parts(), settings, on_start, health=health)
+
+    def dashboard(
+        self,
+        *,
+        authorize: Callable[[Any, str], Any] | None = None,
+        token: str | None = None,
+        read_only: bool = False,
+        identify: Callable[[Any], str | None] | None = None,
+        redact: Iterable[str] | None = None,
+        redact_tasks: Iterable[str] = (),
+        title: str = "",
+    ) -> "Dashboard":
+        """The dashboard and the JSON API as an ASGI app, to be mounted in FastAPI, Starlette or Django; its ``wsgi`` is
+        the same for Flask. Needs ``turnspit[dashboard]``.
+
+        :param authorize: ``authorize(request, action)``, plain or async: whether this Starlette request may do this.
+            The actions are ``read``, ``enqueue``, ``replay``, ``cancel``, ``delete``, ``edit``, ``run``, ``pause``,
+            ``limit`` and ``worker``; without ``read`` nothing is shown.
+        :param token: whoever shows it comes in. Default: ``$TURNSPIT_DASHBOARD_TOKEN``. One of the two is needed.
+        :param read_only: whether nothing can be changed from there.
+        :param identify: the name of whoever sent a request, for the audit.
+        :param redact: names of fields as ``*secret*`` whose values are hidden in arguments and results; by default
+            those of passwords, tokens, cards and the like.
+        :param redact_tasks: names of tasks of which every argument and result is hidden.
+        :param title: shown beside the logo; the app's name by default.
+        :raises ConfigurationError: if anybody could come in.
+
+        ::
+
+            api.mount("/turnspit", app.dashboard(authorize=lambda request, action: request.user.is_staff))
+        """
+        from turnspit.web import make_dashboard  # noqa: PLC0415  (an extra)
+
+        return make_dashboard(
+            self,
+            authorize=authorize,
+            token=token,
+            read_only=read_only,
+            identify=identify,
+            redact=redact,
+            redact_tasks=redact_tasks,
+            title=title,
+        )
 
     def worker_parts(self) -> WorkerParts:
         """What a worker of this app is made of."""

@@ -82,10 +82,7 @@ def test_there_are_these_commands() -> None:
         "worker",
         "run",
         "enqueue",
-        "migrate",
-        "move",
-        "doctor",
-        "demo",
+        "dashboard",
         "jobs",
         "jobs list",
         "jobs show",
@@ -109,6 +106,10 @@ def test_there_are_these_commands() -> None:
         "limits list",
         "limits set",
         "limits reset",
+        "migrate",
+        "move",
+        "doctor",
+        "demo",
     ]
 
 

@@ -8,7 +8,21 @@ import typer
 from typer.main import get_command
 
 from turnspit import __version__
-from turnspit.cli import dead, demo, doctor, enqueue, jobs, limits, migrate, move, queues, run, schedules, worker
+from turnspit.cli import (
+    dashboard,
+    dead,
+    demo,
+    doctor,
+    enqueue,
+    jobs,
+    limits,
+    migrate,
+    move,
+    queues,
+    run,
+    schedules,
+    worker,
+)
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
 from turnspit.cli.loading import close_all
@@ -59,6 +73,7 @@ def _make() -> typer.Typer:
         for verb, examples in module.EXAMPLES.items():
             _add(group, verb, getattr(module, verb, None) or getattr(module, f"{verb}_"), examples)
         root.add_typer(group, rich_help_panel=_LOOKING)
+    _add(root, "dashboard", dashboard.dashboard, dashboard.EXAMPLES, _LOOKING)
     _add(root, "migrate", migrate.migrate, migrate.EXAMPLES, _STORE)
     _add(root, "move", move.move, move.EXAMPLES, _STORE)
     _add(root, "doctor", doctor.doctor, doctor.EXAMPLES, _STORE)

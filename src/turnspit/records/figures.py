@@ -25,7 +25,10 @@ class QueueCounts:
     ready: int = 0
     scheduled: int = 0
     retrying: int = 0
-    held: int = 0
+    limited: int = 0
+    """Held by a limit."""
+    unknown: int = 0
+    """Held because no live worker knows their task."""
     running: int = 0
     dead: int = 0
     oldest_ready_at: int | None = None

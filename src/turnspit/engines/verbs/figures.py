@@ -34,7 +34,8 @@ _FLOORS: dict[JobState | None, str] = {
 _COUNTED_AS = {
     "scheduled": "scheduled",
     "retrying": "scheduled",
-    "held": "held",
+    "limited": "held",
+    "unknown": "held",
     "running": "running",
     "dead": "dead",
 }

@@ -1,0 +1,136 @@
+"""``turnspit dashboard``: the dashboard and the JSON API, served here."""
+
+import importlib.util
+import os
+import signal
+import socket
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.text import Text
+
+from turnspit import __version__
+from turnspit.cli.errors import Failed, StopRequested, WrongUsage
+from turnspit.cli.loading import Target, find_store
+from turnspit.cli.options import StoreArgument
+from turnspit.cli.output import err, plain
+
+__all__ = ["EXAMPLES", "dashboard"]
+
+EXAMPLES = (
+    "turnspit dashboard shop.jobs:app",
+    "turnspit dashboard sqlite:///shop.db --port 8200 --read-only",
+    "turnspit dashboard shop.jobs:app --host 0.0.0.0",
+)
+
+_NEEDED = ("starlette", "jinja2", "uvicorn")
+
+
+def _option(name: str, metavar: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, **more)
+
+
+Host = Annotated[str, _option("--host", "ADDRESS", "Where it listens; beyond this machine it needs a token.")]
+Port = Annotated[int, _option("--port", "N", "0 takes a free one.", min=0, max=65535)]
+Token = Annotated[
+    str | None,
+    _option("--token", "TEXT", "Who shows it comes in. Default: $TURNSPIT_DASHBOARD_TOKEN.", show_default=False),
+]
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="Nothing can be changed.")]
+Redact = Annotated[
+    list[str] | None,
+    _option("--redact", "NAME", "Also hide fields of this name, as *secret*; repeat it for more.", show_default=False),
+]
+RedactTask = Annotated[
+    list[str] | None,
+    _option("--redact-task", "NAME", "Hide all of this task; repeat it for more.", show_default=False),
+]
+
+
+def dashboard(
+    app: StoreArgument = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8181,
+    token: Token = None,
+    read_only: ReadOnly = False,
+    redact: Redact = None,
+    redact_task: RedactTask = None,
+) -> None:
+    """See what waits, runs and went wrong, and mend it, in a browser; with a JSON API below /api.
+
+    With a store's URL instead of an app it shows the same; new jobs are then checked by the worker that runs them.
+    """
+    # Also what uvicorn says again when it has ended in order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise WrongUsage(f"the dashboard needs {', '.join(missing)}: pip install 'turnspit[dashboard]'")
+    target = find_store(app)
+    listener = _listen(host, port)
+    with listener:
+        _serve(target, listener, host, token, read_only=read_only, redact=redact or [], redact_tasks=redact_task or [])
+
+
+def _serve(
+    target: Target,
+    listener: socket.socket,
+    host: str,
+    token: str | None,
+    *,
+    read_only: bool,
+    redact: list[str],
+    redact_tasks: list[str],
+) -> None:
+    # An extra, which nobody else of the command line needs.
+    import uvicorn  # noqa: PLC0415
+
+    web: Any = importlib.import_module("turnspit.web")
+    redaction: Any = importlib.import_module("turnspit.web.redaction")
+    token = token or os.environ.get(web.TOKEN)
+    is_local = host in web.LOOPBACK
+    if not is_local and not token:
+        raise WrongUsage(
+            f"{host} can be reached from elsewhere: give --token or set {web.TOKEN}, or listen on 127.0.0.1"
+        )
+    served = web.make_dashboard(
+        target.app,
+        token=token,
+        read_only=read_only,
+        redact=[*redaction.DEFAULT_NAMES, *redact],
+        redact_tasks=redact_tasks,
+        app_name=target.name,
+        only_loopback=is_local,
+    )
+    _print_banner(target, listener, has_token=token is not None)
+    config = uvicorn.Config(served, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise StopRequested
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise Failed(f"the dashboard cannot listen on {host}, port {port}: {error.strerror}") from None
+    return listener
+
+
+def _print_banner(target: Target, listener: socket.socket, *, has_token: bool) -> None:
+    console = err()
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    console.print(Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)}"), soft_wrap=True)
+    rows = {"dashboard": f"http://{shown}:{port}/", "store": target.app.engine.location}
+    rows["let in"] = "who shows the token" if has_token else "who is on this machine"
+    for label, value in rows.items():
+        console.print(Text.assemble(f"  {label:<13}", (plain(value), "cyan")), soft_wrap=True)

@@ -1,0 +1,33 @@
+"""A line for everything that somebody did: the logger ``turnspit.audit``."""
+
+import logging
+from typing import Any
+
+from starlette.requests import Request
+
+__all__ = ["audit", "who"]
+
+logger = logging.getLogger("turnspit.audit")
+
+
+def who(request: Request) -> str:
+    """The person who asked, as far as it is known."""
+    identify = request.scope["turnspit.identify"]
+    name = identify(request) if identify is not None else None
+    if name:
+        return str(name)
+    return "token" if request.scope["turnspit.has_token"] else "local"
+
+
+def audit(request: Request, action: str, **facts: Any) -> None:
+    """Say who did what to what, from where; ``extra`` has the same for a structured log."""
+    place = request.client.host if request.client is not None else "unknown"
+    told = {"action": action, "who": who(request), "from": place} | facts
+    text = " ".join(f"{name}={_plain(value)}" for name, value in told.items())
+    logger.info("%s", text, extra={"turnspit_audit": told})
+
+
+def _plain(value: Any) -> str:
+    """On one line: whoever names a queue must not be able to write lines of the log."""
+    text = str(value)
+    return text if text.isascii() and text.isprintable() and " " not in text else ascii(text)

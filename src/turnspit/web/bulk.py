@@ -1,0 +1,184 @@
+"""Changes to many jobs: begun by a person, worked through in portions in the background, stopped by anybody."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from turnspit.clock import monotonic, sleep, utc_now
+from turnspit.contract.verbs import Verb
+from turnspit.errors import ConfigurationError, TurnspitError
+from turnspit.jobs import JobFilter
+from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
+from turnspit.web.audit import audit, who
+from turnspit.web.models import Count
+from turnspit.web.permissions import Permission, check_permission
+from turnspit.web.reading.jobs import JobReader
+from turnspit.web.served import Served
+from turnspit.web.sharing import Shared
+
+__all__ = ["BULK_VERBS", "Bulk", "BulkChange"]
+
+_PORTION = 500
+_KEPT = 20
+_REASON = "cancelled on the dashboard"
+
+
+@dataclass(frozen=True, slots=True)
+class _BulkVerb:
+    permission: Permission
+    done: str
+    states: frozenset[JobState]
+    """Which jobs it can be done to."""
+    default_state: JobState | None = None
+
+
+BULK_VERBS = {
+    "replay": _BulkVerb(Permission.REPLAY, "replayed", FINAL_STATES, JobState.DEAD),
+    "cancel": _BulkVerb(Permission.CANCEL, "cancelled", LIVE_STATES),
+    "delete": _BulkVerb(Permission.DELETE, "deleted", WAITING_STATES | FINAL_STATES),
+}
+"""What can be done to all jobs that match a search."""
+
+
+@dataclass(slots=True)
+class BulkChange:
+    """One such change, while it runs and a while after."""
+
+    id: int
+    verb: str
+    search: str
+    """What was searched for, as text."""
+    expected: Count
+    who: str
+    rate: float | None
+    """Jobs a second; ``None``: as fast as it goes."""
+    started_at: datetime
+    changed: int = 0
+    state: str = "running"
+    """Or ``done``, ``stopped``, ``failed``."""
+    error: str | None = None
+    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    @property
+    def done_word(self) -> str:
+        """The verb's participle."""
+        return BULK_VERBS[self.verb].done
+
+
+class Bulk:
+    """The changes of this process."""
+
+    def __init__(self, app: Served, jobs: JobReader, shared: Shared) -> None:
+        self._app = app
+        self._jobs = jobs
+        self._shared = shared
+        self._numbers = itertools.count(1)
+        self._changes: dict[int, BulkChange] = {}
+
+    @property
+    def changes(self) -> Sequence[BulkChange]:
+        """The changes that run or ended lately, the newest first."""
+        return sorted(self._changes.values(), key=lambda each: -each.id)
+
+    async def expect(self, verb: str, filter_: JobFilter) -> Count:
+        """How many jobs the change would be about.
+
+        :raises ConfigurationError: if the verb cannot be meant for these jobs.
+        """
+        filters = _filters(verb, filter_)
+        counts = [await self._jobs.count(each) for each in filters]
+        return sum(counts, Count(count=0))
+
+    def sample_of(self, verb: str, filter_: JobFilter) -> JobFilter:
+        """A filter for some of the jobs that the change would be about."""
+        return _filters(verb, filter_)[0]
+
+    async def start(
+        self, request: Request, verb: str, filter_: JobFilter, search: str, rate: float | None
+    ) -> BulkChange:
+        """Begin a change.
+
+        :raises ConfigurationError: if it cannot be meant, or means every job there is.
+        """
+        filters = _filters(verb, filter_)
+        await check_permission(request, BULK_VERBS[verb].permission)
+        if filter_.is_empty:
+            raise ConfigurationError(f"a search that is empty means every job: narrow it to {verb} some")
+        if rate is not None and not 0 < rate <= 100_000:
+            raise ConfigurationError("a rate is more than 0 and at most 100,000 jobs a second")
+        expected = await self.expect(verb, filter_)
+        change = BulkChange(next(self._numbers), verb, search, expected, who(request), rate, utc_now())
+        self._changes[change.id] = change
+        for old in sorted(self._changes)[:-_KEPT]:
+            if self._changes[old].state != "running":
+                del self._changes[old]
+        audit(request, f"{verb} many", search=search, expected=expected.count, bulk=change.id, rate=rate)
+        change.task = asyncio.create_task(self._run(change, filters))
+        return change
+
+    async def stop(self, request: Request, number: int) -> None:
+        """End a change where it is."""
+        change = self._changes.get(number)
+        if change is not None and change.task is not None:
+            await check_permission(request, BULK_VERBS[change.verb].permission)
+            audit(request, "stop", bulk=number, changed=change.changed)
+            change.task.cancel()
+
+    async def _run(self, change: BulkChange, filters: Sequence[JobFilter]) -> None:
+        try:
+            for filter_ in filters:
+                await self._work_through(change, filter_)
+            change.state = "done"
+        except asyncio.CancelledError:
+            change.state = "stopped"
+        except TurnspitError as error:
+            change.state, change.error = "failed", str(error)
+        finally:
+            self._shared.forget()
+
+    async def _work_through(self, change: BulkChange, filter_: JobFilter) -> None:
+        """Portions, each behind the largest id of the one before."""
+        call, after, began = self._call(change.verb), 0, monotonic()
+        size = _PORTION if change.rate is None else max(1, min(_PORTION, round(change.rate)))
+        engine, begun_with = self._app.engine, change.changed
+        while portion := await engine.awrite(call, filter_, after, size):
+            change.changed += sum(is_done for _, is_done in portion)
+            after = portion[-1][0]
+            if change.rate is not None:
+                due = began + (change.changed - begun_with) / change.rate
+                await sleep(max(0.0, due - monotonic()))
+
+    def _call(self, verb: str) -> "Callable[[JobFilter, int, int], Verb[list[tuple[int, bool]]]]":
+        """``(filter, after, limit)``: the ids of a portion, and whether each was changed."""
+        engine = self._app.engine
+
+        def replay(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
+            return [(job, not state.is_final) for job, state in (yield from engine.replay_jobs(filter_, after, limit))]
+
+        def cancel(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
+            done = yield from engine.cancel_jobs(filter_, _REASON, after, limit)
+            return [(job, True) for job, _ in done]
+
+        def delete(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
+            return [(job, True) for job in (yield from engine.delete_jobs(filter_, after, limit))]
+
+        return {"replay": replay, "cancel": cancel, "delete": delete}[verb]
+
+
+def _filters(verb: str, filter_: JobFilter) -> Sequence[JobFilter]:
+    """The filters that together mean the jobs of a search to which the verb can be done."""
+    if verb not in BULK_VERBS:
+        raise ConfigurationError(f"{verb!r} is none of {', '.join(BULK_VERBS)}")
+    known = BULK_VERBS[verb]
+    if filter_.state is not None:
+        if filter_.state not in known.states:
+            states = ", ".join(each for each in JobState if each in known.states)
+            raise ConfigurationError(f"a {filter_.state} job cannot be {known.done}: only {states} ones can")
+        return [filter_]
+    meant = sorted(known.states) if known.default_state is None else [known.default_state]
+    return [replace(filter_, state=each) for each in meant]

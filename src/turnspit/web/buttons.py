@@ -1,0 +1,140 @@
+"""What the buttons of the screens do: each a form that is posted, done, and answered with the screen it came from."""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from starlette.datastructures import MultiDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from turnspit.errors import ConfigurationError, TurnspitError
+from turnspit.web.bulk import BULK_VERBS
+from turnspit.web.forms import read_form
+from turnspit.web.screens.jobs import refuse_hidden
+from turnspit.web.searching import make_search
+from turnspit.web.site import Site
+
+__all__ = ["FLASH", "Buttons", "back_to", "local_path"]
+
+FLASH = "turnspit_flash"
+"""The cookie with what the next page says about what was done."""
+
+_MOST_CHOSEN = 1000
+_SECONDS_OF_FLASH = 20
+
+
+class Buttons:
+    """Handlers of ``POST``."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def job(self, request: Request) -> Response:
+        """Replay, cancel, delete or run one job."""
+        job_id, verb = int(request.path_params["id"]), request.path_params["verb"]
+        form = await read_form(request)
+        changes = self._site.changes
+        calls: dict[str, tuple[Callable[[Request, int], Awaitable[None]], str]] = {
+            "replay": (changes.replay, "replayed"),
+            "cancel": (changes.cancel, "cancelled, or asked to end"),
+            "delete": (changes.delete, "deleted"),
+            "run": (changes.run_now, "made ready"),
+        }
+        if verb not in calls:
+            raise HTTPException(404, f"a job cannot be asked to {verb}")
+        call, done = calls[verb]
+        return await self._do(request, form, f"job {job_id} {done}", lambda: call(request, job_id))
+
+    async def update(self, request: Request) -> Response:
+        """Change a waiting job."""
+        job_id, form = int(request.path_params["id"]), await read_form(request)
+
+        async def update() -> None:
+            try:
+                priority = int(form["priority"]) if form.get("priority", "").strip() else None
+                delay = float(form["delay"]) if form.get("delay", "").strip() else None
+            except ValueError:
+                raise ConfigurationError("priority is a whole number, and a delay a number of seconds") from None
+            queue = form.get("queue", "").strip() or None
+            await self._site.changes.update(request, job_id, priority=priority, queue=queue, delay=delay)
+
+        return await self._do(request, form, f"job {job_id} changed", update)
+
+    async def chosen(self, request: Request) -> Response:
+        """The jobs that were ticked in a list."""
+        form = await read_form(request)
+        verb = form.get("verb", "")
+        ids = [int(text) for text in form.getlist("id") if text.isdecimal() and len(text) < 19][:_MOST_CHOSEN]
+        changes = self._site.changes
+        calls = {"replay": changes.replay, "cancel": changes.cancel, "delete": changes.delete}
+        if verb not in calls:
+            raise HTTPException(404, f"jobs cannot be asked to {verb}")
+        done, refused = 0, ""
+        for job_id in ids:
+            try:
+                await calls[verb](request, job_id)
+                done += 1
+            except TurnspitError as error:
+                refused = refused or str(error)
+        text = f"{done} {'job' if done == 1 else 'jobs'} {BULK_VERBS[verb].done}" if ids else "no job was ticked"
+        text = f"{text}; {refused}" if refused else text
+        return back_to(request, text, path=form.get("back", "/"), is_bad=bool(refused) or not ids)
+
+    async def bulk(self, request: Request) -> Response:
+        """All jobs that match a search, in the background."""
+        form = await read_form(request)
+        verb, search, given = form.get("verb", ""), form.get("q", ""), form.get("rate", "").strip()
+
+        async def start() -> None:
+            try:
+                rate = float(given) if given else None
+            except ValueError:
+                raise ConfigurationError("a rate is a number of jobs a second") from None
+            filter_ = make_search(search)
+            refuse_hidden(self._site, filter_)
+            await self._site.bulk.start(request, verb, filter_, search, rate)
+
+        known = BULK_VERBS.get(verb)
+        return await self._do(request, form, f"the jobs are being {known.done if known else verb}", start)
+
+    async def stop_bulk(self, request: Request) -> Response:
+        """End what runs in the background."""
+        number, form = int(request.path_params["id"]), await read_form(request)
+        return await self._do(request, form, "stopped", lambda: self._site.bulk.stop(request, number))
+
+    async def schedule(self, request: Request) -> Response:
+        """Pause, resume or run a schedule."""
+        form = await read_form(request)
+        verb, name, changes = request.path_params["verb"], form.get("name", ""), self._site.changes
+        calls: dict[str, tuple[Callable[[Request, str], Awaitable[object]], str]] = {
+            "pause": (changes.pause_schedule, "paused"),
+            "resume": (changes.resume_schedule, "resumed"),
+            "run": (changes.run_schedule, "run: its job is stored"),
+        }
+        if verb not in calls:
+            raise HTTPException(404, f"a schedule cannot be asked to {verb}")
+        call, done = calls[verb]
+        return await self._do(request, form, f"schedule {name} {done}", lambda: call(request, name))
+
+    async def _do(self, request: Request, form: MultiDict, done: str, act: Callable[[], Awaitable[object]]) -> Response:
+        try:
+            await act()
+        except TurnspitError as error:
+            return back_to(request, str(error), path=form.get("back", "/"), is_bad=True)
+        return back_to(request, done, path=form.get("back", "/"))
+
+
+def back_to(request: Request, text: str, *, path: str, is_bad: bool = False) -> Response:
+    """A screen, with a word about what was done."""
+    root = str(request.scope.get("root_path", ""))
+    response = RedirectResponse(root + local_path(path), 303)
+    value = quote(("bad:" if is_bad else "good:") + text[:300])
+    response.set_cookie(FLASH, value, max_age=_SECONDS_OF_FLASH, path=root or "/", httponly=True, samesite="strict")
+    return response
+
+
+def local_path(path: str) -> str:
+    """The path if it leads to this dashboard, else that of the first screen."""
+    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_local else "/"

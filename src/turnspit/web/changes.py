@@ -1,0 +1,148 @@
+"""What is done to jobs and schedules from here: allowed, done, told in the audit, and seen by everybody at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from turnspit.clock import to_duration, to_moment
+from turnspit.codec import check_text, encode
+from turnspit.errors import ConfigurationError
+from turnspit.jobs import Job
+from turnspit.records import NewJob
+from turnspit.task_options import check_priority, check_timeout
+from turnspit.web.audit import audit
+from turnspit.web.permissions import Permission, check_permission
+from turnspit.web.served import Served
+from turnspit.web.sharing import Shared
+
+__all__ = ["Changes", "NewJobFields"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJobFields:
+    """A job to store."""
+
+    task: str
+    args: Mapping[str, Any]
+    queue: str | None = None
+    priority: int | None = None
+    delay: float | None = None
+    at: datetime | None = None
+    timeout: float | None = None
+    tags: list[str] | None = None
+    metadata: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+
+
+class Changes:
+    """Each verb checks the permission first, and raises what ``app.jobs`` raises."""
+
+    def __init__(self, app: Served, shared: Shared) -> None:
+        self._app = app
+        self._shared = shared
+
+    async def replay(self, request: Request, job_id: int) -> None:
+        """Make a final job live again."""
+        await check_permission(request, Permission.REPLAY)
+        await self._app.jobs.areplay(job_id)
+        self._done(request, "replay", job=job_id)
+
+    async def cancel(self, request: Request, job_id: int, reason: str = "") -> None:
+        """Cancel a waiting job, or ask a running one to end."""
+        await check_permission(request, Permission.CANCEL)
+        await self._app.jobs.acancel(job_id, reason=reason or "cancelled on the dashboard")
+        self._done(request, "cancel", job=job_id)
+
+    async def delete(self, request: Request, job_id: int) -> None:
+        """Remove a job for good."""
+        await check_permission(request, Permission.DELETE)
+        await self._app.jobs.adelete(job_id)
+        self._done(request, "delete", job=job_id)
+
+    async def run_now(self, request: Request, job_id: int) -> None:
+        """Make a waiting job ready."""
+        await check_permission(request, Permission.RUN)
+        await self._app.jobs.arun_now(job_id)
+        self._done(request, "run", job=job_id)
+
+    async def update(self, request: Request, job_id: int, **changes: Any) -> None:
+        """Change a waiting job's priority, queue or time."""
+        await check_permission(request, Permission.EDIT)
+        await self._app.jobs.aupdate(job_id, **changes)
+        self._done(request, "edit", job=job_id, **{name: each for name, each in changes.items() if each is not None})
+
+    async def enqueue(self, request: Request, fields: NewJobFields, copy_of: int | None = None) -> Job[Any]:
+        """Store a job. Where the app declares its task, its arguments are checked now, else by the worker."""
+        await check_permission(request, Permission.ENQUEUE)
+        if fields.task in self._app.tasks:
+            enqueuer = self._app.tasks[fields.task].enqueuer
+            job = await enqueuer.aenqueue(self._checked(fields))
+        else:
+            engine = self._app.engine
+            inserted = await engine.awrite(engine.insert_job, _unchecked(fields))
+            job = await self._app.jobs.aget(inserted.id)
+        self._done(request, "enqueue", job=job.id, task=fields.task, copy_of=copy_of)
+        return job
+
+    async def pause_schedule(self, request: Request, name: str) -> None:
+        """Let no tick come."""
+        await check_permission(request, Permission.PAUSE)
+        await self._app.schedules.apause(name)
+        self._done(request, "pause", schedule=name)
+
+    async def resume_schedule(self, request: Request, name: str) -> None:
+        """Let ticks come again."""
+        await check_permission(request, Permission.PAUSE)
+        await self._app.schedules.aresume(name)
+        self._done(request, "resume", schedule=name)
+
+    async def run_schedule(self, request: Request, name: str) -> int:
+        """Store a schedule's job now; its id."""
+        await check_permission(request, Permission.RUN)
+        job = await self._app.schedules.arun_now(name)
+        self._done(request, "run", schedule=name, job=job)
+        return job
+
+    def _checked(self, fields: NewJobFields) -> NewJob[Any]:
+        task = self._app.tasks[fields.task]
+        message = encode({"task": fields.task, "args": dict(fields.args)}, what="the arguments")
+        _, arguments = self._app.payloads().validate(message)
+        return task.using(
+            queue=fields.queue,
+            priority=fields.priority,
+            delay=fields.delay,
+            at=fields.at,
+            timeout=fields.timeout,
+            tags=fields.tags or None,
+            metadata=dict(fields.metadata) if fields.metadata else None,
+            idempotency_key=fields.idempotency_key,
+        ).new_validated(arguments)
+
+    def _done(self, request: Request, action: str, **facts: Any) -> None:
+        audit(request, action, **{name: value for name, value in facts.items() if value is not None})
+        self._shared.forget()
+
+
+def _unchecked(fields: NewJobFields) -> NewJob[Any]:
+    """A job of a task that this app does not declare: as a foreign producer stores it, for a worker that knows it.
+
+    :raises ConfigurationError: for what only the task could tell.
+    """
+    if fields.idempotency_key is not None:
+        raise ConfigurationError(f"this app does not declare the task {fields.task}: it takes no idempotency_key")
+    if fields.delay is not None and fields.at is not None:
+        raise ConfigurationError("a job takes a delay or a time, not both")
+    return NewJob(
+        task=check_text(fields.task, "a task's name"),
+        queue=check_text(fields.queue or "default", "a queue's name"),
+        args=encode(dict(fields.args), what="the arguments"),
+        priority=check_priority(fields.priority or 0),
+        at=None if fields.at is None else to_moment(fields.at),
+        delay=0 if fields.delay is None else to_duration(fields.delay, "delay"),
+        timeout=None if fields.timeout is None else check_timeout(fields.timeout),
+        tags=encode([check_text(tag, "a tag") for tag in fields.tags], what="tags") if fields.tags else None,
+        metadata=encode(dict(fields.metadata), what="metadata") if fields.metadata else None,
+    )

@@ -1,0 +1,38 @@
+"""What a browser's form sends: names and texts, nothing else."""
+
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import MultiDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+__all__ = ["LARGEST", "read_body", "read_form"]
+
+LARGEST = 2 * 1024 * 1024
+_MOST_FIELDS = 2000
+
+
+async def read_body(request: Request) -> bytes:
+    """The body.
+
+    :raises HTTPException: 413 if it is larger than any job may be.
+    """
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST:
+            raise HTTPException(413, f"a request has at most {LARGEST:,} bytes")
+    return body
+
+
+async def read_form(request: Request) -> MultiDict:
+    """The fields of a form.
+
+    :raises HTTPException: 400 or 413 if it is none, or too large.
+    """
+    body = await read_body(request)
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise HTTPException(400, "this is no form: it is sent as application/x-www-form-urlencoded") from None
+    return MultiDict(pairs)

@@ -1,0 +1,107 @@
+"""The door: who is let in, what a browser is told about our pages, and that no other site acts through them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from turnspit.clock import utc_now
+from turnspit.web.origins import SAFE_METHODS, find_foreign_origin, is_loopback_host
+from turnspit.web.permissions import Authorize, Permission, find_permissions
+from turnspit.web.problems import problem
+from turnspit.web.sessions import COOKIE, is_session, is_token
+
+__all__ = ["Access", "Guard"]
+
+_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+_OPEN = ("/static/", "/login")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in. At least one of the first three is given."""
+
+    token: str | None = None
+    authorize: Authorize | None = None
+    only_loopback: bool = False
+    """Only for browsers that ask for this machine by its own name."""
+    read_only: bool = False
+    identify: Callable[[Request], str | None] | None = None
+
+
+class Guard:
+    """ASGI middleware around the whole dashboard."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        access = self._access
+        scope["turnspit.authorize"] = access.authorize
+        scope["turnspit.read_only"] = access.read_only
+        scope["turnspit.identify"] = access.identify
+        scope["turnspit.has_token"] = access.token is not None
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = await self._refusal(Request(scope, receive))
+        await (refusal or self._app)(scope, receive, send_guarded)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """What is answered to whoever is not let in."""
+        if self._access.only_loopback and not is_loopback_host(request.headers):
+            return problem(request, 421, "this dashboard answers to localhost only: start it with --token for others")
+        if request.method not in SAFE_METHODS and (foreign := find_foreign_origin(request.headers)):
+            return problem(request, 403, foreign)
+        return None if _path(request.scope).startswith(_OPEN) else await self._refusal_of_stranger(request)
+
+    async def _refusal_of_stranger(self, request: Request) -> Response | None:
+        path = _path(request.scope)
+        if not self._is_known(request):
+            if path.startswith("/api") or path == "/live" or request.method not in SAFE_METHODS:
+                return problem(request, 401, "show the token: Authorization: Bearer ...")
+            back = quote(_path(request.scope) + (f"?{request.url.query}" if request.url.query else ""), safe="")
+            return RedirectResponse(f"{request.scope.get('root_path', '')}/login?next={back}", 303)
+        if Permission.READ not in await find_permissions(request):
+            return problem(request, 403, "you may not look at this dashboard")
+        return None
+
+    def _is_known(self, connection: HTTPConnection) -> bool:
+        token = self._access.token
+        if token is None:
+            return True
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return is_token(given.strip(), token)
+        return is_session(connection.cookies.get(COOKIE, ""), token, int(utc_now().timestamp()))
+
+
+def _path(scope: Mapping[str, Any]) -> str:
+    """The path below the place where the dashboard is mounted."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if root else path

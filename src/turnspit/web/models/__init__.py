@@ -1,0 +1,44 @@
+"""The documents that the JSON API gives, and that the screens are drawn from: both show the same."""
+
+from turnspit.web.models.base import Count, Document
+from turnspit.web.models.jobs import (
+    AttemptDocument,
+    DeadGroupDocument,
+    DeadGroups,
+    JobDetails,
+    JobDocument,
+    JobsPage,
+    LogDocument,
+)
+from turnspit.web.models.store import (
+    Attention,
+    Latency,
+    Metrics,
+    Overview,
+    QueueDocument,
+    ScheduleDocument,
+    Series,
+    TaskFigures,
+    WorkerDocument,
+)
+
+__all__ = [
+    "AttemptDocument",
+    "Attention",
+    "Count",
+    "DeadGroupDocument",
+    "DeadGroups",
+    "Document",
+    "JobDetails",
+    "JobDocument",
+    "JobsPage",
+    "Latency",
+    "LogDocument",
+    "Metrics",
+    "Overview",
+    "QueueDocument",
+    "ScheduleDocument",
+    "Series",
+    "TaskFigures",
+    "WorkerDocument",
+]

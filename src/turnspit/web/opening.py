@@ -1,0 +1,77 @@
+"""How a dashboard is opened: never for everybody by mistake."""
+
+import os
+from collections.abc import Callable, Iterable
+
+from starlette.requests import Request
+
+from turnspit.errors import ConfigurationError
+from turnspit.web.dashboard import Dashboard
+from turnspit.web.guard import Access
+from turnspit.web.permissions import Authorize
+from turnspit.web.redaction import DEFAULT_NAMES
+from turnspit.web.served import Served
+
+__all__ = ["SHORTEST_TOKEN", "TOKEN", "check_token", "make_dashboard"]
+
+TOKEN = "TURNSPIT_DASHBOARD_TOKEN"  # noqa: S105  (its name)
+"""The variable of the environment that holds the token."""
+
+SHORTEST_TOKEN = 16
+
+
+def make_dashboard(
+    app: Served,
+    *,
+    authorize: Authorize | None = None,
+    token: str | None = None,
+    read_only: bool = False,
+    identify: Callable[[Request], str | None] | None = None,
+    redact: Iterable[str] | None = None,
+    redact_tasks: Iterable[str] = (),
+    title: str = "",
+    app_name: str = "APP",
+    only_loopback: bool = False,
+) -> Dashboard:
+    """The dashboard of an app; see ``Turnspit.dashboard``.
+
+    :param app_name: how the command line calls the app, for what is copied from there.
+    :param only_loopback: let in everybody who asks for this machine by its own name, with neither token nor hook.
+    :raises ConfigurationError: if anybody could come in.
+    """
+    token = check_token(token or os.environ.get(TOKEN) or None)
+    if authorize is None and token is None and not only_loopback:
+        raise ConfigurationError(
+            "who may see the dashboard? Give app.dashboard(authorize=...) or token=..., or set "
+            f"{TOKEN}; authorize=lambda request, action: True opens it to everybody who can reach it"
+        )
+    if authorize is not None and not callable(authorize):
+        raise ConfigurationError(f"authorize is a function of a request and an action, not {authorize!r}")
+    access = Access(
+        token=token,
+        authorize=authorize,
+        only_loopback=only_loopback and token is None,
+        read_only=read_only,
+        identify=identify,
+    )
+    return Dashboard(
+        app,
+        access,
+        title=title,
+        app_name=app_name,
+        redact=DEFAULT_NAMES if redact is None else redact,
+        redact_tasks=redact_tasks,
+    )
+
+
+def check_token(token: str | None) -> str | None:
+    """The token if it can be one.
+
+    :raises ConfigurationError: if it is short enough to be guessed.
+    """
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ConfigurationError(
+            f"the dashboard's token has at least {SHORTEST_TOKEN} characters: "
+            'python -c "import secrets; print(secrets.token_urlsafe())" makes one'
+        )
+    return token

@@ -1,0 +1,64 @@
+"""What a person may do here, one word each; and who asked."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TypeAlias
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+__all__ = ["Authorize", "Permission", "check_permission", "find_permissions"]
+
+
+class Permission(StrEnum):
+    """What ``authorize(request, action)`` is asked for."""
+
+    READ = "read"
+    """Look at everything but what is redacted."""
+    ENQUEUE = "enqueue"
+    """Store new jobs, copies of old ones among them."""
+    REPLAY = "replay"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    EDIT = "edit"
+    """Change a waiting job's priority, queue or time."""
+    RUN = "run"
+    """Run a waiting job or a schedule now."""
+    PAUSE = "pause"
+    """Pause and resume schedules and queues."""
+    LIMIT = "limit"
+    """Change limits at run time."""
+    WORKER = "worker"
+    """Quiet and stop workers."""
+
+
+Authorize: TypeAlias = Callable[[Request, str], bool | Awaitable[bool]]
+"""The host application's own answer: whether this request may do this."""
+
+
+async def _allows(request: Request, permission: Permission) -> bool:
+    authorize: Authorize | None = request.scope["turnspit.authorize"]
+    if authorize is None:
+        return True
+    answer = authorize(request, str(permission))
+    return bool(await answer if inspect.isawaitable(answer) else answer)
+
+
+async def check_permission(request: Request, permission: Permission) -> None:
+    """Refuse what the request may not do.
+
+    :raises HTTPException: 403.
+    """
+    if permission not in await find_permissions(request):
+        raise HTTPException(403, f"you may not {permission} here")
+
+
+async def find_permissions(request: Request) -> frozenset[Permission]:
+    """All that the request may do; asked once a request."""
+    found: frozenset[Permission] | None = request.scope.get("turnspit.permissions")
+    if found is None:
+        allowed = set(Permission) if not request.scope["turnspit.read_only"] else {Permission.READ}
+        found = frozenset([each for each in Permission if each in allowed and await _allows(request, each)])
+        request.scope["turnspit.permissions"] = found
+    return found

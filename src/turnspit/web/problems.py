@@ -1,0 +1,65 @@
+"""What is said when something cannot be done: problem+json (RFC 9457) to programs, a short page to people."""
+
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from turnspit.errors import (
+    ConfigurationError,
+    EngineUnavailable,
+    InvalidArguments,
+    InvalidPayload,
+    JobExists,
+    JobNotFound,
+    MoveNotAllowed,
+    ScheduleNotFound,
+    SchemaMismatch,
+    StoreFrozen,
+    TurnspitError,
+)
+
+__all__ = ["Problem", "problem", "status_of"]
+
+_STATUS: dict[type[TurnspitError], int] = {
+    JobNotFound: 404,
+    ScheduleNotFound: 404,
+    MoveNotAllowed: 409,
+    JobExists: 409,
+    StoreFrozen: 409,
+    InvalidArguments: 422,
+    InvalidPayload: 422,
+    ConfigurationError: 422,
+    EngineUnavailable: 503,
+    SchemaMismatch: 503,
+}
+
+
+class Problem(BaseModel):
+    """Why something was not done."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def status_of(error: TurnspitError) -> int:
+    """The HTTP status that says what kind of error this is."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """The answer that says so: JSON below ``/api``, else a line of text."""
+    if not is_for_program(request):
+        return PlainTextResponse(f"{status} {HTTPStatus(status).phrase}: {detail}\n", status, headers)
+    document: dict[str, Any] = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail).model_dump()
+    return JSONResponse(document, status, headers, media_type="application/problem+json")
+
+
+def is_for_program(request: Request) -> bool:
+    """Whether the answer is to be JSON."""
+    path = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
+    return path.startswith("/api")

@@ -1,0 +1,165 @@
+"""What needs attention, the worst first: what is wrong, why, and what mends it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from turnspit.clock import to_moment
+from turnspit.records import WorkerRecord
+from turnspit.web.models import Attention, Count, DeadGroups, QueueDocument, ScheduleDocument
+from turnspit.web.reading.figures import Tally
+from turnspit.web.searching import quote_word
+from turnspit.web.wording import count as count_text
+from turnspit.web.wording import duration, share
+
+__all__ = ["Scene", "find_attention"]
+
+_SECOND = 1_000_000
+_LONG_WAIT = 60.0
+"""Seconds that the oldest ready job of a queue may wait."""
+_RECENTLY = 3600.0
+_HIGH_ERROR_RATE = 0.2
+_FEWEST_ATTEMPTS = 10
+_LATE_TICK = 60.0
+_MOST_GROUPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that is judged."""
+
+    now: int
+    app: str
+    queues: Sequence[QueueDocument]
+    tasks: dict[str, Tally]
+    dead: DeadGroups
+    workers: Sequence[WorkerRecord]
+    schedules: Sequence[ScheduleDocument]
+
+
+def find_attention(scene: Scene) -> list[Attention]:
+    """Everything that a person should see to, the worst first; empty when all is well."""
+    found = [*_workers(scene), *_queues(scene), *_errors(scene), *_dead(scene), *_schedules(scene)]
+    return sorted(found, key=lambda each: each.severity != "bad")
+
+
+def _workers(scene: Scene) -> Iterator[Attention]:
+    live = [worker for worker in scene.workers if worker.live]
+    waiting = sum((queue.ready for queue in scene.queues), Count(count=0))
+    if waiting and not live:
+        yield Attention(
+            severity="bad",
+            title=f"No worker is running, and {_jobs(waiting)} wait",
+            detail="Nothing is worked off until a worker starts.",
+            command="turnspit worker APP",
+            link="/workers",
+        )
+    lost = [worker for worker in scene.workers if _is_lost(worker)]
+    if lost:
+        places = ", ".join(f"{worker.host}:{worker.pid}" for worker in lost[:3])
+        some = "A worker" if len(lost) == 1 else f"{len(lost)} workers"
+        yield Attention(
+            severity="warn",
+            title=f"{some} died within the last hour",
+            detail=f"{places}{' and others' if len(lost) > 3 else ''} stopped renewing the lease, killed or cut off. "
+            "The jobs went back to their queues; look into the logs of that machine (out of memory?).",
+            link="/workers",
+        )
+
+
+def _is_lost(worker: WorkerRecord) -> bool:
+    return worker.stopped_at is not None and worker.stopped_at > worker.expires_at
+
+
+def _queues(scene: Scene) -> Iterator[Attention]:
+    has_workers = any(worker.live for worker in scene.workers)
+    for queue in scene.queues:
+        link = "/queue?" + urlencode({"name": queue.name})
+        waited = queue.oldest_seconds or 0.0
+        if queue.ready and not queue.workers and has_workers:
+            yield Attention(
+                severity="bad",
+                title=f"No worker serves the queue {queue.name}: {_jobs(queue.ready)} wait",
+                detail=f"The oldest waits for {duration(waited)}. Start a worker for it, or let one serve all queues.",
+                command=f"turnspit worker APP --queues {queue.name}",
+                link=link,
+            )
+        elif queue.ready and waited > _LONG_WAIT and has_workers:
+            rate = queue.completed_per_minute
+            left = (
+                f"that takes {duration(queue.ready.count / rate * 60)} at {rate:.0f} a minute" if rate else "none ended"
+            )
+            yield Attention(
+                severity="warn",
+                title=f"The queue {queue.name} is behind by {duration(waited)}",
+                detail=f"{_jobs(queue.ready)} wait for {queue.workers} live "
+                f"{'worker' if queue.workers == 1 else 'workers'}; {left}, as in the last 5 minutes.",
+                link=link,
+            )
+        if queue.unknown:
+            yield Attention(
+                severity="bad",
+                title=f"No live worker knows the task of {_jobs(queue.unknown)} in the queue {queue.name}",
+                detail="They are held until a worker starts that declares it: is a deploy missing, or a name changed?",
+                link="/jobs?" + urlencode({"q": f"state:held queue:{quote_word(queue.name)}"}),
+            )
+
+
+def _errors(scene: Scene) -> Iterator[Attention]:
+    for task, figures in sorted(scene.tasks.items()):
+        failed, completed = sum(figures.failed[-15:]), sum(figures.completed[-15:])
+        rate = figures.error_rate
+        if rate is not None and rate >= _HIGH_ERROR_RATE and failed + completed >= _FEWEST_ATTEMPTS:
+            yield Attention(
+                severity="bad" if rate >= 0.5 else "warn",
+                title=f"{share(rate)} of the attempts of {task} fail",
+                detail=f"{failed:,} of {failed + completed:,} in the last 15 minutes. Failed attempts are tried again "
+                "by the task's retry policy.",
+                link="/jobs?" + urlencode({"q": f"state:scheduled task:{quote_word(task)}"}),
+            )
+
+
+def _dead(scene: Scene) -> Iterator[Attention]:
+    recent = [group for group in scene.dead.groups if scene.now - to_moment(group.last_at) < _RECENTLY * _SECOND]
+    for group in recent[:_MOST_GROUPS]:
+        ago = duration((scene.now - to_moment(group.last_at)) / _SECOND)
+        yield Attention(
+            severity="warn",
+            title=f"{group.task}: {group.error_type}, {count_text(group.count)} dead "
+            f"{'letter' if group.count.count == 1 else 'letters'}",
+            detail=f"{group.message[:160] or 'No message'}. The newest is {ago} old.",
+            link="/jobs?" + urlencode({"q": f"state:dead group:{quote_word(group.fingerprint)}"}),
+            replay=group.fingerprint,
+        )
+    more = len(recent) - _MOST_GROUPS
+    if more > 0:
+        yield Attention(
+            severity="warn",
+            title=f"{more} more {'group' if more == 1 else 'groups'} of dead letters within the last hour",
+            detail="Each is something else that went wrong.",
+            link="/dead",
+        )
+
+
+def _schedules(scene: Scene) -> Iterator[Attention]:
+    for schedule in scene.schedules:
+        late = (scene.now - to_moment(schedule.next_tick)) / _SECOND if schedule.next_tick is not None else 0.0
+        if not schedule.is_paused and late > _LATE_TICK:
+            yield Attention(
+                severity="warn",
+                title=f"The schedule {schedule.name} is late by {duration(late)}",
+                detail=f"No live worker of the app {schedule.app} knows its task {schedule.task}.",
+                link="/schedules",
+            )
+        if schedule.is_paused:
+            yield Attention(
+                severity="warn",
+                title=f"The schedule {schedule.name} is paused",
+                detail=f"{schedule.task} does not run by itself until it is resumed.",
+                link="/schedules",
+                resume=schedule.name if schedule.is_own else None,
+            )
+
+
+def _jobs(count: Count) -> str:
+    return f"{count_text(count)} {'job' if count.count == 1 else 'jobs'}"

@@ -1,0 +1,191 @@
+"""Jobs and dead letters, read for screens and API."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from turnspit.clock import from_moment
+from turnspit.codec import decode
+from turnspit.errors import InvalidPayload, JobNotFound
+from turnspit.jobs import JobFilter
+from turnspit.records import AttemptRecord, JobRecord, LogLine, RecentDead
+from turnspit.states import JobState
+from turnspit.web.models import (
+    AttemptDocument,
+    Count,
+    DeadGroupDocument,
+    DeadGroups,
+    JobDetails,
+    JobDocument,
+    JobsPage,
+    LogDocument,
+)
+from turnspit.web.redaction import Redaction
+from turnspit.web.served import Served
+
+__all__ = ["DEPTH", "MOST", "JobReader", "stored_value"]
+
+DEPTH = 20_000
+"""How many of the newest live, and of the newest final, jobs a search without an index looks through."""
+
+MOST = 10_000
+"""How far is counted."""
+
+_LOG_LINES = 500
+_SECOND = 1_000_000
+
+
+class JobReader:
+    """Reads jobs as documents, redacted."""
+
+    def __init__(self, app: Served, redaction: Redaction) -> None:
+        self._app = app
+        self._redaction = redaction
+
+    async def search(self, filter_: JobFilter, limit: int, before: int | None) -> JobsPage:
+        """The newest jobs that match, as far as was looked."""
+        engine = self._app.engine
+        found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH)
+        jobs = [self.document(record) for record in found.records]
+        return JobsPage(
+            jobs=jobs, next=None if found.before is None else str(found.before), is_partial=found.is_partial
+        )
+
+    async def count(self, filter_: JobFilter) -> Count:
+        """How many jobs match, up to ten thousand."""
+        engine = self._app.engine
+        found = await engine.aread(engine.count_matches, filter_, MOST, DEPTH)
+        return Count(count=found.count, at_least=not found.is_complete)
+
+    async def running(self, limit: int) -> list[JobDocument]:
+        """The newest running jobs."""
+        engine = self._app.engine
+        records = await engine.aread(engine.list_jobs, JobFilter(state=JobState.RUNNING), limit, None)
+        return [self.document(record) for record in records]
+
+    async def record(self, job_id: int) -> JobRecord:
+        """A job as it is stored.
+
+        :raises JobNotFound: if there is none.
+        """
+        engine = self._app.engine
+        record = await engine.aread(engine.get_job, job_id) if 0 < job_id < 2**63 else None
+        if record is None:
+            raise JobNotFound(f"there is no job {job_id}: it never existed, or it was deleted or pruned")
+        return record
+
+    async def details(self, job_id: int) -> JobDetails:
+        """A job in full.
+
+        :raises JobNotFound: if there is none.
+        """
+        engine = self._app.engine
+        record = await self.record(job_id)
+        logs = await engine.aread(engine.list_logs, job_id)
+        return JobDetails(
+            **self._fields(record),
+            has_result=record.result is not None,
+            result=None if record.result is None else self._shown(record.task, record.result),
+            retry=record.retry,
+            attempts=[_attempt(attempt) for attempt in record.attempts],
+            logs=[_log(line) for line in logs[-_LOG_LINES:]],
+            is_known=record.task in self._app.tasks,
+        )
+
+    async def dead_groups(self) -> DeadGroups:
+        """The newest ten thousand dead letters by what went wrong."""
+        engine = self._app.engine
+        return _groups(await engine.aread(engine.group_recent_dead, MOST))
+
+    def document(self, record: JobRecord) -> JobDocument:
+        """A stored job as it is shown."""
+        return JobDocument(**self._fields(record))
+
+    def _fields(self, record: JobRecord) -> dict[str, Any]:
+        return {
+            "id": record.id,
+            "task": record.task,
+            "queue": record.queue,
+            "state": record.state,
+            "is_retrying": record.state is JobState.SCHEDULED and record.attempt > 0,
+            "priority": record.priority,
+            "args": self._shown(record.task, record.args),
+            "attempt": record.attempt,
+            "crashes": record.crashes,
+            "created_at": from_moment(record.created_at),
+            "run_at": from_moment(record.run_at),
+            "started_at": _moment(record.started_at),
+            "finished_at": _moment(record.finished_at),
+            "worker": record.worker,
+            "timeout": None if record.timeout is None else record.timeout / _SECOND,
+            "tags": _list(record.tags),
+            "metadata": self._shown(record.task, record.metadata or "{}"),
+            "progress": record.progress,
+            "progress_message": record.progress_message,
+            "cancel_requested": record.cancel_requested_at is not None,
+            "reason": record.reason,
+            "error_type": record.error_type,
+            "fingerprint": record.fingerprint,
+            "unique_key": record.unique_key,
+        }
+
+    def _shown(self, task: str, text: str) -> Any:
+        return self._redaction.of(task, stored_value(text))
+
+
+def stored_value(text: str) -> Any:
+    """JSON as a value; the text itself where a foreign writer stored something else."""
+    try:
+        return decode(text)
+    except InvalidPayload:
+        return text
+
+
+def _list(text: str | None) -> list[Any]:
+    value = stored_value(text or "[]")
+    return value if isinstance(value, list) else [value]
+
+
+def _attempt(record: AttemptRecord) -> AttemptDocument:
+    is_over = record.started_at is not None and record.finished_at is not None
+    return AttemptDocument(
+        number=record.number,
+        outcome=record.outcome,
+        started_at=_moment(record.started_at),
+        finished_at=_moment(record.finished_at),
+        seconds=((record.finished_at or 0) - (record.started_at or 0)) / _SECOND if is_over else None,
+        worker=record.worker,
+        error_type=record.error_type,
+        error_message=record.error_message,
+        traceback=record.traceback,
+    )
+
+
+def _log(line: LogLine) -> LogDocument:
+    return LogDocument(attempt=line.attempt, at=_moment(line.at), level=line.level, message=line.message)
+
+
+def _groups(recent: RecentDead) -> DeadGroups:
+    groups = [
+        DeadGroupDocument(
+            fingerprint=group.fingerprint,
+            task=group.task,
+            error_type=group.error_type,
+            message=group.message,
+            count=Count(count=group.count, at_least=not recent.is_complete),
+            newest_id=group.newest_id,
+            first_at=from_moment(group.first_at),
+            last_at=from_moment(group.last_at),
+        )
+        for group in recent.groups
+    ]
+    return DeadGroups(groups=groups, count=_total(groups, at_least=not recent.is_complete))
+
+
+def _total(groups: Sequence[DeadGroupDocument], *, at_least: bool) -> Count:
+    """All dead letters of these groups."""
+    return Count(count=sum(group.count.count for group in groups), at_least=at_least)
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_moment(value)

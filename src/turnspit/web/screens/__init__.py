@@ -1,0 +1,36 @@
+"""The screens, a module each: what they show. The dashboard finds them here by the path of their address."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from turnspit.web.rendering import Screen, View
+from turnspit.web.screens.job import duplicate, job
+from turnspit.web.screens.jobs import confirm, jobs
+from turnspit.web.screens.overview import overview
+from turnspit.web.screens.store import dead, metrics, queue, queues, schedules, workers
+from turnspit.web.site import Site
+
+__all__ = ["ScreenMaker", "find_screen"]
+
+ScreenMaker: TypeAlias = Callable[[Site, View], Awaitable[Screen]]
+
+_SCREENS: dict[str, ScreenMaker] = {
+    "/": overview,
+    "/jobs": jobs,
+    "/jobs/bulk": confirm,
+    r"/jobs/\d{1,19}": job,
+    r"/jobs/\d{1,19}/duplicate": duplicate,
+    "/dead": dead,
+    "/queues": queues,
+    "/queue": queue,
+    "/schedules": schedules,
+    "/workers": workers,
+    "/metrics": metrics,
+}
+_PATTERNS = [(re.compile(pattern, re.ASCII), maker) for pattern, maker in _SCREENS.items()]
+
+
+def find_screen(path: str) -> ScreenMaker | None:
+    """The screen at a path below the dashboard's place; ``None`` if there is none."""
+    return next((maker for pattern, maker in _PATTERNS if pattern.fullmatch(path)), None)

@@ -1,0 +1,58 @@
+"""Looking for jobs."""
+
+from turnspit.errors import ConfigurationError
+from turnspit.jobs import JobFilter
+from turnspit.states import JobState
+from turnspit.web.models import JobsPage
+from turnspit.web.rendering import Screen, View
+from turnspit.web.searching import make_search, parse_search, write_search
+from turnspit.web.site import Site
+
+__all__ = ["PAGE", "confirm", "jobs", "refuse_hidden"]
+
+PAGE = 50
+_SAMPLE = 5
+_EMPTY = JobsPage(jobs=[], next=None, is_partial=False)
+
+
+async def jobs(site: Site, view: View) -> Screen:
+    """The newest jobs that match a search, a page at a time."""
+    text = view.params.get("q", "").strip()
+    before = view.params.get("before", "")
+    context = {"q": text, "page": _EMPTY, "error": None, "tabs": [], "state": None, "before": before}
+    try:
+        filter_ = make_search(text)
+        refuse_hidden(site, filter_)
+    except ConfigurationError as error:
+        return Screen("jobs.html", "Jobs", context | {"error": str(error)}, 400)
+    page = await site.jobs.search(filter_, PAGE, int(before) if before.isdecimal() and len(before) < 19 else None)
+    state = None if filter_.state is None else str(filter_.state)
+    return Screen("jobs.html", "Jobs", context | {"page": page, "state": state, "tabs": _tabs(text)})
+
+
+def refuse_hidden(site: Site, filter_: JobFilter) -> None:
+    """A search by a redacted argument would tell its value.
+
+    :raises ConfigurationError: for such a search.
+    """
+    for name in filter_.args or {}:
+        if site.redaction.hides(filter_.task, name) or (filter_.task is None and site.redaction.hides_some_task):
+            raise ConfigurationError(f"args.{name} cannot be searched: it is redacted here")
+
+
+def _tabs(text: str) -> list[tuple[str, str]]:
+    """The same search for each state: what it is called, and its text."""
+    fields = parse_search(text) | {"id": None}
+    tabs = [("all", write_search(fields | {"state": None}))]
+    return tabs + [(str(state), write_search({"state": state} | fields | {"state": state})) for state in JobState]
+
+
+async def confirm(site: Site, view: View) -> Screen:
+    """What a change to all jobs of a search would be about, before it is begun."""
+    verb, text = view.params.get("verb", ""), view.params.get("q", "").strip()
+    filter_ = make_search(text)
+    refuse_hidden(site, filter_)
+    expected = await site.bulk.expect(verb, filter_)
+    page = await site.jobs.search(site.bulk.sample_of(verb, filter_), _SAMPLE, None)
+    context = {"verb": verb, "q": text, "expected": expected, "sample": page.jobs, "is_empty": filter_.is_empty}
+    return Screen("confirm.html", f"{verb.capitalize()} jobs", context)

@@ -1,0 +1,11 @@
+"""All that matters, on one page."""
+
+from turnspit.web.rendering import Screen, View
+from turnspit.web.site import Site
+
+__all__ = ["overview"]
+
+
+async def overview(site: Site, view: View) -> Screen:
+    """What needs attention first, then each queue."""
+    return Screen("overview.html", "Overview", {"store": await site.store.overview()})

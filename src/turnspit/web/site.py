@@ -1,0 +1,40 @@
+"""What every handler of the dashboard works with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from turnspit.web.bulk import Bulk
+from turnspit.web.changes import Changes
+from turnspit.web.reading.jobs import JobReader
+from turnspit.web.reading.store import StoreReader
+from turnspit.web.redaction import Redaction
+from turnspit.web.served import Served
+
+__all__ = ["Site"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One dashboard of one app."""
+
+    app: Served
+    title: str
+    app_name: str
+    """How the command line calls the app, for what is copied."""
+    redaction: Redaction
+    jobs: JobReader
+    store: StoreReader
+    changes: Changes
+    bulk: Bulk
+
+    @classmethod
+    def of(cls, app: Served, *, title: str, app_name: str, names: Iterable[str], tasks: Iterable[str]) -> "Site":
+        """The site of an app.
+
+        :param names: of fields that are redacted, and ``tasks`` of which everything is.
+        """
+        redaction = Redaction(names, tasks)
+        jobs = JobReader(app, redaction)
+        store = StoreReader(app, redaction, jobs)
+        changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
+        return cls(app, title, app_name, redaction, jobs, store, changes, bulk)

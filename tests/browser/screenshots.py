@@ -1,0 +1,50 @@
+"""Pictures of every screen, light and dark, at the width of a desk and of a phone: `make screenshots`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.browser.chromium import chromium, served
+from tests.browser.scene import shop_after_an_hour
+from turnspit.web import make_dashboard
+
+FOLDER = Path(__file__).parents[2] / "docs" / "images" / "dashboard"
+SCREENS = {
+    "overview": "/",
+    "jobs": "/jobs",
+    "search": "/jobs?q=task%3Acharge_payment",
+    "job": "/jobs/{dead}",
+    "duplicate": "/jobs/{dead}/duplicate",
+    "dead": "/dead",
+    "replay": "/jobs/bulk?verb=replay&q=state%3Adead&back=/dead",
+    "queues": "/queues",
+    "queue": "/queue?name=payments",
+    "schedules": "/schedules",
+    "workers": "/workers",
+    "metrics": "/metrics",
+}
+WIDTHS = {"desktop": 1280, "phone": 390}
+
+
+def main(names: list[str]) -> None:
+    """Write the pictures of these screens, or of all."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, shop_after_an_hour(f"sqlite:///{folder}/shop.db") as scene:
+        dead = scene.app.jobs.list(state="dead", limit=1)[0].id
+        dashboard = make_dashboard(scene.app, only_loopback=True, app_name="shop.jobs:app")
+        with served(dashboard) as url, chromium() as browser:
+            for width_name, width in WIDTHS.items():
+                for scheme in ("light", "dark"):
+                    page = browser.new_page(
+                        viewport={"width": width, "height": 820 if width > 500 else 844}, color_scheme=scheme
+                    )
+                    for name, path in SCREENS.items():
+                        if names and name not in names:
+                            continue
+                        page.goto(url + path.format(dead=dead), wait_until="load")
+                        page.screenshot(path=FOLDER / f"{name}-{width_name}-{scheme}.png", full_page=True)
+                    page.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,146 @@
+"""What each screen shows, and that nothing a job carries is taken for markup."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.web.conftest import Site
+from turnspit import Cron
+from turnspit.testing import TestStore
+
+EVIL = "<script>alert(1)</script>'\"&"
+
+
+def test_an_empty_store_says_what_to_do(site: Site) -> None:
+    assert "All is well" in site.text("/")
+    assert "There are no jobs yet" in site.text("/jobs")
+    assert "There are no dead letters" in site.text("/dead")
+    assert "No worker runs" in site.text("/workers")
+    assert "There are no schedules" in site.text("/schedules")
+    assert "No queue of this name" in site.text("/queue?name=none")
+    assert "No attempt ended" in site.text("/metrics")
+
+
+def test_waiting_jobs_without_a_worker_come_first(site: Site, shop: TestStore) -> None:
+    shop.app.tasks["send"].enqueue(to="ada")
+    text = site.text("/")
+    assert "No worker is running, and 1 job wait" in text
+    assert "turnspit worker shop:app" in text
+    assert text.index("No worker is running") < text.index("Waiting 1 jobs")
+
+
+def test_a_dead_letter_is_found_from_the_overview(site: Site, shop: TestStore) -> None:
+    job = shop.app.tasks["send"].enqueue(to="nobody", order_id=7)
+    for _ in range(12):
+        shop.drain()
+        shop.advance(timedelta(hours=2))
+    assert job.refresh().state == "dead"
+    text = site.text("/dead")
+    assert "1 dead letters in 1 group" in text
+    assert "TimeoutError : the mail server did not answer" in text
+    details = site.text(f"/jobs/{job.id}")
+    for part in (
+        "TimeoutError",
+        "attempt 10 dead",
+        "Traceback",
+        '"order_id": 7',
+        "send.using(queue='email')",
+        "Replay",
+    ):
+        assert part in details, part
+
+
+def test_jobs_are_found_by_what_was_typed(site: Site, shop: TestStore) -> None:
+    send = shop.app.tasks["send"]
+    one = send.using(tags=["vip"]).enqueue(to="ada", order_id=7)
+    other = send.using(queue="slow", delay=3600).enqueue(to="bob", order_id=8)
+    for typed, found in (
+        ("", [one, other]),
+        ("args.order_id=7", [one]),
+        ("args.to=bob", [other]),
+        ("tag:vip", [one]),
+        ("queue:slow", [other]),
+        ("state:scheduled", [other]),
+        ("ready", [one]),
+        ("task:send", [one, other]),
+        (str(one.id), [one]),
+        ("since:1h", [one, other]),
+        ("before:1h", []),
+        ("task:other", []),
+    ):
+        html = site.get(f"/jobs?q={typed}")
+        assert [job for job in (one, other) if f'data-key="{job.id}"' in html] == found, typed
+
+
+def test_a_search_that_means_nothing_is_explained(site: Site) -> None:
+    for typed, why in (
+        ("colour:red", "means nothing here"),
+        ("state:red", "no state is named"),
+        ("id:x", "no job's id"),
+        ("since:tomorrow", "no time"),
+        ("%22a", "quotation mark"),
+    ):
+        assert why in site.text(f"/jobs?q={typed}", 400), typed
+
+
+def test_pages_follow_each_other(site: Site, shop: TestStore) -> None:
+    ids = shop.app.enqueue_many(shop.app.tasks["send"].new(to=str(number)) for number in range(70))
+    assert f'data-key="{ids[-1]}"' in site.get("/jobs")
+    older = site.get(f"/jobs?before={ids[-50]}")
+    assert f'data-key="{ids[0]}"' in older
+    assert f'data-key="{ids[-50]}"' not in older
+
+
+def test_latencies_and_throughput(site: Site, shop: TestStore) -> None:
+    shop.app.enqueue_many(shop.app.tasks["send"].new(to="ada") for _ in range(5))
+    shop.advance(2)
+    shop.drain()
+    text = site.text("/metrics")
+    assert "Completed 5 attempts" in text
+    assert "Wait p50 2.0 s" in text
+    assert "send" in site.text("/queue?name=email")
+    assert site.text("/metrics?span=1440").startswith("Metrics")
+
+
+def test_nothing_that_a_job_carries_is_markup(site: Site, shop: TestStore) -> None:
+    @shop.app.task(name=EVIL, queue=EVIL)
+    def fails(text: str) -> None:
+        raise RuntimeError(EVIL)
+
+    job = fails.using(tags=[EVIL], metadata={EVIL: EVIL}).enqueue(text=EVIL)
+    for _ in range(12):
+        shop.drain()
+        shop.advance(timedelta(hours=2))
+    fails.enqueue(text=EVIL)
+    pages = ["/", "/jobs", f"/jobs/{job.id}", f"/jobs/{job.id}/duplicate", "/dead", "/queues", "/workers", "/metrics"]
+    pages += ["/jobs?q=" + EVIL.replace("&", "%26"), "/queue?name=" + EVIL.replace("&", "%26")]
+    for page in pages:
+        answer = site.client.get(page, headers={"Accept": "text/html"})
+        assert "<script>alert" not in answer.text, page
+        assert answer.status_code in (200, 400), page
+        assert site.client.get("/live", params={"page": page, "once": "1"}).text.count("<script>alert") == 0
+
+
+def test_schedules_show_their_next_ticks(site: Site, shop: TestStore) -> None:
+
+    shop.app.schedules.create(
+        "digest", shop.app.tasks["send"], Cron("0 8 * * mon", tz="Asia/Tokyo", args={"to": "ada"})
+    )
+    text = site.text("/schedules")
+    assert "digest created at run time" in text
+    assert "0 8 * * mon Asia/Tokyo" in text
+    assert text.count("UTC") == 4  # the ticks behind the next one
+
+
+def test_a_page_that_is_not_there(site: Site) -> None:
+    assert "there is no page /nowhere" in site.text("/nowhere", 404)
+    assert "there is no job 4711" in site.text("/jobs/4711", 404)
+    assert "there is no job" in site.text("/jobs/9223372036854775808", 404)
+
+
+@pytest.mark.parametrize("page", ["/", "/jobs", "/dead", "/queues", "/schedules", "/workers", "/metrics"])
+def test_what_is_live_is_the_same_part_of_the_page(site: Site, shop: TestStore, page: str) -> None:
+    shop.app.tasks["send"].enqueue(to="ada")
+    part = site.client.get("/live", params={"page": page, "once": "1"}).text
+    assert part.strip()
+    assert part.strip() in site.get(page)
