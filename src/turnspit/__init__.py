@@ -35,12 +35,14 @@ from turnspit.errors import (
 from turnspit.events import Event
 from turnspit.jobs import Job
 from turnspit.limits import Concurrency, Rate
+from turnspit.operations import Workflow
 from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
 from turnspit.queues import Queue
 from turnspit.retries import Retry
 from turnspit.schedules import Cron, Every
 from turnspit.states import JobState
 from turnspit.uniqueness import Debounce, Unique
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = [
     "Blueprint",
@@ -75,6 +77,8 @@ __all__ = [
     "Turnspit",
     "TurnspitError",
     "Unique",
+    "Workflow",
+    "WorkflowBuilder",
     "current_job",
 ]
 

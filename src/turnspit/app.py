@@ -20,7 +20,7 @@ from turnspit.errors import ConfigurationError
 from turnspit.hooks import HookDeclarer
 from turnspit.jobs import Job
 from turnspit.limits import Rate
-from turnspit.operations import Jobs, Limits, Queues, Schedules
+from turnspit.operations import Jobs, Limits, Queues, Schedules, Workflows
 from turnspit.payloads import Payloads
 from turnspit.queues import Queue, QueueLimits, check_queues
 from turnspit.records import NewJob
@@ -28,6 +28,8 @@ from turnspit.retries import Retry
 from turnspit.stores import Store
 from turnspit.task_options import check_retry, check_timeout
 from turnspit.tasks import BoundTask, Task
+from turnspit.workflow_declaring import WorkflowDeclarer
+from turnspit.workflow_store import WorkflowWriter
 
 if TYPE_CHECKING:
     from turnspit.web import Dashboard
@@ -37,7 +39,7 @@ __all__ = ["Turnspit"]
 _SECOND = 1_000_000
 
 
-class Turnspit(TaskDeclarer, HookDeclarer):
+class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer):
     """An application's jobs: its tasks and the store where their jobs live.
 
     Constructing it opens nothing; the store is opened by the first call that needs it.
@@ -110,6 +112,7 @@ class Turnspit(TaskDeclarer, HookDeclarer):
         self.queues = Queues(self)
         self.schedules = Schedules(self)
         self.limits = Limits(self, limits or {})
+        self.workflows = Workflows(self, self._client)
 
     @property
     def engine(self) -> Engine:
@@ -320,7 +323,13 @@ class Turnspit(TaskDeclarer, HookDeclarer):
             history_retention=self._keep_history,
             dead_retention=self._keep_dead,
             version=__version__,
+            workflow_writer=WorkflowWriter(lambda: self.store.own_engine, self.tasks, self.max_payload),
         )
+
+    @property
+    def workflow_writer(self) -> WorkflowWriter:
+        """Where the jobs of workflows go."""
+        return WorkflowWriter(lambda: self.engine, self.tasks, self.max_payload)
 
     def migrate(self) -> tuple[str, ...]:
         """Bring the store's schema up to date; the names of the migrations applied."""

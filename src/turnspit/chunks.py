@@ -49,4 +49,6 @@ def _checked(part: list[NewJob[Any]]) -> list[NewJob[Any]]:
     for job in part:
         if not isinstance(job, NewJob):
             raise ConfigurationError(f"enqueue_many takes what task.new(...) returns, not {job!r}")
+        if job.results:
+            raise ConfigurationError(f"a job of {job.task} takes the result of another one: add it to that workflow")
     return part

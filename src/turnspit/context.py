@@ -20,6 +20,7 @@ from turnspit.clock import Duration, from_moment, to_duration
 from turnspit.codec import decode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.records import Claim, JobRecord
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job", "in_job"]
 
@@ -43,6 +44,10 @@ class Reporter(Protocol):
         """``finish_in`` for async code."""
         ...
 
+    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
+        """What adds jobs to the job's own workflow."""
+        ...
+
 
 class _Silent:
     def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
@@ -56,6 +61,10 @@ class _Silent:
 
     async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
         """A detached context has no job to complete."""
+
+    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
+        """A detached context has no workflow."""
+        raise TurnspitError(f"{claim.task} was called outside a job, so it has no workflow to add jobs to")
 
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -127,6 +136,7 @@ class JobContext:
             timeout=record.timeout,
             tags=record.tags,
             metadata=record.metadata,
+            workflow=record.workflow,
         )
         return cls(claim, reporter, resources)
 
@@ -220,6 +230,30 @@ class JobContext:
         """``finish`` for async code."""
         self.finishing = True
         await self._reporter.afinish_in(tx, self._claim, result)
+
+    @property
+    def workflow(self) -> int | None:
+        """The id of the workflow that this job is part of."""
+        return self._claim.workflow
+
+    def extend_workflow(self) -> WorkflowBuilder:
+        """Add jobs to this job's own workflow: work that is found at run time.
+
+        They begin at once, beside this job. Another attempt of this job that adds the same adds nothing twice. A job of
+        the workflow that waits for this one can be made to wait for them too.
+
+        :raises MoveNotAllowed: when the block ends, if this job is in no workflow, that one was cancelled, or a job of
+            ``before`` does not wait any more; nothing is added then.
+        :raises LostClaim: when the block ends, if the job is another worker's by now.
+
+        ::
+
+            @app.task
+            def split(job: JobContext, file: str) -> None:
+                with job.extend_workflow() as flow:
+                    flow.add_many((count.new(part) for part in parts_of(file)), before=["add up"])
+        """
+        return self._reporter.extend_workflow(self._claim)
 
     @property
     def cancelled(self) -> bool:

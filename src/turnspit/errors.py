@@ -17,6 +17,7 @@
     ├── JobNotFound               no job has this id
     ├── MoveNotAllowed            the job's state does not allow what was asked
     ├── ScheduleNotFound          no schedule has this name
+    ├── WorkflowNotFound          no workflow has this id
     ├── ResultError               get_result() has nothing to return
     │   ├── ResultTimeout         the job did not end in time
     │   ├── ResultNotStored       it ended, but its result was not kept
@@ -59,6 +60,7 @@ __all__ = [
     "StoreRefused",
     "TurnspitError",
     "WorkerDied",
+    "WorkflowNotFound",
 ]
 
 
@@ -130,6 +132,10 @@ class JobNotFound(TurnspitError, LookupError):
 
 class ScheduleNotFound(TurnspitError, LookupError):
     """No schedule of the app has this name."""
+
+
+class WorkflowNotFound(TurnspitError, LookupError):
+    """No workflow has this id: it never existed, or it was pruned."""
 
 
 class MoveNotAllowed(TurnspitError):

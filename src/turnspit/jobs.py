@@ -207,6 +207,11 @@ class Job(Generic[R]):
         return self._record.fingerprint
 
     @property
+    def workflow(self) -> int | None:
+        """The id of the workflow that it is part of."""
+        return self._record.workflow
+
+    @property
     def is_retrying(self) -> bool:
         """Whether it waits for another attempt."""
         return self._record.state is JobState.SCHEDULED and self._record.attempt > 0
@@ -279,6 +284,7 @@ class JobFilter:
     args: Mapping[str, Any] | None = None
     error: str | None = None
     fingerprint: str | None = None
+    workflow: int | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
 

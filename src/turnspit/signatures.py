@@ -16,7 +16,12 @@ from functools import partial
 from typing import Any
 
 from pydantic import ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.errors import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreConfig, SchemaSerializer
 from typing_extensions import TypedDict
@@ -51,6 +56,8 @@ class Signature:
             hints = typing.get_type_hints(function, include_extras=True)
         except (NameError, SyntaxError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"task {task}: an annotation cannot be resolved: {error}") from error
+        self._hints = hints
+        self._partly: dict[frozenset[str], Callable[[dict[str, Any]], Any]] = {}
         parameters = list(inspect.signature(function).parameters.values())
         self.takes_context = bool(parameters) and hints.get(parameters[0].name) is JobContext
         if self.takes_context:
@@ -81,6 +88,43 @@ class Signature:
             return typing.cast("dict[str, Any]", self._validate(dict(kwargs)))
         except ValidationError as error:
             raise InvalidArguments(f"{self._task}: {describe_validation_error(error)}") from error
+
+    def bind_partly(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], is_later: Callable[[Any], bool]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arguments of a call, validated, by name; and those that are not known yet, as they are.
+
+        :raises InvalidArguments: naming each field that does not fit.
+        """
+        try:
+            given = self._inspected.bind_partial(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidArguments(f"{self._task}: {error}") from None
+        later = {name: value for name, value in given.items() if is_later(value)}
+        known = {name: value for name, value in given.items() if name not in later}
+        try:
+            return self._validate_partly(frozenset(later), known), later
+        except ValidationError as error:
+            raise InvalidArguments(f"{self._task}: {describe_validation_error(error)}") from error
+
+    def _validate_partly(self, later: frozenset[str], known: dict[str, Any]) -> dict[str, Any]:
+        if later not in self._partly:
+            parameters = [each for name, each in self._inspected.parameters.items() if name not in later]
+            adapter = self._adapt(self._arguments_type(parameters, self._hints), "its arguments")
+            self._partly[later] = partial(adapter.validator.validate_python, by_alias=True, by_name=True)
+        return typing.cast("dict[str, Any]", self._partly[later](known))
+
+    def simplify(self, value: Any) -> Any:
+        """A value that no annotation is known for, as JSON values."""
+        return decode(encode(value, what=f"arguments of {self._task}"))
+
+    def schema_of(self, argument: str | None) -> Mapping[str, Any]:
+        """What is known of an argument, or of the result, as JSON Schema."""
+        kind = self._hints.get(argument or "return", Any)
+        try:
+            return TypeAdapter(kind).json_schema(mode="validation" if argument else "serialization")
+        except (PydanticInvalidForJsonSchema, PydanticUserError):
+            return {}
 
     def dump(self, arguments: Mapping[str, Any], limit: int) -> str:
         """Validated arguments as JSON text.

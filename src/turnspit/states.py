@@ -48,12 +48,19 @@ WAITING_STATES = frozenset({JobState.BLOCKED, JobState.SCHEDULED, JobState.HELD,
 LIVE_STATES = WAITING_STATES | {JobState.RUNNING}
 FINAL_STATES = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.DEAD})
 
+_REPLAYED = {
+    JobState.READY: "replayed",
+    JobState.HELD: "replayed, a limit holds it",
+    JobState.BLOCKED: "replayed, its dependencies are not done",
+}
+
 MOVES: dict[JobState, dict[JobState, str]] = {
     JobState.BLOCKED: {
         JobState.READY: "its dependencies are done",
         JobState.HELD: "its dependencies are done, a limit holds it",
-        JobState.DEAD: "a dependency failed",
-        JobState.CANCELLED: "cancelled",
+        JobState.SCHEDULED: "its dependencies are done, its time is still to come",
+        JobState.DEAD: "its dependencies are done, but its arguments cannot be made of their results",
+        JobState.CANCELLED: "cancelled, or a dependency failed",
     },
     JobState.SCHEDULED: {
         JobState.READY: "due",
@@ -80,9 +87,9 @@ MOVES: dict[JobState, dict[JobState, str]] = {
         JobState.CANCELLED: "cancelled while running",
         JobState.DEAD: "out of attempts, given up, or crashing its workers",
     },
-    JobState.COMPLETED: {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"},
-    JobState.CANCELLED: {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"},
-    JobState.DEAD: {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"},
+    JobState.COMPLETED: _REPLAYED,
+    JobState.CANCELLED: _REPLAYED,
+    JobState.DEAD: _REPLAYED,
 }
 
 

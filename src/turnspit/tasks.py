@@ -20,9 +20,10 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text, encode
 from turnspit.context import JobContext, current_job
-from turnspit.errors import ConfigurationError, NotIncluded, TurnspitError
+from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload, NotIncluded, TurnspitError
 from turnspit.jobs import Job
 from turnspit.limits import Limit, make_fair_key, make_lane
+from turnspit.placeholders import contains_placeholder, template_of
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.schedules import check_rules
@@ -148,7 +149,7 @@ class Task(Generic[P, R]):
         return await BoundTask(self).aenqueue(*args, **kwargs)
 
     def new(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
-        """A validated call that is not stored yet, for ``app.enqueue_many``."""
+        """A validated call that is not stored yet, for ``app.enqueue_many`` and workflows."""
         return BoundTask(self).new(*args, **kwargs)
 
     def using(
@@ -243,21 +244,40 @@ class BoundTask(Generic[P, R]):
         """A validated call that is not stored yet, for ``app.enqueue_many``."""
         if self._tx is not None:
             raise ConfigurationError("new() stores nothing, so it takes no tx=; give tx= to app.enqueue_many")
-        return self._new(args, kwargs)
+        try:
+            return self._new(args, kwargs)
+        except (InvalidArguments, InvalidPayload):
+            # Looked for only where something is wrong anyway: a call without placeholders pays nothing.
+            if contains_placeholder(args) or contains_placeholder(kwargs):
+                return self._new_partly(args, kwargs)
+            raise
 
     def _new(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
         return self.new_validated(self._task.signature.bind(args, kwargs))
 
-    def new_validated(self, arguments: Mapping[str, Any]) -> NewJob[R]:
-        """``new`` for arguments that the signature has validated already."""
+    def _new_partly(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
+        """A call that takes results of jobs that have not run yet."""
+        signature = self._task.signature
+        if self._task.unique is not None:
+            raise ConfigurationError(f"task {self._task.name} is unique by its arguments, which cannot be results")
+        arguments, later = signature.bind_partly(args, kwargs, contains_placeholder)
+        templates = {name: template_of(value, signature.simplify) for name, value in later.items()}
+        return self.new_validated(arguments, templates)
+
+    def new_validated(self, arguments: Mapping[str, Any], results: Mapping[str, Any] | None = None) -> NewJob[R]:
+        """``new`` for arguments that the signature has validated already.
+
+        :param results: templates of arguments that are made of others' results.
+        """
         task = self._task
         payload = task.signature.dump(arguments, task.enqueuer.max_payload)
         if self._options is None:
             new: NewJob[R] = NewJob(task.name, task.queue, payload, task.priority)
         else:
             new = NewJob(task=task.name, args=payload, **self._options)
-        lane = task.lane_of(new.queue, arguments)
-        if lane is not None:
+        if results:
+            new = new._replace(results=results)  # its keys are not known yet: its worker puts it in its lane
+        elif (lane := task.lane_of(new.queue, arguments)) is not None:
             new = new._replace(lane=lane)
         if task.unique is None:
             return new

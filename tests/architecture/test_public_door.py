@@ -40,6 +40,8 @@ PUBLIC_NAMES = [
     "Turnspit",
     "TurnspitError",
     "Unique",
+    "Workflow",
+    "WorkflowBuilder",
     "current_job",
 ]
 DRIVERS_AND_FRAMEWORKS = [

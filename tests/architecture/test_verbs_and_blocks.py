@@ -15,6 +15,7 @@ from turnspit.contract.moves import Moves
 from turnspit.contract.queries import Queries
 from turnspit.contract.schedules import Schedules
 from turnspit.contract.uniqueness import Uniqueness
+from turnspit.contract.workflows import Workflows
 from turnspit.engines.postgres import PostgresEngine
 from turnspit.engines.sqlite import SqliteEngine
 
@@ -30,6 +31,7 @@ NOUNS = {
     "uniqueness": Uniqueness,
     "moves": Moves,
     "schedules": Schedules,
+    "workflows": Workflows,
 }
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

@@ -79,6 +79,11 @@ LIVE = r"SEARCH live USING INTEGER PRIMARY KEY"
 WORKERS = r"SCAN turnspit_workers"
 """There are few."""
 
+WORKFLOWS = [
+    r"S\w+ turnspit_workflow_ends\b",  # what is left of large fan-outs
+    r"S\w+ turnspit_workflows USING (COVERING )?INDEX turnspit_workflows_look_at",
+]
+
 CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     "insert_job": (lambda engine: engine.insert_job(NEW), []),
     "insert_jobs": (lambda engine: engine.insert_jobs([NEW]), []),
@@ -154,6 +159,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         [
             r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held|paused)",
             "SEARCH turnspit_schedules USING INDEX turnspit_schedules_next_tick",
+            *WORKFLOWS,
             WORKERS,
             "SCAN owner$",
             "SCAN turnspit_outbox",
@@ -185,6 +191,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
             r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_held \(task=\? AND lane>\?\)",
             r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running",
             r"S\w+ turnspit_jobs USING INDEX turnspit_jobs_ready",
+            *WORKFLOWS,
         ],
     ),
 }

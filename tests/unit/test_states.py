@@ -16,7 +16,7 @@ def test_every_state_is_live_or_final_and_has_a_meaning() -> None:
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_only_a_replay_leaves_a_final_state(state: JobState) -> None:
     assert state.is_final
-    assert MOVES[state] == {JobState.READY: "replayed", JobState.HELD: "replayed, a limit holds it"}
+    assert {how.partition(",")[0] for how in MOVES[state].values()} == {"replayed"}
 
 
 @pytest.mark.parametrize("state", sorted(LIVE_STATES))

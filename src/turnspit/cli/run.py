@@ -18,8 +18,10 @@ from turnspit.cli.errors import Failed, WrongUsage
 from turnspit.cli.loading import find_app, is_job_id, require_store
 from turnspit.cli.options import AsJson
 from turnspit.cli.output import describe_duration, err, note, plain, print_json
+from turnspit.codec import DEFAULT_LIMIT
 from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
-from turnspit.records import Claim, Ending, EndingMove, JobRecord
+from turnspit.records import Claim, Ending, EndingMove, JobRecord, NewJob
+from turnspit.workflows import WorkflowBuilder, WorkflowStep
 
 __all__ = ["EXAMPLES", "run"]
 
@@ -82,6 +84,31 @@ class _Reports:
 
     async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
         self.finish_in(tx, claim, result)
+
+    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
+        return WorkflowBuilder(_Unstored(), None, by=(claim.id, claim.fence))
+
+
+class _Unstored:
+    """Jobs that the job adds to its workflow are counted, and go nowhere."""
+
+    max_payload = DEFAULT_LIMIT
+
+    def check_job(self, new: NewJob[Any], on_failure: str) -> None:
+        """Nothing is stored."""
+
+    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+        note(f"would add {len(step.jobs):,} jobs to its workflow")
+        return 0, list(range(1, len(step.jobs) + 1))
+
+    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+        return self.store_step(step)
+
+    def give_up(self, workflow: int) -> None:
+        """Nothing is stored."""
+
+    async def agive_up(self, workflow: int) -> None:
+        """Nothing is stored."""
 
 
 def _run(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun:

@@ -20,6 +20,7 @@ from turnspit.contract.schema import SchemaStatus
 from turnspit.contract.uniqueness import Uniqueness
 from turnspit.contract.verbs import Verb
 from turnspit.contract.wakeups import Wakeups
+from turnspit.contract.workflows import Workflows
 
 __all__ = ["Engine", "SchemaStatus"]
 
@@ -38,6 +39,7 @@ class Engine(
     Pauses,
     Moves,
     Schedules,
+    Workflows,
     Protocol,
 ):
     """A store: the verbs, and how they are run."""

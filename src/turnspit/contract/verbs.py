@@ -50,6 +50,8 @@ class WakeKind(StrEnum):
     """The end of a running job was requested."""
     PAUSE = "pause"
     """A queue, a task or a tag was paused."""
+    WORKFLOW = "workflow"
+    """Workflows (their ids are given) have ended, or there is something to do for them."""
 
 
 class Wake(NamedTuple):

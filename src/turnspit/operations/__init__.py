@@ -5,6 +5,7 @@ from turnspit.operations.limits import LimitInfo, Limits
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.queues import Queues
 from turnspit.operations.schedules import Schedule, Schedules
+from turnspit.operations.workflows import Workflow, WorkflowJob, Workflows
 
 __all__ = [
     "FilterFields",
@@ -16,6 +17,9 @@ __all__ = [
     "Queues",
     "Schedule",
     "Schedules",
+    "Workflow",
+    "WorkflowJob",
+    "Workflows",
     "make_filter",
     "move_store",
     "thaw_store",

@@ -36,6 +36,7 @@ class FilterFields(TypedDict, total=False):
     args: Mapping[str, Any]
     error: str
     fingerprint: str
+    workflow: int
     created_after: datetime
     created_before: datetime
 

@@ -43,6 +43,7 @@ from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable
 from turnspit.records.pauses import Pause, PauseKind
 from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
 from turnspit.records.schedules import NewSchedule, ScheduleRecord
+from turnspit.records.workflows import NewWorkflow, NewWorkflowJob, WorkflowJobRecord, WorkflowRecord
 
 __all__ = [
     "LEFT_TABLES",
@@ -78,6 +79,8 @@ __all__ = [
     "NewJob",
     "NewSchedule",
     "NewWorker",
+    "NewWorkflow",
+    "NewWorkflowJob",
     "OpenClaim",
     "Pause",
     "PauseKind",
@@ -95,4 +98,6 @@ __all__ = [
     "TaskStats",
     "UniqueRule",
     "WorkerRecord",
+    "WorkflowJobRecord",
+    "WorkflowRecord",
 ]

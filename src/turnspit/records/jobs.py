@@ -59,6 +59,8 @@ class NewJob(NamedTuple, Generic[R]):
     """Given where ``unique_key`` is known."""
     lane: str | None = None
     """Where it waits for its limits (see ``Lane``); ``None`` where it has none."""
+    results: Any = None
+    """Of a job that is not in a workflow yet: arguments made of others' results, see ``NewWorkflowJob``."""
 
 
 class Inserted(NamedTuple):
@@ -93,6 +95,7 @@ class Claim(NamedTuple):
     lane: str | None = None
     unique_key: str | None = None
     """``OPEN_KEY`` until a worker that knows the task has computed it."""
+    workflow: int | None = None
 
 
 class OpenClaim(NamedTuple):
@@ -164,6 +167,7 @@ class JobRecord:
     fingerprint: str | None = None
     result: str | None = None
     unique_key: str | None = None
+    workflow: int | None = None
     attempts: tuple[AttemptRecord, ...] = ()
 
 

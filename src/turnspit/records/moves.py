@@ -35,6 +35,10 @@ MOVED_TABLES = (
     MovedTable("limits", ("key",), is_frozen=False),
     MovedTable("slots", ("job", "key"), is_frozen=False),
     MovedTable("limit_changes", ("name",)),
+    MovedTable("workflows", ("id",), is_numbered=True),
+    MovedTable("workflow_jobs", ("job",)),
+    MovedTable("workflow_edges", ("dependency", "dependant")),
+    MovedTable("workflow_ends", ("job",)),
     MovedTable("outbox", ("job", "fence")),
     MovedTable("history", ("id",), is_history=True),
 )

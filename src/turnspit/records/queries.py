@@ -58,6 +58,8 @@ class Duties(NamedTuple):
     """Microseconds until the next tick of a schedule of its tasks; not above 0 if one is due."""
     paused_at: int | None = None
     """When the newest pause began."""
+    until_workflow: int | None = None
+    """Microseconds until there is something to do for a workflow; not above 0 if there is."""
 
 
 @dataclass(frozen=True, slots=True)

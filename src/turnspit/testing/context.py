@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 from turnspit.clock import to_moment, utc_now
 from turnspit.codec import encode
 from turnspit.context import JobContext, activate_job
+from turnspit.errors import TurnspitError
 from turnspit.records import Claim
 from turnspit.tasks import Task
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["Finished", "Line", "Progress", "TestContext", "context"]
 
@@ -59,6 +61,9 @@ class _Recorder:
 
     async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
         self.finish_in(tx, claim, result)
+
+    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
+        raise TurnspitError(f"{claim.task} runs in a unit test without a store, so it has no workflow to add jobs to")
 
 
 class TestContext(JobContext):

@@ -23,4 +23,5 @@ class Pruner:
         removed = await self._engine.awrite(self._engine.prune_jobs, self._request)
         forgotten = await self._engine.awrite(self._engine.prune_keys, limit)
         unused = await self._engine.awrite(self._engine.prune_limits, limit)
-        return 0.05 if max(removed, forgotten, unused) >= limit else _INTERVAL
+        ended = await self._engine.awrite(self._engine.prune_workflows, self._request.history, limit)
+        return 0.05 if max(removed, forgotten, unused, ended) >= limit else _INTERVAL

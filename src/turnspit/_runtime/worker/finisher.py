@@ -17,6 +17,7 @@ from turnspit._runtime.worker.settings import WorkerParts
 from turnspit._runtime.worker.teller import Ended, Teller
 from turnspit.errors import LostClaim
 from turnspit.records import Claim, Completion, Finish, FinishReport, LogLine, ProgressUpdate
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["Batch", "Ended", "Finisher"]
 
@@ -129,6 +130,10 @@ class Finisher:
         engine = self._parts.engine
         if not await engine.awrite_in(tx, engine.finish_job, self._completion(claim, result)):
             raise _lost(claim)
+
+    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
+        """What adds jobs to a running job's own workflow. From any thread."""
+        return WorkflowBuilder(self._parts.workflow_writer, None, by=(claim.id, claim.fence))
 
     def _completion(self, claim: Claim, result: Any) -> Completion:
         return completion_of(self._parts.tasks[claim.task], claim, result, self._parts.max_result)

@@ -32,6 +32,7 @@ from turnspit.context import JobContext, activate_job
 from turnspit.errors import ConfigurationError, LostClaim
 from turnspit.records import Claim, Completion
 from turnspit.tasks import Task
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["main"]
 
@@ -150,6 +151,10 @@ class _Reports:
         engine = self._parts.engine
         if not await engine.awrite_in(tx, engine.finish_job, self._completion(claim, result)):
             raise LostClaim(_LOST.format(claim=claim))
+
+    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
+        """What adds jobs to the job's own workflow."""
+        return WorkflowBuilder(self._parts.workflow_writer, None, by=(claim.id, claim.fence))
 
     def _completion(self, claim: Claim, result: Any) -> Completion:
         # Before the store hears it: should this process die in between, the worker asks whether it was committed.

@@ -12,6 +12,7 @@ from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus
 from turnspit.hooks import Lifespan, Middleware, ThreadMiddleware
 from turnspit.retries import Retry
+from turnspit.workflow_store import WorkflowWriter
 
 __all__ = ["WorkerParts", "WorkerSettings", "check_max_crashes", "make_settings"]
 
@@ -52,6 +53,7 @@ class WorkerParts:
     history_retention: int | None
     dead_retention: int | None
     version: str
+    workflow_writer: WorkflowWriter
 
 
 def check_max_crashes(value: int) -> int:

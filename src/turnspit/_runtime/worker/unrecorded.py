@@ -44,6 +44,7 @@ class _Ends:
         self.report_log = reporter.report_log
         self.finish_in = reporter.finish_in
         self.afinish_in = reporter.afinish_in
+        self.extend_workflow = reporter.extend_workflow
 
     def add(self, ended: Ended) -> None:
         if not self.first.done():

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from turnspit._runtime.maintenance.promoter import Promoter
-from turnspit._runtime.maintenance.pruner import Pruner
 from turnspit._runtime.maintenance.rescuer import Rescuer
-from turnspit._runtime.maintenance.scheduler import Scheduler
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff, Service
 from turnspit._runtime.worker.claimer import Claimer
+from turnspit._runtime.worker.duties import on_call_duties, pruner
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.leftovers import Leftovers
@@ -30,7 +28,7 @@ from turnspit.clock import monotonic, sleep
 from turnspit.context import JobContext
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.errors import TurnspitError, WorkerDied
-from turnspit.records import Duties, JobRecord, PruneRequest
+from turnspit.records import Duties, JobRecord
 
 __all__ = ["Worker"]
 
@@ -131,15 +129,10 @@ class Worker:
             "lookout": Service(lookout, self._outage),
         }
         if self._settings.maintenance:
-            parts = self._parts
-            scheduler = Scheduler(self._engine, parts.name, parts.tasks)
-            promoter = Promoter(self._engine, lambda: parts.tasks.names)
-            self._on_call += [promoter, scheduler, self.rescuer]
-            services["promoter"] = Service(promoter, self._outage)
-            services["scheduler"] = Service(scheduler, self._outage)
-            services["rescuer"] = Service(self.rescuer, self._outage)
-            prune = PruneRequest(parts.history_retention, parts.dead_retention)
-            services["pruner"] = Service(Pruner(self._engine, prune), self._outage)
+            duties = on_call_duties(self._parts, self.rescuer)
+            self._on_call += duties
+            services |= {duty.name: Service(duty, self._outage) for duty in duties}
+            services["pruner"] = Service(pruner(self._parts), self._outage)
         return services
 
     @property
@@ -199,6 +192,8 @@ class Worker:
             self.services["promoter"].wake()
         elif kind is WakeKind.SCHEDULE and "scheduler" in self.services:
             self.services["scheduler"].wake()
+        elif kind is WakeKind.WORKFLOW and "tender" in self.services:
+            self.services["tender"].wake()
         elif kind in (WakeKind.CANCEL, WakeKind.PAUSE):
             self._reconciler.note(kind)
             self.services["reconciler"].wake()

@@ -37,7 +37,19 @@ def load(schema: str) -> Mapping[str, str]:
     }
     return load_blocks(
         "turnspit.engines.postgres",
-        ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "pauses", "moves", "schedules"),
+        (
+            "jobs",
+            "control",
+            "queries",
+            "figures",
+            "leases",
+            "uniqueness",
+            "limits",
+            "pauses",
+            "moves",
+            "schedules",
+            "workflows",
+        ),
         marks,
     )
 

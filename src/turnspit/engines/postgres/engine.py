@@ -34,6 +34,7 @@ from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs
 from turnspit.engines.verbs.schedules import ScheduleVerbs
+from turnspit.engines.verbs.workflows import WorkflowVerbs
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
 
@@ -59,6 +60,7 @@ class PostgresEngine(
     ControlVerbs,
     FigureVerbs,
     ScheduleVerbs,
+    WorkflowVerbs,
     PostgresMoveVerbs,
 ):
     """The PostgreSQL engine. It connects at the first use, and again after ``close`` or a fork.

@@ -6,6 +6,7 @@ from typing import Any
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.postgres.bounds import ClaimBounds
+from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
 from turnspit.engines.verbs.rows import params_of_alike, to_json
 from turnspit.errors import InvalidPayload
@@ -61,6 +62,15 @@ class PostgresJobVerbs(JobVerbs):
             block, params = "insert_jobs", {"jobs": to_json(job._asdict() for job in new)}
         params["now"] = self.clock.now()
         return Statement(self.sql[block].replace("{columns}", columns), params, ends=True)
+
+    def store_workflow_jobs(self, workflow: int, new: Sequence[tuple[NewJob[Any], bool]]) -> Verb[list[int]]:
+        rows = [{**job._asdict(), "workflow": workflow, "is_blocked": int(is_blocked)} for job, is_blocked in new]
+        params = {"now": self.clock.now(), "rows": to_json(rows)}
+        return [job for (job,) in (yield Statement(self.sql["extend_workflow_jobs"], params))]
+
+    def store_rows(self, block: str, columns: Sequence[str], rows: Sequence[Row]) -> Verb[None]:
+        if rows:
+            yield Statement(self.sql[block], {"rows": to_json(dict(zip(columns, row, strict=True)) for row in rows)})
 
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         return (yield Statement(self.sql[block], {**params, "turns": to_json(turns)}))
@@ -128,8 +138,9 @@ class PostgresJobVerbs(JobVerbs):
         ordered = sorted(completions)  # always the same order of row locks
         params = {"now": self.clock.now(), "finishes": to_json(each._asdict() for each in ordered)}
         rows = yield Statement(self.sql["finish_jobs"], params)
-        done = {job for job, _ in rows}
-        yield from self.free_slots([job for job, lane in rows if lane is not None])
+        done = {job for job, _, _ in rows}
+        yield from self.free_slots([job for job, lane, _ in rows if lane is not None])
+        yield from self.end_jobs([(job, workflow) for job, _, workflow in rows], Outcome.COMPLETED)
         yield from self._report_lost([each for each in completions if each.id not in done], report)
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:

@@ -15,7 +15,19 @@ _PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM turnspit_pauses AS pause
 
 SQL = load_blocks(
     "turnspit.engines.sqlite",
-    ("jobs", "control", "queries", "figures", "leases", "uniqueness", "limits", "pauses", "moves", "schedules"),
+    (
+        "jobs",
+        "control",
+        "queries",
+        "figures",
+        "leases",
+        "uniqueness",
+        "limits",
+        "pauses",
+        "moves",
+        "schedules",
+        "workflows",
+    ),
     {"now": _NOW, "paused_queues": _PAUSED_QUEUES, "paused_tasks": _PAUSED_TASKS, "paused_tag": _PAUSED_TAG},
 )
 """Every block of ``sql/*.sql`` by its name."""

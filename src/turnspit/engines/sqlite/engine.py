@@ -32,6 +32,7 @@ from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs
 from turnspit.engines.verbs.schedules import ScheduleVerbs
+from turnspit.engines.verbs.workflows import WorkflowVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
@@ -68,6 +69,7 @@ class SqliteEngine(
     PauseVerbs,
     FigureVerbs,
     ScheduleVerbs,
+    WorkflowVerbs,
     SqliteMoveVerbs,
 ):
     """The SQLite engine. It opens its file at the first use, and again after ``close`` or a fork.

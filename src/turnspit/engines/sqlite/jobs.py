@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
 from turnspit.engines.verbs.rows import params_of_alike, to_json
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
@@ -41,6 +42,17 @@ class SqliteJobVerbs(JobVerbs):
         if any(job.delay or job.at is not None for job in new):
             yield Wake(WakeKind.SCHEDULED)
         return list(range(last - len(new) + 1, last + 1)), now
+
+    def store_workflow_jobs(self, workflow: int, new: Sequence[tuple[NewJob[Any], bool]]) -> Verb[list[int]]:
+        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        rows = [_workflow_row(job, workflow, now, is_blocked=is_blocked) for job, is_blocked in new]
+        yield Statement(self.sql["extend_workflow_jobs"], rows, many=True)
+        [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
+        return list(range(last - len(rows) + 1, last + 1))
+
+    def store_rows(self, block: str, columns: Sequence[str], rows: Sequence[Row]) -> Verb[None]:
+        if rows:
+            yield Statement(self.sql[block], rows, many=True)
 
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         rows: list[Row] = []
@@ -98,11 +110,13 @@ class SqliteJobVerbs(JobVerbs):
         params = {"now": self.clock.now(), "finishes": to_json(completions)}
         rows = yield Statement(self.sql["finish_jobs"], params)
         limited = [row[0] for row in rows if row[4] is not None]
+        of_workflows = [(row[0], row[5]) for row in rows if row[5] is not None]
         rows = [row[:4] for row in rows]
         done = {row[0] for row in rows}
         yield Statement(self.sql["finish_jobs_remove"], {"ids": to_json(done)})
         yield from self.count_outcomes(rows, "completed")
         yield from self.free_slots(limited)
+        yield from self.end_jobs(of_workflows, Outcome.COMPLETED)
         yield from self._report_lost([each for each in completions if each.id not in done], report)
 
 
@@ -125,3 +139,10 @@ def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:
         due,
         state,
     )
+
+
+def _workflow_row(new: NewJob[Any], workflow: int, now: int, *, is_blocked: bool) -> tuple[Any, ...]:
+    *fields, _unique_key, lane, created_at, due, state = _row(new, now)
+    if is_blocked:
+        due, state = now if new.at is None else new.at, "blocked"
+    return (*fields, lane, workflow, created_at, due, state)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.ends import Tally
 from turnspit.engines.verbs.filters import in_history, in_jobs
 from turnspit.engines.verbs.jobs import JobVerbs
 from turnspit.engines.verbs.rows import to_json
@@ -31,22 +32,20 @@ class ControlVerbs(JobVerbs):
         return [(job, JobState.RUNNING if state == JobState.RUNNING else JobState.CANCELLED) for job, state in rows]
 
     def replay_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
-        dead, final = yield from self._oldest("replay_jobs", "replay_jobs_history", filter_, after, limit)
-        refused = yield from self.refuse_taken_keys(dead + final)
-        dead = [job for job in dead if job not in refused]
-        final = [job for job in final if job not in refused]
-        now = self.clock.now()
+        live, final = yield from self._oldest("replay_jobs", "replay_jobs_history", filter_, after, limit)
+        refused = yield from self.refuse_taken_keys([row[0] for row in live + final])
+        before = [row for row in live + final if row[0] not in refused]
+        dead = [job for job, state, _ in before if state == JobState.DEAD]
         revived: list[Row] = []
         if dead:
-            revived += yield Statement(self.sql["replay_jobs_revive"], {"now": now, "ids": to_json(dead)})
-        if final:
-            params = {"now": now, "ids": to_json(final)}
-            yield Statement(self.sql["replay_jobs_keep_attempt"], params)
-            revived += yield Statement(self.sql["replay_jobs_restore"], params)
-            yield Statement(self.sql["remove_history"], params)
-        if dead or final:
+            params = {"now": self.clock.now(), "ids": to_json(dead)}
+            revived += yield Statement(self.sql["replay_jobs_revive"], params)
+        revived += yield from self.restore_jobs([job for job, state, _ in before if state != JobState.DEAD])
+        tally = Tally()
+        yield from self.follow_ends((yield from self.revive_jobs(before, tally)), tally)
+        if before:
             yield Wake(WakeKind.READY)
-        return sorted([*((job, JobState(state)) for job, state in revived), *refused.items()])
+        return sorted([*((job, JobState(state)) for job, state, _ in revived), *refused.items()])
 
     def update_job(self, job_id: int, changes: JobChanges) -> Verb[JobState | None]:
         params = {
@@ -72,23 +71,26 @@ class ControlVerbs(JobVerbs):
 
     def delete_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:
         live, final = yield from self._oldest("delete_jobs", "delete_jobs_history", filter_, after, limit)
-        if live:
-            yield from self.remove_rows("remove_jobs", live)
-        if final:
-            yield from self.remove_rows("remove_history", final)
-        return sorted(live + final)
+        yield from self.delete_ends(live)
+        for remove, rows in (("remove_jobs", live), ("remove_history", final)):
+            if rows:
+                yield from self.remove_rows(remove, [row[0] for row in rows])
+        return sorted(row[0] for row in live + final)
 
     def _oldest(
         self, block: str, history_block: str, filter_: JobFilter, after: int, limit: int
-    ) -> Verb[tuple[list[int], list[int]]]:
-        """The ``limit`` oldest jobs of both tables together: those in jobs, and those in history."""
-        found: list[tuple[int, bool]] = []
+    ) -> Verb[tuple[list[Row], list[Row]]]:
+        """The ``limit`` oldest jobs of both tables together: those in jobs, and those in history. Id, state and
+        workflow of each.
+        """
+        live: list[Row] = []
+        final: list[Row] = []
         if in_jobs(filter_):
-            found += [(job, False) for (job,) in (yield self._select(block, filter_, after, limit))]
+            live = yield self._select(block, filter_, after, limit)
         if in_history(filter_):
-            found += [(job, True) for (job,) in (yield self._select(history_block, filter_, after, limit))]
-        found = sorted(found)[:limit]
-        return [job for job, ended in found if not ended], [job for job, ended in found if ended]
+            final = yield self._select(history_block, filter_, after, limit)
+        last = sorted([row[0] for row in live + final])[:limit][-1:] or [0]
+        return [row for row in live if row[0] <= last[0]], [row for row in final if row[0] <= last[0]]
 
     def _select(self, block: str, filter_: JobFilter, after: int, limit: int) -> Statement:
         condition, params = self.where(filter_)

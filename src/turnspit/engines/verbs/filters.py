@@ -6,7 +6,14 @@ from turnspit.states import JobState
 __all__ = ["EQUAL_COLUMNS", "LARGEST", "in_history", "in_jobs"]
 
 LARGEST = 2**63 - 1
-EQUAL_COLUMNS = {"id": "id", "queue": "queue", "task": "task", "error": "error_type", "fingerprint": "fingerprint"}
+EQUAL_COLUMNS = {
+    "id": "id",
+    "queue": "queue",
+    "task": "task",
+    "error": "error_type",
+    "fingerprint": "fingerprint",
+    "workflow": "workflow",
+}
 """Fields of a filter that are compared with a column as they are."""
 
 _HISTORY = (JobState.COMPLETED, JobState.CANCELLED)

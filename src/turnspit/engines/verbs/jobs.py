@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.ends import EndVerbs, Outcome
 from turnspit.engines.verbs.limits import LimitVerbs
 from turnspit.engines.verbs.rows import to_json
 from turnspit.engines.verbs.uniqueness import UniquenessVerbs
@@ -34,7 +35,7 @@ MOST_HELD = 2000
 """Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
 
 
-class JobVerbs(UniquenessVerbs, LimitVerbs):
+class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
     """Jobs on their way from enqueued to ended."""
 
     def check_new(self, new: NewJob[Any]) -> None:
@@ -130,9 +131,10 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
         """What follows the commit of ``finish_job``, for the rows that a block takes out; whether there were any."""
         rows = yield Statement(self.sql[block], params)
         if rows:
-            yield from self.count_outcomes(rows, "completed")
+            yield from self.count_outcomes([row[:4] for row in rows], "completed")
             yield from self.free_slots([row[0] for row in rows])
             yield Wake(WakeKind.FINISHED, tuple(row[0] for row in rows))
+            yield from self.end_jobs([(row[0], row[4]) for row in rows], Outcome.COMPLETED)
         return bool(rows)
 
     def count_outcomes(self, rows: list[Row], outcome: str) -> Verb[None]:
@@ -160,7 +162,7 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
         if not found:
             report.lost.append((ending.id, ending.fence))
             return
-        [(queue, task, cancel_requested_at, reason, invalid_since, now, run_time, lane)] = found
+        [(queue, task, cancel_requested_at, reason, invalid_since, now, run_time, lane, workflow)] = found
         move = ending.move
         if move is EndingMove.INVALID and now - invalid_since >= ending.patience:
             move = EndingMove.DEAD
@@ -177,6 +179,7 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
         if move is EndingMove.DEAD:
             yield Statement(self.sql["finish_jobs_dead"], params)
             report.states[ending.id] = JobState.DEAD
+            yield from self.end_jobs([(ending.id, workflow)], Outcome.DEAD)
         elif move is EndingMove.CANCEL or cancel_requested_at is not None:
             # A job that is tried again keeps its last error as its reason; only a person's request says why here.
             why = reason if cancel_requested_at is not None else None
@@ -197,10 +200,15 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
 
     def move_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[None]:
         """Move jobs to history as cancelled; their ``reason`` is kept where none is given."""
+        rows = yield from self.take_cancelled(ids, reason)
+        yield from self.end_jobs(rows, Outcome.CANCELLED)
+
+    def take_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[list[Row]]:
         params = {"now": self.clock.now(), "ids": to_json(ids), "reason": reason}
-        yield Statement(self.sql["move_cancelled"], params)
+        rows = yield Statement(self.sql["move_cancelled"], params)
         yield Statement(self.sql["move_cancelled_remove"], params)
         yield Wake(WakeKind.FINISHED, tuple(ids))
+        return rows
 
     def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
         rows = yield Statement(self.sql["return_jobs"], {"claims": to_json(claims)})
@@ -244,16 +252,17 @@ class JobVerbs(UniquenessVerbs, LimitVerbs):
         params = {"now": self.clock.now(), "limit": request.limit}
         params |= {"history": request.history, "dead": request.dead}
         removed = 0
-        for select, remove, kept in (
-            ("prune_jobs_old", "remove_history", request.history),
-            ("prune_jobs_dead", "remove_jobs", request.dead),
-        ):
-            if kept is None:
-                continue
-            old = [job for (job,) in (yield Statement(self.sql[select], params))]
+        if request.history is not None:
+            old = [job for (job,) in (yield Statement(self.sql["prune_jobs_old"], params))]
             if old:
-                yield from self.remove_rows(remove, old)
+                yield from self.remove_rows("remove_history", old)
             removed += len(old)
+        if request.dead is not None:
+            dead = yield Statement(self.sql["prune_jobs_dead"], params)
+            yield from self.delete_ends(dead)
+            if dead:
+                yield from self.remove_rows("remove_jobs", [job for job, _, _ in dead])
+            removed += len(dead)
         removed += len((yield Statement(self.sql["prune_jobs_results"], params)))
         yield Statement(self.sql["prune_jobs_counters"], params)
         if request.history is not None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import MOST_HELD, JobVerbs
 from turnspit.engines.verbs.rows import to_json, worker_from_row
 from turnspit.records import NewWorker, RescueReport, WorkerRecord
@@ -67,9 +68,11 @@ class LeaseVerbs(JobVerbs):
         rows = yield Statement(self.sql["rescue_jobs"], params)
         if not rows:
             return RescueReport(workers, (), (), ())
-        cancelled = tuple(job for job, *_, requested, _ in rows if requested is not None)
-        dead = tuple(job for job, *_, crashes, requested, _ in rows if requested is None and crashes >= max_crashes)
-        returned = tuple(job for job, *_, crashes, requested, _ in rows if requested is None and crashes < max_crashes)
+        cancelled = tuple(job for job, *_, requested, _, _ in rows if requested is not None)
+        dead = tuple(job for job, *_, crashes, requested, _, _ in rows if requested is None and crashes >= max_crashes)
+        returned = tuple(
+            job for job, *_, crashes, requested, _, _ in rows if requested is None and crashes < max_crashes
+        )
         yield from self.count_outcomes([row[:4] for row in rows], "crashed")
         yield from self.free_slots([row[0] for row in rows if row[6] is not None])
         yield Statement(self.sql["rescue_jobs_attempts"], params | {"ids": to_json(row[0] for row in rows)})
@@ -80,6 +83,7 @@ class LeaseVerbs(JobVerbs):
         yield Wake(WakeKind.READY)
         if dead:
             yield Wake(WakeKind.FINISHED, dead)
+            yield from self.end_jobs([(row[0], row[7]) for row in rows if row[0] in dead], Outcome.DEAD)
         return RescueReport(workers, returned, dead, cancelled)
 
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:

@@ -77,7 +77,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane, unique_key;
+          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow;
 
 -- name: claim_jobs_chosen
 UPDATE {schema}.jobs
@@ -87,7 +87,7 @@ WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND
   AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
   AND EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane, unique_key;
+          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
@@ -155,10 +155,10 @@ done AS (
 ), kept AS (
     INSERT INTO {schema}.history (
         id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-        worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, result,
+        worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, result,
         result_until)
     SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, now,
-           worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, note, result,
+           worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, note, result,
            now + keep
     FROM done, moment
 ), counted AS (
@@ -168,13 +168,13 @@ done AS (
     ON CONFLICT (minute, queue, task, outcome, writer)
     DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_time + excluded.run_time
 )
-SELECT id, lane FROM done;
+SELECT id, lane, workflow FROM done;
 
 -- name: finish_jobs_done_before
 SELECT id, fence FROM {schema}.history WHERE id = {ids} AND state = 'completed';
 
 -- name: finish_jobs_find
-SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at, lane
+SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at, lane, workflow
 FROM {schema}.jobs
 WHERE id = :id AND fence = :fence AND state = 'running' FOR UPDATE;
 
@@ -203,12 +203,13 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at,
        coalesce(:reason::text, reason), error_type, fingerprint
-FROM {schema}.jobs WHERE id = {ids};
+FROM {schema}.jobs WHERE id = {ids}
+RETURNING id, workflow;
 
 -- name: move_cancelled_remove
 DELETE FROM {schema}.jobs WHERE id = {ids};
@@ -224,24 +225,24 @@ DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_tim
 -- In the caller's transaction: only the job's own row is locked.
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, :note::text, :result::text,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, :note::text, :result::text,
        {now} + :keep::bigint
 FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE
 RETURNING id;
 
 -- name: finish_job_outbox
-INSERT INTO {schema}.outbox (job, fence, queue, task, worker, run_time)
-SELECT id, fence, queue, task, worker, {now} - started_at FROM {schema}.jobs WHERE id = :id;
+INSERT INTO {schema}.outbox (job, fence, queue, task, worker, run_time, workflow)
+SELECT id, fence, queue, task, worker, {now} - started_at, workflow FROM {schema}.jobs WHERE id = :id;
 
 -- name: finish_job_remove
 DELETE FROM {schema}.jobs WHERE id = :id;
 
 -- name: finish_jobs_outbox
 -- By fence too: a job that was replayed may have a row of an earlier claim, whose worker died behind its commit.
-DELETE FROM {schema}.outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time;
+DELETE FROM {schema}.outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time, workflow;
 
 -- name: finish_jobs_is_free
 -- Whether nobody's open transaction holds the job; no row if it has gone.
@@ -301,7 +302,7 @@ SELECT {schema}.make_partitions({now}), {schema}.drop_partition({now} - :history
 SELECT id FROM {schema}.history WHERE finished_at <= {now} - :history::bigint ORDER BY finished_at LIMIT :limit;
 
 -- name: prune_jobs_dead
-SELECT id FROM {schema}.jobs
+SELECT id, state, workflow FROM {schema}.jobs
 WHERE state = 'dead' AND finished_at <= {now} - :dead::bigint ORDER BY finished_at LIMIT :limit;
 
 -- name: prune_jobs_results

@@ -52,7 +52,7 @@ WITH RECURSIVE owner(worker) AS (
             WHERE state = 'running' AND job.worker > owner.worker ORDER BY job.worker LIMIT 1)
     FROM owner WHERE owner.worker IS NOT NULL
 )
-SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane, workflow
 FROM {schema}.jobs
 WHERE state = 'running' AND worker = ANY (ARRAY(
     SELECT worker FROM owner
@@ -63,7 +63,7 @@ LIMIT 5000 FOR UPDATE SKIP LOCKED;
 -- name: rescue_jobs_outbox
 DELETE FROM {schema}.outbox
 WHERE NOT EXISTS (SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL)
-RETURNING job, queue, task, run_time;
+RETURNING job, queue, task, run_time, workflow;
 
 -- name: rescue_jobs_attempts
 INSERT INTO {schema}.attempts (

@@ -6,7 +6,7 @@ SELECT * FROM (
     SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
            finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
            retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, NULL::text, unique_key
+           fingerprint, NULL::text, unique_key, workflow
     FROM {schema}.jobs AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_live
@@ -16,7 +16,7 @@ SELECT * FROM (
     SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
            finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
            retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, result, unique_key
+           fingerprint, result, unique_key, workflow
     FROM {schema}.history AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_final
@@ -111,7 +111,12 @@ SELECT (
       AND queue <> {paused_queues} AND (tags IS NULL OR {paused_tag} IS NULL)
       AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
       AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
-))::integer;
+))::integer + (
+    -- What is left of large fan-outs is about to be ready.
+    SELECT count(*) FROM {schema}.workflow_ends
+) + (
+    SELECT count(*) FROM {schema}.workflows WHERE look_at IS NOT NULL AND starting_after IS NOT NULL
+);
 
 -- name: find_duties
 -- Every worker asks this every second or two. Each part ends at its first row; the workers that own running jobs are found
@@ -153,5 +158,7 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
        (SELECT min(CASE WHEN waiting <> '[]' THEN least(next_tick, now + 1000000) ELSE next_tick END) - now
         FROM {schema}.schedules
         WHERE paused_at IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
-       (SELECT max(paused_at) FROM {schema}.pauses)
+       (SELECT max(paused_at) FROM {schema}.pauses),
+       CASE WHEN EXISTS (SELECT FROM {schema}.workflow_ends) THEN 0
+            ELSE (SELECT min(look_at) FROM {schema}.workflows WHERE look_at IS NOT NULL) - now END
 FROM moment, mine;

@@ -24,6 +24,7 @@ CREATE TABLE turnspit_jobs (
     metadata TEXT,
     unique_key TEXT,
     lane TEXT,                               -- what its limits are; NULL where it has none (see limits)
+    workflow INTEGER,                        -- NULL where it belongs to none (see workflows)
     is_listed INTEGER NOT NULL DEFAULT 0,   -- held, and its lane knows of it
     paused_by TEXT,                         -- the pause of a task or a tag for which it is held, as 'task send'
     progress REAL,
@@ -48,6 +49,7 @@ CREATE INDEX turnspit_jobs_unlisted ON turnspit_jobs (id) WHERE state = 'held' A
 CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_groups ON turnspit_jobs (fingerprint, id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_finished ON turnspit_jobs (finished_at) WHERE state = 'dead';
+CREATE INDEX turnspit_jobs_workflow ON turnspit_jobs (workflow, id) WHERE workflow IS NOT NULL;
 
 -- Completed and cancelled jobs, until they are pruned.
 CREATE TABLE turnspit_history (
@@ -71,6 +73,7 @@ CREATE TABLE turnspit_history (
     metadata TEXT,
     unique_key TEXT,
     lane TEXT,
+    workflow INTEGER,
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -83,6 +86,7 @@ CREATE TABLE turnspit_history (
 
 CREATE INDEX turnspit_history_cancelled ON turnspit_history (id) WHERE state = 'cancelled';
 CREATE INDEX turnspit_history_finished ON turnspit_history (finished_at);
+CREATE INDEX turnspit_history_workflow ON turnspit_history (workflow, id) WHERE workflow IS NOT NULL;
 CREATE INDEX turnspit_history_result_until ON turnspit_history (result_until) WHERE result_until IS NOT NULL;
 
 -- Attempts that did not complete. The one that completed is the history row itself.
@@ -108,6 +112,7 @@ CREATE TABLE turnspit_outbox (
     task TEXT NOT NULL,
     worker INTEGER NOT NULL,
     run_time INTEGER NOT NULL,              -- microseconds
+    workflow INTEGER,
     PRIMARY KEY (job, fence)
 ) WITHOUT ROWID;
 
@@ -212,6 +217,65 @@ CREATE TABLE turnspit_limit_changes (
     per INTEGER NOT NULL,                     -- microseconds; 0 for a concurrency
     burst INTEGER
 ) WITHOUT ROWID;
+
+-- Workflows. What a job needs to know of its workflow is in its column `workflow` alone; whoever ends a job that has none
+-- pays for nothing else here.
+CREATE TABLE turnspit_workflows (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    hooks TEXT,                             -- JSON of the jobs that its end becomes
+    created_at INTEGER NOT NULL,
+    sealed_at INTEGER,                       -- all its jobs are stored; before, none of them runs
+    starting_after INTEGER,                  -- jobs up to this id have been started; NULL: all
+    deadline_at INTEGER,
+    cancelled_at INTEGER,
+    reason TEXT,
+    finished_at INTEGER,
+    look_at INTEGER,                         -- when there is something to do for it
+    jobs INTEGER NOT NULL DEFAULT 0,         -- counters, so that nobody counts rows
+    unfinished INTEGER NOT NULL DEFAULT 0,
+    completed INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX turnspit_workflows_name ON turnspit_workflows (name, id);
+CREATE INDEX turnspit_workflows_look_at ON turnspit_workflows (look_at) WHERE look_at IS NOT NULL;
+CREATE INDEX turnspit_workflows_finished ON turnspit_workflows (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE turnspit_workflow_jobs (
+    job INTEGER PRIMARY KEY,
+    workflow INTEGER NOT NULL,
+    name TEXT,
+    waits_for INTEGER NOT NULL,              -- how many of its dependencies are not settled
+    on_failure TEXT NOT NULL,
+    delay INTEGER NOT NULL DEFAULT 0,        -- microseconds from its last dependency's end
+    results TEXT,                           -- JSON: which arguments are made of others' results
+    is_used INTEGER NOT NULL DEFAULT 0,     -- others' arguments are made of its result
+    result TEXT,                            -- kept for those, whatever becomes of history
+    cancelled_by INTEGER                     -- the dependency whose failure cancelled it
+);
+
+CREATE INDEX turnspit_workflow_jobs_workflow ON turnspit_workflow_jobs (workflow, job);
+CREATE UNIQUE INDEX turnspit_workflow_jobs_name ON turnspit_workflow_jobs (workflow, name) WHERE name IS NOT NULL;
+CREATE INDEX turnspit_workflow_jobs_cancelled_by ON turnspit_workflow_jobs (cancelled_by) WHERE cancelled_by IS NOT NULL;
+
+CREATE TABLE turnspit_workflow_edges (
+    dependency INTEGER NOT NULL,
+    dependant INTEGER NOT NULL,
+    on_failure TEXT NOT NULL,               -- the dependant's
+    is_settled INTEGER NOT NULL DEFAULT 0,  -- the dependant does not wait for it any more
+    PRIMARY KEY (dependency, dependant)
+) WITHOUT ROWID;
+
+CREATE INDEX turnspit_workflow_edges_dependant ON turnspit_workflow_edges (dependant);
+
+-- Ends that have more dependants than one transaction should change: what is left of them.
+CREATE TABLE turnspit_workflow_ends (
+    job INTEGER PRIMARY KEY,
+    outcome TEXT NOT NULL,
+    after INTEGER NOT NULL                   -- dependants up to this id are done
+);
 
 -- One row a worker process; its heartbeat keeps all its claims.
 CREATE TABLE turnspit_workers (

@@ -11,7 +11,7 @@ UPDATE turnspit_jobs SET cancel_requested_at = {now}, reason = :reason
 WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: replay_jobs
-SELECT id FROM turnspit_jobs WHERE state = 'dead' AND {where} AND id > :after ORDER BY id LIMIT :limit;
+SELECT id, state, workflow FROM turnspit_jobs WHERE state = 'dead' AND {where} AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: replay_jobs_revive
 UPDATE turnspit_jobs
@@ -20,10 +20,10 @@ SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, attempt = 0, cr
     cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
     progress = NULL, progress_message = NULL
 WHERE id IN (SELECT value FROM json_each(:ids))
-RETURNING id, state;
+RETURNING id, state, workflow;
 
 -- name: replay_jobs_history
-SELECT id FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;
+SELECT id, state, workflow FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: replay_jobs_keep_attempt
 -- The attempt that completed lived in the history row; it becomes a row of its own.
@@ -35,11 +35,11 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
 -- name: replay_jobs_restore
 INSERT INTO turnspit_jobs (
     id, task, queue, state, args, priority, fence, created_at, run_at, retry, timeout, tags, metadata,
-    unique_key, lane)
+    unique_key, lane, workflow)
 SELECT id, task, queue, CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, args, priority, fence,
-       created_at, {now}, retry, timeout, tags, metadata, unique_key, lane
+       created_at, {now}, retry, timeout, tags, metadata, unique_key, lane, workflow
 FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids))
-RETURNING id, state;
+RETURNING id, state, workflow;
 
 -- name: update_job
 UPDATE turnspit_jobs
@@ -62,7 +62,7 @@ WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
 -- name: delete_jobs
-SELECT id FROM turnspit_jobs WHERE state <> 'running' AND {where} AND id > :after ORDER BY id LIMIT :limit;
+SELECT id, state, workflow FROM turnspit_jobs WHERE state <> 'running' AND {where} AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: delete_jobs_history
-SELECT id FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;
+SELECT id, state, workflow FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;

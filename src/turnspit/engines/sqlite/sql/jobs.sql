@@ -46,7 +46,7 @@ WHERE id IN (
     ORDER BY priority DESC, id LIMIT :limit
 )
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key;
+          retry, timeout, tags, metadata, lane, unique_key, workflow;
 
 -- name: claim_jobs_chosen
 UPDATE turnspit_jobs
@@ -56,7 +56,7 @@ WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND
   AND (tags IS NULL OR {paused_tag} IS NULL)
   AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key;
+          retry, timeout, tags, metadata, lane, unique_key, workflow;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
@@ -90,17 +90,17 @@ RETURNING id;
 -- CROSS JOIN keeps json_each outside: one lookup by primary key for each finish.
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason,
     result, result_until)
 SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at,
-       moment, worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at,
+       moment, worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at,
        json_extract(finish.value, '$[4]'),
        json_extract(finish.value, '$[2]'), moment + json_extract(finish.value, '$[3]')
 FROM (SELECT {now} AS moment)
 CROSS JOIN json_each(:finishes) AS finish
 CROSS JOIN turnspit_jobs AS job ON job.id = json_extract(finish.value, '$[0]')
 WHERE job.fence = json_extract(finish.value, '$[1]') AND job.state = 'running'
-RETURNING id, queue, task, finished_at - started_at, lane;
+RETURNING id, queue, task, finished_at - started_at, lane, workflow;
 
 -- name: finish_jobs_remove
 DELETE FROM turnspit_jobs
@@ -110,7 +110,7 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'running';
 SELECT id, fence FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
 
 -- name: finish_jobs_find
-SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at, lane
+SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at, lane, workflow
 FROM turnspit_jobs
 WHERE id = :id AND fence = :fence AND state = 'running';
 
@@ -136,12 +136,13 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at,
        coalesce(:reason, reason), error_type, fingerprint
-FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
+FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids))
+RETURNING id, workflow;
 
 -- name: move_cancelled_remove
 DELETE FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
@@ -155,24 +156,24 @@ DO UPDATE SET count = count + excluded.count, run_time = run_time + excluded.run
 -- name: finish_job
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, progress, progress_message, cancel_requested_at, :note, :result,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, :note, :result,
        {now} + :keep
 FROM turnspit_jobs WHERE id = :id AND fence = :fence AND state = 'running'
 RETURNING id;
 
 -- name: finish_job_outbox
-INSERT INTO turnspit_outbox (job, fence, queue, task, worker, run_time)
-SELECT id, fence, queue, task, worker, {now} - started_at FROM turnspit_jobs WHERE id = :id;
+INSERT INTO turnspit_outbox (job, fence, queue, task, worker, run_time, workflow)
+SELECT id, fence, queue, task, worker, {now} - started_at, workflow FROM turnspit_jobs WHERE id = :id;
 
 -- name: finish_job_remove
 DELETE FROM turnspit_jobs WHERE id = :id;
 
 -- name: finish_jobs_outbox
 -- By fence too: a job that was replayed may have a row of an earlier claim, whose worker died behind its commit.
-DELETE FROM turnspit_outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time;
+DELETE FROM turnspit_outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time, workflow;
 
 -- name: finish_jobs_is_free
 -- Who writes holds the whole file: no other transaction can hold the job.
@@ -218,7 +219,7 @@ FROM (SELECT count(*) AS kept FROM (SELECT 1 FROM turnspit_logs WHERE job = :id 
 SELECT id FROM turnspit_history WHERE finished_at <= {now} - :history ORDER BY finished_at LIMIT :limit;
 
 -- name: prune_jobs_dead
-SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_dead_finished
+SELECT id, state, workflow FROM turnspit_jobs INDEXED BY turnspit_jobs_dead_finished
 WHERE state = 'dead' AND finished_at <= {now} - :dead ORDER BY finished_at LIMIT :limit;
 
 -- name: prune_jobs_results

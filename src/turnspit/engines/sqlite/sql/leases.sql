@@ -37,7 +37,7 @@ RETURNING id;
 UPDATE turnspit_workers SET stopped_at = {now} WHERE id = :worker AND stopped_at IS NULL RETURNING id;
 
 -- name: rescue_jobs
-SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane, workflow
 FROM turnspit_jobs INDEXED BY turnspit_jobs_running
 WHERE state = 'running' AND worker NOT IN (SELECT id FROM turnspit_workers WHERE stopped_at IS NULL)
 LIMIT 5000;
@@ -45,7 +45,7 @@ LIMIT 5000;
 -- name: rescue_jobs_outbox
 DELETE FROM turnspit_outbox
 WHERE NOT EXISTS (SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL)
-RETURNING job, queue, task, run_time;
+RETURNING job, queue, task, run_time, workflow;
 
 -- name: rescue_jobs_attempts
 INSERT OR REPLACE INTO turnspit_attempts (

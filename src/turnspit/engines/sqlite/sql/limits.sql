@@ -87,7 +87,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
              WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL ORDER BY priority DESC, id LIMIT :share)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key;
+          retry, timeout, tags, metadata, lane, unique_key, workflow;
 
 -- name: claim_limited_jobs_slots
 INSERT INTO turnspit_slots (key, job)

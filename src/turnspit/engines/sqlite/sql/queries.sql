@@ -4,14 +4,14 @@
 SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
        retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, NULL, unique_key
+       fingerprint, NULL, unique_key, workflow
 FROM turnspit_jobs AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_final
 SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
        retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, result, unique_key
+       fingerprint, result, unique_key, workflow
 FROM turnspit_history AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_attempts
@@ -100,6 +100,11 @@ SELECT (
       AND queue NOT IN {paused_queues} AND task NOT IN {paused_tasks} AND (tags IS NULL OR {paused_tag} IS NULL)
       AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
       AND task IN (SELECT value FROM json_each(:tasks))
+) + (
+    -- What is left of large fan-outs is about to be ready.
+    SELECT count(*) FROM turnspit_workflow_ends
+) + (
+    SELECT count(*) FROM turnspit_workflows WHERE look_at IS NOT NULL AND starting_after IS NOT NULL
 );
 
 -- name: find_duties
@@ -137,5 +142,7 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
        (SELECT min(CASE WHEN waiting <> '[]' THEN min(next_tick, moment + 1000000) ELSE next_tick END) - moment
         FROM turnspit_schedules
         WHERE paused_at IS NULL AND task IN (SELECT value FROM json_each(:tasks))),
-       (SELECT max(paused_at) FROM turnspit_pauses)
+       (SELECT max(paused_at) FROM turnspit_pauses),
+       CASE WHEN EXISTS (SELECT 1 FROM turnspit_workflow_ends) THEN 0
+            ELSE (SELECT min(look_at) FROM turnspit_workflows WHERE look_at IS NOT NULL) - moment END
 FROM (SELECT {now} AS moment);

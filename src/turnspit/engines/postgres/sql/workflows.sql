@@ -1,0 +1,328 @@
+-- Workflows. {now}, {schema} and {ids} as in jobs.sql.
+
+-- name: insert_workflow
+-- One that is filled by many transactions is looked at after a day: whoever filled it may have died.
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+INSERT INTO {schema}.workflows (name, hooks, created_at, sealed_at, deadline_at, look_at)
+SELECT :name, :hooks, now, CASE WHEN :is_sealed = 1 THEN now END, now + :deadline::bigint,
+       CASE WHEN :is_sealed = 1 THEN now + :deadline::bigint ELSE now + 86400000000 END
+FROM moment
+RETURNING id;
+
+-- name: extend_workflow
+-- A running job that adds jobs to its own workflow: it stays as it is until they are stored.
+SELECT workflow FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE;
+
+-- name: extend_workflow_named
+SELECT name, job FROM {schema}.workflow_jobs
+WHERE workflow = :workflow AND name = ANY (ARRAY(SELECT json_array_elements_text(:names::json)));
+
+-- name: extend_workflow_jobs
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+times AS MATERIALIZED (
+    SELECT new.*, now,
+           CASE WHEN is_blocked = 1 THEN coalesce(at, now) ELSE greatest(coalesce(at, now), now + delay) END AS due
+    FROM moment, ROWS FROM (json_to_recordset(:rows::text::json) AS (
+        task text, queue text, args text, priority integer, retry text, timeout bigint, tags text, metadata text,
+        lane text, workflow bigint, at bigint, delay bigint, is_blocked integer)) WITH ORDINALITY
+        AS new (task, queue, args, priority, retry, timeout, tags, metadata, lane, workflow, at, delay, is_blocked,
+                place)
+)
+INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, lane, workflow,
+                           created_at, run_at, state)
+SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, lane, workflow, now, due,
+       CASE WHEN is_blocked = 1 THEN 'blocked' WHEN due > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready'
+            ELSE 'held' END
+FROM times ORDER BY place
+RETURNING id;
+
+-- name: extend_workflow_nodes
+INSERT INTO {schema}.workflow_jobs (job, workflow, name, waits_for, on_failure, delay, results, is_used)
+SELECT job, workflow, name, waits_for, on_failure, delay, results, is_used
+FROM json_to_recordset(:rows::text::json) AS new (
+    job bigint, workflow bigint, name text, waits_for bigint, on_failure text, delay bigint, results text,
+    is_used integer);
+
+-- name: extend_workflow_edges
+INSERT INTO {schema}.workflow_edges (dependency, dependant, on_failure)
+SELECT dependency, dependant, on_failure
+FROM json_to_recordset(:rows::text::json) AS new (dependency bigint, dependant bigint, on_failure text)
+ON CONFLICT DO NOTHING;
+
+-- name: extend_workflow_lock
+-- A dependency that lives stays as it is until the edge is stored; one that has ended meanwhile is seen as ended by the
+-- next statement, whose snapshot is younger.
+SELECT id, state FROM {schema}.jobs WHERE id = {ids} ORDER BY id FOR SHARE;
+
+-- name: extend_workflow_ended
+SELECT node.job, (SELECT state FROM {schema}.history WHERE id = node.job LIMIT 1)
+FROM {schema}.workflow_jobs AS node WHERE node.job = {ids} AND node.workflow = :workflow;
+
+-- name: extend_workflow_used
+UPDATE {schema}.workflow_jobs
+SET is_used = 1, result = coalesce(result, (SELECT result FROM {schema}.history AS ended WHERE ended.id = job LIMIT 1))
+WHERE job = {ids} AND is_used = 0;
+
+-- name: extend_workflow_before
+-- Under its lock nobody makes the dependant ready.
+UPDATE {schema}.workflow_jobs AS node SET waits_for = waits_for + more.count
+FROM json_to_recordset(:counts::json) AS more (job bigint, count bigint)
+WHERE node.job = more.job AND node.workflow = :workflow
+RETURNING node.job, node.on_failure;
+
+-- name: extend_workflow_waiting
+SELECT id FROM {schema}.jobs WHERE id = {ids} AND state = 'blocked';
+
+-- name: extend_workflow_reaches
+-- What is to wait for a new job, and what waits for that: an edge back from there would close a circle.
+WITH RECURSIVE behind(origin, job) AS (
+    SELECT id, id FROM (SELECT json_array_elements_text(:before::json)::bigint AS id) AS new
+    UNION
+    SELECT origin, dependant FROM behind JOIN {schema}.workflow_edges ON dependency = behind.job
+)
+SELECT origin, job FROM behind WHERE job = {ids};
+
+-- name: extend_workflow_count
+UPDATE {schema}.workflows SET jobs = jobs + :count, unfinished = unfinished + :count
+WHERE id = :workflow
+RETURNING cancelled_at IS NOT NULL, finished_at IS NOT NULL;
+
+-- name: seal_workflow
+UPDATE {schema}.workflows
+SET sealed_at = {now}, starting_after = 0, look_at = {now},
+    finished_at = CASE WHEN unfinished = 0 THEN {now} END
+WHERE id = :workflow AND sealed_at IS NULL
+RETURNING id, finished_at IS NOT NULL, dead + cancelled, hooks;
+
+-- name: seal_workflow_portion
+SELECT job, waits_for FROM {schema}.workflow_jobs
+WHERE workflow = :workflow AND job > :after ORDER BY job LIMIT :limit;
+
+-- name: seal_workflow_started
+UPDATE {schema}.workflows
+SET starting_after = :after::bigint,
+    look_at = CASE WHEN :after::bigint IS NOT NULL THEN {now} WHEN finished_at IS NULL THEN deadline_at END
+WHERE id = :workflow;
+
+-- name: cancel_workflow
+UPDATE {schema}.workflows SET cancelled_at = coalesce(cancelled_at, {now}), reason = coalesce(reason, :reason), look_at = {now}
+WHERE id = :workflow AND finished_at IS NULL
+RETURNING reason, unfinished = 0;
+
+-- name: cancel_workflow_done
+UPDATE {schema}.workflows
+SET look_at = NULL,
+    finished_at = CASE WHEN unfinished = 0 AND sealed_at IS NULL THEN {now} ELSE finished_at END
+WHERE id = :workflow;
+
+-- name: replay_workflow
+WITH dead AS MATERIALIZED (
+    SELECT id, state, workflow FROM {schema}.jobs
+    WHERE workflow = :workflow AND state = 'dead' AND id > :after ORDER BY id LIMIT :limit FOR UPDATE
+), ended AS MATERIALIZED (
+    SELECT id, state, workflow FROM {schema}.history
+    WHERE workflow = :workflow AND (:is_whole = 1 OR state = 'cancelled') AND id > :after
+    ORDER BY id LIMIT :limit FOR UPDATE
+)
+SELECT id, state, workflow FROM dead UNION ALL SELECT id, state, workflow FROM ended ORDER BY id LIMIT :limit;
+
+-- name: replay_workflow_whole
+UPDATE {schema}.workflows
+SET sealed_at = NULL, finished_at = NULL, cancelled_at = NULL, reason = NULL, deadline_at = NULL,
+    look_at = {now} + 86400000000
+WHERE id = :workflow AND (finished_at IS NOT NULL OR sealed_at IS NULL)
+RETURNING id;
+
+-- name: tend_workflows
+-- One at a time; the others come back later.
+SELECT pg_try_advisory_xact_lock(hashtext('{schema}'), 5);
+
+-- name: tend_workflows_ends
+DELETE FROM {schema}.workflow_ends WHERE job = ANY (ARRAY(
+    SELECT job FROM {schema}.workflow_ends ORDER BY job LIMIT :limit FOR UPDATE SKIP LOCKED))
+RETURNING job, outcome, after;
+
+-- name: tend_workflows_due
+SELECT id, sealed_at IS NOT NULL, starting_after, cancelled_at IS NOT NULL,
+       coalesce(deadline_at <= {now}, false)
+FROM {schema}.workflows WHERE look_at <= {now} ORDER BY look_at LIMIT 10;
+
+-- name: tend_workflows_next
+SELECT CASE WHEN EXISTS (SELECT FROM {schema}.workflow_ends) THEN 0
+            ELSE (SELECT min(look_at) - {now} FROM {schema}.workflows WHERE look_at IS NOT NULL) END;
+
+-- name: get_workflow
+SELECT id, name, created_at, sealed_at, deadline_at, cancelled_at, reason, finished_at, jobs, unfinished, completed,
+       cancelled, dead
+FROM {schema}.workflows WHERE id = :workflow;
+
+-- name: list_workflows
+SELECT id, name, created_at, sealed_at, deadline_at, cancelled_at, reason, finished_at, jobs, unfinished, completed,
+       cancelled, dead
+FROM {schema}.workflows
+WHERE (:name::text IS NULL OR name = :name::text)
+  AND (:is_finished::integer IS NULL OR (finished_at IS NOT NULL) = (:is_finished::integer = 1)) AND id < :before
+ORDER BY id DESC LIMIT :limit;
+
+-- name: list_workflow_jobs
+SELECT node.job, node.name, node.on_failure, node.waits_for, found.*
+FROM (SELECT job, name, on_failure, waits_for FROM {schema}.workflow_jobs
+      WHERE workflow = :workflow AND job > :after ORDER BY job LIMIT :limit) AS node
+LEFT JOIN LATERAL (
+    SELECT task, queue, state, attempt, started_at, finished_at, progress, reason FROM {schema}.jobs WHERE id = node.job
+    UNION ALL
+    SELECT task, queue, state, attempt, started_at, finished_at, progress, reason FROM {schema}.history WHERE id = node.job
+    LIMIT 1
+) AS found ON true
+ORDER BY node.job;
+
+-- name: list_workflow_edges
+SELECT dependency, dependant FROM {schema}.workflow_edges WHERE dependant = {ids} ORDER BY dependant, dependency;
+
+-- name: list_workflow_results
+SELECT node.name, ended.task, coalesce(node.result, ended.result)
+FROM {schema}.workflow_jobs AS node
+JOIN LATERAL (SELECT task, result FROM {schema}.history WHERE id = node.job AND state = 'completed' LIMIT 1) AS ended
+  ON true
+WHERE node.workflow = :workflow AND node.name IS NOT NULL ORDER BY node.job;
+
+-- name: prune_workflows
+SELECT id FROM {schema}.workflows
+WHERE finished_at <= {now} - :history::bigint AND dead = 0 ORDER BY finished_at LIMIT 20;
+
+-- name: prune_workflows_jobs
+DELETE FROM {schema}.workflow_jobs WHERE job = ANY (ARRAY(
+    SELECT job FROM {schema}.workflow_jobs WHERE workflow = {ids} ORDER BY job LIMIT :limit))
+RETURNING job;
+
+-- name: prune_workflows_edges
+DELETE FROM {schema}.workflow_edges WHERE dependant = {ids};
+
+-- name: prune_workflows_remove
+DELETE FROM {schema}.workflows WHERE id = {ids}
+  AND NOT EXISTS (SELECT FROM {schema}.workflow_jobs WHERE workflow = workflows.id);
+
+-- name: follow_ends
+-- The edges that lead away from jobs that ended, in an order in which one can go on: dependency, dependant.
+SELECT edge.dependency, edge.dependant, edge.on_failure
+FROM (SELECT job, after FROM json_to_recordset(:ends::json) AS ended (job bigint, after bigint) ORDER BY job) AS ended
+CROSS JOIN LATERAL (
+    SELECT dependency, dependant, on_failure FROM {schema}.workflow_edges
+    WHERE dependency = ended.job AND dependant > ended.after AND is_settled = 0 ORDER BY dependant LIMIT :limit
+) AS edge
+ORDER BY edge.dependency, edge.dependant LIMIT :limit;
+
+-- name: follow_ends_results
+UPDATE {schema}.workflow_jobs AS node
+SET result = (SELECT result FROM {schema}.history AS ended WHERE ended.id = node.job LIMIT 1)
+WHERE job = {ids} AND is_used = 1;
+
+-- name: follow_ends_settle
+UPDATE {schema}.workflow_edges AS edge SET is_settled = 1
+FROM json_to_recordset(:edges::json) AS settled (dependency bigint, dependant bigint)
+WHERE edge.dependency = settled.dependency AND edge.dependant = settled.dependant;
+
+-- name: follow_ends_count
+-- Whoever counts the last one makes it ready: the row's lock puts those who end its dependencies in a line.
+WITH locked AS MATERIALIZED (
+    SELECT node.job, less.count
+    FROM json_to_recordset(:counts::json) AS less (job bigint, count bigint)
+    JOIN {schema}.workflow_jobs AS node ON node.job = less.job
+    ORDER BY node.job FOR UPDATE OF node
+)
+UPDATE {schema}.workflow_jobs AS node SET waits_for = waits_for - locked.count
+FROM locked WHERE node.job = locked.job
+RETURNING node.job, waits_for;
+
+-- name: follow_ends_waiting
+SELECT node.job, results, delay, flow.cancelled_at IS NOT NULL
+FROM {schema}.workflow_jobs AS node JOIN {schema}.workflows AS flow ON flow.id = node.workflow
+WHERE node.job = {ids};
+
+-- name: follow_ends_values
+SELECT job, result FROM {schema}.workflow_jobs WHERE job = {ids};
+
+-- name: follow_ends_arguments
+SELECT id, args::text FROM {schema}.jobs WHERE id = {ids} AND state = 'blocked';
+
+-- name: follow_ends_release
+WITH moment AS MATERIALIZED (SELECT {now} AS now)
+UPDATE {schema}.jobs AS job
+SET run_at = greatest(run_at, now + released.delay),
+    args = CASE WHEN released.args IS NULL THEN job.args ELSE released.args::json END, attempt = 0,
+    state = CASE WHEN greatest(run_at, now + released.delay) > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready'
+                 ELSE 'held' END
+FROM moment, json_to_recordset(:released::text::json) AS released (id bigint, delay bigint, args text)
+WHERE job.id = released.id AND state || '' = 'blocked'
+RETURNING job.id, state;
+
+-- name: follow_ends_dead
+UPDATE {schema}.jobs AS job
+SET state = 'dead', finished_at = {now}, error_type = 'InvalidPayload', reason = wrong.reason,
+    fingerprint = task || ':results'
+FROM json_to_recordset(:wrong::json) AS wrong (id bigint, reason text)
+WHERE job.id = wrong.id AND state || '' = 'blocked'
+RETURNING job.id, workflow;
+
+-- name: follow_ends_doom
+UPDATE {schema}.jobs AS job SET reason = doomed.reason
+FROM json_to_recordset(:doomed::json) AS doomed (id bigint, reason text)
+WHERE job.id = doomed.id AND state || '' = 'blocked'
+RETURNING job.id;
+
+-- name: follow_ends_doomed_by
+UPDATE {schema}.workflow_jobs AS node SET cancelled_by = doomed.dependency
+FROM json_to_recordset(:doomed::json) AS doomed (id bigint, dependency bigint)
+WHERE node.job = doomed.id;
+
+-- name: follow_ends_revive
+SELECT job, workflow FROM {schema}.workflow_jobs WHERE cancelled_by = {ids} ORDER BY job LIMIT :limit;
+
+-- name: follow_ends_revivable
+SELECT id, state, workflow FROM {schema}.history WHERE id = {ids} AND state = 'cancelled' ORDER BY id FOR UPDATE;
+
+-- name: follow_ends_keep
+INSERT INTO {schema}.workflow_ends (job, outcome, after)
+SELECT job, outcome, after FROM json_to_recordset(:ends::json) AS left_over (job bigint, outcome text, after bigint)
+ON CONFLICT (job) DO UPDATE SET outcome = excluded.outcome, after = excluded.after;
+
+-- name: follow_ends_workflows
+WITH locked AS MATERIALIZED (
+    SELECT flow.id, tally.*
+    FROM json_to_recordset(:tally::json)
+        AS tally (workflow bigint, unfinished bigint, completed bigint, cancelled bigint, dead bigint)
+    JOIN {schema}.workflows AS flow ON flow.id = tally.workflow
+    ORDER BY flow.id FOR UPDATE OF flow
+)
+UPDATE {schema}.workflows AS flow
+SET unfinished = flow.unfinished + locked.unfinished, completed = flow.completed + locked.completed,
+    cancelled = flow.cancelled + locked.cancelled, dead = flow.dead + locked.dead,
+    finished_at = CASE WHEN flow.unfinished + locked.unfinished > 0 THEN NULL
+                       WHEN locked.unfinished < 0 AND flow.sealed_at IS NOT NULL THEN {now} ELSE flow.finished_at END,
+    look_at = CASE WHEN flow.unfinished + locked.unfinished > 0 THEN flow.look_at END
+FROM locked WHERE flow.id = locked.id
+RETURNING flow.id, flow.unfinished = 0 AND flow.sealed_at IS NOT NULL,
+          flow.dead + flow.cancelled, flow.hooks;
+
+-- name: revive_jobs
+-- Its dependencies' ends count it down under this lock: what is counted after it, in a younger snapshot, is right.
+SELECT job FROM {schema}.workflow_jobs WHERE job = {ids} ORDER BY job FOR UPDATE;
+
+-- name: revive_jobs_workflows
+UPDATE {schema}.workflows SET cancelled_at = NULL, reason = NULL, deadline_at = NULL
+WHERE id = {ids} AND (cancelled_at IS NOT NULL OR deadline_at IS NOT NULL);
+
+-- name: revive_jobs_block
+UPDATE {schema}.jobs SET state = 'blocked' WHERE id = {ids};
+
+-- name: revive_jobs_unsettle
+UPDATE {schema}.workflow_edges SET is_settled = 0
+WHERE dependant = {ids} AND is_settled = 1
+  AND (:is_whole = 1 OR dependency = {ids});
+
+-- name: revive_jobs_count
+UPDATE {schema}.workflow_jobs AS node
+SET cancelled_by = NULL, waits_for = (SELECT count(*) FROM {schema}.workflow_edges AS edge
+                                      WHERE edge.dependant = node.job AND is_settled = 0)
+WHERE job = {ids}
+RETURNING job, waits_for;

@@ -1,0 +1,155 @@
+"""The verbs of ``contract/workflows.py``, on any engine. What follows from a job's end is in ``ends.py``."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.ends import End, EndVerbs, Outcome, Tally
+from turnspit.engines.verbs.extending import ExtendVerbs
+from turnspit.engines.verbs.rows import to_json
+from turnspit.jobs import JobFilter
+from turnspit.records import NewWorkflow, WorkflowJobRecord, WorkflowRecord
+from turnspit.states import JobState
+
+__all__ = ["WorkflowVerbs"]
+
+_LARGEST_ID = 2**63 - 1
+_PORTION = 5000
+_LATE = "over its deadline"
+_ABANDONED = "its jobs were never completely stored"
+
+
+class WorkflowVerbs(ExtendVerbs, EndVerbs):
+    """Workflows as a whole."""
+
+    @abstractmethod
+    def cancel_jobs(self, filter_: JobFilter, reason: str, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
+        """Cancel waiting jobs, and request the end of running ones."""
+
+    def insert_workflow(self, new: NewWorkflow, *, is_sealed: bool) -> Verb[int]:
+        for _, job in new.hooks:
+            self.check_new(job)
+        hooks = json.dumps([(name, job._asdict()) for name, job in new.hooks]) if new.hooks else None
+        params = {"now": self.clock.now(), "name": new.name, "hooks": hooks, "deadline": new.deadline}
+        [(workflow,)] = yield Statement(self.sql["insert_workflow"], params | {"is_sealed": int(is_sealed)})
+        if is_sealed and new.deadline is not None:
+            yield Wake(WakeKind.WORKFLOW)
+        return int(workflow)
+
+    def seal_workflow(self, workflow: int) -> Verb[None]:
+        params = {"now": self.clock.now(), "workflow": workflow}
+        rows = yield Statement(self.sql["seal_workflow"], params)
+        for _, is_ended, failed, hooks in rows:
+            if is_ended:
+                yield from self.end_workflow(workflow, bool(failed), hooks)
+        if rows:
+            yield from self._start(workflow, 0)
+
+    def _start(self, workflow: int, after: int) -> Verb[int]:
+        """Begin with a portion of a sealed workflow; how many of its jobs were looked at."""
+        params = {"now": self.clock.now(), "workflow": workflow, "after": after, "limit": _PORTION}
+        rows = yield Statement(self.sql["seal_workflow_portion"], params)
+        tally = Tally()
+        ends = yield from self.release([job for job, waits_for in rows if not waits_for], tally)
+        is_more = len(rows) == _PORTION
+        yield Statement(self.sql["seal_workflow_started"], params | {"after": rows[-1][0] if is_more else None})
+        yield from self.follow_ends(ends, tally)
+        yield Wake(WakeKind.WORKFLOW)
+        return len(rows)
+
+    def cancel_workflow(self, workflow: int, reason: str, limit: int) -> Verb[int | None]:
+        params = {"now": self.clock.now(), "workflow": workflow, "reason": reason}
+        rows = yield Statement(self.sql["cancel_workflow"], params)
+        if not rows:
+            return None
+        cancelled = yield from self.cancel_jobs(JobFilter(workflow=workflow), rows[0][0], 0, limit)
+        if len(cancelled) < limit:
+            yield Statement(self.sql["cancel_workflow_done"], params)
+        yield Wake(WakeKind.WORKFLOW, (workflow,))
+        return len(cancelled)
+
+    def replay_workflow(self, workflow: int, after: int, limit: int, *, whole: bool) -> Verb[list[int]]:
+        params = {"now": self.clock.now(), "workflow": workflow, "after": after, "limit": limit, "is_whole": int(whole)}
+        if whole and not (yield Statement(self.sql["replay_workflow_whole"], params)):
+            return []
+        rows = yield Statement(self.sql["replay_workflow"], params)
+        if not rows:
+            return []
+        tally = Tally()
+        dead = [job for job, state, _ in rows if state == JobState.DEAD]
+        if dead:
+            yield Statement(self.sql["replay_jobs_revive"], {"now": self.clock.now(), "ids": to_json(dead)})
+        yield from self.restore_jobs([job for job, state, _ in rows if state != JobState.DEAD])
+        ends = yield from self.revive_jobs(rows, tally, is_whole=whole)
+        yield from self.follow_ends(ends, tally)
+        yield Wake(WakeKind.READY)
+        return [job for job, _, _ in rows]
+
+    def tend_workflows(self, limit: int) -> Verb[tuple[int, int | None]]:
+        params: dict[str, Any] = {"now": self.clock.now(), "limit": limit}
+        [(is_ours,)] = yield Statement(self.sql["tend_workflows"], {})
+        done = 0
+        if is_ours:
+            ends = yield Statement(self.sql["tend_workflows_ends"], params)
+            if ends:
+                yield from self.follow_ends([End(job, Outcome(outcome), after) for job, outcome, after in ends])
+            done = len(ends)
+            for row in (yield Statement(self.sql["tend_workflows_due"], params)):
+                done += yield from self._tend(row, limit)
+        [(until_next,)] = yield Statement(self.sql["tend_workflows_next"], params)
+        return done, until_next
+
+    def _tend(self, row: Row, limit: int) -> Verb[int]:
+        workflow, is_sealed, starting_after, is_cancelled, is_late = row
+        if is_cancelled or is_late or not is_sealed:
+            cancelled = yield from self.cancel_workflow(workflow, _LATE if is_sealed else _ABANDONED, limit)
+            return 1 + (cancelled or 0)
+        if starting_after is not None:
+            return 1 + (yield from self._start(workflow, starting_after))
+        return 0
+
+    def get_workflow(self, workflow: int) -> Verb[WorkflowRecord | None]:
+        rows = yield Statement(self.sql["get_workflow"], {"workflow": workflow})
+        return WorkflowRecord(*rows[0]) if rows else None
+
+    def list_workflows(
+        self, name: str | None, is_finished: bool | None, limit: int, before: int | None
+    ) -> Verb[list[WorkflowRecord]]:
+        params = {
+            "name": name,
+            "is_finished": None if is_finished is None else int(is_finished),
+            "limit": limit,
+            "before": _LARGEST_ID if before is None else before,
+        }
+        return [WorkflowRecord(*row) for row in (yield Statement(self.sql["list_workflows"], params))]
+
+    def list_workflow_jobs(self, workflow: int, limit: int, after: int) -> Verb[list[WorkflowJobRecord]]:
+        params = {"workflow": workflow, "limit": limit, "after": after}
+        rows = yield Statement(self.sql["list_workflow_jobs"], params)
+        records = [WorkflowJobRecord(*row) for row in rows]
+        for record in records:
+            record.state = None if record.state is None else JobState(record.state)
+        return records
+
+    def list_workflow_edges(self, jobs: Sequence[int]) -> Verb[list[tuple[int, int]]]:
+        rows = yield Statement(self.sql["list_workflow_edges"], {"ids": to_json(jobs)})
+        return [(dependency, dependant) for dependency, dependant in rows]
+
+    def list_workflow_results(self, workflow: int) -> Verb[list[tuple[str, str, str | None]]]:
+        rows = yield Statement(self.sql["list_workflow_results"], {"workflow": workflow})
+        return [(name, task, result) for name, task, result in rows]
+
+    def prune_workflows(self, history: int | None, limit: int) -> Verb[int]:
+        if history is None:
+            return 0
+        params: dict[str, Any] = {"now": self.clock.now(), "history": history, "limit": limit}
+        old = [workflow for (workflow,) in (yield Statement(self.sql["prune_workflows"], params))]
+        if not old:
+            return 0
+        params["ids"] = to_json(old)
+        jobs = [job for (job,) in (yield Statement(self.sql["prune_workflows_jobs"], params))]
+        yield Statement(self.sql["prune_workflows_edges"], {"ids": to_json(jobs)})
+        yield Statement(self.sql["prune_workflows_remove"], params)
+        return len(jobs) + len(old)

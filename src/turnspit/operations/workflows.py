@@ -1,0 +1,356 @@
+"""What a person does with workflows: ``app.workflows``."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from turnspit.client import Client, Stored
+from turnspit.clock import Duration, from_moment, monotonic, to_duration
+from turnspit.codec import decode
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb, Wake, WakeKind
+from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
+from turnspit.jobs import Page
+from turnspit.records import WorkflowJobRecord, WorkflowRecord
+from turnspit.states import JobState
+
+__all__ = ["Workflow", "WorkflowJob", "WorkflowState", "Workflows"]
+
+WorkflowState = Literal["running", "completed", "failed", "cancelled"]
+
+_BATCH = 1000
+_LARGEST_PAGE = 1000
+_LOOK_AGAIN = 0.5
+_BY_A_PERSON = "cancelled by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowJob:
+    """A job as its workflow sees it."""
+
+    id: int
+    name: str | None
+    task: str | None
+    """``None``, as its state, once the job is gone from history."""
+    queue: str | None
+    state: JobState | None
+    on_failure: str
+    waits_for: int
+    """How many of its dependencies are not done."""
+    attempt: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A snapshot of a workflow. Its counts are those of all its jobs; ``jobs`` and ``edges`` may be a page of them."""
+
+    id: int
+    name: str
+    state: WorkflowState
+    """``running`` until all jobs are final; then ``completed`` if all are, ``cancelled`` if it was, or ``failed``."""
+    created_at: datetime
+    deadline: datetime | None
+    finished_at: datetime | None
+    reason: str | None
+    """Why it was cancelled."""
+    total: int
+    unfinished: int
+    completed: int
+    cancelled: int
+    dead: int
+    jobs: tuple[WorkflowJob, ...] = ()
+    edges: tuple[tuple[int, int], ...] = ()
+    """The ids of a job and of one that waits for it."""
+    next: int | None = None
+    """``get(id, after=workflow.next)`` has more jobs; ``None`` at the end."""
+
+    @property
+    def progress(self) -> float:
+        """The share of its jobs that are final."""
+        return 1.0 if not self.total else (self.total - self.unfinished) / self.total
+
+
+class Workflows:
+    """Look at workflows and change what happens to them."""
+
+    def __init__(self, app: Stored, client: Client) -> None:
+        self._app = app
+        self._client = client
+
+    def get(self, workflow: int, *, limit: int = 1000, after: int = 0) -> Workflow:
+        """One workflow with its jobs, the oldest first, and the edges that lead to them.
+
+        :param limit: how many jobs at most, up to 1,000.
+        :param after: the ``next`` of the page before.
+        :raises WorkflowNotFound: if there is none.
+        """
+        engine = self._app.engine
+        return _found(engine.read(_read, engine, _id(workflow), _size(limit), after), workflow)
+
+    async def aget(self, workflow: int, *, limit: int = 1000, after: int = 0) -> Workflow:
+        """``get`` for async code."""
+        engine = self._app.engine
+        return _found(await engine.aread(_read, engine, _id(workflow), _size(limit), after), workflow)
+
+    def list(
+        self, *, name: str | None = None, finished: bool | None = None, limit: int = 50, after: str | None = None
+    ) -> Page[Workflow]:
+        """The newest workflows that match, without their jobs, a page at a time.
+
+        :param finished: only those that have ended, or only those that have not.
+        """
+        engine = self._app.engine
+        return _page(engine.read(engine.list_workflows, name, finished, _size(limit), _cursor(after)), limit)
+
+    async def alist(
+        self, *, name: str | None = None, finished: bool | None = None, limit: int = 50, after: str | None = None
+    ) -> Page[Workflow]:
+        """``list`` for async code."""
+        engine = self._app.engine
+        return _page(await engine.aread(engine.list_workflows, name, finished, _size(limit), _cursor(after)), limit)
+
+    def cancel(self, workflow: int, *, reason: str = "") -> int:
+        """Cancel what waits in it and request the end of what runs; how many jobs. Nothing of it begins any more.
+
+        :raises WorkflowNotFound: if there is none.
+        :raises MoveNotAllowed: if it has ended.
+        """
+        engine, total = self._app.engine, 0
+        while done := engine.write(engine.cancel_workflow, _id(workflow), reason or _BY_A_PERSON, _BATCH):
+            total += done
+        if done is None and not total:
+            _refuse_ended(self.get(workflow, limit=1))
+        return total
+
+    async def acancel(self, workflow: int, *, reason: str = "") -> int:
+        """``cancel`` for async code."""
+        engine, total = self._app.engine, 0
+        while done := await engine.awrite(engine.cancel_workflow, _id(workflow), reason or _BY_A_PERSON, _BATCH):
+            total += done
+        if done is None and not total:
+            _refuse_ended(await self.aget(workflow, limit=1))
+        return total
+
+    def replay(self, workflow: int, *, whole: bool = False) -> int:
+        """Make its dead and cancelled jobs live again; how many. Those that completed stay as they are.
+
+        :param whole: everything again, also what completed. Only where it has ended.
+        :raises WorkflowNotFound: if there is none.
+        :raises MoveNotAllowed: if there is nothing to replay, or, for the whole, it has not ended.
+        """
+        engine, total, after = self._app.engine, 0, 0
+        while done := engine.write(engine.replay_workflow, _id(workflow), after, _BATCH, whole=whole):
+            total, after = total + len(done), done[-1]
+        if not total:
+            _refuse_replay(self.get(workflow, limit=1), whole=whole)
+        if whole:
+            engine.write(engine.seal_workflow, workflow)
+        return total
+
+    async def areplay(self, workflow: int, *, whole: bool = False) -> int:
+        """``replay`` for async code."""
+        engine, total, after = self._app.engine, 0, 0
+        while done := await engine.awrite(engine.replay_workflow, _id(workflow), after, _BATCH, whole=whole):
+            total, after = total + len(done), done[-1]
+        if not total:
+            _refuse_replay(await self.aget(workflow, limit=1), whole=whole)
+        if whole:
+            await engine.awrite(engine.seal_workflow, workflow)
+        return total
+
+    def wait_ended(self, workflow: int, timeout: Duration | None = None) -> Workflow:
+        """The workflow once all its jobs are final. From any process.
+
+        :param timeout: seconds or ``timedelta`` to wait; ``None`` waits for good, ``0`` only looks.
+        :raises ResultTimeout: if it has not ended by then.
+        """
+        until = _until(timeout)
+        ended = threading.Event()
+        stop = self._app.engine.wakeups.listen(_when_ended(workflow, ended.set))
+        try:
+            while True:
+                ended.clear()
+                found = self.get(workflow)
+                if found.state != "running":
+                    return found
+                ended.wait(_time_to_wait(found, until))
+        finally:
+            stop()
+
+    async def await_ended(self, workflow: int, timeout: Duration | None = None) -> Workflow:
+        """``wait_ended`` for async code."""
+        until = _until(timeout)
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        listener = _when_ended(workflow, lambda: loop.call_soon_threadsafe(ended.set))
+        stop = self._app.engine.wakeups.listen(listener)
+        try:
+            while True:
+                ended.clear()
+                found = await self.aget(workflow)
+                if found.state != "running":
+                    return found
+                try:
+                    async with asyncio.timeout(_time_to_wait(found, until)):
+                        await ended.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await asyncio.to_thread(stop)
+
+    def get_results(self, workflow: int) -> dict[str, Any]:
+        """What its completed jobs returned, by their names in the workflow. Those without a name: ``app.jobs``."""
+        engine = self._app.engine
+        return self._load(engine.read(engine.list_workflow_results, _id(workflow)))
+
+    async def aget_results(self, workflow: int) -> dict[str, Any]:
+        """``get_results`` for async code."""
+        engine = self._app.engine
+        return self._load(await engine.aread(engine.list_workflow_results, _id(workflow)))
+
+    def _load(self, rows: Sequence[tuple[str, str, str | None]]) -> dict[str, Any]:
+        results = {}
+        for name, task_name, text in rows:
+            task = self._app.tasks.get(task_name)
+            if text is not None:
+                results[name] = decode(text) if task is None else task.signature.load_result(text)
+        return results
+
+
+def _read(
+    engine: Engine, workflow: int, limit: int, after: int
+) -> Verb[tuple[WorkflowRecord, list[WorkflowJobRecord], list[tuple[int, int]]] | None]:
+    record = yield from engine.get_workflow(workflow)
+    if record is None:
+        return None
+    jobs = yield from engine.list_workflow_jobs(workflow, limit, after)
+    return record, jobs, (yield from engine.list_workflow_edges([job.id for job in jobs]))
+
+
+def _found(
+    read: tuple[WorkflowRecord, list[WorkflowJobRecord], list[tuple[int, int]]] | None, workflow: int
+) -> Workflow:
+    if read is None:
+        raise WorkflowNotFound(f"there is no workflow {workflow}: it never existed, or it was pruned")
+    record, jobs, edges = read
+    more = len(jobs) and jobs[-1].id if len(jobs) < record.jobs else None
+    return _workflow(record, tuple(map(_job, jobs)), tuple(edges), more or None)
+
+
+def _workflow(
+    record: WorkflowRecord,
+    jobs: tuple[WorkflowJob, ...] = (),
+    edges: tuple[tuple[int, int], ...] = (),
+    following: int | None = None,
+) -> Workflow:
+    return Workflow(
+        id=record.id,
+        name=record.name,
+        state=_state(record),
+        created_at=from_moment(record.created_at),
+        deadline=_moment(record.deadline_at),
+        finished_at=_moment(record.finished_at),
+        reason=record.reason,
+        total=record.jobs,
+        unfinished=record.unfinished,
+        completed=record.completed,
+        cancelled=record.cancelled,
+        dead=record.dead,
+        jobs=jobs,
+        edges=edges,
+        next=following,
+    )
+
+
+def _state(record: WorkflowRecord) -> WorkflowState:
+    if record.finished_at is None:
+        return "running"
+    if record.completed == record.jobs:
+        return "completed"
+    return "failed" if record.cancelled_at is None else "cancelled"
+
+
+def _job(record: WorkflowJobRecord) -> WorkflowJob:
+    return WorkflowJob(
+        id=record.id,
+        name=record.name,
+        task=record.task,
+        queue=record.queue,
+        state=record.state,
+        on_failure=record.on_failure,
+        waits_for=record.waits_for,
+        attempt=record.attempt,
+        started_at=_moment(record.started_at),
+        finished_at=_moment(record.finished_at),
+        progress=record.progress,
+        reason=record.reason,
+    )
+
+
+def _page(records: Sequence[WorkflowRecord], limit: int) -> Page[Workflow]:
+    after = str(records[-1].id) if len(records) == limit else None
+    return Page([_workflow(record) for record in records], after)
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_moment(value)
+
+
+def _refuse_ended(workflow: Workflow) -> None:
+    raise MoveNotAllowed(f"workflow {workflow.id} ({workflow.name}) has ended: it is {workflow.state}")
+
+
+def _refuse_replay(workflow: Workflow, *, whole: bool) -> None:
+    why = "it has not ended" if whole and workflow.state == "running" else "no job of it is dead or cancelled"
+    raise MoveNotAllowed(f"workflow {workflow.id} ({workflow.name}) cannot be replayed: {why}")
+
+
+def _when_ended(workflow: int, then: Any) -> Any:
+    def listener(wake: Wake) -> None:
+        if wake.kind is WakeKind.WORKFLOW and (not wake.jobs or workflow in wake.jobs):
+            then()
+
+    return listener
+
+
+def _until(timeout: Duration | None) -> float | None:
+    return None if timeout is None else monotonic() + to_duration(timeout, "timeout") / 1_000_000
+
+
+def _time_to_wait(workflow: Workflow, until: float | None) -> float:
+    if until is None:
+        return _LOOK_AGAIN
+    left = until - monotonic()
+    if left <= 0:
+        raise ResultTimeout(
+            f"workflow {workflow.id} ({workflow.name}) has not ended: {workflow.unfinished} of {workflow.total} jobs "
+            "are not final"
+        )
+    return min(left, _LOOK_AGAIN)
+
+
+def _id(workflow: int) -> int:
+    if not isinstance(workflow, int):
+        raise ConfigurationError(f"a workflow is named by its id, a whole number (flow.id), not {workflow!r}")
+    return workflow if 0 < workflow < 2**63 else 0
+
+
+def _size(limit: int) -> int:
+    if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE:
+        raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
+    return limit
+
+
+def _cursor(after: str | None) -> int | None:
+    if after is None:
+        return None
+    if not isinstance(after, str) or not after.isdecimal():
+        raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
+    return int(after)

@@ -1,0 +1,90 @@
+"""Building workflows: the part of an app that begins them."""
+
+from abc import abstractmethod
+from typing import Any
+
+from turnspit.clock import Duration, to_duration
+from turnspit.codec import check_text
+from turnspit.errors import ConfigurationError
+from turnspit.records import NewJob, NewWorkflow
+from turnspit.workflow_store import WorkflowWriter
+from turnspit.workflows import WorkflowBuilder
+
+__all__ = ["WorkflowDeclarer"]
+
+
+class WorkflowDeclarer:
+    """``app.workflow`` and ``app.chain``."""
+
+    @property
+    @abstractmethod
+    def workflow_writer(self) -> WorkflowWriter:
+        """Where their jobs go."""
+
+    def workflow(
+        self,
+        name: str,
+        *,
+        on_complete: NewJob[Any] | None = None,
+        on_success: NewJob[Any] | None = None,
+        on_failure: NewJob[Any] | None = None,
+        deadline: Duration | None = None,
+        tx: object | None = None,
+    ) -> WorkflowBuilder:
+        """Jobs that wait for each other: added inside the block, stored together when it ends, or not at all.
+
+        ``async with`` in async code. More than some thousand jobs are stored in portions, and none runs before all are.
+
+        :param name: for people; several may have the same.
+        :param on_complete: the job that its end becomes, however it ends; made by ``task.new(...)``.
+        :param on_success: the same, if all its jobs completed.
+        :param on_failure: the same, if one is dead or was cancelled.
+        :param deadline: seconds or ``timedelta`` after which what is left of it is cancelled.
+        :param tx: as for ``using(tx=)``: it exists exactly if that transaction commits.
+
+        ::
+
+            with app.workflow("fulfil", on_failure=call_somebody.new()) as flow:
+                charge = flow.add(charge_payment.new(order_id=7))
+                reserve = flow.add(reserve_stock.new(order_id=7))
+                flow.add(ship.new(order_id=7, receipt=charge.result), after=[reserve])
+        """
+        hooks = {"on_complete": on_complete, "on_success": on_success, "on_failure": on_failure}
+        for hook, job in hooks.items():
+            if job is not None and (not isinstance(job, NewJob) or job.results):
+                raise ConfigurationError(
+                    f"{hook} takes what task.new(...) returns, without others' results, not {job!r}"
+                )
+        new = NewWorkflow(
+            check_text(name, "a workflow's name"),
+            tuple((hook, job) for hook, job in hooks.items() if job is not None),
+            None if deadline is None else to_duration(deadline, "deadline"),
+        )
+        return WorkflowBuilder(self.workflow_writer, new, tx=tx)
+
+    def chain(self, *jobs: NewJob[Any], name: str = "chain", tx: object | None = None) -> int:
+        """Store jobs each of which waits for the one before; the workflow's id.
+
+        ::
+
+            app.chain(fetch.new(url), convert.new(path), publish.new(path))
+        """
+        with self.workflow(name, tx=tx) as flow:
+            _add_chain(flow, jobs)
+        assert flow.id is not None
+        return flow.id
+
+    async def achain(self, *jobs: NewJob[Any], name: str = "chain", tx: object | None = None) -> int:
+        """``chain`` for async code."""
+        async with self.workflow(name, tx=tx) as flow:
+            _add_chain(flow, jobs)
+        assert flow.id is not None
+        return flow.id
+
+
+def _add_chain(flow: WorkflowBuilder, jobs: tuple[NewJob[Any], ...]) -> None:
+    if not jobs:
+        raise ConfigurationError("a chain needs jobs, made by task.new(...)")
+    before = None
+    for job in jobs:
+        before = flow.add(job, after=[] if before is None else [before])

@@ -1,0 +1,98 @@
+"""Where the jobs of a workflow go while it is built: implements ``workflows.WorkflowStore`` over an engine."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb
+from turnspit.errors import ConfigurationError, InvalidArguments
+from turnspit.placeholders import Placeholder
+from turnspit.planned_jobs import parts_used
+from turnspit.records import NewJob
+from turnspit.result_types import allows_null, mismatch
+from turnspit.tasks import Task
+from turnspit.workflows import WorkflowStep
+
+__all__ = ["WorkflowWriter"]
+
+_PORTION = 1000
+_GIVEN_UP = "the with block that built it raised"
+
+
+class WorkflowWriter:
+    """Checks and stores what a builder gives it.
+
+    :param engine: the store, asked for anew at each use.
+    """
+
+    def __init__(self, engine: Callable[[], Engine], tasks: Mapping[str, Task[Any, Any]], max_payload: int) -> None:
+        self._engine = engine
+        self._tasks = tasks
+        self.max_payload = max_payload
+
+    def check_job(self, new: NewJob[Any], on_failure: str) -> None:
+        """See that what a job takes of others' results can be what its task takes.
+
+        :raises InvalidArguments: if it cannot.
+        :raises ConfigurationError: if a result is not kept, or is used by a job that may run without it.
+        """
+        task = self._tasks.get(new.task)
+        for argument, template in (new.results or {}).items():
+            taken = {} if task is None else task.signature.schema_of(argument)
+            for job, path in parts_used(template):
+                dependency = self._tasks.get(job.task)
+                if dependency is None:
+                    continue
+                if not dependency.keeps_result:
+                    raise ConfigurationError(f"{new.task} takes the result of {job.task}, whose keep_result is False")
+                if template[0] != "result":
+                    continue  # a part of a list or a dict is checked when it is known
+                why = mismatch(dependency.signature.schema_of(None), path, taken)
+                if why is not None:
+                    placeholder = Placeholder(job.task, job, tuple(path))
+                    raise InvalidArguments(f"{new.task}: {argument} cannot be {placeholder!r}: {why}")
+                if on_failure == "run" and not allows_null(taken):
+                    raise InvalidArguments(
+                        f'{new.task}: {argument} must take None, because on_failure="run" lets it run without the '
+                        f"result of {job.task}"
+                    )
+
+    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+        """Store a part: the workflow's id, and those of the jobs."""
+        engine = self._engine()
+        if step.tx is not None:
+            return engine.write_in(step.tx, _store_step, engine, step)
+        return engine.write(_store_step, engine, step)
+
+    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+        """``store_step`` for async code."""
+        engine = self._engine()
+        if step.tx is not None:
+            return await engine.awrite_in(step.tx, _store_step, engine, step)
+        return await engine.awrite(_store_step, engine, step)
+
+    def give_up(self, workflow: int) -> None:
+        """Cancel what has been stored of a workflow."""
+        engine = self._engine()
+        while engine.write(engine.cancel_workflow, workflow, _GIVEN_UP, _PORTION):
+            pass
+
+    async def agive_up(self, workflow: int) -> None:
+        """``give_up`` for async code."""
+        engine = self._engine()
+        while await engine.awrite(engine.cancel_workflow, workflow, _GIVEN_UP, _PORTION):
+            pass
+
+
+def _store_step(engine: Engine, step: WorkflowStep) -> Verb[tuple[int, list[int]]]:
+    """A part of a workflow, in one transaction. One that is new and complete needs no sealing."""
+    workflow, is_complete = step.workflow, step.is_last and bool(step.jobs)
+    if step.new is not None:
+        workflow = yield from engine.insert_workflow(step.new, is_sealed=is_complete)
+    jobs: list[int] = []
+    if step.jobs:
+        jobs = yield from engine.extend_workflow(workflow, step.jobs, by=step.by)
+    if step.is_last and step.by is None and not (step.new is not None and is_complete):
+        assert workflow is not None
+        yield from engine.seal_workflow(workflow)
+    return workflow or 0, jobs

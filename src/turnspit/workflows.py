@@ -1,0 +1,361 @@
+"""Workflows, as they are built: jobs that wait for jobs.
+
+::
+
+    with app.workflow("fulfil") as flow:
+        charge = flow.add(charge_payment.new(order_id=7))
+        reserve = flow.add(reserve_stock.new(order_id=7))
+        flow.add(ship.new(order_id=7, receipt=charge.result), after=[reserve])
+"""
+
+import hashlib
+import json
+from array import array
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+
+from turnspit.codec import check_text
+from turnspit.errors import ConfigurationError
+from turnspit.placeholders import renamed
+from turnspit.planned_jobs import PlannedJob, PlannedJobs, used_jobs
+from turnspit.records import NewJob, NewWorkflow, NewWorkflowJob
+
+__all__ = ["OnFailure", "WorkflowBuilder", "WorkflowStep", "WorkflowStore"]
+
+R = TypeVar("R")
+
+OnFailure = Literal["cancel", "run", "wait"]
+
+_AT_ONCE = 5000
+_PORTION = 1000
+
+
+class WorkflowStep(NamedTuple):
+    """A part of a workflow to be stored, in one transaction."""
+
+    workflow: int | None
+    """The one that is extended; ``None`` for a new one, and for that of the job ``by``."""
+    new: NewWorkflow | None = None
+    jobs: tuple[NewWorkflowJob, ...] = ()
+    is_last: bool = False
+    by: tuple[int, int] | None = None
+    tx: object | None = None
+
+
+class WorkflowStore(Protocol):
+    """Where a builder's jobs go."""
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of JSON that one job's arguments may take."""
+        ...
+
+    def check_job(self, new: NewJob[Any], on_failure: str) -> None:
+        """See that what a job takes of others' results can be what its task takes."""
+        ...
+
+    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+        """Store a part: the workflow's id, and those of the jobs."""
+        ...
+
+    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+        """``store_step`` for async code."""
+        ...
+
+    def give_up(self, workflow: int) -> None:
+        """Cancel what has been stored of a workflow."""
+        ...
+
+    async def agive_up(self, workflow: int) -> None:
+        """``give_up`` for async code."""
+        ...
+
+
+Dependencies = Iterable[PlannedJob[Any] | PlannedJobs[Any] | str]
+
+
+class _Added(NamedTuple):
+    number: int
+    job: NewJob[Any]
+    name: str | None
+    after: set[int | str]
+    before: tuple[str, ...]
+    on_failure: str
+
+
+class WorkflowBuilder:
+    """What ``with app.workflow(name) as flow:`` gives: jobs are added to it, and stored when the block ends.
+
+    :ivar id: the workflow's id, once something of it is stored.
+    """
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        new: NewWorkflow | None,
+        *,
+        by: tuple[int, int] | None = None,
+        tx: object | None = None,
+    ) -> None:
+        self.id: int | None = None
+        self._store = store
+        self._new = new
+        self._by = by
+        self._tx = tx
+        self._ids = array("q")
+        self._names: dict[str, int] = {}
+        self._awaited: set[str] = set()
+        self._buffer: list[_Added] = []
+        self._content_names: dict[int, str] = {}
+        self._repeats: Counter[str] = Counter()
+        self._is_closed = False
+
+    @property
+    def _title(self) -> str:
+        return f"workflow {self._new.name}" if self._new is not None else "the workflow of this job"
+
+    def add(
+        self,
+        new: NewJob[R],
+        *,
+        name: str | None = None,
+        after: Dependencies = (),
+        before: Iterable[str] = (),
+        on_failure: OnFailure = "cancel",
+    ) -> PlannedJob[R]:
+        """Add a job, made by ``task.new(...)``.
+
+        :param name: by which it is found in the workflow; no two jobs of it have the same.
+        :param after: for what it waits: jobs that were added, or names, also of jobs that are added later. A job whose
+            result is an argument of it need not be named.
+        :param before: names of jobs of a running workflow that wait for it too; see ``job.extend_workflow()``.
+        :param on_failure: what it does if one of those becomes a dead letter or is cancelled: ``"cancel"`` it too,
+            ``"run"`` all the same, or ``"wait"`` until somebody replays that one.
+        :raises ConfigurationError: for what no workflow can be.
+        :raises InvalidArguments: if an argument is a result that its task does not take.
+        """
+        self._check(new, on_failure)
+        number = len(self._ids)
+        if name is not None:
+            check_text(name, "the name of a job in a workflow")
+            if name in self._names:
+                raise ConfigurationError(f"{self._title} has two jobs named {name!r}: give each a name of its own")
+            self._names[name] = number
+            self._awaited.discard(name)
+        waits_for = self._numbers(after, new)
+        self._awaited.update(each for each in waits_for if isinstance(each, str))
+        if isinstance(before, str):
+            raise ConfigurationError(f"before= takes a list of names, not {before!r}")
+        self._buffer.append(_Added(number, new, name, waits_for, tuple(before), on_failure))
+        self._ids.append(0)
+        return PlannedJob(self, number, new.task)
+
+    def add_many(
+        self,
+        jobs: Iterable[NewJob[R]],
+        *,
+        after: Dependencies = (),
+        before: Iterable[str] = (),
+        on_failure: OnFailure = "cancel",
+    ) -> PlannedJobs[R]:
+        """Add many jobs that wait for the same. The iterable is streamed: a million take no more memory than some
+        thousands, and none of them runs before all are stored.
+
+        ::
+
+            with app.workflow("month") as flow:
+                parts = flow.add_many(count.new(day) for day in days)
+                flow.add(add_up.new(parts.results))
+        """
+        first, task, waits_for = len(self._ids), "", self._common(after)
+        for new in jobs:
+            task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
+            if len(self._buffer) > _AT_ONCE:
+                self._flush()
+        return PlannedJobs(self, first, len(self._ids) - first, task)
+
+    async def aadd_many(
+        self,
+        jobs: Iterable[NewJob[R]] | AsyncIterable[NewJob[R]],
+        *,
+        after: Dependencies = (),
+        before: Iterable[str] = (),
+        on_failure: OnFailure = "cancel",
+    ) -> PlannedJobs[R]:
+        """``add_many`` for async code; also takes an async iterable."""
+        first, task, waits_for = len(self._ids), "", self._common(after)
+        async for new in _each(jobs):
+            task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
+            if len(self._buffer) > _AT_ONCE:
+                await self._aflush()
+        return PlannedJobs(self, first, len(self._ids) - first, task)
+
+    def id_of(self, number: int) -> int:
+        """The id of a job of this workflow; 0 before it is stored."""
+        return self._ids[number]
+
+    def _check(self, new: NewJob[Any], on_failure: str) -> None:
+        if not isinstance(new, NewJob):
+            raise ConfigurationError(f"a workflow takes what task.new(...) returns, not {new!r}")
+        if self._is_closed:
+            raise ConfigurationError(f"{self._title} is stored already: its with block has ended")
+        if on_failure not in get_args(OnFailure):
+            raise ConfigurationError(f"on_failure is {', '.join(get_args(OnFailure))}, not {on_failure!r}")
+        if new.unique_key is not None:
+            raise ConfigurationError(
+                f"a job of {new.task} is unique by a key, so it could be another one than that of this workflow: use a "
+                "task without unique= and no idempotency_key="
+            )
+        if new.results:
+            self._store.check_job(new, on_failure)
+
+    def _common(self, after: Dependencies) -> Dependencies:
+        return [after] if isinstance(after, (PlannedJob, PlannedJobs)) else list(after)
+
+    def _numbers(self, after: Dependencies, new: NewJob[Any]) -> set[int | str]:
+        if isinstance(after, str):
+            raise ConfigurationError(f"after= takes a list of jobs or names, not {after!r}")
+        numbers: set[int | str] = set()
+        for each in (*self._common(after), *used_jobs(new)):
+            if isinstance(each, str):
+                numbers.add(self._names.get(each, each))
+            elif not isinstance(each, (PlannedJob, PlannedJobs)) or each.flow is not self:
+                raise ConfigurationError(f"a job waits for jobs of its own workflow, or names of them, not {each!r}")
+            elif isinstance(each, PlannedJob):
+                numbers.add(each.number)
+            else:
+                numbers.update(each.numbers)
+        return numbers
+
+    def _steps(self, *, is_last: bool) -> Generator[WorkflowStep, tuple[int, list[int]], None]:
+        """What to store now."""
+        if not is_last and self._awaited and self._by is None:
+            return  # what others wait for is still to come
+        waiting = self._sorted()
+        fits = is_last and self.id is None and len(waiting) <= _AT_ONCE
+        while waiting or is_last:
+            size = len(waiting) if fits else _PORTION
+            part, waiting = waiting[:size], waiting[size:]
+            ends = is_last and not waiting
+            opens = self._new if self.id is None and self._by is None else None
+            places = {each.number: place for place, each in enumerate(part)}
+            jobs = tuple(self._stored(each, places) for each in part)
+            if jobs or self._by is None:
+                self.id, ids = yield WorkflowStep(self.id, opens, jobs, ends, self._by, self._tx)
+                for added, job in zip(part, ids, strict=True):
+                    self._ids[added.number] = job
+            if ends:
+                break
+        self._buffer = []
+
+    def _sorted(self) -> list[_Added]:
+        """The buffer, each behind those that it waits for."""
+        buffer = [each._replace(after={self._known(job) for job in each.after}) for each in self._buffer]
+        unknown = sorted({str(job) for each in buffer for job in each.after if isinstance(job, str)})
+        if unknown and self._by is None:
+            names = ", ".join(sorted(self._names)) or "none"
+            raise ConfigurationError(f"{self._title} has no job named {unknown[0]!r}; its names are {names}")
+        first = buffer[0].number if buffer else 0
+        if all(isinstance(job, str) or job < each.number for each in buffer for job in each.after):
+            return buffer
+        waits = {each.number: [job for job in each.after if isinstance(job, int) and job >= first] for each in buffer}
+        try:
+            return [buffer[number - first] for number in TopologicalSorter(waits).static_order()]
+        except CycleError as error:
+            names_of = {each.number: each.name or f"the job of {each.job.task}" for each in buffer}
+            path = " waits for ".join(names_of[number] for number in reversed(error.args[1]))
+            raise ConfigurationError(f"{self._title} goes round in a circle: {path}") from None
+
+    def _known(self, job: int | str) -> int | str:
+        return self._names.get(job, job) if isinstance(job, str) else job
+
+    def _stored(self, added: _Added, places: Mapping[int, int]) -> NewWorkflowJob:
+        """As the store takes it: others by their id, or by their place in this part."""
+
+        def number(job: int | str) -> int | str:
+            return job if isinstance(job, str) else self._ids[job] or -places[job] - 1
+
+        results = None
+        if added.job.results:
+            made = {
+                name: renamed(template, lambda job: number(job.number)) for name, template in added.job.results.items()
+            }
+            results = {"limit": self._store.max_payload, "arguments": made}
+        name = added.name
+        if self._by is not None:
+            name = self._content_names[added.number] = name or self._content_name(added)
+        after = tuple(map(number, added.after))
+        return NewWorkflowJob(added.job._replace(results=None), name, after, added.before, added.on_failure, results)
+
+    def _content_name(self, added: _Added) -> str:
+        """So that another attempt of the job that adds it finds it, also where it adds more or less beside it."""
+        names = self._content_names
+        results = {
+            name: renamed(template, lambda job: names[job.number])
+            for name, template in (added.job.results or {}).items()
+        }
+        after = sorted(names[job] if isinstance(job, int) else job for job in added.after)
+        content = json.dumps([added.job.args, results, after])
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        name = f"{self._by[0] if self._by else 0}/{added.job.task}/{digest}"
+        self._repeats[name] += 1
+        return name if self._repeats[name] == 1 else f"{name}/{self._repeats[name]}"
+
+    def _flush(self, *, is_last: bool = False) -> None:
+        steps = self._steps(is_last=is_last)
+        step = next(steps, None)
+        while step is not None:
+            try:
+                step = steps.send(self._store.store_step(step))
+            except StopIteration:
+                break
+
+    async def _aflush(self, *, is_last: bool = False) -> None:
+        steps = self._steps(is_last=is_last)
+        step = next(steps, None)
+        while step is not None:
+            try:
+                step = steps.send(await self._store.astore_step(step))
+            except StopIteration:
+                break
+
+    def __enter__(self) -> "WorkflowBuilder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closed = True
+        if error is None:
+            self._flush(is_last=True)
+        elif self._must_give_up and self.id is not None:
+            self._store.give_up(self.id)
+
+    async def __aenter__(self) -> "WorkflowBuilder":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_closed = True
+        if error is None:
+            await self._aflush(is_last=True)
+        elif self._must_give_up and self.id is not None:
+            await self._store.agive_up(self.id)
+
+    @property
+    def _must_give_up(self) -> bool:
+        """Whether a part of a new workflow is stored for good."""
+        return self._by is None and self._tx is None
+
+
+async def _each(jobs: Iterable[NewJob[R]] | AsyncIterable[NewJob[R]]) -> AsyncIterator[NewJob[R]]:
+    if isinstance(jobs, AsyncIterable):
+        async for new in jobs:
+            yield new
+    else:
+        for new in jobs:
+            yield new
