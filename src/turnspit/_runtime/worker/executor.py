@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Protocol
 
+from turnspit._runtime.worker.alarm import Alarm
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.failures import Foreign, describe
@@ -65,7 +66,7 @@ class Executor:
         self._may_start = may_start
         self._loop = asyncio.get_running_loop()
         self._clean = copy_context()
-        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._stop_late)
         self._alone: asyncio.TimerHandle | None = None
         self._waiting_since: float | None = None
         self.concurrency = concurrency
@@ -297,18 +298,9 @@ class Executor:
         running.is_async = task.is_async
         running.is_isolated = self._runners.isolates(task)
         running.deadline = running.started + limit / 1_000_000
-        # One timer for the earliest deadline: a job that ends in time costs no timer of its own.
-        if self._deadline_timer is None or self._deadline_timer.when() > self._loop.time() + limit / 1_000_000:
-            self._watch(running.deadline)
-
-    def _watch(self, deadline: float) -> None:
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
-        delay = max(0.0, deadline - monotonic())
-        self._deadline_timer = self._loop.call_later(delay, self._stop_late)
+        self._alarm.set(limit / 1_000_000)
 
     def _stop_late(self) -> None:
-        self._deadline_timer = None
         now = monotonic()
         waiting = []
         for running in self.running.values():
@@ -321,7 +313,7 @@ class Executor:
             else:
                 waiting.append(running.deadline)
         if waiting:
-            self._watch(min(waiting))
+            self._alarm.set(min(waiting) - now)
 
     def _report_time_out(self, running: Running) -> None:
         if running.is_isolated:
@@ -356,8 +348,7 @@ class Executor:
         """Forget the timers, and be counted no more."""
         self._parts.app.executors.discard(self)
         self._end_alone()
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
+        self._alarm.clear()
 
 
 def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:

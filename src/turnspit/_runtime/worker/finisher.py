@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from turnspit._runtime.worker.alarm import Alarm
 from turnspit._runtime.worker.completions import completion_of
 from turnspit._runtime.worker.failures import storable
 from turnspit._runtime.worker.settings import WorkerParts
@@ -80,7 +81,7 @@ class Finisher:
         self._loop = asyncio.get_running_loop()
         self._ended: list[Ended] = []
         self._reports: dict[int, Report] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._set_due)
         self._due = False
         self.in_flight: list[Ended] = []
         self.finished = 0
@@ -92,7 +93,7 @@ class Finisher:
         if len(self._ended) >= _FULL or self._is_idle():
             self._set_due()
         else:
-            self._start_timer(_ACK_DELAY)
+            self._alarm.set(_ACK_DELAY)
 
     def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
         """Keep the newest progress of a running job. From any thread."""
@@ -151,16 +152,8 @@ class Finisher:
             self._loop.call_soon_threadsafe(keep)
 
     def _report_of(self, claim: Claim) -> Report:
-        self._start_timer(_PROGRESS_DELAY)
+        self._alarm.set(_PROGRESS_DELAY)
         return self._reports.setdefault(claim.id, Report(claim))
-
-    def _start_timer(self, delay: float) -> None:
-        when = self._loop.time() + delay
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._set_due)
 
     def _set_due(self) -> None:
         self._due = True
@@ -184,9 +177,7 @@ class Finisher:
     def take(self) -> Batch:
         """Everything that waits; give it back with ``put_back`` if it could not be stored."""
         self._due = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.clear()
         reports, self._reports = self._reports, {}
         batch = Batch(self._ended, reports)
         self._ended = []
@@ -225,7 +216,7 @@ class Finisher:
         for job, fence in report.locked:
             if job in batch.reports and job not in ended and batch.reports[job].claim.fence == fence:
                 self._keep(batch.reports[job])
-                self._start_timer(_ASK_AGAIN)
+                self._alarm.set(_ASK_AGAIN)
 
     def _ask_again(self, undecided: list[Ended]) -> None:
         for each in undecided:
@@ -235,7 +226,7 @@ class Finisher:
                 each.claim.task,
             )
         self._ended += undecided
-        self._start_timer(_ASK_AGAIN)
+        self._alarm.set(_ASK_AGAIN)
 
     async def stored(self, batch: Batch, report: FinishReport) -> None:
         """The batch is stored: tell whoever listens, before this returns."""
