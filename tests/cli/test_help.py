@@ -80,6 +80,7 @@ def test_there_are_these_commands() -> None:
     assert [" ".join(words) for _, words in COMMANDS] == [
         "",
         "worker",
+        "dev",
         "run",
         "enqueue",
         "dashboard",

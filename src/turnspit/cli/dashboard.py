@@ -12,7 +12,7 @@ from rich.text import Text
 
 from turnspit import __version__
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
-from turnspit.cli.loading import Target, find_store
+from turnspit.cli.loading import Target, find_store, wait_for_store
 from turnspit.cli.options import StoreArgument
 from turnspit.cli.output import err, plain
 
@@ -47,6 +47,8 @@ RedactTask = Annotated[
     _option("--redact-task", "NAME", "Hide all of this task; repeat it for more.", show_default=False),
 ]
 
+AwaitStore = Annotated[bool, typer.Option("--await-store", help="Begin when a worker has made the store.", hidden=True)]
+
 
 def dashboard(
     app: StoreArgument = None,
@@ -56,6 +58,7 @@ def dashboard(
     read_only: ReadOnly = False,
     redact: Redact = None,
     redact_task: RedactTask = None,
+    await_store: AwaitStore = False,
 ) -> None:
     """See what waits, runs and went wrong, and mend it, in a browser; with a JSON API below /api.
 
@@ -67,7 +70,9 @@ def dashboard(
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise WrongUsage(f"the dashboard needs {', '.join(missing)}: pip install 'turnspit[dashboard]'")
-    target = find_store(app)
+    target = find_store(app, must_exist=not await_store)
+    if await_store:
+        wait_for_store(target.app)
     listener = _listen(host, port)
     with listener:
         _serve(target, listener, host, token, read_only=read_only, redact=redact or [], redact_tasks=redact_task or [])

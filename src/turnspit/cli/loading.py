@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from turnspit.app import Turnspit
 from turnspit.cli.errors import WrongUsage
 from turnspit.errors import EngineError
 
-__all__ = ["Target", "close_all", "find_app", "find_store", "is_job_id", "require_store"]
+__all__ = ["Target", "app_name", "close_all", "find_app", "find_store", "is_job_id", "require_store", "wait_for_store"]
+
+_LOOK = 0.1
 
 _opened: list[Turnspit] = []
 
@@ -50,12 +53,21 @@ def find_app(typed: str | None) -> Target:
 
     :raises WrongUsage: if there is none.
     """
+    name = app_name(typed)
+    return Target(_remember(_load(name)), typed, name, has_code=True)
+
+
+def app_name(typed: str | None) -> str:
+    """The name of the app that was named; nothing is imported.
+
+    :raises WrongUsage: if there is none.
+    """
     name = typed or os.environ.get("TURNSPIT_APP")
     if not name:
         raise WrongUsage("which app? Name it, as in shop.jobs:app, or set TURNSPIT_APP")
     if "://" in name:
         raise WrongUsage(f"{name} is a store: this command needs the app with its tasks, as in shop.jobs:app")
-    return Target(_remember(_load(name)), typed, name, has_code=True)
+    return name
 
 
 def find_store(typed: str | None, *, must_exist: bool = True) -> Target:
@@ -91,6 +103,16 @@ def require_store(app: Turnspit) -> None:
             "if there should be one, check its URL and the working directory"
         )
     status.refuse_too_new(app.engine.location)
+
+
+def wait_for_store(app: Turnspit) -> None:
+    """Return as soon as somebody has made the app's store.
+
+    :raises WrongUsage: if it is another release's.
+    """
+    while not app.engine.schema_status().current:
+        threading.Event().wait(_LOOK)
+    require_store(app)
 
 
 def close_all() -> None:

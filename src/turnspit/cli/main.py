@@ -12,6 +12,7 @@ from turnspit.cli import (
     dashboard,
     dead,
     demo,
+    dev,
     doctor,
     enqueue,
     jobs,
@@ -66,6 +67,7 @@ def _root(
 def _make() -> typer.Typer:
     root = _group("turnspit", HELP, _root)
     _add(root, "worker", worker.worker, worker.EXAMPLES, _RUNNING)
+    _add(root, "dev", dev.dev, dev.EXAMPLES, _RUNNING)
     _add(root, "run", run.run, run.EXAMPLES, _RUNNING)
     _add(root, "enqueue", enqueue.enqueue, enqueue.EXAMPLES, _RUNNING)
     for name, module in _GROUPS.items():
