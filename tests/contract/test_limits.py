@@ -6,6 +6,8 @@ from tests.contract.store import BOOM, SECOND, TASKS, OwnedClock, Store
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.records import (
     Claim,
+    Completion,
+    Confirmation,
     Ending,
     EndingMove,
     JobChanges,
@@ -250,3 +252,22 @@ def test_pruning_forgets_what_counts_no_more_and_nothing_else(store: Store, cloc
     assert store.engine.write(store.engine.prune_limits, 100) == 2
     again = store.insert(lane=lane(RATE, ONE))
     assert [each.id for each in claim(store)] == [again]
+
+
+def test_a_late_confirmation_frees_no_slot_of_a_newer_run(store: Store) -> None:
+    """A job that ended by ``job.finish(tx)`` is replayed before its worker has confirmed that end."""
+    two = lane(ONE._replace(allowed=2))
+    job, *_, last = (store.insert(lane=two) for _ in range(3))
+    first, second = claim(store)
+    assert store.engine.write(store.engine.finish_job, Completion(first.id, first.fence))
+    assert store.replay(job) == [job]
+    store.engine.write(store.engine.update_job, job, JobChanges(priority=5))
+    store.complete(second)
+    [again] = claim(store)
+    assert again.id == job
+    confirmation = Confirmation(first.id, first.fence, Ending(first.id, first.fence, EndingMove.RETRY, BOOM))
+    store.engine.write(store.engine.finish_jobs, [confirmation])
+    assert len(claim(store)) <= 1, "two at a time"
+    store.complete(again)
+    claim(store)
+    assert store.state(last) is JobState.RUNNING

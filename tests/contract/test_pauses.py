@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.store import SECOND, TASKS, Store
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.records import Claim, JobChanges, Lane, LimitedRequest, LimitRule, NewJob, Pause, PauseKind
+from turnspit.records import Claim, JobChanges, Lane, LimitedRequest, LimitRule, NewJob, Pause, PauseKind, UniqueRule
 from turnspit.states import JobState
 
 KINDS: list[PauseKind] = ["queue", "task", "tag"]
@@ -228,3 +228,17 @@ def test_a_pause_tells_workers_what_to_hand_back(store: Store, kind: PauseKind) 
     assert store.wakes(store.engine.pause, kind, NAMES[kind]) == [Wake(WakeKind.PAUSE)]
     duties = store.engine.read(store.engine.find_duties, store.default_worker, None, TASKS)
     assert duties.paused_at == store.clock.moment
+
+
+def test_a_job_that_was_replaced_while_it_was_set_aside_has_nothing_to_do_with_the_pause(store: Store) -> None:
+    """Its end would make a job ready that runs."""
+    rule = UniqueRule("scheduled,held,ready,running", 0, "replace")
+    job = insert(store, unique_key="k", unique_rule=rule)
+    pause(store, "tag")
+    assert store.claim(10) == []
+    assert store.state(job) is JobState.HELD
+    assert store.insert(unique_key="k", unique_rule=rule) == job
+    claim = store.claim_one()
+    resume(store, "tag")
+    assert (store.state(job), store.claim(10)) == (JobState.RUNNING, [])
+    assert not store.complete(claim).lost

@@ -32,6 +32,10 @@ PAUSES = st.sampled_from([("queue", "q1"), ("task", "a"), ("tag", "import")])
 DELAYS = st.sampled_from([0, 0, 0, 1, 5, 30])
 
 
+def tags_of(tag: str | None) -> str | None:
+    return None if tag is None else json.dumps(["other", tag])
+
+
 class EngineAndModel(RuleBasedStateMachine):
     """Every claim ever made is remembered, so that old ones are tried again at any later time."""
 
@@ -72,8 +76,7 @@ class EngineAndModel(RuleBasedStateMachine):
         tag=st.sampled_from(TAGS),
     )
     def insert(self, task: str, queue: str, priority: int, delay: int, count: int, tag: str | None) -> None:
-        tags = None if tag is None else json.dumps(["other", tag])
-        new = NewJob(task, queue, "{}", priority, delay=delay * SECOND, tags=tags)
+        new = NewJob(task, queue, "{}", priority, delay=delay * SECOND, tags=tags_of(tag))
         ids = (
             self.write(self.engine.insert_jobs, [new] * count)
             if count > 1
@@ -102,7 +105,7 @@ class EngineAndModel(RuleBasedStateMachine):
     @rule(tasks=KNOWN, limit=st.sampled_from([1, 2, 100]))
     def admit(self, tasks: frozenset[str], limit: int) -> None:
         """Which of the held jobs come first is the engine's affair."""
-        held = [job for job in self.model.in_state("held") if job.task in tasks and job.paused_by is None]
+        held = [job for job in self.model.unlimited() if job.task in tasks and job.paused_by is None]
         assert self.write(self.engine.admit_jobs, tasks, limit) == min(limit, len(held))
         admitted = [job for job in held if self.store.state(job.id) == "ready"]
         assert len(admitted) == min(limit, len(held))
@@ -188,6 +191,10 @@ class EngineAndModel(RuleBasedStateMachine):
                     is_looked_at = is_complete and f"queue {job.queue}" not in self.model.pauses
                     assert not is_looked_at, f"job {job.id}, which nobody may run, was left to slow later claims"
 
+    def is_unlimited(self, claim: Claim) -> bool:
+        job = self.model.jobs.get(claim.id)
+        return job is not None and job.lane is None
+
     def interesting(self) -> list[Claim]:
         """Claims, current or not, of jobs that run now; else the latest."""
         running = {job.id for job in self.model.in_state("running")}
@@ -238,16 +245,21 @@ class EngineAndModel(RuleBasedStateMachine):
     def replay_and_confirm(self, data: st.DataObject) -> None:
         """A job that was completed is replayed and claimed anew, and the new claim's transaction fails."""
         claim = data.draw(st.sampled_from(self.interesting()))
-        if self.model.finish_in_transaction(claim):
+        if self.is_unlimited(claim) and self.model.finish_in_transaction(claim):
             assert self.write(self.engine.finish_job, Completion(claim.id, claim.fence, "1"))
-            assert bool(self.store.replay(claim.id)) == self.model.replay(claim.id)
-            self.claim_chosen(data, claim.id)
-            self.confirm(self.claims[-1])
+            is_replayed = self.model.replay(claim.id)
+            assert bool(self.store.replay(claim.id)) == is_replayed
+            if is_replayed:
+                self.claim_chosen(data, claim.id)
+                self.confirm(self.claims[-1])
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data())
     def claim_any(self, data: st.DataObject) -> None:
-        self.claim_chosen(data, self.job(data))
+        """As the test kit does, which asks no limit."""
+        job = self.job(data)
+        if self.model.jobs[job].lane is None:
+            self.claim_chosen(data, job)
 
     def claim_chosen(self, data: st.DataObject, chosen: int) -> None:
         worker, job = self.model.workers[self.worker(data)], self.model.jobs[chosen]
@@ -353,14 +365,15 @@ class EngineAndModel(RuleBasedStateMachine):
         tasks = self.model.workers[worker].tasks
         waiting = [job for job in self.model.in_state("ready") if not self.model.is_paused(job)]
         busy = [job for job in waiting + self.model.in_state("running") if job.task in tasks]
-        assert read(engine.ready_count, None, tasks) == len(busy)
+        limited = [job for job in self.model.in_state("held") if job.lane is not None and not self.model.is_paused(job)]
+        assert read(engine.ready_count, None, tasks) == len(busy) + any(job.task in tasks for job in limited)
         for queue in QUEUES:
             here = [job for job in self.model.in_state("ready", "held") if job.queue == queue]
             assert read(engine.count_waiting, queue, 1000) == len(here)
         duties = read(engine.find_duties, worker, None, tasks)
         assert duties.ready == bool(self.model.in_state("ready"))
         assert duties.owned == sum(job.worker == worker for job in self.model.in_state("running"))
-        unknown = [job for job in self.model.in_state("held") if job.paused_by is None]
+        unknown = [job for job in self.model.unlimited() if job.paused_by is None]
         assert duties.held == any(job.task in tasks for job in unknown)
         assert {f"{pause.kind} {pause.name}" for pause in read(engine.list_pauses)} == self.model.pauses
         for stats in read(engine.list_queues):

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from turnspit.records import Claim, EndingMove
+from turnspit.records import Claim, EndingMove, Lane
 
 SECOND = 1_000_000
 LEASE = 15 * SECOND
 MAX_CRASHES = 1
 PATIENCE = 60 * SECOND
+LIVE = ("scheduled", "held", "ready", "running")
 
 
 @dataclass
@@ -21,6 +22,8 @@ class ModelJob:
     run_at: int
     tag: str | None = None
     paused_by: str | None = None
+    lane: Lane | None = None
+    key: str | None = None
     attempt: int = 0
     fence: int = 0
     crashes: int = 0
@@ -33,6 +36,26 @@ class ModelJob:
     @property
     def is_final(self) -> bool:
         return self.state in ("completed", "cancelled", "dead")
+
+    def become_ready(self) -> None:
+        """Or wait for its limits."""
+        self.state = "ready" if self.lane is None else "held"
+
+    def wait(self, delay: int, now: int) -> None:
+        self.run_at = now + delay
+        if delay:
+            self.state = "scheduled"
+        else:
+            self.become_ready()
+
+
+@dataclass
+class ModelKey:
+    """Who holds a unique key: in these states, and in any until then."""
+
+    job: int
+    states: Collection[str]
+    until: int
 
 
 @dataclass
@@ -53,14 +76,30 @@ class Model:
         self.outbox: set[tuple[int, int]] = set()
         self.owner: dict[tuple[int, int], int] = {}
         self.pauses: set[str] = set()
+        self.keys: dict[str, ModelKey] = {}
+        self.replayed_early = False
+        """Whether a job was replayed before its end by ``finish_in_transaction`` was confirmed."""
         self.now = 0
 
-    def insert(self, job: int, task: str, queue: str, priority: int, delay: int, tag: str | None) -> None:
-        state = "scheduled" if delay else "ready"
-        self.jobs[job] = ModelJob(job, task, queue, priority, state, self.now + delay, tag)
+    def insert(
+        self,
+        job: int,
+        task: str,
+        queue: str,
+        priority: int,
+        delay: int,
+        tag: str | None = None,
+        lane: Lane | None = None,
+    ) -> None:
+        self.jobs[job] = ModelJob(job, task, queue, priority, "", 0, tag, lane=lane)
+        self.jobs[job].wait(delay, self.now)
 
     def in_state(self, *states: str) -> list[ModelJob]:
         return [job for job in self.jobs.values() if job.state in states]
+
+    def unlimited(self) -> list[ModelJob]:
+        """Held jobs that do not wait for limits."""
+        return [job for job in self.in_state("held") if job.lane is None]
 
     def live_workers(self) -> list[ModelWorker]:
         return [worker for worker in self.workers.values() if not worker.stopped]
@@ -79,7 +118,8 @@ class Model:
         self.pauses.remove(pause)
         for job in self.in_state("held"):
             if job.paused_by == pause:
-                job.state, job.paused_by = "ready", None
+                job.paused_by = None
+                job.become_ready()
         return True
 
     def claimable(self, tasks: Collection[str], queues: Sequence[str] | None) -> list[ModelJob]:
@@ -146,7 +186,7 @@ class Model:
         elif move is EndingMove.CANCEL or job.cancel_requested:
             self._finish(job, "cancelled")
         else:
-            job.state, job.run_at = ("scheduled" if delay else "ready"), self.now + delay
+            job.wait(delay, self.now)
             job.invalid_since = since if move is EndingMove.INVALID else None
             job.attempt -= move is not EndingMove.RETRY
         return False
@@ -163,17 +203,17 @@ class Model:
         if job.cancel_requested:
             self._finish(job, "cancelled")
         else:
-            job.state = "ready"
+            job.become_ready()
 
     def promote(self) -> int:
         due = [job for job in self.in_state("scheduled") if job.run_at <= self.now]
         for job in due:
-            job.state = "ready"
+            job.become_ready()
         return len(due)
 
     def register(self, worker: int, tasks: frozenset[str]) -> None:
         self.workers[worker] = ModelWorker(worker, tasks, self.now, self.now)
-        for job in self.in_state("held"):
+        for job in self.unlimited():
             if job.task in tasks and job.paused_by is None:
                 job.state = "ready"
 
@@ -209,11 +249,11 @@ class Model:
         alive = {each.id for each in self.live_workers()}
         self.outbox = {each for each in self.outbox if self.owner[each] in alive}
         orphans = [job for job in self.in_state("running") if job.worker not in alive]
-        ended: dict[str, set[int]] = {"ready": set(), "dead": set(), "cancelled": set()}
+        ended: dict[str, set[int]] = {"returned": set(), "dead": set(), "cancelled": set()}
         for job in orphans:
             self._crash(job)
-            ended[job.state].add(job.id)
-        return declared, ended["ready"], ended["dead"], ended["cancelled"]
+            ended["returned" if not job.is_final else job.state].add(job.id)
+        return declared, ended["returned"], ended["dead"], ended["cancelled"]
 
     def _crash(self, job: ModelJob) -> None:
         job.outcomes.append("crashed")
@@ -237,11 +277,13 @@ class Model:
 
     def replay(self, job: int) -> bool:
         known = self.jobs[job]
-        if not known.is_final:
+        if not known.is_final or not self._takes_key_again(known):
             return False
+        self.replayed_early = self.replayed_early or any(job == ended for ended, _ in self.outbox)
         if known.state == "completed":
             known.outcomes.append("completed")
-        known.state, known.run_at, known.attempt, known.crashes = "ready", self.now, 0, 0
+        known.wait(0, self.now)
+        known.attempt, known.crashes = 0, 0
         known.cancel_requested, known.invalid_since = False, None
         return True
 
@@ -257,8 +299,11 @@ class Model:
             return None
         known.queue = queue or known.queue
         known.priority = known.priority if priority is None else priority
+        if queue is not None and known.lane is not None:
+            known.lane = None  # it is that of another queue
+            known.state = "ready" if known.state == "held" else known.state
         if delay is not None:
-            known.state, known.run_at = ("scheduled" if delay else "ready"), self.now + delay
+            known.wait(delay, self.now)
         if delay is not None or queue is not None:
             known.paused_by = None
         return known.state
@@ -269,3 +314,50 @@ class Model:
         for job in old:
             del self.jobs[job]
         return len(old)
+
+    # Unique keys
+
+    def holder(self, key: str) -> ModelJob | None:
+        held = self.keys.get(key)
+        job = None if held is None else self.jobs.get(held.job)
+        return job if job is not None and held is not None and self._holds(held, job) else None
+
+    def _holds(self, held: ModelKey, job: ModelJob) -> bool:
+        return held.until > self.now or job.state in held.states
+
+    def take_key(self, key: str, job: int, states: Collection[str], within: int) -> None:
+        self.keys[key] = ModelKey(job, states, self.now + within)
+        self.jobs[job].key = key
+
+    def replace(self, job: ModelJob, queue: str, priority: int, delay: int) -> bool:
+        """Whether it had not begun, and is now the newer one."""
+        if job.state not in ("scheduled", "held", "ready"):
+            return False
+        job.queue, job.priority, job.tag, job.attempt, job.paused_by = queue, priority, None, 0, None
+        job.wait(delay, self.now)
+        return True
+
+    def settle_key(self, claim: Claim, key: str, states: Collection[str]) -> bool:
+        """Whether the job of a producer that knew no key goes on, as the holder of this one."""
+        if not self.is_current(claim):
+            return False
+        job = self.jobs[claim.id]
+        job.key = key
+        holder = self.holder(key)
+        if holder is not None and holder is not job:
+            self.give_back(claim)
+            if not job.is_final:
+                self._finish(job, "cancelled")
+            return False
+        self.take_key(key, job.id, states, 0)
+        return True
+
+    def _takes_key_again(self, job: ModelJob) -> bool:
+        """A final job that is to live again, if nobody else has its key."""
+        if job.key is None:
+            return True
+        holder = self.holder(job.key)
+        if holder is not None and holder is not job:
+            return False
+        self.take_key(job.key, job.id, LIVE, 0)
+        return True

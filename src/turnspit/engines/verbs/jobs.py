@@ -132,7 +132,7 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
         rows = yield Statement(self.sql[block], params)
         if rows:
             yield from self.count_outcomes([row[:4] for row in rows], "completed")
-            yield from self.free_slots([row[0] for row in rows])
+            yield from self.free_slots([row[0] for row in rows], "free_slots_of_ended")
             yield Wake(WakeKind.FINISHED, tuple(row[0] for row in rows))
             yield from self.end_jobs([(row[0], row[4]) for row in rows], Outcome.COMPLETED)
         return bool(rows)

@@ -49,9 +49,9 @@ class LimitVerbs(Brought):
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         """Run a block once for each turn, whose fields are parameters; all rows."""
 
-    def free_slots(self, ids: Sequence[int]) -> Verb[None]:
+    def free_slots(self, ids: Sequence[int], block: str = "free_slots") -> Verb[None]:
         """These jobs ended: what they occupied is free."""
-        if ids and (yield Statement(self.sql["free_slots"], {"ids": to_json(ids)})):
+        if ids and (yield Statement(self.sql[block], {"ids": to_json(ids)})):
             yield Wake(WakeKind.READY)
 
     def claim_limited_jobs(self, request: LimitedRequest) -> Verb[LimitedClaims]:
@@ -125,7 +125,7 @@ class LimitVerbs(Brought):
         _share_out(lanes, keys, free)
         turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share]
         rows = (yield from self.run_turns("claim_limited_jobs_take", params, turns)) if turns else []
-        claims = [Claim._make(row) for row in rows]
+        claims = sorted((Claim._make(row) for row in rows), key=lambda claim: (-claim.priority, claim.id))
         counts = Counter(claim.lane for claim in claims)
         for lane in lanes:
             lane.claimed = counts[lane.text]

@@ -3,6 +3,12 @@
 -- name: free_slots
 UPDATE {schema}.slots SET is_free = 1 WHERE job = {ids} RETURNING job;
 
+-- name: free_slots_of_ended
+-- Whoever was replayed and runs again has its slot for that run.
+UPDATE {schema}.slots SET is_free = 1
+WHERE job = {ids} AND NOT EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.id = slots.job AND state = 'running')
+RETURNING job;
+
 -- name: claim_limited_jobs_look
 SELECT live AND (
            EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0)

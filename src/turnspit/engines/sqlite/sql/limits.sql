@@ -3,6 +3,13 @@
 -- name: free_slots
 UPDATE turnspit_slots SET is_free = 1 WHERE job IN (SELECT value FROM json_each(:ids)) RETURNING job;
 
+-- name: free_slots_of_ended
+-- Whoever was replayed and runs again has its slot for that run.
+UPDATE turnspit_slots SET is_free = 1
+WHERE job IN (SELECT value FROM json_each(:ids))
+  AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = turnspit_slots.job AND state = 'running')
+RETURNING job;
+
 -- name: claim_limited_jobs_look
 SELECT live AND (
            EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_unlisted
