@@ -81,6 +81,8 @@ def test_every_filter(store: Store) -> None:
         ({"args": {"f": 1.5, "n": 2}}, [report]),
         ({"args": {"n": 1, "to": "bob"}}, []),
         ({"args": {"n": 2**70}}, []),
+        ({"args": {"to": "a\0da"}}, []),
+        ({"args": {"t\0": "ada"}}, []),
         ({"error": "KeyError"}, [dead]),
         ({"fingerprint": "f2"}, [dead]),
         ({"created_after": from_moment(store.clock.moment - 10 * SECOND)}, [dead, report]),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.web.conftest import Site
+from tests.web.conftest import ORIGIN, Site
 from turnspit import Cron, Job
 from turnspit.testing import TestStore
 
@@ -38,6 +38,12 @@ def test_cancel_run_update_delete(site: Site, shop: TestStore) -> None:
     assert (job.refresh().state, job.reason) == ("cancelled", "cancelled on the dashboard")
     assert site.post(f"/jobs/{job.id}/delete", back="/jobs") == f"good: job {job.id} deleted"
     site.get(f"/jobs/{job.id}", 404)
+
+
+def test_ids_that_no_job_can_have(site: Site) -> None:
+    for verb in ("replay", "cancel", "delete", "run", "update"):
+        answer = site.client.post(f"/jobs/{10**25}/{verb}", data={"priority": "1"}, headers={"Origin": ORIGIN})
+        assert answer.status_code == 404
 
 
 def test_edit_and_duplicate(site: Site, shop: TestStore) -> None:

@@ -29,6 +29,8 @@ class QueueCounts:
     """Held by a limit."""
     unknown: int = 0
     """Held because no live worker knows their task."""
+    paused: int = 0
+    """Held because their task or a tag of theirs is paused."""
     running: int = 0
     dead: int = 0
     oldest_ready_at: int | None = None

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from turnspit.errors import ConfigurationError, TurnspitError
+from turnspit.limits import Concurrency, Rate
 from turnspit.web.bulk import BULK_VERBS
 from turnspit.web.forms import read_form
 from turnspit.web.screens.jobs import refuse_hidden
@@ -32,7 +33,7 @@ class Buttons:
 
     async def job(self, request: Request) -> Response:
         """Replay, cancel, delete or run one job."""
-        job_id, verb = int(request.path_params["id"]), request.path_params["verb"]
+        job_id, verb = _id_of(request), request.path_params["verb"]
         form = await read_form(request)
         changes = self._site.changes
         calls: dict[str, tuple[Callable[[Request, int], Awaitable[None]], str]] = {
@@ -48,7 +49,7 @@ class Buttons:
 
     async def update(self, request: Request) -> Response:
         """Change a waiting job."""
-        job_id, form = int(request.path_params["id"]), await read_form(request)
+        job_id, form = _id_of(request), await read_form(request)
 
         async def update() -> None:
             try:
@@ -100,7 +101,7 @@ class Buttons:
 
     async def stop_bulk(self, request: Request) -> Response:
         """End what runs in the background."""
-        number, form = int(request.path_params["id"]), await read_form(request)
+        number, form = _id_of(request), await read_form(request)
         return await self._do(request, form, "stopped", lambda: self._site.bulk.stop(request, number))
 
     async def schedule(self, request: Request) -> Response:
@@ -117,12 +118,45 @@ class Buttons:
         call, done = calls[verb]
         return await self._do(request, form, f"schedule {name} {done}", lambda: call(request, name))
 
+    async def pause(self, request: Request) -> Response:
+        """Pause or resume a queue, a task or a tag."""
+        form = await read_form(request)
+        verb, kind, name = request.path_params["verb"], form.get("kind", ""), form.get("name", "").strip()
+        calls = {"pause": self._site.changes.pause, "resume": self._site.changes.resume}
+        if verb not in calls:
+            raise HTTPException(404, f"a queue cannot be asked to {verb}")
+        return await self._do(request, form, f"{kind} {name} {verb}d", lambda: calls[verb](request, kind, name))
+
+    async def limit(self, request: Request) -> Response:
+        """Change a limit, or let it be as it is declared."""
+        form = await read_form(request)
+        name, changes = form.get("name", ""), self._site.changes
+        if request.path_params["verb"] != "set":
+            return await self._do(request, form, f"limit {name} reset", lambda: changes.reset_limit(request, name))
+
+        async def change() -> None:
+            try:
+                allowed = int(form.get("allowed", ""))
+                limit = Rate(allowed, per=float(form["per"])) if form.get("per") else Concurrency(allowed)
+            except ValueError:
+                raise ConfigurationError("a limit is a whole number") from None
+            await changes.set_limit(request, name, limit)
+
+        return await self._do(request, form, f"limit {name} changed", change)
+
     async def _do(self, request: Request, form: MultiDict, done: str, act: Callable[[], Awaitable[object]]) -> Response:
         try:
             await act()
         except TurnspitError as error:
             return back_to(request, str(error), path=form.get("back", "/"), is_bad=True)
         return back_to(request, done, path=form.get("back", "/"))
+
+
+def _id_of(request: Request) -> int:
+    number = int(request.path_params["id"])
+    if not 0 < number < 2**63:
+        raise HTTPException(404, f"there is no job {number}")
+    return number
 
 
 def back_to(request: Request, text: str, *, path: str, is_bad: bool = False) -> Response:

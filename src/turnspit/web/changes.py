@@ -11,6 +11,7 @@ from turnspit.clock import to_duration, to_moment
 from turnspit.codec import check_text, encode
 from turnspit.errors import ConfigurationError
 from turnspit.jobs import Job
+from turnspit.limits import Concurrency, Rate
 from turnspit.records import NewJob
 from turnspit.task_options import check_priority, check_timeout
 from turnspit.web.audit import audit
@@ -87,6 +88,30 @@ class Changes:
         self._done(request, "enqueue", job=job.id, task=fields.task, copy_of=copy_of)
         return job
 
+    async def pause(self, request: Request, kind: str, name: str) -> None:
+        """Let no job of a queue, a task or a tag start."""
+        await check_permission(request, Permission.PAUSE)
+        await self._app.queues.apause(**_named(kind, name))
+        self._done(request, "pause", **{kind: name})
+
+    async def resume(self, request: Request, kind: str, name: str) -> None:
+        """End a pause."""
+        await check_permission(request, Permission.PAUSE)
+        await self._app.queues.aresume(**_named(kind, name))
+        self._done(request, "resume", **{kind: name})
+
+    async def set_limit(self, request: Request, name: str, limit: Rate | Concurrency) -> None:
+        """Change a limit for the whole fleet, until it is reset."""
+        await check_permission(request, Permission.LIMIT)
+        await self._app.limits.aset(name, limit)
+        self._done(request, "limit", limit=name, to=limit)
+
+    async def reset_limit(self, request: Request, name: str) -> None:
+        """Let a limit be as the app declares it."""
+        await check_permission(request, Permission.LIMIT)
+        await self._app.limits.areset(name)
+        self._done(request, "reset limit", limit=name)
+
     async def pause_schedule(self, request: Request, name: str) -> None:
         """Let no tick come."""
         await check_permission(request, Permission.PAUSE)
@@ -124,6 +149,12 @@ class Changes:
     def _done(self, request: Request, action: str, **facts: Any) -> None:
         audit(request, action, **{name: value for name, value in facts.items() if value is not None})
         self._shared.forget()
+
+
+def _named(kind: str, name: str) -> dict[str, str]:
+    if kind not in ("queue", "task", "tag"):
+        raise ConfigurationError(f"what can be paused is a queue, a task or a tag, not a {kind!r}")
+    return {kind: check_text(name, f"a {kind}'s name")}
 
 
 def _unchecked(fields: NewJobFields) -> NewJob[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 
-from turnspit.web.models import Latency, Series
+from turnspit.web.models import Bar, Latency, Series
 from turnspit.web.wording import duration
 
 __all__ = ["bars", "histogram", "lines", "sparkline"]
@@ -61,14 +61,15 @@ def lines(slots: Sequence[Latency], minutes: int, what: str, width: int = 720, h
     return _svg("chart", width, height, f"{what}: median, 95th and 99th percentile over time", shapes)
 
 
-def histogram(counts: Sequence[tuple[float, int]], what: str, width: int = 340, height: int = 120) -> Markup:
+def histogram(counts: Sequence[Bar], what: str, width: int = 340, height: int = 120) -> Markup:
     """How many jobs lie below each bound."""
     if not counts:
         return Markup('<p class="none">No job completed in this time.</p>')
-    bottom, top = 32, max(count for _, count in counts)
+    bottom, top = 32, max(each.count for each in counts)
     step = width / len(counts)
     shapes = []
-    for place, (bound, count) in enumerate(counts):
+    for place, each in enumerate(counts):
+        bound, count = each.at_most, each.count
         tall = (height - bottom - 14) * count / top
         x, y = place * step + 1, height - bottom - tall
         if count:
@@ -76,7 +77,7 @@ def histogram(counts: Sequence[tuple[float, int]], what: str, width: int = 340, 
             shapes.append(_text(x + step / 2 - 1, y - 3, f"{count:,}", "middle"))
         label = f"≤ {duration(bound)}".replace(" ms", "ms").replace(" s", "s").replace(" min", "m").replace(" h", "h")
         shapes.append(_text(x + step / 2 - 1, height - bottom + (12 if place % 2 == 0 else 24), label, "middle"))
-    return _svg("chart", width, height, f"{what} of a sample of {sum(count for _, count in counts):,} jobs", shapes)
+    return _svg("chart", width, height, f"{what} of a sample of {sum(each.count for each in counts):,} jobs", shapes)
 
 
 def _stacks(series: Series, width: float, height: float, top: float, left: float = 0) -> list[str]:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from turnspit.clock import from_moment, sleep, utc_now
 from turnspit.errors import TurnspitError
+from turnspit.web.api import api_routes
 from turnspit.web.buttons import FLASH, Buttons, back_to, local_path
 from turnspit.web.forms import read_form
 from turnspit.web.guard import Access, Guard
@@ -50,10 +51,12 @@ class Dashboard:
         app_name: str = "APP",
         redact: Iterable[str] = DEFAULT_NAMES,
         redact_tasks: Iterable[str] = (),
+        version: str = "",
     ) -> None:
         self._access = access
         self._site = Site.of(app, title=title or app.name, app_name=app_name, names=redact, tasks=redact_tasks)
         self._renderer = Renderer()
+        self._version = version
         self._broadcaster = Broadcaster()
         self._static = dict(static_files())
         self._app = Guard(self._make(), access)
@@ -77,6 +80,9 @@ class Dashboard:
             Route("/jobs/{id:int}/{verb}", buttons.job, methods=["POST"]),
             Route("/bulk/{id:int}/stop", buttons.stop_bulk, methods=["POST"]),
             Route("/schedules/{verb}", buttons.schedule, methods=["POST"]),
+            Route("/queues/{verb}", buttons.pause, methods=["POST"]),
+            Route("/limits/{verb}", buttons.limit, methods=["POST"]),
+            *api_routes(self._site, self._version),
             Route("/{path:path}", self._show),
         ]
         handlers = {HTTPException: self._explain_refusal, TurnspitError: self._explain_error}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from importlib import metadata
 
 from starlette.requests import Request
 
@@ -61,6 +62,7 @@ def make_dashboard(
         app_name=app_name,
         redact=DEFAULT_NAMES if redact is None else redact,
         redact_tasks=redact_tasks,
+        version=metadata.version("turnspit"),
     )
 
 

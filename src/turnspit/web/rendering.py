@@ -78,13 +78,14 @@ class Renderer:
         return "".join(block(template.new_context(self._context(screen, view, now, context))))
 
     def _context(self, screen: Screen, view: View, now: datetime, more: Mapping[str, Any]) -> dict[str, Any]:
-        tools = {
+        tools: dict[str, Any] = {
             "url": partial(_url, view.root),
             "may": lambda permission: permission in view.permissions,
             "now": now,
         }
+        tools["view"] = view
         ui = self._environment.get_template("parts.html").make_module(tools)
-        return {**tools, "ui": ui, "view": view, "title": screen.title, **screen.context, **more}
+        return {**tools, "ui": ui, "title": screen.title, **screen.context, **more}
 
 
 def _url(root: str, path: str, **params: Any) -> str:

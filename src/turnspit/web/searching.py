@@ -82,10 +82,13 @@ def write_search(fields: Mapping[str, Any]) -> str:
     """The text that means these fields."""
     words = []
     for name, value in fields.items():
+        if value is None:
+            continue
         if name == "args":
             words += [quote_word(f"args.{key}={_text(each)}") for key, each in value.items()]
-        elif value is not None:
-            words.append(quote_word(f"{_WORDS[name]}:{value}"))
+        else:
+            text = value.isoformat() if isinstance(value, datetime) else value
+            words.append(quote_word(f"{_WORDS[name]}:{text}"))
     return " ".join(words)
 
 

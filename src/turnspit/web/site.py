@@ -1,10 +1,14 @@
 """What every handler of the dashboard works with."""
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from turnspit.web.bulk import Bulk
 from turnspit.web.changes import Changes
+from turnspit.web.models.answers import TaskDocument
 from turnspit.web.reading.jobs import JobReader
 from turnspit.web.reading.store import StoreReader
 from turnspit.web.redaction import Redaction
@@ -38,3 +42,16 @@ class Site:
         store = StoreReader(app, redaction, jobs)
         changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
         return cls(app, title, app_name, redaction, jobs, store, changes, bulk)
+
+    def tasks(self) -> list[TaskDocument]:
+        """The tasks that the app declares."""
+        return [
+            TaskDocument(
+                name=task.name,
+                queue=task.queue,
+                is_async=task.is_async,
+                description=inspect.getdoc(task.function),
+                args_schema=TypeAdapter(task.signature.arguments).json_schema(),
+            )
+            for task in self.app.tasks.tasks
+        ]

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from turnspit.clock import to_moment
+from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.verbs.filters import EQUAL_COLUMNS, LARGEST
 from turnspit.jobs import JobFilter
 from turnspit.states import JobState
@@ -38,4 +39,6 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         terms.append(f"args::jsonb -> :f_key{number}::text = :f_value{number}::jsonb")
         params[f"f_key{number}"] = key
         params[f"f_value{number}"] = to_json(value).decode()
+        if "\0" in key or has_nul(params[f"f_value{number}"]):
+            return "false", {}  # jsonb has no place for it, so no job has it
     return " AND ".join(terms), params

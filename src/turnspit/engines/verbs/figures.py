@@ -36,6 +36,7 @@ _COUNTED_AS = {
     "retrying": "scheduled",
     "limited": "held",
     "unknown": "held",
+    "paused": "held",
     "running": "running",
     "dead": "dead",
 }

@@ -12,9 +12,12 @@ from turnspit.web.models.jobs import (
 )
 from turnspit.web.models.store import (
     Attention,
+    Bar,
     Latency,
+    LimitDocument,
     Metrics,
     Overview,
+    PauseDocument,
     QueueDocument,
     ScheduleDocument,
     Series,
@@ -25,6 +28,7 @@ from turnspit.web.models.store import (
 __all__ = [
     "AttemptDocument",
     "Attention",
+    "Bar",
     "Count",
     "DeadGroupDocument",
     "DeadGroups",
@@ -33,9 +37,11 @@ __all__ = [
     "JobDocument",
     "JobsPage",
     "Latency",
+    "LimitDocument",
     "LogDocument",
     "Metrics",
     "Overview",
+    "PauseDocument",
     "QueueDocument",
     "ScheduleDocument",
     "Series",

@@ -1,22 +1,50 @@
 """Queues, workers, schedules and figures as the dashboard and the API show them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from turnspit.web.models.base import Count, Document
 from turnspit.web.models.jobs import JobDocument
 
 __all__ = [
     "Attention",
+    "Bar",
     "Latency",
+    "LimitDocument",
     "Metrics",
     "Overview",
+    "PauseDocument",
     "QueueDocument",
     "ScheduleDocument",
     "Series",
     "TaskFigures",
     "WorkerDocument",
 ]
+
+
+class PauseDocument(Document):
+    """A queue, a task or a tag of which no job starts."""
+
+    kind: Literal["queue", "task", "tag"]
+    name: str
+    since: datetime
+
+
+class LimitDocument(Document):
+    """A limit as it applies now."""
+
+    name: str
+    """Of a task, `queue` and a queue's name, or a name of the app's own."""
+    kind: str
+    """`rate` or `concurrency`."""
+    allowed: int
+    per: float | None
+    """Seconds; of a rate."""
+    burst: int | None
+    declared: int | None
+    """How many the app allows; null where this app does not declare it."""
+    is_changed: bool
+    """Whether it was changed at run time."""
 
 
 class Attention(Document):
@@ -33,8 +61,10 @@ class Attention(Document):
     """What to type in a shell."""
     replay: str | None = None
     """The group of dead letters that can be replayed from here."""
-    resume: str | None = None
+    resume_schedule: str | None = None
     """The schedule that can be resumed from here."""
+    resume: "PauseDocument | None" = None
+    """The pause that can be ended from here."""
 
 
 class Series(Document):
@@ -56,15 +86,25 @@ class Latency(Document):
     p99: float | None
 
 
+class Bar(Document):
+    """One bar of a histogram."""
+
+    at_most: float
+    """Seconds."""
+    count: int
+    """Jobs of the sample that took at most so long, and longer than the bar before says."""
+
+
 class QueueDocument(Document):
     """A queue at one moment."""
 
     name: str
+    paused_at: datetime | None
     ready: Count
     scheduled: Count
     retrying: Count
     held: Count
-    """By a limit, or because no live worker knows their task."""
+    """By a limit or a pause of a task or tag, or because no live worker knows their task."""
     unknown: Count
     """Of these, those whose task no live worker knows."""
     running: Count
@@ -157,9 +197,8 @@ class Metrics(Document):
     wait_by_slot: list[Latency]
     run_by_slot: list[Latency]
     tasks: list[TaskFigures]
-    run_histogram: list[tuple[float, int]]
-    """Upper bounds in seconds, and how many jobs of the sample took at most so long and more than the one before."""
-    wait_histogram: list[tuple[float, int]]
+    run_histogram: list[Bar]
+    wait_histogram: list[Bar]
 
 
 class Overview(Document):

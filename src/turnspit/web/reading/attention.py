@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from turnspit.clock import to_moment
 from turnspit.records import WorkerRecord
-from turnspit.web.models import Attention, Count, DeadGroups, QueueDocument, ScheduleDocument
+from turnspit.web.models import Attention, Count, DeadGroups, PauseDocument, QueueDocument, ScheduleDocument
 from turnspit.web.reading.figures import Tally
 from turnspit.web.searching import quote_word
 from turnspit.web.wording import count as count_text
@@ -35,11 +35,12 @@ class Scene:
     dead: DeadGroups
     workers: Sequence[WorkerRecord]
     schedules: Sequence[ScheduleDocument]
+    pauses: Sequence[PauseDocument]
 
 
 def find_attention(scene: Scene) -> list[Attention]:
     """Everything that a person should see to, the worst first; empty when all is well."""
-    found = [*_workers(scene), *_queues(scene), *_errors(scene), *_dead(scene), *_schedules(scene)]
+    found = [*_workers(scene), *_queues(scene), *_errors(scene), *_dead(scene), *_pauses(scene), *_schedules(scene)]
     return sorted(found, key=lambda each: each.severity != "bad")
 
 
@@ -76,6 +77,8 @@ def _queues(scene: Scene) -> Iterator[Attention]:
     for queue in scene.queues:
         link = "/queue?" + urlencode({"name": queue.name})
         waited = queue.oldest_seconds or 0.0
+        if queue.paused_at is not None:
+            continue
         if queue.ready and not queue.workers and has_workers:
             yield Attention(
                 severity="bad",
@@ -141,6 +144,20 @@ def _dead(scene: Scene) -> Iterator[Attention]:
         )
 
 
+def _pauses(scene: Scene) -> Iterator[Attention]:
+    waiting = {queue.name: queue.ready for queue in scene.queues}
+    for pause in scene.pauses:
+        since = duration((scene.now - to_moment(pause.since)) / _SECOND)
+        count = waiting.get(pause.name, Count(count=0)) if pause.kind == "queue" else Count(count=0)
+        yield Attention(
+            severity="warn",
+            title=f"The {pause.kind} {pause.name} is paused for {since}",
+            detail=f"{_jobs(count)} wait for its end." if count else "None of its jobs starts until it is resumed.",
+            link="/queues",
+            resume=pause,
+        )
+
+
 def _schedules(scene: Scene) -> Iterator[Attention]:
     for schedule in scene.schedules:
         late = (scene.now - to_moment(schedule.next_tick)) / _SECOND if schedule.next_tick is not None else 0.0
@@ -157,7 +174,7 @@ def _schedules(scene: Scene) -> Iterator[Attention]:
                 title=f"The schedule {schedule.name} is paused",
                 detail=f"{schedule.task} does not run by itself until it is resumed.",
                 link="/schedules",
-                resume=schedule.name if schedule.is_own else None,
+                resume_schedule=schedule.name if schedule.is_own else None,
             )
 
 

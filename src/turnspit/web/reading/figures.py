@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from turnspit.records import CounterRecord, RunSample
-from turnspit.web.models import Latency, Series
+from turnspit.web.models import Bar, Latency, Series
 
 __all__ = ["FAILED", "Tally", "by_slot", "empty_tally", "histogram", "latency", "tally"]
 
@@ -95,7 +95,7 @@ def latency(durations: Iterable[int]) -> Latency:
     return Latency(sample=len(ordered), p50=p50, p95=p95, p99=p99)
 
 
-def histogram(durations: Sequence[int]) -> list[tuple[float, int]]:
+def histogram(durations: Sequence[int]) -> list[Bar]:
     """How many durations (microseconds) lie below each bound (seconds) and above the one before."""
     counts = [0] * len(_BOUNDS)
     for duration in durations:
@@ -103,7 +103,8 @@ def histogram(durations: Sequence[int]) -> list[tuple[float, int]]:
     used = [place for place, count in enumerate(counts) if count]
     if not used:
         return []
-    return list(zip(_BOUNDS, counts, strict=True))[used[0] : used[-1] + 1]
+    bars = [Bar(at_most=bound, count=count) for bound, count in zip(_BOUNDS, counts, strict=True)]
+    return bars[used[0] : used[-1] + 1]
 
 
 def by_slot(sample: Iterable[RunSample], begins: Sequence[int]) -> list[list[RunSample]]:

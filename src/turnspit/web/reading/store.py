@@ -12,8 +12,10 @@ from turnspit.web.models import (
     Count,
     DeadGroups,
     Latency,
+    LimitDocument,
     Metrics,
     Overview,
+    PauseDocument,
     QueueDocument,
     ScheduleDocument,
     TaskFigures,
@@ -68,6 +70,14 @@ class StoreReader:
         """Every schedule of every app on this store."""
         return await self.shared.get("schedules", _NOW, self._schedules)
 
+    async def pauses(self) -> list[PauseDocument]:
+        """What is paused."""
+        return await self.shared.get("pauses", _NOW, self._pauses)
+
+    async def limits(self) -> list[LimitDocument]:
+        """Every limit that the app declares or that was changed."""
+        return [LimitDocument(**limit._asdict()) for limit in await self._app.limits.alist()]
+
     async def task_names(self) -> set[str]:
         """Tasks whose attempts ended within the last hour."""
         return {record.task for record in await self._counters(60)}
@@ -118,6 +128,7 @@ class StoreReader:
             dead=await self.dead_groups(),
             workers=workers,
             schedules=await self.schedules(),
+            pauses=await self.pauses(),
         )
         return Overview(
             at=from_moment(now),
@@ -138,6 +149,7 @@ class StoreReader:
         now, workers = self.now(), [worker for worker in await self._live_workers() if worker.live]
         tallies = tally(counters, now, 60, 1, lambda record: record.queue)
         known = {queue.queue: queue for queue in counts.queues}
+        paused = {pause.name: pause.since for pause in await self.pauses() if pause.kind == "queue"}
         return [
             _queue(
                 known.get(name) or QueueCounts(name),
@@ -146,8 +158,15 @@ class StoreReader:
                 latency(each.wait for each in sample if each.queue == name),
                 sum(worker.queues is None or name in worker.queues for worker in workers),
                 now,
+                paused.get(name),
             )
-            for name in sorted(known.keys() | tallies.keys())
+            for name in sorted(known.keys() | tallies.keys() | paused.keys())
+        ]
+
+    async def _pauses(self) -> list[PauseDocument]:
+        return [
+            PauseDocument(kind=pause.kind, name=pause.name, since=from_moment(pause.paused_at))
+            for pause in await self._app.queues.apaused()
         ]
 
     async def _workers(self) -> list[WorkerDocument]:
@@ -239,7 +258,13 @@ _STATES = ("ready", "running", "scheduled", "retrying", "held", "dead")
 
 
 def _queue(
-    counts: QueueCounts, uncounted: frozenset[str], figures: Tally, wait: Latency, workers: int, now: int
+    counts: QueueCounts,
+    uncounted: frozenset[str],
+    figures: Tally,
+    wait: Latency,
+    workers: int,
+    now: int,
+    paused_at: datetime | None,
 ) -> QueueDocument:
     def count(name: str, state: str | None = None) -> Count:
         return Count(count=getattr(counts, name), at_least=(state or name) in uncounted)
@@ -247,10 +272,11 @@ def _queue(
     oldest = counts.oldest_ready_at
     return QueueDocument(
         name=counts.queue,
+        paused_at=paused_at,
         ready=Count(count=counts.ready, at_least=counts.ready >= MOST),
         scheduled=count("scheduled"),
         retrying=count("retrying", "scheduled"),
-        held=count("limited", "held") + count("unknown", "held"),
+        held=count("limited", "held") + count("unknown", "held") + count("paused", "held"),
         unknown=count("unknown", "held"),
         running=count("running"),
         dead=count("dead"),

@@ -19,14 +19,19 @@ async def dead(site: Site, view: View) -> Screen:
 
 async def queues(site: Site, view: View) -> Screen:
     """All queues."""
-    return Screen("queues.html", "Queues", {"queues": await site.store.queues()})
+    context = {
+        "queues": await site.store.queues(),
+        "pauses": await site.store.pauses(),
+        "limits": await site.store.limits(),
+    }
+    return Screen("queues.html", "Queues", context)
 
 
 async def queue(site: Site, view: View) -> Screen:
     """One queue, with its latencies."""
     name = view.params.get("name", "")
     found = next((each for each in await site.store.queues() if each.name == name), None)
-    limits = [each for each in await site.app.limits.alist() if each.name == f"queue {name}"]
+    limits = [each for each in await site.store.limits() if each.name == f"queue {name}"]
     figures = await site.store.metrics(60, name)
     context = {"name": name, "queue": found, "figures": figures, "limits": limits}
     return Screen("queue.html", f"Queue {name}", context)

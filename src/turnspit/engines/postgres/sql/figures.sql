@@ -19,8 +19,8 @@ FROM busy WHERE queue IS NOT NULL;
 SELECT queue, CASE WHEN attempt = 0 THEN 'scheduled' ELSE 'retrying' END, count(*)
 FROM (SELECT queue, attempt FROM {schema}.jobs WHERE state = 'scheduled' ORDER BY run_at LIMIT :most) AS portion GROUP BY 1, 2
 UNION ALL
-SELECT queue, CASE WHEN lane IS NULL THEN 'unknown' ELSE 'limited' END, count(*)
-FROM (SELECT queue, lane FROM {schema}.jobs WHERE state = 'held' ORDER BY task, lane LIMIT :most) AS portion GROUP BY 1, 2
+SELECT queue, CASE WHEN paused_by IS NOT NULL THEN 'paused' WHEN lane IS NULL THEN 'unknown' ELSE 'limited' END, count(*)
+FROM (SELECT queue, lane, paused_by FROM {schema}.jobs WHERE state = 'held' ORDER BY task, lane LIMIT :most) AS portion GROUP BY 1, 2
 UNION ALL
 SELECT queue, 'running', count(*)
 FROM (SELECT queue FROM {schema}.jobs WHERE state = 'running' ORDER BY worker LIMIT :most) AS portion GROUP BY queue

@@ -18,8 +18,8 @@ SELECT queue, CASE WHEN attempt = 0 THEN 'scheduled' ELSE 'retrying' END, count(
 FROM (SELECT queue, attempt FROM turnspit_jobs INDEXED BY turnspit_jobs_scheduled
       WHERE state = 'scheduled' ORDER BY run_at LIMIT :most) GROUP BY 1, 2
 UNION ALL
-SELECT queue, CASE WHEN lane IS NULL THEN 'unknown' ELSE 'limited' END, count(*)
-FROM (SELECT queue, lane FROM turnspit_jobs INDEXED BY turnspit_jobs_held WHERE state = 'held' LIMIT :most) GROUP BY 1, 2
+SELECT queue, CASE WHEN paused_by IS NOT NULL THEN 'paused' WHEN lane IS NULL THEN 'unknown' ELSE 'limited' END, count(*)
+FROM (SELECT queue, lane, paused_by FROM turnspit_jobs INDEXED BY turnspit_jobs_held WHERE state = 'held' LIMIT :most) GROUP BY 1, 2
 UNION ALL
 SELECT queue, 'running', count(*)
 FROM (SELECT queue FROM turnspit_jobs INDEXED BY turnspit_jobs_running WHERE state = 'running' LIMIT :most) GROUP BY queue

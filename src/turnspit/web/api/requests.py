@@ -1,0 +1,160 @@
+"""What programs send: queries and bodies, checked before anything is done."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from turnspit.errors import ConfigurationError
+from turnspit.jobs import JobFilter
+from turnspit.operations import make_filter
+from turnspit.states import JobState
+
+__all__ = [
+    "BulkRequest",
+    "CancelRequest",
+    "CountQuery",
+    "EnqueueRequest",
+    "JobsQuery",
+    "LimitRequest",
+    "MetricsQuery",
+    "NameRequest",
+    "PauseRequest",
+    "QueueQuery",
+    "UpdateRequest",
+]
+
+LARGEST_ID = 2**63 - 1
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Request(BaseModel):
+    """Fields that are not known are refused: a misspelt one must not be passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CountQuery(Request):
+    """Which jobs are meant; all that is given must match."""
+
+    id: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = None
+    state: JobState | None = None
+    queue: Name | None = None
+    task: Name | None = None
+    tag: Name | None = None
+    error: Name | None = Field(None, description="The type of the last error, as `TimeoutError`.")
+    group: Name | None = Field(None, description="The fingerprint of a group of dead letters.")
+    args: str | None = Field(None, max_length=10_000, description='Arguments as a JSON object, as `{"order_id": 7}`.')
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+
+    def filter(self) -> JobFilter:
+        """The filter that is meant.
+
+        :raises ConfigurationError: for what cannot be.
+        """
+        fields: dict[str, Any] = {
+            "state": self.state,
+            "queue": self.queue,
+            "task": self.task,
+            "tag": self.tag,
+            "error": self.error,
+            "fingerprint": self.group,
+            "args": None if self.args is None else _object(self.args),
+            "created_after": self.created_after,
+            "created_before": self.created_before,
+        }
+        return make_filter({name: value for name, value in fields.items() if value is not None}, self.id)
+
+
+class JobsQuery(CountQuery):
+    """A page of jobs, the newest first."""
+
+    limit: int = Field(50, ge=1, le=500)
+    before: int | None = Field(None, ge=1, le=LARGEST_ID, description="The `next` of the page before.")
+
+
+class MetricsQuery(Request):
+    """Which figures."""
+
+    minutes: Literal["60", "360", "1440"] = Field("60", description="How far back.")
+    queue: Name | None = None
+
+
+class QueueQuery(Request):
+    """Which queue."""
+
+    name: Name
+
+
+class EnqueueRequest(Request):
+    """A job to store. Where the app declares its task, the arguments are checked now, else by the worker."""
+
+    task: Name
+    args: dict[str, Any] = {}
+    queue: Name | None = None
+    priority: int | None = Field(None, ge=-32768, le=32767)
+    delay: float | None = Field(None, ge=0, le=3_000_000_000, description="Seconds from now.")
+    at: AwareDatetime | None = None
+    timeout: float | None = Field(None, gt=0, le=3_000_000_000, description="Seconds that one attempt may take.")
+    tags: list[Name] | None = Field(None, max_length=100)
+    metadata: dict[str, Any] | None = None
+    idempotency_key: Name | None = Field(
+        None,
+        description="Of a request that may be repeated: another with the same key returns the first one's job.",
+    )
+
+
+class CancelRequest(Request):
+    """Why."""
+
+    reason: str = Field("", max_length=1000)
+
+
+class UpdateRequest(Request):
+    """What changes; what is left out stays."""
+
+    priority: int | None = Field(None, ge=-32768, le=32767)
+    queue: Name | None = None
+    delay: float | None = Field(None, ge=0, le=3_000_000_000, description="Seconds from now.")
+    at: AwareDatetime | None = None
+
+
+class BulkRequest(CountQuery):
+    """A change to all jobs that match, worked through in the background."""
+
+    verb: Literal["replay", "cancel", "delete"]
+    rate: float | None = Field(None, gt=0, le=100_000, description="At most so many jobs a second.")
+
+
+class PauseRequest(Request):
+    """What is paused or resumed."""
+
+    kind: Literal["queue", "task", "tag"]
+    name: Name
+
+
+class NameRequest(Request):
+    """Which one."""
+
+    name: Name
+
+
+class LimitRequest(Request):
+    """A limit for the whole fleet; with `per` a rate, without it a concurrency."""
+
+    name: Name
+    allowed: int = Field(ge=1, le=1_000_000_000)
+    per: float | None = Field(None, ge=0.001, le=3_000_000_000, description="Seconds.")
+    burst: int | None = Field(None, ge=1, le=1_000_000_000)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ConfigurationError('args is one JSON object, as {"order_id": 7}')
+    return value

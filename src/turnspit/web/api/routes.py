@@ -1,0 +1,73 @@
+"""From a request to an operation and back."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from turnspit.signatures import describe_validation_error
+from turnspit.web.api.openapi import make_openapi
+from turnspit.web.api.operations import OPERATIONS, Call, Operation
+from turnspit.web.forms import read_body
+from turnspit.web.site import Site
+
+__all__ = ["api_routes"]
+
+_LARGEST_ID = 2**63 - 1
+
+
+def api_routes(site: Site, version: str) -> list[Route]:
+    """The routes of the API, below ``/api``."""
+    routes = []
+    for operation in OPERATIONS:
+        path = "/api" + operation.path.replace("{id}", "{id:int}")
+        routes.append(Route(path, _endpoint(site, operation), methods=[operation.method], name=operation.name))
+
+    async def send_openapi(request: Request) -> Response:
+        server = str(request.scope.get("root_path", "")) + "/api"
+        has_token = bool(request.scope["turnspit.has_token"])
+        return JSONResponse(make_openapi(site.title, version, server, has_token=has_token))
+
+    async def nothing(request: Request) -> Response:
+        raise HTTPException(404, "there is no such operation: see /api/openapi.json")
+
+    return [*routes, Route("/api/openapi.json", send_openapi), Route("/api/{path:path}", nothing)]
+
+
+def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+    adapter = TypeAdapter[Any](operation.answer)
+
+    async def answer(request: Request) -> Response:
+        job_id = int(request.path_params.get("id", 1))
+        if not 0 < job_id <= _LARGEST_ID:
+            raise HTTPException(404, f"{job_id} is no id")
+        query = None if operation.query is None else _checked(operation.query, dict(request.query_params))
+        body = None if operation.body is None else await _read(request, operation.body)
+        found = await operation.handle(Call(site, request, job_id, query, body))
+        return Response(adapter.dump_json(found), operation.status, media_type="application/json")
+
+    return answer
+
+
+async def _read(request: Request, model: type[BaseModel]) -> BaseModel:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content = await read_body(request)
+    if kind != "application/json" and not (kind == "" and not content):
+        raise HTTPException(415, "a body is application/json")
+    try:
+        return model.model_validate_json(content or b"{}")
+    except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            raise HTTPException(400, describe_validation_error(error)) from None
+        raise HTTPException(422, describe_validation_error(error)) from None
+
+
+def _checked(model: type[BaseModel], fields: dict[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate_strings(fields)
+    except ValidationError as error:
+        raise HTTPException(422, describe_validation_error(error)) from None
