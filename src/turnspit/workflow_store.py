@@ -90,8 +90,8 @@ def _store_step(engine: Engine, step: WorkflowStep) -> Verb[tuple[int, list[int]
     if step.new is not None:
         workflow = yield from engine.insert_workflow(step.new, is_sealed=is_complete)
     jobs: list[int] = []
-    if step.jobs:
-        jobs = yield from engine.extend_workflow(workflow, step.jobs, by=step.by)
+    if step.jobs or step.edges:
+        jobs = yield from engine.extend_workflow(workflow, step.jobs, edges=step.edges, by=step.by)
     if step.is_last and step.by is None and not (step.new is not None and is_complete):
         assert workflow is not None
         yield from engine.seal_workflow(workflow)

@@ -12,7 +12,7 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
@@ -31,6 +31,7 @@ OnFailure = Literal["cancel", "run", "wait"]
 
 _AT_ONCE = 5000
 _PORTION = 1000
+_MOST_EDGES = 10_000
 
 
 class WorkflowStep(NamedTuple):
@@ -40,6 +41,7 @@ class WorkflowStep(NamedTuple):
     """The one that is extended; ``None`` for a new one, and for that of the job ``by``."""
     new: NewWorkflow | None = None
     jobs: tuple[NewWorkflowJob, ...] = ()
+    edges: tuple[tuple[int, int], ...] = ()
     is_last: bool = False
     by: tuple[int, int] | None = None
     tx: object | None = None
@@ -235,7 +237,8 @@ class WorkflowBuilder:
         if not is_last and self._awaited and self._by is None:
             return  # what others wait for is still to come
         waiting = self._sorted()
-        fits = is_last and self.id is None and len(waiting) <= _AT_ONCE
+        wide = [] if self._by is not None else [each for each in waiting if len(each.after) > _MOST_EDGES]
+        fits = is_last and self.id is None and len(waiting) <= _AT_ONCE and not wide
         while waiting or is_last:
             size = len(waiting) if fits else _PORTION
             part, waiting = waiting[:size], waiting[size:]
@@ -244,12 +247,25 @@ class WorkflowBuilder:
             places = {each.number: place for place, each in enumerate(part)}
             jobs = tuple(self._stored(each, places) for each in part)
             if jobs or self._by is None:
-                self.id, ids = yield WorkflowStep(self.id, opens, jobs, ends, self._by, self._tx)
+                step = WorkflowStep(self.id, opens, jobs, (), ends and not wide, self._by, self._tx)
+                self.id, ids = yield step
                 for added, job in zip(part, ids, strict=True):
                     self._ids[added.number] = job
             if ends:
                 break
+        for edges in self._further_edges(wide):
+            yield WorkflowStep(self.id, edges=edges, tx=self._tx)
+        if wide and is_last:
+            yield WorkflowStep(self.id, is_last=True, tx=self._tx)
         self._buffer = []
+
+    def _further_edges(self, wide: Sequence[_Added]) -> Iterator[tuple[tuple[int, int], ...]]:
+        """Of jobs that wait for more than one call should store, the rest of their edges, in portions."""
+        for each in wide:
+            left = sorted(job for job in each.after if isinstance(job, int))[_MOST_EDGES:]
+            for start in range(0, len(left), _MOST_EDGES):
+                dependant = self._ids[each.number]
+                yield tuple((self._ids[job], dependant) for job in left[start : start + _MOST_EDGES])
 
     def _sorted(self) -> list[_Added]:
         """The buffer, each behind those that it waits for."""
@@ -287,8 +303,11 @@ class WorkflowBuilder:
         name = added.name
         if self._by is not None:
             name = self._content_names[added.number] = name or self._content_name(added)
-        after = tuple(map(number, added.after))
-        return NewWorkflowJob(added.job._replace(results=None), name, after, added.before, added.on_failure, results)
+        after = sorted(added.after, key=lambda job: (isinstance(job, str), job))
+        if self._by is None:
+            after = after[:_MOST_EDGES]
+        waits_for, job = tuple(map(number, after)), added.job._replace(results=None)
+        return NewWorkflowJob(job, name, waits_for, added.before, added.on_failure, results)
 
     def _content_name(self, added: _Added) -> str:
         """So that another attempt of the job that adds it finds it, also where it adds more or less beside it."""

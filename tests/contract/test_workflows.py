@@ -157,6 +157,18 @@ def test_nothing_begins_before_the_workflow_is_sealed(store: Store) -> None:
     assert flow.states() == "rbr"
 
 
+def test_edges_can_follow_their_jobs(store: Store) -> None:
+    flow = Flow(store, node(), node(), node(-1), is_sealed=False)
+    first, second, last = flow.jobs
+    store.engine.write(store.engine.extend_workflow, flow.id, (), edges=[(second, last)])
+    flow.seal()
+    flow.run(0)
+    assert flow.states() == "crb"
+    flow.run(1)
+    assert flow.states() == "ccr"
+    assert first
+
+
 def test_an_empty_workflow_ends_at_once(store: Store) -> None:
     flow = Flow(store, is_sealed=False, hooks=(("on_success", NewJob("print", "default", "{}")),))
     flow.seal()
@@ -194,9 +206,15 @@ def test_another_attempt_adds_nothing_twice(store: Store) -> None:
     claim = flow.claim(0)
     first = flow.extend(node(name="a", before=[flow.jobs[1]]), node(-1, name="b"), by=claim)
     store.end(claim)
-    again = flow.extend(node(name="a", before=[flow.jobs[1]]), node(-1, name="b"), node(-2, name="c"), by=flow.claim(0))
-    assert again[:2] == first
+    found = node(name="a", before=[flow.jobs[1]])
+    again = flow.extend(found, node(name="c"), node(-1, -2, name="b"), by=flow.claim(0))
+    assert [again[0], again[2]] == first
     assert flow.counts[:2] == (5, 5)
+    flow.jobs += again
+    flow.run(2)
+    assert store.state(again[2]) is JobState.BLOCKED  # it waits for the new one too
+    flow.run(3)
+    assert store.state(again[2]) is JobState.READY
 
 
 def test_only_the_current_claim_adds(store: Store) -> None:

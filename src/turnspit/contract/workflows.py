@@ -23,12 +23,19 @@ class Workflows(Protocol):
         ...
 
     def extend_workflow(
-        self, workflow: int | None, jobs: Sequence[NewWorkflowJob], *, by: tuple[int, int] | None = None
+        self,
+        workflow: int | None,
+        jobs: Sequence[NewWorkflowJob],
+        *,
+        edges: Sequence[tuple[int, int]] = (),
+        by: tuple[int, int] | None = None,
     ) -> Verb[list[int]]:
         """Add jobs: their ids in the order given. What they wait for is either theirs or part of the workflow.
 
         A dependency that has ended counts as such, whenever it did: its end and the new edge never miss each other.
 
+        :param edges: ``(a, b)``: of jobs that are stored, b waits for a too. Only before the workflow is sealed, where
+            one job waits for more than one call should store.
         :param by: ``(id, fence)`` of the running job that adds them to its own workflow. A job of a name that is
             there already is found instead, so that another attempt adds nothing twice.
         :raises LostClaim: if that claim is not current.

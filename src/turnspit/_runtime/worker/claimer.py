@@ -210,6 +210,7 @@ class Claimer:
             self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
             self.lanes.look_if_limited()
             self._executor.fill()  # the lease may have been renewed after a gap
+        self._work_waits = self._work_waits or (self._finisher.is_due and self._finisher.may_release)
         demand = self._demand()
         if not demand or not self._work_waits:
             return None

@@ -85,11 +85,14 @@ class Finisher:
         self._due = False
         self.in_flight: list[Ended] = []
         self.finished = 0
+        self.may_release = False
+        """Whether what is to be stored may make others of a workflow ready: then whoever stores it claims too."""
 
     def add(self, ended: Ended) -> None:
         """An attempt ended."""
         self._ended.append(ended)
         self.finished += 1
+        self.may_release = self.may_release or ended.claim.workflow is not None
         if len(self._ended) >= _FULL or self._is_idle():
             self._set_due()
         else:
@@ -176,7 +179,7 @@ class Finisher:
 
     def take(self) -> Batch:
         """Everything that waits; give it back with ``put_back`` if it could not be stored."""
-        self._due = False
+        self._due = self.may_release = False
         self._alarm.clear()
         reports, self._reports = self._reports, {}
         batch = Batch(self._ended, reports)

@@ -36,7 +36,12 @@ class ExtendVerbs(EndVerbs):
         """Run a block that stores many rows."""
 
     def extend_workflow(
-        self, workflow: int | None, jobs: Sequence[NewWorkflowJob], *, by: tuple[int, int] | None = None
+        self,
+        workflow: int | None,
+        jobs: Sequence[NewWorkflowJob],
+        *,
+        edges: Sequence[tuple[int, int]] = (),
+        by: tuple[int, int] | None = None,
     ) -> Verb[list[int]]:
         for each in jobs:
             self.check_new(each.job)
@@ -56,7 +61,7 @@ class ExtendVerbs(EndVerbs):
         ended = yield from self._look_at_dependencies(workflow, addition.outside)
         yield from self._refuse_circles(addition)
         yield from self._add(workflow, addition)
-        yield from self._hold_up(workflow, addition)
+        yield from self._hold_up(workflow, addition.before_stored() | set(edges))
         params = {"workflow": workflow, "count": len(addition.new)}
         [(is_cancelled, is_finished)] = yield Statement(self.sql["extend_workflow_count"], params)
         if is_cancelled or is_finished:
@@ -125,9 +130,9 @@ class ExtendVerbs(EndVerbs):
         if used:
             yield Statement(self.sql["extend_workflow_used"], {"ids": to_json(used)})
 
-    def _hold_up(self, workflow: int, addition: "_Addition") -> Verb[None]:
-        """Let jobs that are stored already wait for new ones too."""
-        counts = addition.held_up()
+    def _hold_up(self, workflow: int, edges: set[tuple[int, int]]) -> Verb[None]:
+        """Let jobs that are stored already wait for others too."""
+        counts = Counter(dependant for _, dependant in edges)
         if not counts:
             return
         lines = to_json({"job": job, "count": count} for job, count in sorted(counts.items()))
@@ -139,7 +144,9 @@ class ExtendVerbs(EndVerbs):
                 f"job {late[0]} of workflow {workflow} does not wait any more, or is no job of it: no new job can come "
                 "before it; name a job that waits for the one that adds"
             )
-        yield from self.store_rows("extend_workflow_edges", _EDGE, addition.edges_before(dict(rows)))
+        on_failure: dict[int, str] = dict(rows)
+        stored = [(dependency, dependant, on_failure[dependant]) for dependency, dependant in sorted(edges)]
+        yield from self.store_rows("extend_workflow_edges", _EDGE, stored)
 
 
 _NODE = ("job", "workflow", "name", "waits_for", "on_failure", "delay", "results", "is_used")
@@ -215,13 +222,17 @@ class _Addition:
         new = {self.ids[place] for place in self.new}
         return sorted({job for place in self.new for job in self._uses(place)} - new)
 
-    def held_up(self) -> Counter[int]:
-        """How many new jobs each job stored before has to wait for."""
-        return Counter(job for place in self.new for job in self.before[place])
-
-    def edges_before(self, on_failure: Mapping[int, str]) -> list[Row]:
-        """Rows of the edges that lead from new jobs to those stored before."""
-        return [(self.ids[place], job, on_failure[job]) for place in self.new for job in sorted(self.before[place])]
+    def before_stored(self) -> set[tuple[int, int]]:
+        """Edges from a new job to one that was stored before: named by it, or found again with one more to wait for."""
+        new = set(self.new)
+        named = {(self.ids[place], job) for place in new for job in self.before[place]}
+        found = {
+            (self.ids[-job - 1], self.ids[place])
+            for place in set(range(len(self.jobs))) - new
+            for job in self._after[place]
+            if -job - 1 in new
+        }
+        return named | found
 
     def outside_pairs(self) -> set[tuple[int, int]]:
         """``(a, b)``: a is to wait, over new jobs, for b; both are stored before."""
