@@ -49,6 +49,24 @@ def after_statement(app: Turnspit, verb: str, number: int) -> None:
     setattr(app.engine, verb, cut)
 
 
+def after_block(app: Turnspit, verb: str, block: str) -> None:
+    """Die inside a verb's transaction, right after the statement of this block."""
+    original = getattr(app.engine, verb)
+
+    def cut(*arguments: Any) -> Verb[Any]:
+        steps, rows = original(*arguments), None
+        while True:
+            try:
+                step = steps.send(rows)
+            except StopIteration as end:
+                return end.value
+            rows = yield step
+            if isinstance(step, Statement) and step.sql == app.engine.sql[block]:  # type: ignore[attr-defined]
+                die()
+
+    setattr(app.engine, verb, cut)
+
+
 def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Callable[[], None]) -> None:
     """Do something once an exchange with the store is committed and before its worker hears of it, the first time."""
     original, done = app.engine.awrite, []
@@ -107,6 +125,10 @@ POINTS: dict[str, Callable[[Turnspit], None]] = {
     "before the acknowledgement": before_acknowledge,
     "in the middle of a batch": lambda app: after_statement(app, "finish_jobs", 1),
     "at the end of a batch": lambda app: after_statement(app, "finish_jobs", 3),
+    "when a fan-in is settled": lambda app: after_block(app, "finish_jobs", "follow_ends_settle"),
+    "when a fan-in is counted": lambda app: after_block(app, "finish_jobs", "follow_ends_count"),
+    "when a fan-in is released": lambda app: after_block(app, "finish_jobs", "follow_ends_release"),
+    "when a workflow is counted": lambda app: after_block(app, "finish_jobs", "follow_ends_workflows"),
     "after the finish": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), die),
     "in the middle of a return": lambda app: after_statement(app, "return_jobs", 1),
     "in the middle of a rescue": lambda app: after_statement(app, "rescue_jobs", 2),

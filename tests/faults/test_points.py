@@ -21,6 +21,13 @@ IN_A_JOBS_LIFE = [
     "after the finish",
 ]
 
+IN_A_FAN_IN = [
+    "when a fan-in is settled",
+    "when a fan-in is counted",
+    "when a fan-in is released",
+    "when a workflow is counted",
+]
+
 
 @pytest.mark.parametrize("point", IN_A_JOBS_LIFE)
 def test_a_worker_killed_in_a_jobs_life(scene: Scene, point: str) -> None:
@@ -82,8 +89,32 @@ def test_an_answer_that_is_lost_costs_nothing(scene: Scene, point: str) -> None:
     assert proof.figures["late writes refused"] == 0
 
 
+@pytest.mark.parametrize("point", IN_A_FAN_IN)
+def test_a_worker_killed_while_a_fan_in_is_counted(scene: Scene, point: str) -> None:
+    """The end of a job and what follows from it are one transaction: nothing counts twice, nobody waits for good."""
+    quick = scene.app.tasks["quick"]
+    with scene.app.workflow("fan-in") as flow:
+        parts = flow.add_many(quick.new() for _ in range(3))
+        flow.add(quick.new(), after=[parts])
+    assert flow.id is not None
+    jobs = scene.app.workflows.get(flow.id).jobs
+    scene.ledger.write_many("accepted", [(job.id, 0, "-") for job in jobs])
+    with scene.victim(point, 1) as victim:
+        scene.wait_death(victim)
+    proof = scene.finish()
+    ended = scene.app.workflows.get(flow.id)
+    assert (ended.state, ended.completed, proof.figures["completed"]) == ("completed", 4, 4)
+    assert [job.waits_for for job in ended.jobs] == [0, 0, 0, 0]
+
+
 def test_every_point_is_tested() -> None:
-    tested = {*IN_A_JOBS_LIFE, "in the middle of a return", "in the middle of a rescue", "late in a rescue"}
+    tested = {
+        *IN_A_JOBS_LIFE,
+        *IN_A_FAN_IN,
+        "in the middle of a return",
+        "in the middle of a rescue",
+        "late in a rescue",
+    }
     tested |= {"never renews", "blocks the loop"}  # in test_leases
     tested |= {"in the middle of a promotion", "the claim's answer lost", "the finish's answer lost", "nowhere"}
     assert tested == set(POINTS)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.contract.store import BOOM, LEASE, SECOND, OwnedClock, Store
+from tests.on_postgres.workflow_cases import CASES, WORKFLOWS, fan_in
 from tests.postgres import new_schema, server, server_url
 from tests.proxy import Proxy, When
 from turnspit import EngineUnavailable
@@ -58,7 +59,7 @@ def mixed_finishes(store: Store) -> tuple[Any, ...]:
     ended = [
         Ending(each.id, each.fence, move, error=BOOM, delay=SECOND) for each, move in zip(others, moves, strict=True)
     ]
-    return ([Completion(first.id, first.fence, "7"), *ended],)
+    return ([*fan_in(store), Completion(first.id, first.fence, "7"), *ended],)
 
 
 def expired_worker(store: Store) -> tuple[Any, ...]:
@@ -176,6 +177,7 @@ WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "declare_dead": lambda store: (*live_worker(store), 3),
     "return_unheld_jobs": lambda store: (*live_worker(store), ()),
 }
+WRITES |= CASES
 READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "get_job": lambda store: (store.kill(),),
     "list_jobs": lambda store: (final_jobs(store)[0], 10, None),
@@ -198,8 +200,9 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "group_recent_dead": lambda store: (10,) if final_jobs(store) else (),
 }
 
-TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys", "pauses")
-_CHANGING = {"id", "job", "writer", "host", "worker"}
+TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys", "pauses", *WORKFLOWS)
+_CHANGING = {"id", "job", "writer", "host", "worker", "workflow", "dependency", "dependant", "cancelled_by", "after"}
+_CHANGING |= {"results", "starting_after"}
 
 
 class Cut(NamedTuple):

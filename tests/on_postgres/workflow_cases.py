@@ -1,0 +1,53 @@
+"""What the verbs of workflows are given, where the server goes away in the middle of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.contract.store import SECOND, Store
+from tests.contract.workflows import Flow, node
+from turnspit.records import Completion, NewJob
+from turnspit.records import NewWorkflowJob as New
+
+WORKFLOWS = ("workflows", "workflow_jobs", "workflow_edges", "workflow_ends")
+
+
+def fan_in(store: Store) -> list[Completion]:
+    """The ends of all that a job waits for."""
+    flow = Flow(store, node(), node(), node(-1, -2, results={"value": ["result", -1, []]}))
+    return [Completion(claim.id, claim.fence, "1") for claim in (flow.claim(0), flow.claim(1))]
+
+
+def extended(store: Store) -> tuple[Any, ...]:
+    flow = Flow(store, node(), node(-1), is_sealed=False)
+    return flow.id, [node(flow.jobs[0], name="more", before=[flow.jobs[1]]), New(NewJob("send", "default", "{}"))]
+
+
+def failed(store: Store) -> Flow:
+    """One job dead, one cancelled with it, one that completed."""
+    flow = Flow(store, node(), node(-1), node())
+    flow.run(2)
+    flow.kill(0)
+    return flow
+
+
+def late(store: Store) -> tuple[Any, ...]:
+    """A workflow over its deadline, and one that is not sealed for too long."""
+    Flow(store, node(), node(-1), deadline=SECOND)
+    Flow(store, node(), is_sealed=False)
+    store.clock.advance(86_400)
+    return (10,)
+
+
+def old(store: Store) -> tuple[Any, ...]:
+    Flow(store, node(), node(-1)).run(0, 1)
+    store.clock.advance(10)
+    return SECOND, 10
+
+
+CASES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
+    "extend_workflow": extended,
+    "seal_workflow": lambda store: (Flow(store, node(), node(-1), is_sealed=False).id,),
+    "cancel_workflow": lambda store: (Flow(store, node(), node(-1)).id, "no more", 10),
+    "tend_workflows": late,
+    "prune_workflows": old,
+}
