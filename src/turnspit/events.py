@@ -7,7 +7,7 @@ that is killed between storing and telling does not tell. Whatever must happen b
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Literal, get_args
 
@@ -41,6 +41,8 @@ class Event:
     """How long the attempt ran."""
     waited: float | None = None
     """Of ``started``: how many seconds passed from when the job was due until it was claimed, by the store's clock."""
+    error: BaseException | None = field(default=None, repr=False, compare=False)
+    """Of ``failed`` and ``dead``: the exception itself, with its traceback; ``None`` where the worker died with it."""
 
 
 def check_event_names(names: tuple[str, ...]) -> None:

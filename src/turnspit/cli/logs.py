@@ -39,7 +39,8 @@ class _Lines(logging.Formatter):
         """The record as one line, and the traceback below it if it has one."""
         level = record.levelname.lower()
         colour = self._colours.get(level, "") if self._coloured else ""
-        source = self._label if record.name == "turnspit" else f"{self._label}{record.name}: "
+        is_own = record.name.partition(".")[0] == "turnspit"
+        source = self._label if is_own else f"{self._label}{record.name}: "
         # Further lines are indented, so that no message can look like another record.
         message = plain(record.getMessage()).replace("\n", "\n" + " " * _INDENT)
         text = f"{self.formatTime(record, self.datefmt)} {level:<8} {source}{message}"

@@ -359,4 +359,5 @@ def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
         error.__cause__ = Foreign(type(error).__name__, str(error), stack)
     elif not isinstance(cause, asyncio.CancelledError | JobTimeout):
         error.__cause__ = cause  # what a thread said when it ended at last
+    error.__context__, error.__suppress_context__ = cause, True  # for who looks where it comes from, and not shown
     return error.with_traceback(cause.__traceback__)

@@ -20,6 +20,8 @@ from turnspit.states import JobState
 __all__ = ["Ended", "Teller"]
 
 logger = logging.getLogger("turnspit")
+dead_letters = logging.getLogger("turnspit.dead")
+"""So that an error tracker, which is told of the exception itself, can leave the line out."""
 
 _FAR_BEHIND = 100
 _EVENT_BY_STATE: dict[JobState, EventName] = {
@@ -118,6 +120,7 @@ class Teller:
                 None if error is None else error.type,
                 None if error is None else error.message,
                 ended.seconds,
+                error=ended.error if name in ("failed", "dead") else None,
             )
             await self._bus.send(event)
 
@@ -128,7 +131,9 @@ class Teller:
 
     async def _call_on_dead(self, context: JobContext, error: BaseException) -> None:
         task = self._tasks.get(context.task)
-        logger.error("job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, message_of(error))
+        dead_letters.error(
+            "job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, message_of(error)
+        )
         if task is None or task.on_dead is None:
             return
         try:
