@@ -287,6 +287,7 @@ class Client:
             tags=new.tags,
             metadata=new.metadata,
             unique_key=new.unique_key,
+            expires_at=inserted.created_at + new.expires_in if new.expires_in is not None else new.expires_at,
         )
         return Job(record, self, created=True)
 

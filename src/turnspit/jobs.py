@@ -132,6 +132,11 @@ class Job(Generic[R]):
         return tuple(Attempt.from_record(record) for record in self._record.attempts)
 
     @property
+    def expires_at(self) -> datetime | None:
+        """When it is cancelled unless a worker has taken it by then, as ``using(expires=)`` said; else ``None``."""
+        return _moment(self._record.expires_at)
+
+    @property
     def crashes(self) -> int:
         """How many workers died while running it."""
         return self._record.crashes

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from turnspit.clock import Duration, to_duration
+from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments
 from turnspit.limits import Concurrency, Limit, LimitKey, Rate
@@ -13,7 +14,15 @@ from turnspit.schedules import Rule
 from turnspit.signatures import Signature
 from turnspit.uniqueness import Debounce, Unique
 
-__all__ = ["TaskOptions", "check_limits", "check_priority", "check_retry", "check_scheduled", "check_timeout"]
+__all__ = [
+    "TaskOptions",
+    "check_limits",
+    "check_priority",
+    "check_retry",
+    "check_scheduled",
+    "check_timeout",
+    "expiry_options",
+]
 
 PRIORITY_RANGE = range(-32768, 32768)
 
@@ -113,3 +122,19 @@ def check_timeout(timeout: Duration) -> int:
     if not duration:
         raise ConfigurationError(f"timeout must be more than 0 seconds, not {timeout!r}")
     return duration
+
+
+def expiry_options(expires: Duration | datetime, delay: int, at: int | None) -> dict[str, int]:
+    """When a job expires, as ``NewJob`` has it, given when it is due.
+
+    :raises ConfigurationError: if it would be before that.
+    """
+    if isinstance(expires, datetime):
+        until = to_moment(expires, "expires")
+        if at is not None and until <= at:
+            raise ConfigurationError(f"a job that is due at= a moment expires later than that, not at {expires}")
+        return {"expires_at": until}
+    span = to_duration(expires, "expires")
+    if span <= delay:
+        raise ConfigurationError("expires counts from now, as delay does: it is longer than delay, and more than 0")
+    return {"expires_in": span}

@@ -28,7 +28,15 @@ from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.schedules import check_rules
 from turnspit.signatures import Signature, check_isolated
-from turnspit.task_options import TaskOptions, check_limits, check_priority, check_retry, check_scheduled, check_timeout
+from turnspit.task_options import (
+    TaskOptions,
+    check_limits,
+    check_priority,
+    check_retry,
+    check_scheduled,
+    check_timeout,
+    expiry_options,
+)
 from turnspit.uniqueness import check_unique, idempotency_rule
 
 __all__ = [
@@ -161,6 +169,7 @@ class Task(Generic[P, R]):
         queue: str | None = None,
         retry: Retry | None = None,
         timeout: Duration | None = None,
+        expires: Duration | datetime | None = None,
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
@@ -171,6 +180,8 @@ class Task(Generic[P, R]):
         :param delay: seconds or ``timedelta`` from now.
         :param at: an aware datetime; not together with ``delay``.
         :param priority: larger runs first.
+        :param expires: seconds or ``timedelta`` from now, or an aware datetime: a job that no worker has taken by then
+            is cancelled. One that has begun in time goes on, through all its attempts.
         :param tags: short texts to find jobs by.
         :param metadata: JSON values kept with the job, not passed to the function.
         :param idempotency_key: of a request that may be repeated: while the job lives, and for a day, another call
@@ -193,6 +204,8 @@ class Task(Generic[P, R]):
             "tags": encode([check_text(tag, "a tag") for tag in tags], what="tags") if tags else None,
             "metadata": encode(dict(metadata), what="metadata") if metadata else None,
         }
+        if expires is not None:
+            options |= expiry_options(expires, options["delay"], options["at"])
         if idempotency_key is not None:
             if self.unique is not None:
                 raise ConfigurationError(f"task {self.name} is unique by its own key: it takes no idempotency_key=")

@@ -75,7 +75,12 @@ class WithLimits(EngineAndModel):
         """Of each lane, the jobs that only its limits may keep from starting."""
         waiting: dict[Lane, list[ModelJob]] = {lane: [] for lane in LANES}
         for job in self.model.in_state("held"):
-            if job.lane is not None and job.task in tasks and not self.model.is_paused(job):
+            if (
+                job.lane is not None
+                and job.task in tasks
+                and not self.model.is_paused(job)
+                and not self.model.is_late(job)
+            ):
                 waiting[job.lane].append(job)
         return waiting
 

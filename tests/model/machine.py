@@ -95,8 +95,8 @@ class EngineAndModel(RuleBasedStateMachine):
     def promote(self) -> None:
         promoted, until_next = self.store.promote()
         assert promoted == self.model.promote()
-        waiting = [job.run_at for job in self.model.in_state("scheduled")]
-        assert until_next == (min(waiting) - self.model.now if waiting else None)
+        moments = self.model.moments()
+        assert until_next == (min(moments) - self.model.now if moments else None)
 
     @rule(tasks=KNOWN)
     def register(self, tasks: frozenset[str]) -> None:
@@ -264,8 +264,7 @@ class EngineAndModel(RuleBasedStateMachine):
     def claim_chosen(self, data: st.DataObject, chosen: int) -> None:
         worker, job = self.model.workers[self.worker(data)], self.model.jobs[chosen]
         claims = self.write(self.engine.claim_jobs, ClaimRequest(worker.id, 1, worker.tasks, None, "", job.id))
-        may_run = job.state == "ready" and not self.model.is_paused(job)
-        assert len(claims) == (may_run and job.task in worker.tasks and not worker.stopped)
+        assert len(claims) == (job in self.model.claimable(worker.tasks, None) and not worker.stopped)
         for claim in claims:
             self.model.claim(claim, worker.id)
         self.claims += claims
@@ -368,8 +367,8 @@ class EngineAndModel(RuleBasedStateMachine):
         limited = [job for job in self.model.in_state("held") if job.lane is not None and not self.model.is_paused(job)]
         assert read(engine.ready_count, None, tasks) == len(busy) + any(job.task in tasks for job in limited)
         for queue in QUEUES:
-            here = [job for job in self.model.in_state("ready", "held") if job.queue == queue]
-            assert read(engine.count_waiting, queue, 1000) == len(here)
+            backlog = sum(job.queue == queue for job in self.model.in_state("ready", "held"))
+            assert read(engine.count_waiting, queue, 1000) == backlog
         duties = read(engine.find_duties, worker, None, tasks)
         assert duties.ready == bool(self.model.in_state("ready"))
         assert duties.owned == sum(job.worker == worker for job in self.model.in_state("running"))
@@ -396,5 +395,6 @@ class EngineAndModel(RuleBasedStateMachine):
             latest = [job.state] if job.state in ("running", "completed") else []
             assert [attempt.outcome for attempt in record.attempts] == job.outcomes + latest
             assert record.state != "scheduled" or record.run_at == job.run_at
+            assert record.expires_at == (None if job.is_final and job.state != "dead" else job.expires_at)
             assert record.fence >= self.fences.get(record.id, 0), "a fence never goes back"
             self.fences[record.id] = record.fence

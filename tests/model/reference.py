@@ -24,6 +24,7 @@ class ModelJob:
     paused_by: str | None = None
     lane: Lane | None = None
     key: str | None = None
+    expires_at: int | None = None
     attempt: int = 0
     fence: int = 0
     crashes: int = 0
@@ -94,6 +95,9 @@ class Model:
         self.jobs[job] = ModelJob(job, task, queue, priority, "", 0, tag, lane=lane)
         self.jobs[job].wait(delay, self.now)
 
+    def is_late(self, job: ModelJob) -> bool:
+        return job.expires_at is not None and job.expires_at <= self.now
+
     def in_state(self, *states: str) -> list[ModelJob]:
         return [job for job in self.jobs.values() if job.state in states]
 
@@ -124,7 +128,7 @@ class Model:
 
     def claimable(self, tasks: Collection[str], queues: Sequence[str] | None) -> list[ModelJob]:
         served = [job for job in self.in_state("ready") if queues is None or job.queue in queues]
-        served = [job for job in served if not self.is_paused(job)]
+        served = [job for job in served if not self.is_paused(job) and not self.is_late(job)]
         return sorted((job for job in served if job.task in tasks), key=lambda job: (-job.priority, job.id))
 
     def is_orphan(self, job: ModelJob, tasks: Collection[str]) -> bool:
@@ -187,6 +191,7 @@ class Model:
             self._finish(job, "cancelled")
         else:
             job.wait(delay, self.now)
+            job.expires_at = None
             job.invalid_since = since if move is EndingMove.INVALID else None
             job.attempt -= move is not EndingMove.RETRY
         return False
@@ -209,7 +214,16 @@ class Model:
         due = [job for job in self.in_state("scheduled") if job.run_at <= self.now]
         for job in due:
             job.become_ready()
+        for job in self.in_state("ready", "scheduled", "held"):
+            if self.is_late(job):
+                self._finish(job, "cancelled")
         return len(due)
+
+    def moments(self) -> list[int]:
+        """When jobs become due and expire."""
+        waiting = self.in_state("ready", "held", "scheduled")
+        due = [job.run_at for job in self.in_state("scheduled")]
+        return due + [job.expires_at for job in waiting if job.expires_at is not None]
 
     def register(self, worker: int, tasks: frozenset[str]) -> None:
         self.workers[worker] = ModelWorker(worker, tasks, self.now, self.now)
@@ -263,6 +277,7 @@ class Model:
         if not job.cancel_requested and job.crashes > MAX_CRASHES:
             self._finish(job, "dead")
         else:
+            job.expires_at = None
             self._ready_or_cancelled(job)
 
     def cancel(self, job: int) -> bool:
@@ -284,7 +299,7 @@ class Model:
             known.outcomes.append("completed")
         known.wait(0, self.now)
         known.attempt, known.crashes = 0, 0
-        known.cancel_requested, known.invalid_since = False, None
+        known.cancel_requested, known.invalid_since, known.expires_at = False, None, None
         return True
 
     def delete(self, job: int) -> bool:
@@ -333,7 +348,8 @@ class Model:
         """Whether it had not begun, and is now the newer one."""
         if job.state not in ("scheduled", "held", "ready"):
             return False
-        job.queue, job.priority, job.tag, job.attempt, job.paused_by = queue, priority, None, 0, None
+        job.queue, job.priority, job.tag, job.attempt = queue, priority, None, 0
+        job.paused_by = job.expires_at = None
         job.wait(delay, self.now)
         return True
 

@@ -20,6 +20,7 @@ from hypothesis import Phase, settings
 from tests.conftest import ENGINES
 from tests.contract.store import Store, folder_in_memory
 from tests.model import keys, limits, machine, ticks
+from tests.model.expiry import WithExpiry
 from tests.model.keys import WithKeys
 from tests.model.limits import WithLimits
 from tests.model.ticks import WithTicks
@@ -41,14 +42,14 @@ NO_VERB_OF_A_JOB = {"list_logs", "group_dead_letters", "list_workers", "declare_
 TABLES = [table.name for table in MOVED_TABLES] + ["counters"]
 
 
-class SqliteAndModel(WithKeys, WithLimits, WithTicks):
+class SqliteAndModel(WithKeys, WithLimits, WithTicks, WithExpiry):
     @contextmanager
     def new_engine(self) -> Iterator[Any]:
         with folder_in_memory() as folder:
             yield open_engine(f"sqlite:///{folder}/jobs.db", durability="relaxed")
 
 
-class PostgresAndModel(WithKeys, WithLimits, WithTicks):
+class PostgresAndModel(WithKeys, WithLimits, WithTicks, WithExpiry):
     """One schema for all runs: making it takes longer than a run."""
 
     @contextmanager

@@ -68,7 +68,7 @@ def known(request: pytest.FixtureRequest, bench: Bench) -> Bench:
 ROW_BY_ID = r"SEARCH (turnspit_\w+|job) USING INTEGER PRIMARY KEY \(rowid[=<>]\?\)"
 ROWS_BY_JOB = r"SEARCH turnspit_(attempts|logs) USING .*\(job=\?\)"
 HARMLESS = (
-    r"SCAN \S+ VIRTUAL TABLE|SCAN CONSTANT ROW|CO-ROUTINE|SCAN \(subquery|.*SUBQUERY|SETUP|RECURSIVE STEP|"
+    r"SCAN \S+ VIRTUAL TABLE|SCAN CONSTANT ROW|CO-ROUTINE|S\w+ \(subquery|.*SUBQUERY|SETUP|RECURSIVE STEP|"
     r"COMPOUND QUERY|UNION ALL|MERGE|LEFT|RIGHT|SCAN (busy|line|named)$|"
     r"MATERIALIZE|EXCEPT|S\w+ (turnspit_pauses|pause)\b"
 )
@@ -105,7 +105,10 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     ),
     "promote": (
         lambda engine: engine.promote_jobs(10),
-        [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_scheduled( \(run_at<\?\))?$"],
+        [
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_scheduled( \(run_at<\?\))?$",
+            r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_expires \(expires_at[<>]\?\)",
+        ],
     ),
     "prune": (
         lambda engine: engine.prune_jobs(PruneRequest(SECOND, SECOND)),
@@ -157,7 +160,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     "duties": (
         lambda engine: engine.find_duties(1, ("default",), TASKS),
         [
-            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held|paused)",
+            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held|paused|expires)",
             "SEARCH turnspit_schedules USING INDEX turnspit_schedules_next_tick",
             *WORKFLOWS,
             WORKERS,

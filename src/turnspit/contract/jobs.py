@@ -84,7 +84,9 @@ class Jobs(Protocol):
         ...
 
     def promote_jobs(self, limit: int) -> Verb[tuple[int, int | None]]:
-        """Make due ``scheduled`` jobs ready, oldest first: how many, and microseconds to the next due time."""
+        """Make due ``scheduled`` jobs ready, oldest first, and cancel waiting jobs that have expired: how many became
+        ready, and microseconds to the next time at which there is something to do.
+        """
         ...
 
     def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[ProgressReport]:

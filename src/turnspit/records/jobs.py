@@ -61,6 +61,9 @@ class NewJob(NamedTuple, Generic[R]):
     """Where it waits for its limits (see ``Lane``); ``None`` where it has none."""
     results: Any = None
     """Of a job that is not in a workflow yet: arguments made of others' results, see ``NewWorkflowJob``."""
+    expires_at: int | None = None
+    """It is cancelled if it has not begun by then; or so many microseconds after it was stored:"""
+    expires_in: int | None = None
 
 
 class Inserted(NamedTuple):
@@ -168,6 +171,8 @@ class JobRecord:
     result: str | None = None
     unique_key: str | None = None
     workflow: int | None = None
+    expires_at: int | None = None
+    """It is cancelled if no worker has taken it by then; ``None`` where it has none, or goes on after it has begun."""
     attempts: tuple[AttemptRecord, ...] = ()
 
 

@@ -45,7 +45,7 @@ class Duties(NamedTuple):
     ready: bool
     """Jobs wait in its queues."""
     until_due: int | None
-    """Microseconds until the next scheduled job is due; not above 0 if one is."""
+    """Microseconds until the next scheduled job is due or the next waiting one expires; not above 0 if one is."""
     held: bool
     """Jobs of its tasks are held because nobody knew them, or jobs for a pause that has ended."""
     owned: int

@@ -8,7 +8,7 @@ from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
-from turnspit.engines.verbs.rows import params_of_alike, to_json
+from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.errors import InvalidPayload
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
 from turnspit.states import JobState
@@ -155,5 +155,5 @@ class PostgresJobVerbs(JobVerbs):
 
 def _wakes(new: Sequence[NewJob[Any]]) -> Verb[None]:
     yield Wake(WakeKind.READY)
-    if any(job.delay or job.at is not None for job in new):
+    if any(has_a_time(job) for job in new):
         yield Wake(WakeKind.SCHEDULED)

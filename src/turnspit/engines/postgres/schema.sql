@@ -40,6 +40,7 @@ CREATE TABLE turnspit.jobs (
     workflow bigint,                         -- NULL where it belongs to none (see workflows)
     is_listed integer NOT NULL DEFAULT 0,   -- held, and its lane knows of it
     paused_by text,                         -- the pause of a task or a tag for which it is held, as 'task send'
+    expires_at bigint,                      -- cancelled if it has not begun by then; NULL once it has
     progress double precision,
     progress_message text,
     cancel_requested_at bigint,
@@ -61,6 +62,8 @@ CREATE INDEX jobs_scheduled ON turnspit.jobs (run_at) WHERE state = 'scheduled';
 CREATE INDEX jobs_held ON turnspit.jobs (task, lane, paused_by) WHERE state = 'held';
 -- The second condition, true of every row, keeps it from statements that do not ask by queue: admit_jobs walked it.
 CREATE INDEX jobs_held_queue ON turnspit.jobs (queue) WHERE state = 'held' AND queue IS NOT NULL;
+CREATE INDEX jobs_expires ON turnspit.jobs (expires_at)
+    WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked');
 CREATE INDEX jobs_paused ON turnspit.jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX jobs_lane ON turnspit.jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;

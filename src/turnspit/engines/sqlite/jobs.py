@@ -6,7 +6,7 @@ from typing import Any
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
-from turnspit.engines.verbs.rows import params_of_alike, to_json
+from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
 from turnspit.states import JobState
 
@@ -39,7 +39,7 @@ class SqliteJobVerbs(JobVerbs):
             yield Statement(self.sql["insert_alike_jobs"], {**params, "now": now})
         [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
         yield Wake(WakeKind.READY)
-        if any(job.delay or job.at is not None for job in new):
+        if any(has_a_time(job) for job in new):
             yield Wake(WakeKind.SCHEDULED)
         return list(range(last - len(new) + 1, last + 1)), now
 
@@ -135,6 +135,7 @@ def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:
         new.metadata,
         new.unique_key,
         new.lane,
+        now + new.expires_in if new.expires_at is None and new.expires_in is not None else new.expires_at,
         now,
         due,
         state,
@@ -142,7 +143,7 @@ def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:
 
 
 def _workflow_row(new: NewJob[Any], workflow: int, now: int, *, is_blocked: bool) -> tuple[Any, ...]:
-    *fields, _unique_key, lane, created_at, due, state = _row(new, now)
+    *fields, _unique_key, lane, expires_at, created_at, due, state = _row(new, now)
     if is_blocked:
         due, state = now if new.at is None else new.at, "blocked"
-    return (*fields, lane, workflow, created_at, due, state)
+    return (*fields, lane, workflow, expires_at, created_at, due, state)

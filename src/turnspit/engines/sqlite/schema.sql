@@ -37,6 +37,7 @@ CREATE TABLE turnspit_jobs (
     workflow INTEGER,                        -- NULL where it belongs to none (see workflows)
     is_listed INTEGER NOT NULL DEFAULT 0,   -- held, and its lane knows of it
     paused_by TEXT,                         -- the pause of a task or a tag for which it is held, as 'task send'
+    expires_at INTEGER,                     -- cancelled if it has not begun by then; NULL once it has
     progress REAL,
     progress_message TEXT,
     cancel_requested_at INTEGER,
@@ -52,6 +53,8 @@ CREATE INDEX turnspit_jobs_running ON turnspit_jobs (worker) WHERE state = 'runn
 CREATE INDEX turnspit_jobs_scheduled ON turnspit_jobs (run_at) WHERE state = 'scheduled';
 CREATE INDEX turnspit_jobs_held ON turnspit_jobs (task, lane, paused_by) WHERE state = 'held';
 CREATE INDEX turnspit_jobs_held_queue ON turnspit_jobs (queue) WHERE state = 'held';
+CREATE INDEX turnspit_jobs_expires ON turnspit_jobs (expires_at)
+    WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked');
 CREATE INDEX turnspit_jobs_paused ON turnspit_jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;

@@ -9,7 +9,7 @@ from typing import Any
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import End, EndVerbs, Outcome
 from turnspit.engines.verbs.results import used_jobs
-from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.rows import has_a_time, to_json
 from turnspit.errors import LostClaim, MoveNotAllowed
 from turnspit.placeholders import renamed
 from turnspit.records import NewJob, NewWorkflowJob, WorkflowRecord
@@ -124,6 +124,8 @@ class ExtendVerbs(EndVerbs):
         ]
         if rows:
             addition.name((yield from self.store_workflow_jobs(workflow, rows)))
+            if any(has_a_time(job) for job, _ in rows):
+                yield Wake(WakeKind.SCHEDULED)
         yield from self.store_rows("extend_workflow_nodes", _NODE, addition.nodes(workflow))
         yield from self.store_rows("extend_workflow_edges", _EDGE, addition.edges())
         used = addition.used_outside()

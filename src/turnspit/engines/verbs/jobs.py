@@ -8,7 +8,7 @@ from typing import Any
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import EndVerbs, Outcome
 from turnspit.engines.verbs.limits import LimitVerbs
-from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.rows import has_a_time, to_json
 from turnspit.engines.verbs.uniqueness import UniquenessVerbs
 from turnspit.records import (
     Claim,
@@ -62,6 +62,8 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
         )
         state = JobState(state)
         yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
+        if has_a_time(new) and state is not JobState.SCHEDULED:
+            yield Wake(WakeKind.SCHEDULED)
         yield from self.take_keys([(new, job_id)])
         return Inserted(job_id, state, run_at, created_at)
 
@@ -225,8 +227,13 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
         promoted = yield Statement(self.sql["promote_jobs"], params)
         if promoted:
             yield Wake(WakeKind.READY)
-        [(until_next,)] = yield Statement(self.sql["promote_jobs_next"], params)
-        return len(promoted), until_next
+        [(until_due, until_late)] = yield Statement(self.sql["promote_jobs_next"], params)
+        if until_late is not None and until_late <= 0:
+            expired = yield Statement(self.sql["promote_jobs_expired"], params)
+            if expired:
+                yield from self.move_cancelled([job for (job,) in expired])
+            [(until_due, until_late)] = yield Statement(self.sql["promote_jobs_next"], params)
+        return len(promoted), min((until for until in (until_due, until_late) if until is not None), default=None)
 
     def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[ProgressReport]:
         report = ProgressReport()

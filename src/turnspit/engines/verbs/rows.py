@@ -11,7 +11,7 @@ from turnspit.contract.verbs import Row
 from turnspit.records import AttemptRecord, JobRecord, NewJob, WorkerRecord
 from turnspit.states import JobState
 
-__all__ = ["attempt_from_row", "job_from_row", "params_of_alike", "to_json", "worker_from_row"]
+__all__ = ["attempt_from_row", "has_a_time", "job_from_row", "params_of_alike", "to_json", "worker_from_row"]
 
 _ALL_BUT_ARGS = itemgetter(*(place for place, name in enumerate(NewJob._fields) if name != "args"))
 
@@ -19,6 +19,11 @@ _ALL_BUT_ARGS = itemgetter(*(place for place, name in enumerate(NewJob._fields) 
 def to_json(values: Iterable[Any]) -> str:
     """A list as the JSON text that statements take."""
     return pydantic_core.to_json(list(values)).decode()
+
+
+def has_a_time(new: NewJob[Any]) -> bool:
+    """Whether something is to be done about a new job at a moment: it becomes due, or expires."""
+    return bool(new.delay) or new.at is not None or new.expires_at is not None or new.expires_in is not None
 
 
 def params_of_alike(new: Sequence[NewJob[Any]]) -> dict[str, Any] | None:

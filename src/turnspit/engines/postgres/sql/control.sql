@@ -18,6 +18,7 @@ UPDATE {schema}.jobs
 SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, attempt = 0, crashes = 0, run_at = {now},
     started_at = NULL, finished_at = NULL, worker = NULL,
     cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
+    expires_at = NULL,
     progress = NULL, progress_message = NULL
 WHERE id = {ids}
 RETURNING id, state, workflow;

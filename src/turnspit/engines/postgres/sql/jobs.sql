@@ -7,10 +7,11 @@ times AS MATERIALIZED (
     SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
 )
 INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
-                           created_at, run_at, state)
+                           created_at, run_at, state, expires_at)
 SELECT :task::text, :queue::text, :args::text::json, :priority::integer, :retry::text, :timeout::bigint,
        :tags::text::json, :metadata::text::json, :unique_key::text, :lane::text, now, due,
-       CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END
+       CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END,
+       coalesce(:expires_at::bigint, now + :expires_in::bigint)
 FROM times
 RETURNING id, state, run_at, created_at;
 
@@ -21,13 +22,15 @@ times AS MATERIALIZED (
     SELECT new.*, now, greatest(coalesce(at, now), now + delay) AS due
     FROM moment, ROWS FROM (json_to_recordset(:jobs::text::json) AS (
         task text, queue text, args text, priority integer, at bigint, delay bigint, retry text, timeout bigint,
-        tags text, metadata text, unique_key text, lane text)) WITH ORDINALITY
-        AS new (task, queue, args, priority, at, delay, retry, timeout, tags, metadata, unique_key, lane, place)
+        tags text, metadata text, unique_key text, lane text, expires_at bigint, expires_in bigint)) WITH ORDINALITY
+        AS new (task, queue, args, priority, at, delay, retry, timeout, tags, metadata, unique_key, lane, expires_at,
+                expires_in, place)
 )
 INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
-                           created_at, run_at, state)
+                           created_at, run_at, state, expires_at)
 SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, unique_key, lane, now, due,
-       CASE WHEN due > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready' ELSE 'held' END
+       CASE WHEN due > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready' ELSE 'held' END,
+       coalesce(expires_at, now + expires_in)
 FROM times ORDER BY place
 RETURNING {columns};
 
@@ -38,10 +41,11 @@ times AS MATERIALIZED (
     SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
 )
 INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
-                           created_at, run_at, state)
+                           created_at, run_at, state, expires_at)
 SELECT :task::text, :queue::text, new.args::json, :priority::integer, :retry::text, :timeout::bigint,
        :tags::text::json, :metadata::text::json, :unique_key::text, :lane::text, now, due,
-       CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END
+       CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END,
+       coalesce(:expires_at::bigint, now + :expires_in::bigint)
 FROM times, json_array_elements_text(:jobs::text::json) WITH ORDINALITY AS new (args, place) ORDER BY place
 RETURNING {columns};
 
@@ -66,7 +70,7 @@ picked AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT id FROM {schema}.jobs
         WHERE state = 'ready' AND queue = turn.queue AND task = ANY (known.tasks)
-          AND (tags IS NULL OR {paused_tag} IS NULL)
+          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
         {bound}
         ORDER BY -priority, id LIMIT turn.share FOR UPDATE SKIP LOCKED
     ) AS job
@@ -84,6 +88,7 @@ UPDATE {schema}.jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
 WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND paused_by IS NULL))
   AND queue <> {paused_queues} AND (tags IS NULL OR {paused_tag} IS NULL)
+  AND (expires_at IS NULL OR expires_at > {now})
   AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
   AND EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
@@ -190,7 +195,7 @@ SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type =
 -- name: finish_jobs_reschedule
 UPDATE {schema}.jobs
 SET state = CASE WHEN :delay::bigint > 0 THEN 'scheduled' WHEN lane IS NULL THEN 'ready' ELSE 'held' END, run_at = {now} + :delay::bigint,
-    attempt = attempt - :give_back, worker = NULL,
+    attempt = attempt - :give_back, worker = NULL, expires_at = NULL,
     error_type = :error_type, reason = :error_message, fingerprint = :fingerprint, invalid_since = :invalid_since
 WHERE id = :id;
 
@@ -267,7 +272,21 @@ UPDATE {schema}.jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held'
 RETURNING id;
 
 -- name: promote_jobs_next
-SELECT min(run_at) - {now} FROM {schema}.jobs WHERE state = 'scheduled';
+SELECT (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - {now},
+       (SELECT min(expires_at) FROM {schema}.jobs
+        WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked')) - {now};
+
+-- name: promote_jobs_expired
+WITH late AS MATERIALIZED (
+    SELECT id FROM {schema}.jobs
+    WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked') AND expires_at <= {now}
+    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE {schema}.jobs
+SET reason = 'expired: it did not start by '
+             || to_char(to_timestamp(expires_at / 1000000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+WHERE id = ANY (ARRAY(SELECT id FROM late))
+RETURNING id;
 
 -- name: record_progress
 -- SKIP LOCKED: a task may hold its job by finish() in a transaction that it has not committed yet.

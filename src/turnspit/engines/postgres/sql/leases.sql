@@ -78,7 +78,7 @@ SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type =
 -- name: rescue_jobs_return
 UPDATE {schema}.jobs
 SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1,
-    crashes = crashes + 1, started_at = NULL
+    crashes = crashes + 1, started_at = NULL, expires_at = NULL
 WHERE id = {ids};
 
 -- name: rescue_jobs_dead

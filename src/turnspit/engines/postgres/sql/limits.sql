@@ -107,6 +107,7 @@ picked AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT id FROM {schema}.jobs
         WHERE state = 'held' AND lane = turn.lane AND lane IS NOT NULL AND paused_by IS NULL
+          AND (expires_at IS NULL OR expires_at > {now})
         ORDER BY priority DESC, id LIMIT turn.share FOR UPDATE SKIP LOCKED
     ) AS job
 )

@@ -6,7 +6,7 @@ SELECT * FROM (
     SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
            finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
            retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, NULL::text, unique_key, workflow
+           fingerprint, NULL::text, unique_key, workflow, expires_at
     FROM {schema}.jobs AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_live
@@ -16,7 +16,7 @@ SELECT * FROM (
     SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
            finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
            retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, result, unique_key, workflow
+           fingerprint, result, unique_key, workflow, NULL::bigint
     FROM {schema}.history AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_final
@@ -143,7 +143,9 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
             ELSE EXISTS (SELECT FROM json_array_elements_text(:queues::json) AS served (queue)
                          WHERE EXISTS (SELECT FROM {schema}.jobs
                                        WHERE state = 'ready' AND jobs.queue = served.queue)) END,
-       (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - now,
+       least((SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled'),
+             (SELECT min(expires_at) FROM {schema}.jobs
+              WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked'))) - now,
        EXISTS (SELECT FROM {schema}.jobs
                WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
                  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json))))

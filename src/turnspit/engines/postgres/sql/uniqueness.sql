@@ -38,8 +38,9 @@ SELECT id, unique_key, state FROM {schema}.history WHERE id = {ids} AND unique_k
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.jobs
 SET args = :args::text::json, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout,
-    tags = :tags::text::json, metadata = :metadata::text::json, lane = :lane::text, is_listed = 0, paused_by = NULL,
-    attempt = 0, run_at = least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
+    tags = :tags::text::json, metadata = :metadata::text::json, lane = :lane::text, is_listed = 0, attempt = 0,
+    paused_by = NULL, expires_at = coalesce(:expires_at::bigint, moment.now + :expires_in::bigint),
+    run_at = least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
                    greatest(created_at + coalesce(:longest::bigint, 4000000000000000000), now)),
     state = CASE WHEN least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
                             greatest(created_at + coalesce(:longest::bigint, 4000000000000000000), now)) > now

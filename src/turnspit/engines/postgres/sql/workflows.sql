@@ -24,13 +24,15 @@ times AS MATERIALIZED (
            CASE WHEN is_blocked = 1 THEN coalesce(at, now) ELSE greatest(coalesce(at, now), now + delay) END AS due
     FROM moment, ROWS FROM (json_to_recordset(:rows::text::json) AS (
         task text, queue text, args text, priority integer, retry text, timeout bigint, tags text, metadata text,
-        lane text, workflow bigint, at bigint, delay bigint, is_blocked integer)) WITH ORDINALITY
-        AS new (task, queue, args, priority, retry, timeout, tags, metadata, lane, workflow, at, delay, is_blocked,
-                place)
+        lane text, workflow bigint, at bigint, delay bigint, expires_at bigint, expires_in bigint,
+        is_blocked integer)) WITH ORDINALITY
+        AS new (task, queue, args, priority, retry, timeout, tags, metadata, lane, workflow, at, delay, expires_at,
+                expires_in, is_blocked, place)
 )
 INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, lane, workflow,
-                           created_at, run_at, state)
-SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, lane, workflow, now, due,
+                           expires_at, created_at, run_at, state)
+SELECT task, queue, args::json, priority, retry, timeout, tags::json, metadata::json, lane, workflow,
+       coalesce(expires_at, now + expires_in), now, due,
        CASE WHEN is_blocked = 1 THEN 'blocked' WHEN due > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready'
             ELSE 'held' END
 FROM times ORDER BY place

@@ -57,7 +57,7 @@ FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
 -- name: rescue_jobs_return
 UPDATE turnspit_jobs
 SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1,
-    crashes = crashes + 1, started_at = NULL
+    crashes = crashes + 1, started_at = NULL, expires_at = NULL
 WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: rescue_jobs_dead

@@ -92,7 +92,8 @@ SELECT key, count(*) FROM turnspit_slots WHERE key IN (SELECT value FROM json_ea
 UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
 WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
-             WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL ORDER BY priority DESC, id LIMIT :share)
+             WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL
+               AND (expires_at IS NULL OR expires_at > {now}) ORDER BY priority DESC, id LIMIT :share)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata, lane, unique_key, workflow;
 

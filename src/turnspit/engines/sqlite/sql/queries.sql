@@ -4,14 +4,14 @@
 SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
        retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, NULL, unique_key, workflow
+       fingerprint, NULL, unique_key, workflow, expires_at
 FROM turnspit_jobs AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_final
 SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
        retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, result, unique_key, workflow
+       fingerprint, result, unique_key, workflow, NULL
 FROM turnspit_history AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_attempts
@@ -125,7 +125,11 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
             ELSE EXISTS (SELECT 1 FROM json_each(:queues) AS served
                          WHERE EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
                                        WHERE state = 'ready' AND queue = served.value)) END,
-       (SELECT min(run_at) FROM turnspit_jobs WHERE state = 'scheduled') - moment,
+       (SELECT min(due) FROM (
+           SELECT min(run_at) AS due FROM turnspit_jobs WHERE state = 'scheduled'
+           UNION ALL
+           SELECT min(expires_at) FROM turnspit_jobs INDEXED BY turnspit_jobs_expires
+           WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked'))) - moment,
        EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_held
                WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
                  AND task IN (SELECT value FROM json_each(:tasks)))

@@ -33,7 +33,8 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key > '';
 -- name: replace_job
 UPDATE turnspit_jobs
 SET args = :args, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout, tags = :tags,
-    metadata = :metadata, lane = :lane, is_listed = 0, paused_by = NULL, attempt = 0, run_at = due,
+    metadata = :metadata, lane = :lane, is_listed = 0, attempt = 0, run_at = due, paused_by = NULL,
+    expires_at = coalesce(:expires_at, moment + :expires_in),
     state = CASE WHEN due > moment THEN 'scheduled' WHEN :lane IS NULL THEN 'ready' ELSE 'held' END
 FROM (
     SELECT moment, min(max(coalesce(:at, moment), moment + :delay),

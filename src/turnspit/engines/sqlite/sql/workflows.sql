@@ -18,8 +18,8 @@ WHERE workflow = :workflow AND name IN (SELECT value FROM json_each(:names));
 
 -- name: extend_workflow_jobs
 INSERT INTO turnspit_jobs (task, queue, args, priority, retry, timeout, tags, metadata, lane, workflow,
-                           created_at, run_at, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                           expires_at, created_at, run_at, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: extend_workflow_nodes
 INSERT INTO turnspit_workflow_jobs (job, workflow, name, waits_for, on_failure, delay, results, is_used)
