@@ -116,6 +116,27 @@ def test_what_is_written_apart_waits_behind_no_other_call(engine: Engine) -> Non
     assert count(engine) == 3002
 
 
+def test_a_second_writer_does_not_wait_for_the_first(engine: Engine) -> None:
+    """A busy worker stores what ended and claims at the same time, where the store can do both."""
+
+    async def main() -> bool:
+        gate = await asyncio.to_thread(Gate, engine)
+        beside = asyncio.ensure_future(engine.awrite_beside(engine.insert_job, NEW))
+        is_beside = engine.has_two_writers and (await beside).created
+        await asyncio.to_thread(gate.open)
+        await beside
+        return is_beside
+
+    assert asyncio.run(main()) == engine.has_two_writers
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(_fail_beside(engine))
+    assert count(engine) == 1
+
+
+async def _fail_beside(engine: Engine) -> None:
+    await engine.awrite_beside(store_then_fail, engine, ZeroDivisionError())
+
+
 def test_writers_of_many_kinds_at_once(store: Store) -> None:
     """Threads, coroutines and another engine write beside each other, and nothing is lost or done twice."""
     engine = store.engine

@@ -70,6 +70,10 @@ def enqueue_many(app: Turnspit) -> None:
     app.enqueue_many([app.tasks["double"].new(1), app.tasks["double"].new(1)])
 
 
+def enqueue_with_key(app: Turnspit) -> None:
+    app.tasks["double"].using(idempotency_key="request 1").enqueue(1)
+
+
 CALLS = [enqueue, aenqueue, enqueue_many]
 
 
@@ -88,15 +92,17 @@ def is_well(app: Turnspit, proxy: Proxy) -> None:
 @pytest.mark.parametrize(
     ("call", "at", "when", "is_stored"),
     [
-        # One job is stored by one statement, which is its own commit.
+        # Jobs without a unique key are stored by one statement, which is its own commit.
         (enqueue, is_insert, "before", False),
         (enqueue, is_insert, "after", True),
         (aenqueue, is_insert, "before", False),
         (aenqueue, is_insert, "after", True),
         (enqueue_many, is_insert, "before", False),
-        (enqueue_many, is_insert, "after", False),
-        (enqueue_many, is_commit, "before", False),
-        (enqueue_many, is_commit, "after", True),
+        (enqueue_many, is_insert, "after", True),
+        (enqueue_with_key, is_insert, "before", False),
+        (enqueue_with_key, is_insert, "after", False),
+        (enqueue_with_key, is_commit, "before", False),
+        (enqueue_with_key, is_commit, "after", True),
     ],
 )
 def test_a_call_ends_by_its_deadline_and_was_done_or_not(

@@ -47,6 +47,8 @@ class Engine(
     location: str
     """Where the store is, absolute, without secrets; for banners."""
     clock: Clock
+    has_two_writers: bool
+    """Whether ``awrite_beside`` runs beside ``awrite``; where a store has one writer, it would only wait behind it."""
 
     @property
     def wakeups(self) -> Wakeups:
@@ -78,6 +80,10 @@ class Engine(
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         """``write`` for async code, from any event loop."""
+        ...
+
+    async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        """``awrite`` on a second connection, where ``has_two_writers``: two transactions of this process at a time."""
         ...
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:

@@ -52,6 +52,10 @@ class _WatchedEngine:
         with _Timed(verb, self._called):
             return await self._engine.awrite(verb, *args, **kwargs)
 
+    async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        with _Timed(verb, self._called):
+            return await self._engine.awrite_beside(verb, *args, **kwargs)
+
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         with _Timed(verb, self._called):
             return self._engine.read(verb, *args, **kwargs)

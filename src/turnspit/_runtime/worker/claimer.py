@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
@@ -33,6 +34,8 @@ _AHEAD = 0.1
 _MOST_AHEAD = 1000
 _MEASURE = 0.05
 _STALE = 1.0
+_BUSY = 50
+"""Jobs that ended since the last exchange: below, a second transaction costs the store more than it saves."""
 
 
 def exchange(engine: Engine, batch: Batch, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
@@ -188,8 +191,22 @@ class Claimer:
         logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay, exc_info=unforeseen)
 
     async def _store(self, batch: Batch, request: ClaimRequest | None) -> None:
+        """Store a batch and claim: together, or by two transactions at a time where that pays."""
+        if request is None or len(batch.ended) < _BUSY or not self._engine.has_two_writers:
+            await self._transact(self._engine.awrite, batch, request)
+            return
+        parts = await asyncio.gather(
+            self._transact(self._engine.awrite, batch, None),
+            self._transact(self._engine.awrite_beside, Batch(), request),
+            return_exceptions=True,
+        )
+        for error in parts:
+            if error is not None:
+                raise error
+
+    async def _transact(self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None) -> None:
         try:
-            report, claims = await self._engine.awrite(exchange, self._engine, batch, request)
+            report, claims = await write(exchange, self._engine, batch, request)
         except BaseException:
             self._finisher.put_back(batch)
             raise

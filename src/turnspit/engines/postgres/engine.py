@@ -51,6 +51,7 @@ class _Open(NamedTuple):
     writers: Pool
     readers: Pool
     apart: Pool
+    beside: Pool
 
 
 class PostgresEngine(
@@ -74,6 +75,8 @@ class PostgresEngine(
     :param migrate: whether the first use brings the schema up to date; if not, it only sees that it is.
     :param poll_only: use no LISTEN, no NOTIFY and no prepared statements, for a transaction pooler.
     """
+
+    has_two_writers = True
 
     def __init__(
         self,
@@ -141,6 +144,10 @@ class PostgresEngine(
         pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
 
+    async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        pool, call = await self._ahand_over(_beside, lambda: verb(*args, **kwargs))
+        return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
+
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = self._hand_over(_readers, lambda: verb(*args, **kwargs))
         return cast("T", wait_for_answer(call, self.deadline, self._late, pool))
@@ -191,6 +198,7 @@ class PostgresEngine(
             opened.writers.close()
             opened.readers.close()
             opened.apart.close()
+            opened.beside.close()
         self.wakeups.pause()
 
     def _hand_over(
@@ -239,6 +247,7 @@ class PostgresEngine(
             Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, insert_each)),
             Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
             Pool(lambda queue, is_helper: Writer(queue, is_helper, passing, soon, send, insert_each)),
+            Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, insert_each)),
         )
 
     @contextmanager
@@ -281,3 +290,7 @@ def _readers(opened: _Open) -> Pool:
 
 def _apart(opened: _Open) -> Pool:
     return opened.apart
+
+
+def _beside(opened: _Open) -> Pool:
+    return opened.beside

@@ -83,6 +83,7 @@ class SqliteEngine(
 
     sql = SQL
     schema = SqliteSchema()
+    has_two_writers = False
 
     def __init__(
         self,
@@ -155,6 +156,9 @@ class SqliteEngine(
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call.future, self.deadline, self._late))
+
+    async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
+        return await self.awrite(verb, *args, **kwargs)
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = self._hand_over(_reader, lambda: verb(*args, **kwargs), here=True)
