@@ -1,6 +1,7 @@
 """``turnspit.contrib.flask``: contexts around jobs, factories that run again, the command line."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from tests.behaviour.support import DEADLINE
+from tests.examples.programs import run
 from turnspit import ConfigurationError, Turnspit
 from turnspit.contrib.flask import init_app
 
@@ -84,3 +86,33 @@ def test_a_scoped_session_as_flask_sqlalchemy_has_it_is_a_tx(app: Turnspit, stor
 def test_the_command_line_needs_the_app_by_a_name(app: Turnspit) -> None:
     with pytest.raises(ConfigurationError, match="is in no module by a name"):
         make(app, "hello").test_cli_runner().invoke(args=["turnspit", "jobs", "list"], catch_exceptions=False)
+
+
+SITE = """
+from flask import Flask, current_app
+from turnspit import Turnspit
+from turnspit.contrib.flask import init_app
+
+tasks = Turnspit()
+
+@tasks.task
+def greet(name: str) -> str:
+    return f"{current_app.config['GREETING']}, {name}"
+
+def create_app():
+    app = Flask(__name__)
+    app.config.update(GREETING="Good day", TURNSPIT_URL="sqlite:///jobs.db")
+    init_app(app, tasks)
+    return app
+"""
+
+
+@pytest.mark.on_sqlite
+def test_each_process_of_a_supervisor_has_the_application(tmp_path: Path) -> None:
+    (tmp_path / "site_of_greetings.py").write_text(SITE)
+    flask = ("-m", "flask", "--app", "site_of_greetings", "turnspit")
+    assert run(tmp_path, *flask, "enqueue", "greet", "name=Ada").returncode == 0
+    worked = run(tmp_path, *flask, "worker", "--processes", "2", "--until-empty")
+    assert worked.returncode == 0, worked.stderr
+    with Turnspit(f"sqlite:///{tmp_path}/jobs.db") as store:
+        assert store.jobs.get(1).get_result(0) == "Good day, Ada"

@@ -69,10 +69,15 @@ def test_a_lost_claim_kills_it_and_the_job_runs_again(app: Turnspit, tmp_path: P
         pids = began(tmp_path)
         (tmp_path / "began").unlink()
         lost = time.monotonic()
-        change(app, "UPDATE {workers} SET expires_at = 0")
-        change(app, "DELETE FROM {workers}")
+        change(app, "UPDATE {workers} SET stopped_at = 1")  # what another worker's rescue does
         assert_gone(pids, lost, within=2)
+        again = began(tmp_path)
+        assert not set(again) & set(pids)
+        assert (job.refresh().state, job.attempt, job.crashes) == ("running", 1, 1)
         app.jobs.cancel(job.id)
+        with pytest.raises(JobCancelled):
+            job.get_result(DEADLINE)
+    assert [attempt.outcome for attempt in job.refresh().attempts] == ["crashed", "cancelled"]
 
 
 def test_after_the_grace_time_a_shutdown_kills_it_and_costs_no_attempt(app: Turnspit, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """How a supervisor waits between starts, and what it says of an end."""
 
 import signal
+import sys
 
 import pytest
 
 from turnspit._runtime.children import describe_exit, memory_of
-from turnspit._runtime.supervisor import Slot
+from turnspit._runtime.supervisor import Slot, Supervisor, SupervisorSettings
+from turnspit.errors import ConfigurationError
 
 
 def test_the_first_start_again_is_at_once_and_later_ones_slower_and_slower() -> None:
@@ -34,3 +36,9 @@ def test_how_a_process_ended(code: int, said: str) -> None:
 
 def test_nobody_has_memory_who_is_not_there() -> None:
     assert memory_of(2**22 + 1) is None
+
+
+def test_there_is_none_on_windows_and_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ConfigurationError, match=r"which Windows is not: start `turnspit worker` several times there"):
+        Supervisor(SupervisorSettings(processes=2, grace=1.0), lambda slot, line: [])

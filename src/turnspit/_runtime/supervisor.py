@@ -103,6 +103,11 @@ class Supervisor:
     def __init__(
         self, settings: SupervisorSettings, command: Callable[[int, int], list[str]], adder: Adder | None = None
     ) -> None:
+        if sys.platform == "win32":
+            raise ConfigurationError(
+                "several processes under one supervisor need a system with signals, which Windows is not: start "
+                "`turnspit worker` several times there, as services for example; they share the work all the same"
+            )
         if settings.max_memory is not None and not can_measure_memory():
             raise ConfigurationError("max_memory needs psutil on this system: pip install psutil")
         self._settings = settings

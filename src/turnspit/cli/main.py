@@ -26,6 +26,7 @@ from turnspit.cli import (
 )
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
+from turnspit.cli.launching import note_start
 from turnspit.cli.loading import close_all
 from turnspit.cli.output import complain
 from turnspit.errors import TurnspitError
@@ -112,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
+    note_start(arguments)
     try:
         _check_encoding(words)
         answer = get_command(app).main(words, prog_name="turnspit", standalone_mode=False)

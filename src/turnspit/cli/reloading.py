@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from turnspit.cli.errors import WrongUsage
+from turnspit.cli.launching import command_for
 from turnspit.cli.output import note
 
 __all__ = ["Program", "Reloader"]
@@ -28,7 +28,7 @@ class Program:
 
     def __init__(self, name: str, words: Sequence[str], grace: float) -> None:
         self.name = name
-        self._command = [sys.executable, "-P", "-m", "turnspit", *words]
+        self._command = command_for(*words)
         self._patience = grace + _MARGIN
         self._process: subprocess.Popen[bytes] | None = None
 

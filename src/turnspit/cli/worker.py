@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,6 +21,7 @@ from turnspit._runtime.worker.failures import describe
 from turnspit._runtime.worker.settings import WorkerSettings, make_settings
 from turnspit.app import Turnspit
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
+from turnspit.cli.launching import command_for
 from turnspit.cli.loading import Target, find_app
 from turnspit.cli.logs import FORMATS, LEVELS, set_up_logging
 from turnspit.cli.options import AppArgument
@@ -199,8 +199,7 @@ def _line_of(supervised: str | None) -> socket.socket | None:
 
 def _command(name: str, given: dict[str, Any], flags: dict[str, bool]) -> Callable[[int, int], list[str]]:
     """The words that start a worker process, from its slot and its line to the supervisor."""
-    # -P: the working directory is searched after Turnspit was found, as the installed command does.
-    words = [sys.executable, "-P", "-m", "turnspit", "worker", name]
+    words = command_for("worker", name)
     words += [f"--{option}={value}" for option, value in given.items() if value is not None]
     words += [f"--{flag}" for flag, is_set in flags.items() if is_set]
     return lambda slot, line: [*words, f"--supervised={slot}:{line}"]

@@ -1,0 +1,26 @@
+"""How this command line starts itself in another process: in the way in which it was started.
+
+Under a framework, as with ``manage.py turnspit``, the words before Turnspit's own set that framework up.
+"""
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["command_for", "note_start"]
+
+# -P: the working directory is searched after Turnspit was found, as the installed command does.
+_OWN = ("-P", "-m", "turnspit")
+_way: tuple[str, ...] = _OWN
+
+
+def note_start(words: Sequence[str] | None) -> None:
+    """Turnspit runs these words, which a framework passed on; ``None`` if it was called by its own name."""
+    global _way  # noqa: PLW0603  (a process is started once)
+    known = sys.orig_argv[1:]
+    is_passed_on = bool(words) and known[-len(words or ()) :] == list(words or ())
+    _way = tuple(known[: -len(words or ())]) if is_passed_on else _OWN
+
+
+def command_for(*words: str) -> list[str]:
+    """The command that runs other words of Turnspit in the same way."""
+    return [sys.executable, *_way, *words]
