@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.cli.conftest import Cli
 from turnspit.cli import diagnosis, output
 from turnspit.cli.diagnosis import Finding, examine
 from turnspit.clock import from_moment
+from turnspit.engines.sqlite import doctor
 from turnspit.records import Pause, QueueStats, TaskStats, WorkerRecord
 
 PLAIN = "sqlite:///shop.db"
@@ -48,6 +50,7 @@ def test_json_has_the_store_and_every_finding(cli: Cli, folder: Path) -> None:
         "schema",
         "integrity",
         "journal",
+        "size",
         "lock",
         "disk",
         "workers",
@@ -282,6 +285,36 @@ def test_what_jobs_and_workers_say(
     expected: list[tuple[str, bool, str]],
 ) -> None:
     assert list(examine(tasks, queues, workers, "shop:app ")) == [Finding(*each) for each in expected]
+
+
+def test_releases_that_work_side_by_side_are_named() -> None:
+    workers = [worker(1), worker(2), replace(worker(3), version="9.0")]
+    found = [finding for finding in examine([], [], workers) if finding.subject == "versions"]
+    said = "several releases work at once: 1 (2 workers), 9.0 (1 worker); that is fine while you deploy"
+    assert found == [Finding("versions", True, said)]
+
+
+def test_a_clock_that_was_set_back_and_a_file_that_is_mostly_empty(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("migrate", PLAIN)
+    with sqlite3.connect(folder / "shop.db") as connection:
+        connection.execute(
+            "INSERT INTO turnspit_workers (host, pid, version, tasks, concurrency, started_at, renewed_at, expires_at, "
+            "gapless_since) SELECT 'box', 1, '1', '[]', 1, soon, soon, soon, soon FROM "
+            "(SELECT CAST((julianday('now') - 2440587.5) * 86400 + 3600 AS INTEGER) * 1000000 AS soon)"
+        )
+        connection.execute("CREATE TABLE filler AS SELECT zeroblob(2000000) AS content")
+        connection.commit()
+        connection.execute("DROP TABLE filler")
+    connection.close()
+    monkeypatch.setattr(doctor, "_MUCH_FREE", 1_000_000)
+    _, found = findings(cli)
+    assert not found["clock"][0]
+    assert found["clock"][1].startswith("a worker renewed its lease ")
+    assert "this machine's clock was set back since" in found["clock"][1]
+    assert not found["size"][0]
+    assert found["size"][1].endswith(" are free for what comes: VACUUM gives them back, while nobody else writes")
 
 
 def test_many_names_are_cut() -> None:

@@ -1,6 +1,7 @@
 """``poll_only`` through a real PgBouncer that lends out connections for one transaction at a time."""
 
 import asyncio
+import dataclasses
 import os
 import re
 import socket
@@ -14,6 +15,8 @@ from tests.behaviour.support import DEADLINE, Gate, wait_until
 from tests.debian import environment, unpack
 from tests.postgres import Server, free_port, with_schema
 from turnspit import Turnspit
+from turnspit.engines.postgres import doctor
+from turnspit.engines.postgres.opening import connect
 
 _SETTINGS = """[databases]
 postgres = host=127.0.0.1 port={server_port} dbname=postgres user=postgres
@@ -111,3 +114,23 @@ def test_it_leaves_nothing_in_the_sessions_that_others_get(app: Turnspit, behind
     log = (behind.folder / "log").read_text(errors="replace")
     assert "LISTEN" not in log
     assert "pg_advisory_lock" not in log
+
+
+def test_without_poll_only_the_cure_is_said(pooler: str) -> None:
+    [(subject, is_well, said)] = Turnspit(f"{pooler}?schema=doctor").engine.diagnose()
+    assert (subject, is_well) == ("connection", False)
+    assert "is behind a pooler: name the server itself, or add poll_only=true to the URL" in said
+
+
+def test_the_doctor_sees_that_no_notification_comes_through_it(
+    pooler: str, app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a pooler that ignores what it is asked at the start: LISTEN succeeds, and nothing ever comes."""
+    app.engine.prepare()
+    monkeypatch.setattr(doctor, "_PATIENCE", 0.5)
+    settings = app.engine.settings  # type: ignore[attr-defined]
+    blind = dataclasses.replace(settings, poll_only=False)
+    monkeypatch.setattr(doctor, "connect", lambda _: connect(settings))
+    found = {subject: (is_well, said) for subject, is_well, said in doctor.diagnose(blind)}
+    assert not found["waking"][0]
+    assert "is there a pooler in transaction mode in between?" in found["waking"][1]

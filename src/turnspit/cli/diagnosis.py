@@ -1,5 +1,6 @@
 """What the jobs and the workers of a store say about its health."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ def examine(
     waiting = sum(task.ready + task.scheduled + task.held for task in tasks)
     yield _workers(live, waiting, hint)
     yield from _lost_workers(workers, live)
+    yield from _versions(live)
     if live:
         yield from _unknown_tasks(tasks, live, hint)
         yield from _unserved_queues(queues, live)
@@ -87,6 +89,13 @@ def _lost_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord])
     if died:
         names = _some(f"{_name(worker)} {when(worker.stopped_at)}" for worker in died)
         yield Finding("lost worker", True, f"{len(died)} died within the last hour, their jobs were rescued: {names}")
+
+
+def _versions(live: Sequence[WorkerRecord]) -> Iterator[Finding]:
+    versions = Counter(worker.version for worker in live)
+    if len(versions) > 1:
+        named = ", ".join(f"{version} ({count_of(count, 'worker')})" for version, count in sorted(versions.items()))
+        yield Finding("versions", True, f"several releases work at once: {named}; that is fine while you deploy")
 
 
 def _unknown_tasks(tasks: Sequence[TaskStats], live: Sequence[WorkerRecord], hint: str) -> Iterator[Finding]:

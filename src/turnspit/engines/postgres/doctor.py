@@ -4,7 +4,9 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
+from turnspit.clock import utc_now
 from turnspit.contract import SchemaStatus
 from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.opening import Connection, connect
@@ -14,7 +16,16 @@ from turnspit.engines.postgres.settings import Settings
 __all__ = ["diagnose"]
 
 _LONG = 300
+_OLD = 10_000_000
+"""Transactions behind which a snapshot without a time counts as old."""
 _CROWDED = 0.8
+_SKEWED = 5.0
+_PATIENCE = 3.0
+"""Seconds until a notification that must come counts as lost."""
+_MANY_DEAD = 100_000
+_LARGE = 64 * 1024 * 1024
+_ENTRY = 100
+"""Bytes that an entry of an index takes at most, about."""
 
 Finding = tuple[str, bool, str]
 
@@ -23,15 +34,17 @@ def diagnose(settings: Settings) -> list[Finding]:
     """Each finding: subject, whether it is well, and what it is or what to do."""
     try:
         with closing(connect(settings)) as connection:
-            looks = (_version, _writable, _durability, _connections, _oldest_transaction)
-            findings = [_schema(PostgresSchema(settings.schema).read_status(connection.execute))]
-            return [*(look(connection) for look in looks), *findings, _waking(settings)]
+            looks = (_version, _writable, _durability, _clock, _connections, _snapshots)
+            findings = [look(connection) for look in looks]
+            findings.append(_schema(PostgresSchema(settings.schema).read_status(connection.execute)))
+            findings += [_tables(connection, settings.schema), _indexes(connection, settings.schema)]
+            return [*findings, _waking(settings, connection)]
     except psycopg.Error as error:
         return [("connection", False, str(translate(error, settings.location)))]
 
 
-def _one(connection: Connection, sql: str) -> Any:
-    row = connection.execute(sql).fetchone()
+def _one(connection: Connection, statement: str, *params: Any) -> Any:
+    row = connection.execute(statement, params or None).fetchone()
     return row[0] if row is not None else None
 
 
@@ -62,17 +75,95 @@ def _connections(connection: Connection) -> Finding:
     return "connections", is_well, text if is_well else f"{text}: use a pooler, or raise max_connections"
 
 
-def _oldest_transaction(connection: Connection) -> Finding:
-    row = connection.execute(
-        "SELECT extract(epoch FROM clock_timestamp() - xact_start)::bigint, pid, application_name "
-        "FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1"
-    ).fetchone()
-    if row is None or row[0] is None:
+def _clock(connection: Connection) -> Finding:
+    """How far this machine's clock is from the server's, as well as that can be told."""
+    before = utc_now()
+    theirs = _one(connection, "SELECT clock_timestamp()")
+    took = utc_now() - before
+    skew = (before + took / 2 - theirs).total_seconds()
+    if abs(skew) <= _SKEWED + took.total_seconds():
+        return "clock", True, "this machine's clock goes as the server's"
+    side = "ahead of" if skew > 0 else "behind"
+    text = f"this machine's clock is {abs(skew):.0f} s {side} the server's: have both follow a time server"
+    return "clock", False, text + "; Turnspit goes by the server's, logs and at=datetime.now() by this one"
+
+
+def _snapshots(connection: Connection) -> Finding:
+    """What keeps vacuum from removing dead rows: a transaction, a prepared one, a replication slot."""
+    held = connection.execute(_HELD).fetchone()
+    if held is None:
         return "transactions", True, "none holds an old snapshot"
-    age, pid, name = row
-    text = f"the oldest one has been open for {age} s (pid {pid}{f', {name}' if name else ''})"
-    advice = ": it keeps dead rows from being removed, and claims get slower; end it with pg_terminate_backend"
-    return "transactions", age < _LONG, text if age < _LONG else text + advice
+    kind, name, seconds, age = held
+    is_well = age < _OLD if seconds is None else seconds < _LONG
+    since = f"{age:,} transactions behind" if seconds is None else f"{seconds} s old"
+    text = f"the oldest snapshot is {since}, of {kind} {name}"
+    cure = {
+        "pid": f"end it with SELECT pg_terminate_backend({name.partition(' ')[0]})",
+        "prepared transaction": f"ROLLBACK PREPARED '{name}', or commit it",
+        "replication slot": f"let its standby catch up, or SELECT pg_drop_replication_slot('{name}')",
+    }[kind]
+    advice = f": it keeps dead rows from being removed, and claims get slower; {cure}"
+    return "transactions", is_well, text if is_well else text + advice
+
+
+_HELD = """
+SELECT kind, name, seconds, age FROM (
+    SELECT 'pid' AS kind, pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS name,
+           extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds, age(backend_xmin)::bigint AS age
+    FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+    UNION ALL
+    SELECT 'prepared transaction', gid, extract(epoch FROM clock_timestamp() - prepared)::bigint,
+           age(transaction)::bigint
+    FROM pg_prepared_xacts
+    UNION ALL
+    SELECT 'replication slot', slot_name, NULL, age(xmin)::bigint FROM pg_replication_slots WHERE xmin IS NOT NULL
+) AS held ORDER BY age DESC, seconds DESC NULLS LAST LIMIT 1
+"""
+
+
+def _tables(connection: Connection, schema: str) -> Finding:
+    """Whether vacuum keeps up with the rows that end."""
+    if _one(connection, "SHOW autovacuum") != "on":
+        return "tables", False, "autovacuum is off: turn it on, for claims get slower with every job that has ended"
+    row = connection.execute(
+        "SELECT relname, n_dead_tup, n_live_tup, pg_total_relation_size(relid), "
+        "extract(epoch FROM clock_timestamp() - greatest(last_vacuum, last_autovacuum))::bigint "
+        "FROM pg_stat_user_tables WHERE schemaname = %s AND n_dead_tup > %s AND n_dead_tup > 5 * n_live_tup "
+        "ORDER BY n_dead_tup DESC LIMIT 1",
+        [schema, _MANY_DEAD],
+    ).fetchone()
+    if row is None:
+        statement = (
+            "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_stat_user_tables "
+            "WHERE schemaname = %s"
+        )
+        total = _one(connection, statement, schema)
+        return "tables", True, f"{_size(total)} with their indexes; vacuum keeps up"
+    name, dead, live, size, seconds = row
+    when = "never vacuumed yet" if seconds is None else f"vacuumed {seconds} s ago"
+    text = f"{schema}.{name} has {dead:,} dead rows beside {live:,} live ones in {_size(size)}, {when}"
+    return "tables", False, f"{text}: see what holds a snapshot, then VACUUM {schema}.{name}"
+
+
+def _indexes(connection: Connection, schema: str) -> Finding:
+    """An index that is many times as large as its entries has been bloated by a time without vacuum, and stays so."""
+    row = connection.execute(
+        "SELECT index.relname, pg_relation_size(index.oid) AS size, greatest(0, index.reltuples)::bigint "
+        "FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid "
+        "JOIN pg_namespace ON pg_namespace.oid = index.relnamespace "
+        "WHERE nspname = %s AND pg_relation_size(index.oid) > %s "
+        "AND pg_relation_size(index.oid) > 10 * %s * greatest(0, index.reltuples) ORDER BY size DESC LIMIT 1",
+        [schema, _LARGE, _ENTRY],
+    ).fetchone()
+    if row is None:
+        return "indexes", True, "none is much larger than its entries"
+    name, size, entries = row
+    text = f"{schema}.{name} has {_size(size)} for {entries:,} entries"
+    return "indexes", False, f"{text}: REINDEX INDEX CONCURRENTLY {schema}.{name}"
+
+
+def _size(octets: int) -> str:
+    return f"{octets / 1e9:.1f} GB" if octets >= 1e9 else f"{octets / 1e6:.1f} MB"
 
 
 def _schema(status: SchemaStatus) -> Finding:
@@ -85,7 +176,16 @@ def _schema(status: SchemaStatus) -> Finding:
     return "schema", True, f"version {status.current}, up to date"
 
 
-def _waking(settings: Settings) -> Finding:
+def _waking(settings: Settings, connection: Connection) -> Finding:
+    """Whether a notification arrives: behind a transaction pooler LISTEN succeeds, and nothing ever comes."""
     if settings.poll_only:
         return "waking", True, "poll_only: workers look once a second"
-    return "waking", True, f"LISTEN {settings.channel}"
+    channel = f"{settings.channel}_doctor_{connection.info.backend_pid}"
+    with closing(connect(settings)) as listening:
+        listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        connection.execute("SELECT pg_notify(%s, '')", [channel])
+        arrived = list(listening.notifies(timeout=_PATIENCE, stop_after=1))
+    if arrived:
+        return "waking", True, f"LISTEN {settings.channel}; a notification arrives"
+    text = f"a notification did not arrive within {_PATIENCE:g} s: is there a pooler in transaction mode in between?"
+    return "waking", False, f"{text} Name the server itself in the URL, or add poll_only=true to it"

@@ -38,6 +38,7 @@ _REFUSALS = (
     ("pg_hba.conf", "does not let this user in from here: see its pg_hba.conf"),
     ("Peer authentication failed", "does not let this user in from here: see its pg_hba.conf"),
     ("does not support SSL", "offers no encryption, which sslmode in the URL asks for: change the one or the other"),
+    ("unsupported startup parameter", "is behind a pooler: name the server itself, or add poll_only=true to the URL"),
     ("database", "has no such database: create it with `createdb`, or check the URL"),
     ("role", "has no such user: check the URL"),
     ("too many clients", _REASONS["53300"]),

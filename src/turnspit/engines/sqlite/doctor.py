@@ -14,6 +14,8 @@ __all__ = ["diagnose"]
 
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre")
 _LOCK_PATIENCE = 5.0
+_SET_BACK = 5.0
+_MUCH_FREE = 1_000_000_000
 _FIXED_RESET_BUG = (3, 51, 3)
 _BACKPORTS = {(3, 44): 6, (3, 50): 7}
 
@@ -37,7 +39,28 @@ def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
     status = SqliteSchema().read_status(connection.execute)
     findings = [_schema(status), _integrity(connection)]
     # The first use of a file sets WAL.
-    return [*findings, _journal(connection)] if status.current else findings
+    return [*findings, _journal(connection), *_clock(connection), _bloat(connection)] if status.current else findings
+
+
+def _clock(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
+    """A worker that will have renewed its lease: the clock was set back since."""
+    ahead = connection.execute(
+        "SELECT (max(renewed_at) / 1000000.0) - (julianday('now') - 2440587.5) * 86400 FROM turnspit_workers"
+    ).fetchone()[0]
+    if ahead is None or ahead <= _SET_BACK:
+        return []
+    text = f"a worker renewed its lease {ahead:.0f} s from now: this machine's clock was set back since"
+    return [("clock", False, f"{text}; what is scheduled waits as much longer: have it follow a time server")]
+
+
+def _bloat(connection: sqlite3.Connection) -> tuple[str, bool, str]:
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    text = f"{pages * size / 1e6:.1f} MB, of which {free * size / 1e6:.1f} MB are free for what comes"
+    if free * size > _MUCH_FREE and free > pages / 2:
+        return "size", False, f"{text}: VACUUM gives them back, while nobody else writes"
+    return "size", True, text
 
 
 def _version() -> tuple[str, bool, str]:

@@ -1,0 +1,109 @@
+"""What ``turnspit doctor`` sees in a PostgreSQL server."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from tests.postgres import Server, new_schema, server_url
+from turnspit import Turnspit
+from turnspit.clock import utc_now
+from turnspit.engines.postgres import doctor
+
+WELL = [
+    "version",
+    "role",
+    "durability",
+    "clock",
+    "connections",
+    "transactions",
+    "schema",
+    "tables",
+    "indexes",
+    "waking",
+]
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with new_schema(18) as url, Turnspit(url) as app:
+        app.engine.prepare()
+        yield url
+
+
+def look(url: str) -> dict[str, tuple[bool, str]]:
+    with Turnspit(url) as app:
+        return {subject: (ok, detail) for subject, ok, detail in app.engine.diagnose()}
+
+
+def test_a_server_that_is_well(url: str) -> None:
+    found = look(url)
+    assert list(found) == WELL
+    assert found["clock"] == (True, "this machine's clock goes as the server's")
+    assert found["waking"][1].endswith("; a notification arrives")
+    assert found["tables"][1].endswith("with their indexes; vacuum keeps up")
+    assert found["indexes"] == (True, "none is much larger than its entries")
+    assert look(f"{url}&poll_only=true")["waking"] == (True, "poll_only: workers look once a second")
+
+
+@pytest.mark.parametrize(("hours", "side"), [(1, "ahead of"), (-1, "behind")])
+def test_a_clock_that_goes_otherwise(url: str, monkeypatch: pytest.MonkeyPatch, hours: int, side: str) -> None:
+    monkeypatch.setattr(doctor, "utc_now", lambda: utc_now() + timedelta(hours=hours))
+    is_well, said = look(url)["clock"]
+    assert not is_well
+    assert said.startswith(f"this machine's clock is 3600 s {side} the server's: have both follow a time server")
+
+
+def test_a_transaction_that_holds_a_snapshot(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(server_url(url), application_name="report") as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT txid_current()")
+        pid = connection.info.backend_pid
+        monkeypatch.setattr(doctor, "_LONG", -1)
+        is_well, said = look(url)["transactions"]
+    assert not is_well
+    assert " s old, of pid " in said
+    assert (
+        "it keeps dead rows from being removed, and claims get slower; end it with SELECT pg_terminate_backend(" in said
+    )
+    assert pid > 0
+
+
+def test_dead_rows_and_bloated_indexes(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = url.rpartition("schema=")[2]
+    with psycopg.connect(server_url(url), autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE {schema}.logs SET (autovacuum_enabled = false)")
+        connection.execute(
+            f"INSERT INTO {schema}.logs (job, attempt, at, level, message) SELECT 1, 1, 1, 'info', '' "
+            "FROM generate_series(1, 200)"
+        )
+        connection.execute(f"DELETE FROM {schema}.logs")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    monkeypatch.setattr(doctor, "_MANY_DEAD", 100)
+    monkeypatch.setattr(doctor, "_LARGE", 0)
+    monkeypatch.setattr(doctor, "_ENTRY", 0)
+    found = look(url)
+    assert not found["tables"][0]
+    assert found["tables"][1].startswith(f"{schema}.logs has 200 dead rows beside 0 live ones in ")
+    assert found["tables"][1].endswith(f"never vacuumed yet: see what holds a snapshot, then VACUUM {schema}.logs")
+    assert not found["indexes"][0]
+    assert ": REINDEX INDEX CONCURRENTLY " in found["indexes"][1]
+
+
+def test_what_a_server_was_told_not_to_do() -> None:
+    server = Server(18, "fsync=off", "autovacuum=off", "max_prepared_transactions=1")
+    try:
+        url = f"{server.url}?schema=doctor"
+        with psycopg.connect(server.url) as connection:
+            connection.execute("CREATE TABLE held (a int)")
+            connection.execute("PREPARE TRANSACTION 'forgotten'")
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(doctor, "_LONG", -1)
+            found = look(url)
+        assert not found["durability"][0]
+        assert found["tables"][1].startswith("autovacuum is off")
+        assert "of prepared transaction forgotten" in found["transactions"][1]
+        assert found["transactions"][1].endswith("ROLLBACK PREPARED 'forgotten', or commit it")
+    finally:
+        server.remove()
