@@ -16,6 +16,7 @@
 
 from turnspit._runtime.health import Health
 from turnspit.app import Turnspit
+from turnspit.batches import Batch
 from turnspit.blueprints import Blueprint
 from turnspit.context import JobContext, current_job
 from turnspit.errors import (
@@ -45,6 +46,7 @@ from turnspit.uniqueness import Debounce, Unique
 from turnspit.workflows import WorkflowBuilder
 
 __all__ = [
+    "Batch",
     "Blueprint",
     "Cancel",
     "Concurrency",

@@ -13,6 +13,7 @@
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
+from turnspit.batches import Batch, BatchTask, make_batch_task
 from turnspit.clock import Duration
 from turnspit.codec import check_text
 from turnspit.context import JobContext
@@ -28,6 +29,7 @@ __all__ = ["Blueprint", "TaskDecorator", "TaskRegistry"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class TaskDecorator(Protocol):
@@ -45,6 +47,12 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> SyncTask[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+
+
+class BatchTaskDecorator(Protocol):
+    """What ``@app.batch_task(...)`` returns: the task is enqueued with what is in the handler's batch."""
+
+    def __call__(self, function: Callable[[Batch[T]], Coroutine[Any, Any, None]], /) -> BatchTask[[T], Any]: ...
 
 
 class TaskRegistry(Mapping[str, Task[Any, Any]]):
@@ -145,6 +153,58 @@ class TaskDeclarer:
             return task
 
         return declare if function is None else declare(function)
+
+    def batch_task(
+        self,
+        *,
+        size: int = 100,
+        wait: Duration = 1.0,
+        name: str | None = None,
+        aliases: Sequence[str] = (),
+        queue: str | None = None,
+        priority: int = 0,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        keep_result: bool | Duration = True,
+        unique: Unique | Debounce | None = None,
+        on_dead: Callable[[JobContext, BaseException], Any] | None = None,
+    ) -> BatchTaskDecorator:
+        """Declare a task whose handler gets many jobs in one call, and answers for each.
+
+        :param size: how many jobs one call gets at most.
+        :param wait: seconds or ``timedelta`` for which the first job of a batch waits for others.
+
+        The rest as for ``task``. Each job keeps its own attempts, retries, time-out and result; a batch takes one slot
+        of its worker.
+
+        ::
+
+            @app.batch_task(size=100, wait=2.0)
+            async def index(batch: Batch[Document]) -> None:
+                for item, error in zip(batch, await search.bulk_index(batch.values)):
+                    if error is not None:
+                        item.fail(error)
+
+            index.enqueue(document)
+        """
+        options = TaskOptions(
+            name=name,
+            aliases=aliases,
+            queue=queue or self._default_queue,
+            priority=priority,
+            retry=retry,
+            timeout=timeout,
+            keep_result=keep_result,
+            unique=unique,
+            on_dead=on_dead,
+        )
+
+        def declare(function: Callable[..., Any]) -> BatchTask[Any, Any]:
+            task = make_batch_task(function, self._prefix, options, size, wait)
+            self._declare(task)
+            return task
+
+        return declare
 
 
 class Blueprint(TaskDeclarer):

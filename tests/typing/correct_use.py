@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from turnspit import Blueprint, Event, Job, JobContext, Retry, Turnspit, current_job
+from turnspit import Batch, Blueprint, Event, Job, JobContext, Retry, Turnspit, current_job
 from turnspit.records import NewJob
 from turnspit.tasks import AsyncTask, BoundTask, SyncTask
 
@@ -187,3 +187,46 @@ def decorated_functions_keep_their_types() -> None:
     use(event, handle, handle_async)
     assert_type(lifespan(app), AsyncIterator[dict[str, Any]])
     assert_type(with_hooks(1), int)
+
+
+class Receipt(BaseModel):
+    """What a payment gives."""
+
+    number: str
+
+
+@app.task
+async def charge(order_id: int) -> Receipt:
+    """Pay."""
+    return Receipt(number=str(order_id))
+
+
+@app.task
+def ship(receipt: Receipt, note: str = "") -> int:
+    """Send."""
+    return len(receipt.number + note)
+
+
+@app.task
+def add_up(numbers: list[int]) -> int:
+    """Take many results."""
+    return sum(numbers)
+
+
+@app.batch_task(size=10)
+async def index(batch: Batch[Order]) -> None:
+    """Take many jobs."""
+    for item in batch:
+        assert_type(item.value, Order)
+
+
+def build_workflows() -> None:
+    """A result is to the type checker what it will be."""
+    with app.workflow("fulfil") as flow:
+        paid = flow.add(charge.new(7))
+        assert_type(paid.result, Receipt)
+        sent = flow.add(ship.new(paid.result, note=paid.result.number), after=[paid], on_failure="wait")
+        many = flow.add_many(ship.new(Receipt(number=str(number))) for number in range(3))
+        flow.add(add_up.new(many.results), after=[sent, "later"])
+        flow.add(index.new(Order(number=1)), name="later")
+    use(index.enqueue(Order(number=2)), app.chain(charge.new(1), charge.new(2)))

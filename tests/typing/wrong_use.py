@@ -85,3 +85,11 @@ def wrong_results() -> None:
     wrong: Job[int] = send.enqueue("ada")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     number: int = send.enqueue("ada").get_result()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     use(wrong, number)
+
+
+def wrong_workflows() -> None:
+    """A result has its task's type as an argument too."""
+    with app.workflow("flow") as flow:
+        built = flow.add(build.new(month="2026-01"))
+        flow.add(send.new(built.result))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        flow.add(send.new("ada"), on_failure="stop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -244,7 +244,7 @@ class Claimer:
         waiting = len(executor.buffer)
         if waiting > self._prefetch // 2:
             return 0
-        return max(0, executor.concurrency + self._prefetch - len(executor.running) - waiting)
+        return max(0, executor.concurrency + self._prefetch - executor.taken - waiting) + executor.lacking
 
     async def _give_back_surplus(self) -> None:
         """Jobs that were buffered behind fast ones and now wait behind slow ones go back, for other workers."""

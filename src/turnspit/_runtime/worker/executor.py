@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -17,6 +17,7 @@ from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
+from turnspit.batches import BatchTask
 from turnspit.clock import monotonic
 from turnspit.context import JobContext, Reporter, activate_job
 from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
@@ -76,6 +77,7 @@ class Executor:
         """Limited jobs that could not begin at once: they go back."""
         self._begins_until: dict[int, float] = {}
         self.running: dict[int, Running] = {}
+        self._in_batches: Counter[str] = Counter()
         parts.app.executors.add(self)
 
     @property
@@ -115,7 +117,7 @@ class Executor:
     def fill(self) -> None:
         """Start waiting jobs. One with a crash behind it begins alone, so that it can take no neighbour with it."""
         buffer, running = self.buffer, self.running
-        while buffer and len(running) < self.concurrency and self._alone is None and self._may_start():
+        while buffer and self._has_room() and self._alone is None and self._may_start():
             if buffer[0].crashes and buffer[0].id not in running:
                 if running and not self._waited_long():
                     return
@@ -128,6 +130,30 @@ class Executor:
                 self._on_free()
             else:
                 self._start(claim)
+
+    @property
+    def taken(self) -> int:
+        """How many slots are taken. Jobs that are run together take one."""
+        if not self._in_batches:
+            return len(self.running)
+        batches = sum(-(-count // self._size(task)) for task, count in self._in_batches.items())
+        return len(self.running) - self._in_batches.total() + batches
+
+    @property
+    def lacking(self) -> int:
+        """How many jobs more those that gather now could take along."""
+        return sum(-count % self._size(task) for task, count in self._in_batches.items())
+
+    def _has_room(self) -> bool:
+        """Whether the next job may begin: in a free slot, or in one that is shared."""
+        if self.taken < self.concurrency:
+            return True
+        task = self.buffer[0].task
+        return self._in_batches[task] % self._size(task) != 0
+
+    def _size(self, name: str) -> int:
+        task = self._parts.tasks.get(name)
+        return task.size if isinstance(task, BatchTask) else 1
 
     def take_waiting(self, jobs: Collection[int]) -> list[Claim]:
         """Those of these jobs that did not begin here, and now do not."""
@@ -168,6 +194,8 @@ class Executor:
     def _start(self, claim: Claim) -> None:
         running = Running(claim, JobContext(claim, self._finisher, self.resources))
         self.running[claim.id] = running
+        if isinstance(self._parts.tasks.get(claim.task), BatchTask):
+            self._in_batches[claim.task] += 1
         # A fresh context for each job: nothing that one sets is seen by another.
         running.task = self._loop.create_task(self.execute(running), context=self._clean.copy())
 
@@ -287,6 +315,8 @@ class Executor:
 
     def _free(self, running: Running) -> None:
         del self.running[running.claim.id]
+        if running.claim.task in self._in_batches:
+            self._in_batches[running.claim.task] -= 1
         if (successor := running.take_successor()) is not None:
             self.buffer.appendleft(successor)
         self._end_alone()

@@ -13,7 +13,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from turnspit._runtime.worker.gathering import Gathering
 from turnspit._runtime.worker.processes import Processes
+from turnspit.batches import BatchTask
 from turnspit.context import JobContext
 from turnspit.hooks import Middleware, ThreadMiddleware
 from turnspit.tasks import Task
@@ -35,6 +37,7 @@ class Runners:
         self._middleware = middleware
         self._thread_middleware = thread_middleware
         self._processes = processes
+        self.gathering = Gathering(is_hasty=processes is None)
 
     def isolates(self, task: Task[Any, Any]) -> bool:
         """Whether a task runs in a process of its own here. ``turnspit run`` and the test kit have none."""
@@ -56,6 +59,8 @@ class Runners:
         return await self._middleware[depth](context, call_next)
 
     async def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+        if isinstance(task, BatchTask):
+            return await self.gathering.run(task, context, arguments["item"])
         if task.is_async:
             return await task.signature.call(task.function, context, arguments)
         if task.isolate and self._processes is not None:

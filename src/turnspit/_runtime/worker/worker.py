@@ -250,6 +250,7 @@ class Worker:
 
     async def _drain(self) -> None:
         await self._hand_back_buffer()
+        self._runners.gathering.flush()
         while tasks := {each.task for each in self.executor.running.values() if each.task is not None}:
             await asyncio.wait(tasks)
         self.stopping.set()
@@ -269,6 +270,7 @@ class Worker:
         self.stopping.set()
         self.claimer.claiming = False
         await self._hand_back_buffer()
+        self._runners.gathering.flush()
         await self._wait_for_running(self._settings.grace)
         told = list(self.executor.running.values())
         for running in told:
