@@ -8,7 +8,7 @@ DEMO_ON_sqlite := env
 DEMO_ON_postgres := $(BIN)/python -m examples.private_postgres
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-full soak soak-both soak-model docs lock clean
+.PHONY: help setup demo dashboard screenshots test check format bench bench-full soak soak-both soak-model docs lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,13 @@ $(READY): requirements/dev.txt pyproject.toml
 
 demo: $(READY) ## Watch a shop's orders being worked off, a worker killed half-way; STORE=postgres: on PostgreSQL
 	@$(or $(DEMO_ON_$(STORE)),$(error STORE is sqlite or postgres)) $(BIN)/python -m examples.orders.demo
+
+dashboard: $(READY) ## Look at the demo's store in a browser
+	@test -f demo/shop.db || $(MAKE) -s demo
+	@$(BIN)/turnspit dashboard examples.orders.tasks:app
+
+screenshots: $(READY) ## Draw docs/images/dashboard anew: every screen, light and dark, for a desk and a phone
+	@$(BIN)/python -m tests.browser.screenshots
 
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest -q -n auto

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["environment", "unpack", "unpack_whole"]
+__all__ = ["CACHE", "environment", "unpack", "unpack_whole"]
 
-_CACHE = Path(os.environ.get("TURNSPIT_TEST_CACHE", Path(tempfile.gettempdir()) / f"turnspit-debian-{os.getuid()}"))
+CACHE = Path(os.environ.get("TURNSPIT_TEST_CACHE", Path(tempfile.gettempdir()) / f"turnspit-debian-{os.getuid()}"))
 
 
 def unpack(*packages: str) -> Path:
@@ -40,10 +40,10 @@ def _look_for_debian(packages: Iterable[str]) -> None:
 @cache
 def _unpack(name: str, packages: tuple[str, ...]) -> Path:
     _look_for_debian(packages)
-    root = _CACHE / name
+    root = CACHE / name
     if not root.exists():
-        _CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_CACHE) as made:
+        CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as made:
             folder = Path(made)
             folder.chmod(0o755)
             fetched = subprocess.run(

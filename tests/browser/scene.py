@@ -76,13 +76,13 @@ class Scene:
     def engine(self) -> Engine:
         return self.app.engine
 
-    def work_for_an_hour(self) -> None:
-        """Sixty minutes of orders, with a slow mail server at the end."""
+    def work(self, minutes: int) -> None:
+        """Minutes of orders, with a slow payment gateway at the end."""
         self.workers = [self._worker("web-1", 4021), self._worker("web-2", 1877), self._worker("img-1", 960)]
-        for minute in range(60):
+        for minute in range(60 - minutes, 60):
             orders = round(6 + 5 * (1 + (minute % 20) / 20) + self.chance.random() * 5)
             self._enqueue_orders(orders)
-            self._work(minute)
+            self._work_off(minute)
             self.clock.moment = NOON - (59 - minute) * 60 * SECOND
             for worker in self.workers[: 2 if minute > 40 else 3]:
                 self.store.renew(worker, 40 * 60 * SECOND if worker == self.workers[2] else 90 * SECOND)
@@ -130,7 +130,7 @@ class Scene:
             if self.chance.random() < 0.5:
                 self._enqueue("resize_photo", "images", photo=f"p/{self.order}.jpg", width=800)
 
-    def _work(self, minute: int) -> None:
+    def _work_off(self, minute: int) -> None:
         """Every job that is ready, one after the other, each for some time."""
         self.clock.advance(0.2)
         while claims := self.store.claim(10, worker=self.workers[0], tasks=self.app.tasks):
@@ -178,14 +178,14 @@ class Scene:
 
 
 @contextmanager
-def shop_after_an_hour(url: str) -> Iterator[Scene]:
-    """The scene on a store."""
+def shop_at_noon(url: str, minutes: int = 60) -> Iterator[Scene]:
+    """The scene on a store, after so many minutes of work."""
     app, clock = make_shop(url), OwnedClock()
-    clock.moment = NOON - 60 * 60 * SECOND
+    clock.moment = NOON - minutes * 60 * SECOND
     app.engine.clock = clock
     with app:
         scene = Scene(app, clock)
         scene.app.schedules.synchronise()
-        scene.work_for_an_hour()
+        scene.work(minutes)
         scene.end_in_trouble()
         yield scene

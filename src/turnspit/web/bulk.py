@@ -25,6 +25,8 @@ __all__ = ["BULK_VERBS", "Bulk", "BulkChange"]
 
 _PORTION = 500
 _KEPT = 20
+_SHOWN = 120.0
+"""Seconds that a change is told of after its end."""
 _REASON = "cancelled on the dashboard"
 
 
@@ -58,6 +60,8 @@ class BulkChange:
     rate: float | None
     """Jobs a second; ``None``: as fast as it goes."""
     started_at: datetime
+    ended_at: float | None = None
+    """By this process's ``monotonic``."""
     changed: int = 0
     state: str = "running"
     """Or ``done``, ``stopped``, ``failed``."""
@@ -84,6 +88,13 @@ class Bulk:
     def changes(self) -> Sequence[BulkChange]:
         """The changes that run or ended lately, the newest first."""
         return sorted(self._changes.values(), key=lambda each: -each.id)
+
+    @property
+    def shown(self) -> Sequence[BulkChange]:
+        """The changes that run, and that which ended just now."""
+        since = monotonic() - _SHOWN
+        lately = [each for each in self.changes if each.ended_at is None or each.ended_at > since]
+        return [each for each in lately if each.ended_at is None] or lately[:1]
 
     async def expect(self, verb: str, filter_: JobFilter) -> Count:
         """How many jobs the change would be about.
@@ -139,6 +150,7 @@ class Bulk:
         except TurnspitError as error:
             change.state, change.error = "failed", str(error)
         finally:
+            change.ended_at = monotonic()
             self._shared.forget()
 
     async def _work_through(self, change: BulkChange, filter_: JobFilter) -> None:

@@ -30,6 +30,7 @@ from turnspit.web.searching import suggest
 from turnspit.web.served import Served
 from turnspit.web.sessions import COOKIE, LIFETIME, is_token, make_session
 from turnspit.web.site import Site
+from turnspit.web.wsgi import WsgiApp
 
 __all__ = ["Dashboard"]
 
@@ -60,6 +61,8 @@ class Dashboard:
         self._broadcaster = Broadcaster()
         self._static = dict(static_files())
         self._app = Guard(self._make(), access)
+        self.wsgi = WsgiApp(self)
+        """The same as a WSGI app."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -124,7 +127,7 @@ class Dashboard:
         async def draw() -> str:
             return self._renderer.live_part(await maker(self._site, view), view, self._now(), site=self._site)
 
-        if "once" in request.query_params:
+        if "once" in request.query_params or "turnspit.wsgi" in request.scope:
             key = ("live", view.address, view.permissions, view.root)
             return HTMLResponse(await self._site.store.shared.get(key, 2.0, draw))
         stream = self._broadcaster.watch((view.address, view.permissions, view.root), draw)

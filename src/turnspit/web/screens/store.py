@@ -14,7 +14,7 @@ async def dead(site: Site, view: View) -> Screen:
     task = view.params.get("task", "")
     groups = [group for group in found.groups if task in ("", group.task)]
     shown = DeadGroups(groups=groups, count=found.count)
-    return Screen("dead.html", "Dead letters", {"found": shown, "task": task, "bulk": site.bulk.changes})
+    return Screen("dead.html", "Dead letters", {"found": shown, "task": task})
 
 
 async def queues(site: Site, view: View) -> Screen:

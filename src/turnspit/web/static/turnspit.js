@@ -38,6 +38,7 @@ function takeOverChildren(parent, fresh) {
   for (const next of [...fresh.childNodes]) {
     const key = keyOf(next);
     let match = key !== undefined ? keyed.get(key) : place;
+    while (key === undefined && match && !isSame(match, next)) match = match.nextSibling; // what stood before it went away
     if (match && isSame(match, next)) {
       if (match !== place) parent.insertBefore(match, place);
       else place = place.nextSibling;
@@ -153,7 +154,11 @@ function mark(step) {
 }
 
 const actions = {
-  "/": () => document.querySelector("[data-search]")?.focus() ?? location.assign(`${root}/jobs`),
+  "/": () => {
+    const box = document.querySelector("[data-search]");
+    if (box) box.focus();
+    else location.assign(`${root}/jobs`);
+  },
   j: () => mark(1),
   k: () => mark(-1),
   Enter: () => marked()?.querySelector("[data-open]")?.click(),

@@ -1,0 +1,87 @@
+"""The dashboard for WSGI servers and frameworks, as Flask. Pages ask again instead of being told: a WSGI server has a
+thread for each open connection.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Scope
+
+__all__ = ["WsgiApp"]
+
+_LARGEST = 4 * 1024 * 1024
+
+
+class WsgiApp:
+    """A WSGI app around an ASGI one, whose requests run on one event loop in a thread of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._loop: tuple[int, asyncio.AbstractEventLoop] | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), _LARGEST))
+        answer = asyncio.run_coroutine_threadsafe(self._answer(_scope(environ), body), self._running_loop()).result()
+        status, headers, content = answer
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [content]
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; after a fork a new one, as threads are not inherited."""
+        with self._lock:
+            if self._loop is None or self._loop[0] != os.getpid():
+                loop = asyncio.new_event_loop()
+                threading.Thread(target=loop.run_forever, name="turnspit-dashboard", daemon=True).start()
+                self._loop = os.getpid(), loop
+            return self._loop[1]
+
+    async def _answer(self, scope: Scope, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        status, headers, parts = 500, list[tuple[str, str]](), list[bytes]()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers.extend((name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"])
+            else:
+                parts.append(message.get("body", b""))
+
+        await self._app(scope, receive, send)
+        return status, headers, b"".join(parts)
+
+
+def _scope(environ: dict[str, Any]) -> Scope:
+    names = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
+    names |= {name: name[5:].replace("_", "-").lower() for name in environ if name.startswith("HTTP_")}
+    headers = [(new.encode(), environ[old].encode("latin-1")) for old, new in names.items() if environ.get(old)]
+    root, path = (
+        environ.get(name, "").encode("latin-1").decode(errors="replace") for name in ("SCRIPT_NAME", "PATH_INFO")
+    )
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": environ["REQUEST_METHOD"],
+        "scheme": environ.get("wsgi.url_scheme", "http"),
+        "root_path": root,
+        "path": root + (path or "/"),
+        "raw_path": (root + path).encode(),
+        "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
+        "headers": headers,
+        "client": (environ.get("REMOTE_ADDR", ""), int(environ.get("REMOTE_PORT") or 0)),
+        "server": (environ.get("SERVER_NAME", ""), int(environ.get("SERVER_PORT") or 0)),
+        "turnspit.wsgi": environ,
+    }
+
+
+def _text(value: str) -> str:
+    """WSGI writes the bytes of a path as latin-1."""
+    return value.encode("latin-1").decode(errors="replace")

@@ -1,0 +1,115 @@
+"""The dashboard inside FastAPI, Django and Flask, with the application's own idea of who may do what."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from flask import Flask, session
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from tests.web.conftest import text_of
+from turnspit.testing import TestStore
+
+URL = "http://shop.example"
+OWN = {"Origin": URL, "Accept": "text/html"}
+
+
+def test_in_fastapi(shop: TestStore) -> None:
+    api = FastAPI()
+
+    async def may_operate(request: Request, action: str) -> bool:
+        return request.headers.get("x-role") == "operator" or (action == "read" and "x-role" in request.headers)
+
+    api.mount("/turnspit", shop.app.dashboard(authorize=may_operate))
+    job = shop.app.tasks["send"].enqueue(to="ada")
+
+    async def visit() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url=URL) as client:
+            assert (await client.get("/turnspit/")).status_code == 403
+            page = await client.get("/turnspit/jobs", headers={"X-Role": "reader", **OWN})
+            assert f'href="/turnspit/jobs/{job.id}"' in page.text
+            path = f"/turnspit/jobs/{job.id}/cancel"
+            assert (await client.post(path, headers={"X-Role": "reader", **OWN})).status_code == 403
+            answer = await client.post(path, headers={"X-Role": "operator", **OWN}, data={"back": "/jobs"})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/turnspit/jobs")
+
+    asyncio.run(visit())
+    assert job.refresh().state == "cancelled"
+
+
+def test_in_flask(shop: TestStore) -> None:
+    flask = Flask(__name__)
+    flask.secret_key = "a secret"
+    logins = flask.session_interface.get_signing_serializer(flask)
+
+    def is_operator(request: Any, action: str) -> bool:
+        cookie = request.cookies.get("session", "")
+        return logins is not None and bool(cookie) and logins.loads(cookie).get("user") == "ada"
+
+    @flask.post("/login")
+    def login() -> str:
+        session["user"] = "ada"
+        return "hello"
+
+    dashboard = shop.app.dashboard(authorize=is_operator)
+    flask.wsgi_app = DispatcherMiddleware(flask.wsgi_app, {"/turnspit": dashboard.wsgi})  # type: ignore[method-assign]
+    job = shop.app.tasks["send"].enqueue(to="ädä")
+    client = flask.test_client()
+    assert client.get("/turnspit/").status_code == 403
+    client.post("/login")
+    page = client.get("/turnspit/jobs?q=task:send").text
+    assert "ädä" in page
+    assert "data-polls" in page
+    assert f'href="/turnspit/jobs/{job.id}"' in page
+    assert "ädä" in client.get("/turnspit/live?page=/jobs").text
+    assert client.get("/turnspit/static/turnspit.css").content_type == "text/css; charset=utf-8"
+    answer = client.post(
+        f"/turnspit/jobs/{job.id}/cancel", data={"back": "/jobs"}, headers={"Origin": "http://localhost"}
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/turnspit/jobs")
+    assert job.refresh().state == "cancelled"
+    body = {"task": "send", "args": {"to": "bob"}}
+    own = {"Origin": "http://localhost"}
+    assert client.post("/turnspit/api/jobs", json=body, headers=own).json["job"]["args"]["to"] == "bob"
+
+
+def test_in_django(shop: TestStore) -> None:
+    """As its asgi.py does: by the path, beside Django's own application."""
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(USE_TZ=True)  # as every test here that needs some
+    from django.core.asgi import get_asgi_application
+    from django.test.utils import override_settings
+
+    django = get_asgi_application()
+    dashboard = shop.app.dashboard(authorize=lambda request, action: True)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/turnspit/"):
+            await dashboard({**scope, "root_path": "/turnspit"}, receive, send)
+        else:
+            await django(scope, receive, send)
+
+    async def visit() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=URL) as client:
+            assert "All is well" in text_of((await client.get("/turnspit/", headers=OWN)).text)
+            assert "/turnspit/static/turnspit.js" in (await client.get("/turnspit/jobs", headers=OWN)).text
+            assert (await client.get("/elsewhere", headers=OWN)).status_code == 404
+
+    with override_settings(SECRET_KEY="a secret", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__):
+        asyncio.run(visit())
+
+
+urlpatterns: list[Any] = []
+"""Django's."""
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs", "/dead", "/queues", "/workers", "/metrics", "/schedules"])
+def test_every_screen_works_on_wsgi(shop: TestStore, path: str) -> None:
+    from werkzeug.test import Client
+
+    client = Client(shop.app.dashboard(authorize=lambda *_: True).wsgi)
+    assert client.get(path).status_code == 200
