@@ -169,6 +169,86 @@ def test_a_file_put_in_its_place_is_used(running: Turnspit, url: str, path: Path
     assert engine.write(engine.insert_job, NEW).id == 2
 
 
+def copy_by_sqlite(path: Path, backup: Path) -> None:
+    """While the store is in use, also with commits that are only in its log."""
+    source = sqlite3.connect(path)
+    source.execute("VACUUM INTO ?", (str(backup),))
+    source.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_backup_put_beside_the_log_of_the_file_before_it_is_refused(
+    url: str, path: Path, folder: Path, killed: bool
+) -> None:
+    """SQLite would write the old pages over it: the backup would be the old file again, or damaged."""
+    backup = folder / "backup.db"
+
+    def fill() -> int:
+        app = Turnspit(url)
+        app.engine.write(app.engine.insert_job, NEW)
+        copy_by_sqlite(path, backup)
+        return len(app.engine.write(app.engine.insert_jobs, [NEW] * 500))
+
+    with Turnspit(url) as app:
+        if killed:
+            in_child(fill)  # it ends without closing anything
+        else:
+            fill()
+            app.engine.write(app.engine.insert_job, NEW)
+        backup.replace(path)
+        for _ in range(2):
+            with pytest.raises(EngineUnavailable, match=r"was put in the place of another file, whose write-ahead log"):
+                app.engine.read(app.engine.count_jobs, JobFilter())
+        for suffix in ("-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink()
+        assert app.engine.read(app.engine.count_jobs, JobFilter()) == 1
+        assert app.engine.write(app.engine.insert_job, NEW).id == 2
+
+
+def test_a_whole_store_copied_to_another_place_is_that_store(running: Turnspit, path: Path, folder: Path) -> None:
+    """As a snapshot of the volume does it: file, log and what stands beside them."""
+    running.engine.write(running.engine.insert_jobs, [NEW] * 5)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for file in (path, Path(f"{path}-wal")):
+        shutil.copy(file, elsewhere)
+    shutil.copytree(f"{path}-turnspit", elsewhere / "jobs.db-turnspit", ignore=shutil.ignore_patterns("*.sock"))
+    with Turnspit(f"sqlite:///{elsewhere}/jobs.db") as copy:
+        assert copy.engine.read(copy.engine.count_jobs, JobFilter()) == 6
+
+
+def test_a_copy_without_the_log_lacks_the_newest_jobs_and_one_after_a_close_has_them(
+    running: Turnspit, path: Path, folder: Path
+) -> None:
+    """Nothing in the copy can tell that there was a log: docs/guide/deploying.md says how to make a backup."""
+    running.engine.write(running.engine.insert_jobs, [NEW] * 5)
+    jobs = {}
+    for how in ("alone", "by SQLite", "after a close"):
+        copy = folder / f"{how}.db"
+        if how == "by SQLite":
+            copy_by_sqlite(path, copy)
+        else:
+            if how == "after a close":
+                running.close()
+                assert not Path(f"{path}-wal").exists()
+            shutil.copy(path, copy)
+        with Turnspit(f"sqlite:///{copy}") as app:
+            jobs[how] = app.engine.read(app.engine.count_jobs, JobFilter())
+    assert jobs == {"alone": 0, "by SQLite": 6, "after a close": 6}
+
+
+def test_a_log_without_its_file_is_nobody_s(running: Turnspit, url: str, path: Path) -> None:
+    """Whoever deletes the file alone, to begin anew, begins anew."""
+    log = Path(f"{path}-wal")
+    kept = log.read_bytes()
+    running.close()
+    path.unlink()
+    log.write_bytes(kept)
+    with Turnspit(url) as app:
+        assert app.engine.write(app.engine.insert_job, NEW).id == 1
+        assert app.engine.read(app.engine.count_jobs, JobFilter()) == 1
+
+
 def test_a_worker_goes_on_in_the_new_file(url: str, path: Path) -> None:
     """Somebody deletes the store to begin anew, and forgets the worker that runs."""
     with Turnspit(url) as app:

@@ -17,6 +17,7 @@ from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.locks import begin, is_busy, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
+from turnspit.engines.sqlite.wal_owner import note_wal
 from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
@@ -80,6 +81,7 @@ class ConnectionThread(CallThread):
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
             self.connection = connect(self.path, synchronous=self._synchronous)
+            note_wal(self.path)
         return self.connection
 
     def _abandon(self) -> None:

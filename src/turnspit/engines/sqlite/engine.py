@@ -28,6 +28,7 @@ from turnspit.engines.sqlite.moves import SqliteMoveVerbs
 from turnspit.engines.sqlite.schema import SqliteSchema
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
+from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs
@@ -276,6 +277,7 @@ class SqliteEngine(
                 self._let_go()
             if self._open is None:
                 self._check_place()
+                refuse_foreign_wal(self.path)
                 self.prepare()
                 self._open = self._make_threads()
                 self.wakeups.resume()  # a worker that was running when the app was closed still listens
