@@ -1,6 +1,7 @@
 """Limits as tasks declare them, with a worker that runs."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, change, url_of
 from turnspit import Concurrency, ConfigurationError, Queue, Rate, RateLimited, Turnspit
+from turnspit._runtime.worker.lanes import Lanes
 from turnspit.errors import LimitTimeout
 from turnspit.testing import TestStore
 
@@ -179,3 +181,36 @@ def test_the_test_kit_waits_for_no_limit(t: TestStore) -> None:
     jobs = [call.enqueue() for _ in range(3)]
     assert t.run_one(jobs[2]).state == "completed"
     assert [job.id for job in t.drain()] == [jobs[0].id, jobs[1].id]
+
+
+def test_an_app_without_limits_asks_nothing_about_them(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, told = [], threading.Event()
+    claim, tell = app.engine.claim_limited_jobs, Lanes.told
+    monkeypatch.setattr(app.engine, "claim_limited_jobs", lambda request: (looks.append(1), claim(request))[1])
+    monkeypatch.setattr(Lanes, "told", lambda self, **what: (tell(self, **what), told.set())[0])
+
+    @app.task
+    async def task() -> None: ...
+
+    with app.worker():
+        assert told.wait(DEADLINE)
+        before = len(looks)
+        for _ in range(5):
+            task.enqueue().get_result(timeout=DEADLINE)
+        assert len(looks) == before
+
+
+def test_an_app_without_limits_runs_the_limited_jobs_of_another_release(app: Turnspit) -> None:
+    with Turnspit(url_of(app)) as newer:
+
+        @newer.task(name="task", concurrency=Concurrency(1))
+        async def limited() -> str:
+            return "done"
+
+        @app.task
+        async def task() -> str:
+            return "done"
+
+        with app.worker():
+            assert task.enqueue().get_result(timeout=DEADLINE) == "done"
+            assert limited.enqueue().get_result(timeout=DEADLINE) == "done"

@@ -160,7 +160,8 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     "duties": (
         lambda engine: engine.find_duties(1, ("default",), TASKS),
         [
-            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held|paused|expires)",
+            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(ready|running|scheduled|held)",
+            r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_(lane|paused|expires)",
             "SEARCH turnspit_schedules USING INDEX turnspit_schedules_next_tick",
             *WORKFLOWS,
             WORKERS,

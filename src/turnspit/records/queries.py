@@ -60,6 +60,8 @@ class Duties(NamedTuple):
     """When the newest pause began."""
     until_workflow: int | None = None
     """Microseconds until there is something to do for a workflow; not above 0 if there is."""
+    limited: bool = False
+    """Jobs wait for a limit, or for a worker to begin them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Claimer:
     def work_waits(self) -> None:
         """There may be jobs to claim."""
         self._work_waits = True
-        self.lanes.look_soon()
+        self.lanes.woken()
         self._signal.set()
 
     def slot_freed(self) -> None:
@@ -225,7 +225,6 @@ class Claimer:
         if is_time:
             # Also where nothing can be claimed now: a time that has passed would make the loop spin.
             self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
-            self.lanes.look_if_limited()
             self._executor.fill()  # the lease may have been renewed after a gap
         self._work_waits = self._work_waits or (self._finisher.is_due and self._finisher.may_release)
         demand = self._demand()

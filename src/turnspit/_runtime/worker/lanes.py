@@ -38,14 +38,21 @@ class Lanes:
         self._tasks = tasks
         self.due_at = 0.0
         """When limited jobs may begin, by ``monotonic``."""
+        self._are_in_use = True
 
     def look_soon(self) -> None:
         """Something changed that may concern limited jobs."""
         self.due_at = 0.0
 
-    def look_if_limited(self) -> None:
-        """Now and then, where the app has limits. Lanes of an older release go on by their own times."""
-        if any(task.is_limited(task.queue) for task in self._tasks().tasks):
+    def woken(self) -> None:
+        """Jobs became ready. Where no limits are in use, none of them is limited, and looking would cost a query."""
+        if self._are_in_use:
+            self.look_soon()
+
+    def told(self, *, limited: bool) -> None:
+        """Whether limited jobs wait in the store: those of this app's limits, or of another release's."""
+        self._are_in_use = limited or any(task.is_limited(task.queue) for task in self._tasks().tasks)
+        if limited:
             self.look_soon()
 
     def slots(self, prefetch: int) -> int:

@@ -200,6 +200,7 @@ class Worker:
 
     def _act_on(self, duties: Duties) -> None:
         """What the lookout saw, whether a wake told of it or not."""
+        self.claimer.lanes.told(limited=duties.limited)
         if duties.ready:
             self.claimer.work_waits()
         for duty in self._on_call:

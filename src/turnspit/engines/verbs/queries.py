@@ -77,8 +77,14 @@ class QueryVerbs(Brought):
         params = {"now": self.clock.now(), "worker": worker, "tasks": to_json(sorted(tasks))}
         params["queues"] = None if queues is None else to_json(queues)
         [row] = yield Statement(self.sql["find_duties"], params, ends=True)
-        ready, until_due, held, owned, cancelled, dead, *later = row
-        return Duties(bool(ready), until_due, bool(held), owned, bool(cancelled), bool(dead), *later)
+        duties = Duties._make(row)
+        return duties._replace(
+            ready=bool(duties.ready),
+            held=bool(duties.held),
+            cancelled=bool(duties.cancelled),
+            dead=bool(duties.dead),
+            limited=bool(duties.limited),
+        )
 
     def count_waiting(self, queue: str, most: int) -> Verb[int]:
         [(count,)] = yield Statement(self.sql["count_waiting"], {"queue": queue, "most": most})

@@ -162,5 +162,6 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
         WHERE paused_at IS NULL AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))),
        (SELECT max(paused_at) FROM {schema}.pauses),
        CASE WHEN EXISTS (SELECT FROM {schema}.workflow_ends) THEN 0
-            ELSE (SELECT min(look_at) FROM {schema}.workflows WHERE look_at IS NOT NULL) - now END
+            ELSE (SELECT min(look_at) FROM {schema}.workflows WHERE look_at IS NOT NULL) - now END,
+       EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL)
 FROM moment, mine;

@@ -148,5 +148,7 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
         WHERE paused_at IS NULL AND task IN (SELECT value FROM json_each(:tasks))),
        (SELECT max(paused_at) FROM turnspit_pauses),
        CASE WHEN EXISTS (SELECT 1 FROM turnspit_workflow_ends) THEN 0
-            ELSE (SELECT min(look_at) FROM turnspit_workflows WHERE look_at IS NOT NULL) - moment END
+            ELSE (SELECT min(look_at) FROM turnspit_workflows WHERE look_at IS NOT NULL) - moment END,
+       EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
+               WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL)
 FROM (SELECT {now} AS moment);
