@@ -53,6 +53,9 @@ CREATE INDEX jobs_expires ON {schema}.jobs (expires_at)
 CREATE INDEX jobs_paused ON {schema}.jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX jobs_lane ON {schema}.jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
+-- Jobs that run in order, by their key. The lane of others does not begin with a quotation mark.
+CREATE INDEX jobs_ordered ON {schema}.jobs (split_part(lane, chr(10), 1), id)
+    WHERE left(lane, 1) = '"' AND (state IN ('held', 'running') OR state = 'scheduled' AND started_at IS NOT NULL);
 CREATE INDEX jobs_unlisted ON {schema}.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON {schema}.jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_groups ON {schema}.jobs (fingerprint, id) WHERE state = 'dead';
