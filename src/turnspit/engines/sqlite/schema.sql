@@ -40,6 +40,8 @@ CREATE TABLE turnspit_jobs (
     expires_at INTEGER,                     -- cancelled if it has not begun by then; NULL once it has
     progress REAL,
     progress_message TEXT,
+    progress_data TEXT,
+    cursor TEXT,                            -- how far its iterations have come: JSON, see context.py
     cancel_requested_at INTEGER,
     reason TEXT,
     error_type TEXT,
@@ -93,6 +95,7 @@ CREATE TABLE turnspit_history (
     workflow INTEGER,
     progress REAL,
     progress_message TEXT,
+    progress_data TEXT,
     cancel_requested_at INTEGER,
     reason TEXT,
     error_type TEXT,

@@ -29,6 +29,8 @@ CREATE TABLE {schema}.jobs (
     expires_at bigint,                      -- cancelled if it has not begun by then; NULL once it has
     progress double precision,
     progress_message text,
+    progress_data text,
+    cursor text,                            -- how far its iterations have come: JSON, see context.py
     cancel_requested_at bigint,
     reason text,
     error_type text,
@@ -87,6 +89,7 @@ CREATE TABLE {schema}.history (
     workflow bigint,
     progress double precision,
     progress_message text,
+    progress_data text,
     cancel_requested_at bigint,
     reason text,
     error_type text,

@@ -97,7 +97,7 @@ WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
              WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL
                AND (expires_at IS NULL OR expires_at > {now}) ORDER BY priority DESC, id LIMIT :share)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key, workflow;
+          retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
 
 -- name: claim_limited_jobs_heads
 SELECT :order, id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now})
