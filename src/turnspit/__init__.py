@@ -15,6 +15,7 @@
 """
 
 from turnspit._runtime.health import Health
+from turnspit.alerts import Alert
 from turnspit.app import Turnspit
 from turnspit.batches import Batch
 from turnspit.blueprints import Blueprint
@@ -46,6 +47,7 @@ from turnspit.uniqueness import Debounce, Unique
 from turnspit.workflows import WorkflowBuilder
 
 __all__ = [
+    "Alert",
     "Batch",
     "Blueprint",
     "Cancel",

@@ -315,6 +315,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer):
             bus=self.events,
             middleware=tuple(self._middleware),
             thread_middleware=tuple(self._thread_middleware),
+            alerts=tuple(self.alert_rules),
             lifespans=tuple(self._lifespans) if self._replaced_lifespans is None else self._replaced_lifespans,
             retry=self._retry,
             timeout=self._timeout,

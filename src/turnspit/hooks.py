@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from turnspit.alerts import AlertFunction, AlertRule, make_rule
+from turnspit.clock import Duration
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
@@ -14,6 +17,7 @@ from turnspit.sending import Sender
 __all__ = ["CallNext", "HookDeclarer", "Lifespan", "Middleware", "ThreadMiddleware"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound=AlertFunction)
 
 CallNext = Callable[[JobContext], Awaitable[Any]]
 Middleware = Callable[[JobContext, CallNext], Awaitable[Any]]
@@ -31,6 +35,7 @@ class HookDeclarer:
         """Called with each new job before it is stored. For telemetry."""
         self.executors: WeakSet[Any] = WeakSet()
         """What runs jobs in this process: each has ``concurrency`` slots and ``running`` jobs. For telemetry."""
+        self.alert_rules: list[AlertRule] = []
         self._middleware: list[Middleware] = []
         self._thread_middleware: list[ThreadMiddleware] = []
         self._lifespans: list[Lifespan] = []
@@ -72,6 +77,56 @@ class HookDeclarer:
         else:
             self._thread_middleware.append(function)
         return function
+
+    def alert(
+        self,
+        *,
+        oldest: Duration | None = None,
+        error_rate: float | None = None,
+        dead: int | None = None,
+        no_worker: Duration | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        repeat: Duration = 3600,
+    ) -> Callable[[A], A]:
+        """Call a function, plain (in a thread) or async, with an ``Alert`` when something begins to be wrong, again
+        while it lasts, and when it is over. One worker of the fleet looks, every 15 seconds.
+
+        What somebody paused is as they wanted it, and no alert. A worker that is killed between storing and telling
+        does not tell: it is told again after ``repeat``. Where no worker lives at all, nobody looks.
+
+        :param oldest: seconds or ``timedelta`` that a queue's oldest ready job may have been due.
+        :param error_rate: the share of a task's attempts of the last ten minutes that may fail, if there were ten.
+        :param dead: from how many dead letters of a task within an hour on.
+        :param no_worker: seconds or ``timedelta`` that jobs may wait while no live worker serves their queue or knows
+            their task.
+        :param queue: look at this queue only.
+        :param task: look at this task only.
+        :param repeat: seconds or ``timedelta`` after which it is told again while it lasts.
+
+        ::
+
+            @app.alert(oldest=300, error_rate=0.2, dead=1, no_worker=60)
+            def page(alert: Alert) -> None:
+                send_sms(alert.text)
+        """
+
+        def register(function: A) -> A:
+            rule = make_rule(
+                function,
+                oldest=oldest,
+                error_rate=error_rate,
+                dead=dead,
+                no_worker=no_worker,
+                queue=queue,
+                task=task,
+                repeat=repeat,
+            )
+            same = sum(other.function is function for other in self.alert_rules)
+            self.alert_rules.append(replace(rule, name=f"{rule.name}-{same + 1}") if same else rule)
+            return function
+
+        return register
 
     def on(self, *names: EventName) -> Callable[[F], F]:
         """Call a function, plain or async, for events; see ``turnspit.events``.

@@ -8,6 +8,7 @@ from typing import Any
 import turnspit
 
 PUBLIC_NAMES = [
+    "Alert",
     "Batch",
     "Blueprint",
     "Cancel",

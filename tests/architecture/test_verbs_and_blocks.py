@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from turnspit.contract.alerts import Alerts
 from turnspit.contract.control import Control
 from turnspit.contract.figures import Figures
 from turnspit.contract.jobs import Jobs
 from turnspit.contract.leases import Leases
 from turnspit.contract.limits import Limits
 from turnspit.contract.moves import Moves
+from turnspit.contract.pauses import Pauses
 from turnspit.contract.queries import Queries
 from turnspit.contract.schedules import Schedules
 from turnspit.contract.uniqueness import Uniqueness
@@ -29,6 +31,8 @@ NOUNS = {
     "leases": Leases,
     "limits": Limits,
     "uniqueness": Uniqueness,
+    "pauses": Pauses,
+    "alerts": Alerts,
     "moves": Moves,
     "schedules": Schedules,
     "workflows": Workflows,

@@ -106,6 +106,10 @@ def test_queues_as_json(cli: Cli) -> None:
         "completed_last_hour",
         "failed_last_hour",
         "oldest_ready_at",
+        "oldest_seconds",
+        "latency_seconds",
+        "throughput_per_second",
+        "slots",
     ]
     assert by_name["email"] | {"oldest_ready_at": None} == by_name["email"]
     assert (by_name["email"]["dead"], by_name["email"]["failed_last_hour"]) == (2, 4)

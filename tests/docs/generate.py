@@ -13,7 +13,7 @@ from turnspit import errors, events
 from turnspit.blueprints import Blueprint
 from turnspit.engines import open_engine
 from turnspit.operations import Jobs, Queues
-from turnspit.records import DeadGroup, NewJob, QueueStats
+from turnspit.records import DeadGroup, NewJob, QueueLoad, QueueStats
 from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
 from turnspit.task_options import TaskOptions
 from turnspit.tasks import BoundTask, Task
@@ -55,8 +55,12 @@ def reference_page() -> str:
     lines += _class("Unique", turnspit.Unique, show_init=True) + _class("Debounce", turnspit.Debounce, show_init=True)
     for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.Cancel, turnspit.GiveUp):
         lines += _class(outcome.__name__, outcome, show_init=True)
-    lines += _fields("Event", events.Event) + _class("Health", turnspit.Health, show_init=True)
-    for record in (QueueStats, DeadGroup, NewJob):
+    lines += (
+        _fields("Event", events.Event)
+        + _fields("Alert", turnspit.Alert)
+        + _class("Health", turnspit.Health, show_init=True)
+    )
+    for record in (QueueStats, QueueLoad, DeadGroup, NewJob):
         lines += _fields(record.__name__, record)
     lines += ["## Errors", "", "```text", *_tree(), "```", ""]
     for name in errors.__all__:

@@ -10,7 +10,7 @@ from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload
 from turnspit.operations import LimitInfo, Schedule
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueStats
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueLoad, QueueStats
 
 __all__ = [
     "attempt_document",
@@ -97,8 +97,8 @@ def group_document(group: DeadGroup) -> dict[str, Any]:
     }
 
 
-def queue_document(stats: QueueStats) -> dict[str, Any]:
-    """A queue."""
+def queue_document(stats: QueueStats, load: QueueLoad | None) -> dict[str, Any]:
+    """A queue, and what an autoscaler goes by."""
     return {
         "queue": stats.queue,
         "ready": stats.ready,
@@ -110,6 +110,10 @@ def queue_document(stats: QueueStats) -> dict[str, Any]:
         "completed_last_hour": stats.completed_last_hour,
         "failed_last_hour": stats.failed_last_hour,
         "oldest_ready_at": _time(stats.oldest_ready_at),
+        "oldest_seconds": 0.0 if load is None else round(load.oldest, 3),
+        "latency_seconds": 0.0 if load is None else round(load.latency, 3),
+        "throughput_per_second": 0.0 if load is None else round(load.throughput, 3),
+        "slots": 0 if load is None else load.slots,
     }
 
 

@@ -27,7 +27,8 @@ def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
     target = find_store(app)
     found, pauses = target.app.queues.stats(), target.app.queues.paused()
     if as_json:
-        document = {"queues": [queue_document(stats) for stats in found]}
+        loads = {load.queue: load for load in target.app.queues.loads()}
+        document = {"queues": [queue_document(stats, loads.get(stats.queue)) for stats in found]}
         print_json(document | {"paused": [pause_document(pause) for pause in pauses]})
         return
     if found:

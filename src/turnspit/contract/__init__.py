@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from turnspit.clock import Clock
+from turnspit.contract.alerts import Alerts
 from turnspit.contract.control import Control
 from turnspit.contract.figures import Figures
 from turnspit.contract.jobs import Jobs
@@ -37,6 +38,7 @@ class Engine(
     Uniqueness,
     Limits,
     Pauses,
+    Alerts,
     Moves,
     Schedules,
     Workflows,

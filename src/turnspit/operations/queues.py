@@ -1,8 +1,10 @@
 """What a person does with queues: ``app.queues``."""
 
 from turnspit.client import Stored
+from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError
-from turnspit.records import Pause, PauseKind, QueueStats
+from turnspit.loads import LOAD_MINUTES, LOAD_MOST, queue_loads
+from turnspit.records import Pause, PauseKind, QueueLoad, QueueStats
 
 __all__ = ["Queues"]
 
@@ -20,6 +22,25 @@ class Queues:
     async def astats(self) -> list[QueueStats]:
         """``stats`` for async code."""
         return await self._app.engine.aread(self._app.engine.list_queues)
+
+    def loads(self) -> list[QueueLoad]:
+        """Each queue that has live jobs, or whose jobs ended lately, as an autoscaler looks at it; cheap on any store.
+
+        ::
+
+            {load.queue: load.latency for load in app.queues.loads()}
+        """
+        return self._app.engine.read(self._look_at_loads)
+
+    async def aloads(self) -> list[QueueLoad]:
+        """``loads`` for async code."""
+        return await self._app.engine.aread(self._look_at_loads)
+
+    def _look_at_loads(self) -> Verb[list[QueueLoad]]:
+        engine = self._app.engine
+        counts = yield from engine.count_queues(LOAD_MOST)
+        counters = yield from engine.list_counters(LOAD_MINUTES + 1, 1)
+        return queue_loads(counts, counters, (yield from engine.list_workers()))
 
     def pause(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
         """Let no worker of the fleet start jobs of a queue, a task or a tag until ``resume``; also after a restart.

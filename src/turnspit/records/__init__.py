@@ -3,11 +3,13 @@
 Moments and durations are microseconds (see ``turnspit.clock``); JSON travels as text.
 """
 
+from turnspit.records.alerts import AlertChange, AlertKind, AlertState, UnknownTask
 from turnspit.records.figures import (
     CounterRecord,
     FoundJobs,
     MatchCount,
     QueueCounts,
+    QueueLoad,
     RecentDead,
     RunSample,
     StoreCounts,
@@ -49,6 +51,9 @@ __all__ = [
     "LEFT_TABLES",
     "MOVED_TABLES",
     "OPEN_KEY",
+    "AlertChange",
+    "AlertKind",
+    "AlertState",
     "AttemptRecord",
     "Claim",
     "ClaimRequest",
@@ -89,6 +94,7 @@ __all__ = [
     "ProgressUpdate",
     "PruneRequest",
     "QueueCounts",
+    "QueueLoad",
     "QueueStats",
     "RecentDead",
     "RescueReport",
@@ -97,6 +103,7 @@ __all__ = [
     "StoreCounts",
     "TaskStats",
     "UniqueRule",
+    "UnknownTask",
     "WorkerRecord",
     "WorkflowJobRecord",
     "WorkflowRecord",

@@ -11,6 +11,7 @@ __all__ = [
     "FoundJobs",
     "MatchCount",
     "QueueCounts",
+    "QueueLoad",
     "RecentDead",
     "RunSample",
     "StoreCounts",
@@ -49,6 +50,25 @@ class StoreCounts:
     """
     now: int
     """When they were counted, by the store's clock."""
+
+
+class QueueLoad(NamedTuple):
+    """What an autoscaler goes by, for one queue."""
+
+    queue: str
+    ready: int
+    """Jobs that wait, as far as they were counted (10,000)."""
+    running: int
+    slots: int
+    """How many jobs the live workers that serve it can run at once, of all their queues."""
+    oldest: float
+    """Seconds since the job was due that has waited longest; 0 where none waits."""
+    throughput: float
+    """Attempts that ended a second, over the last five minutes."""
+    latency: float
+    """Seconds until a job that is enqueued now begins, estimated: what waits, divided by the throughput; where nothing
+    ended, how long the oldest has waited.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ MOVED_TABLES = (
 """What is moved, in this order. A table that is in neither list fails a test."""
 
 LEFT_TABLES = {
+    "alerts": "they are found anew",
+    "turns": "when the old store's workers do their duties",
     "counters": "figures of the last hours, which begin anew",
     "moves": "each store's own record",
     "migrations": "each store's own schema",

@@ -7,12 +7,13 @@ from turnspit._runtime.maintenance.pruner import Pruner
 from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit._runtime.maintenance.scheduler import Scheduler
 from turnspit._runtime.maintenance.tender import Tender
+from turnspit._runtime.maintenance.watcher import Watcher
 from turnspit._runtime.service import Duty
 from turnspit._runtime.worker.lookout import OnCall
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.records import PruneRequest
 
-__all__ = ["OnCallDuty", "on_call_duties", "pruner"]
+__all__ = ["OnCallDuty", "on_call_duties", "timed_duties"]
 
 
 class OnCallDuty(Duty, OnCall, Protocol):
@@ -30,6 +31,9 @@ def on_call_duties(parts: WorkerParts, rescuer: Rescuer) -> list[OnCallDuty]:
     ]
 
 
-def pruner(parts: WorkerParts) -> Pruner:
-    """The duty that has a time of its own."""
-    return Pruner(parts.engine, PruneRequest(parts.history_retention, parts.dead_retention))
+def timed_duties(parts: WorkerParts) -> list[Duty]:
+    """The duties that have a time of their own."""
+    duties: list[Duty] = [Pruner(parts.engine, PruneRequest(parts.history_retention, parts.dead_retention))]
+    if parts.alerts:
+        duties.append(Watcher(parts.engine, parts.name, parts.alerts))
+    return duties

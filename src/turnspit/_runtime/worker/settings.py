@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from turnspit.alerts import AlertRule
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import Duration, to_duration
 from turnspit.codec import check_text
@@ -45,6 +46,7 @@ class WorkerParts:
     bus: EventBus
     middleware: tuple[Middleware, ...]
     thread_middleware: tuple[ThreadMiddleware, ...]
+    alerts: tuple[AlertRule, ...]
     lifespans: tuple[Lifespan, ...]
     retry: Retry
     timeout: int

@@ -11,7 +11,7 @@ from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff, Service
 from turnspit._runtime.worker.claimer import Claimer
-from turnspit._runtime.worker.duties import on_call_duties, pruner
+from turnspit._runtime.worker.duties import on_call_duties, timed_duties
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.leftovers import Leftovers
@@ -132,7 +132,7 @@ class Worker:
             duties = on_call_duties(self._parts, self.rescuer)
             self._on_call += duties
             services |= {duty.name: Service(duty, self._outage) for duty in duties}
-            services["pruner"] = Service(pruner(self._parts), self._outage)
+            services |= {duty.name: Service(duty, self._outage) for duty in timed_duties(self._parts)}
         return services
 
     @property
@@ -238,7 +238,6 @@ class Worker:
                 self._settings.grace,
             )
         self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
-        self.executor.ask_to_yield()
         self.stopping.set()
 
     def drain(self) -> None:
@@ -271,7 +270,6 @@ class Worker:
         """
         self.stopping.set()
         self.claimer.claiming = False
-        self.executor.ask_to_yield()
         await self._hand_back_buffer()
         self._runners.gathering.flush()
         await self._wait_for_running(self._settings.grace)

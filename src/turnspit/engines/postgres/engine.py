@@ -30,6 +30,7 @@ from turnspit.engines.postgres.pool import Pool
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
+from turnspit.engines.verbs.alerts import AlertVerbs
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs
@@ -58,6 +59,7 @@ class PostgresEngine(
     PostgresJobVerbs,
     PostgresLeaseVerbs,
     PauseVerbs,
+    AlertVerbs,
     ControlVerbs,
     FigureVerbs,
     ScheduleVerbs,

@@ -30,8 +30,6 @@ CREATE TABLE turnspit_jobs (
     expires_at INTEGER,                     -- cancelled if it has not begun by then; NULL once it has
     progress REAL,
     progress_message TEXT,
-    progress_data TEXT,
-    cursor TEXT,                            -- how far its iterations have come: JSON, see context.py
     cancel_requested_at INTEGER,
     reason TEXT,
     error_type TEXT,
@@ -50,10 +48,6 @@ CREATE INDEX turnspit_jobs_expires ON turnspit_jobs (expires_at)
 CREATE INDEX turnspit_jobs_paused ON turnspit_jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
--- Jobs that run in order, by their key. The lane of others does not begin with a quotation mark.
-CREATE INDEX turnspit_jobs_ordered ON turnspit_jobs (substr(lane, 1, instr(lane, char(10)) - 1), id)
-    WHERE substr(lane, 1, 1) = '"'
-      AND (state = 'held' OR state = 'running' OR state = 'scheduled' AND started_at IS NOT NULL);
 CREATE INDEX turnspit_jobs_unlisted ON turnspit_jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND NOT is_listed;
 CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_groups ON turnspit_jobs (fingerprint, id) WHERE state = 'dead';
@@ -85,7 +79,6 @@ CREATE TABLE turnspit_history (
     workflow INTEGER,
     progress REAL,
     progress_message TEXT,
-    progress_data TEXT,
     cancel_requested_at INTEGER,
     reason TEXT,
     error_type TEXT,
@@ -155,6 +148,23 @@ CREATE TABLE turnspit_pauses (
     name TEXT NOT NULL,
     paused_at INTEGER NOT NULL,
     PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+
+-- Alerts that last, by the app and the rule that found them.
+CREATE TABLE turnspit_alerts (
+    app TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,                  -- as queue email
+    since INTEGER NOT NULL,
+    told_at INTEGER NOT NULL,
+    PRIMARY KEY (app, rule, kind, subject)
+) WITHOUT ROWID;
+
+-- Duties that one worker of the fleet does now and then: when the next turn is.
+CREATE TABLE turnspit_turns (
+    name TEXT PRIMARY KEY,
+    next_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- Recurring jobs, by the name of the app that declares or creates them.

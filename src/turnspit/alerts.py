@@ -1,0 +1,216 @@
+"""Alerts: what an app wants to hear of, and what of it is so now.
+
+::
+
+    @app.alert(oldest=300, dead=1)
+    def page(alert: Alert) -> None:
+        send_sms(alert.text)
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from turnspit.clock import Duration, to_duration
+from turnspit.errors import ConfigurationError
+from turnspit.loads import waited
+from turnspit.records import (
+    AlertKind,
+    AlertState,
+    CounterRecord,
+    Pause,
+    StoreCounts,
+    UnknownTask,
+    WorkerRecord,
+)
+
+__all__ = [
+    "DEAD_MINUTES",
+    "ERROR_MINUTES",
+    "Alert",
+    "AlertFunction",
+    "AlertRule",
+    "Found",
+    "Sight",
+    "find_alerts",
+    "make_rule",
+]
+
+ERROR_MINUTES = 10
+DEAD_MINUTES = 60
+_FEWEST = 10
+"""Attempts below which their errors are no rate."""
+_FAILED = frozenset({"failed", "dead", "crashed", "invalid"})
+_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that an app wanted to hear of.
+
+    ``oldest`` a queue's oldest ready job waits too long · ``error_rate`` too large a share of a task's attempts failed
+    within ten minutes · ``dead`` too many jobs of a task became dead letters within an hour · ``no_worker`` jobs wait
+    and no live worker serves their queue, or knows their task.
+    """
+
+    kind: AlertKind
+    subject: str
+    """``queue email``, ``task send_confirmation``."""
+    state: AlertState
+    """``begins``, ``lasts`` (told again), ``over``."""
+    since: datetime
+    text: str
+    """One line for people: what is so, and what to do."""
+    value: float | None = None
+    """Seconds, a share, a number of jobs; ``None`` once it is over."""
+
+
+AlertFunction = Callable[[Alert], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """What one function wants to hear. Durations are seconds."""
+
+    name: str
+    function: AlertFunction
+    oldest: float | None
+    error_rate: float | None
+    dead: int | None
+    no_worker: float | None
+    queue: str | None
+    task: str | None
+    repeat: int
+    """Microseconds."""
+
+
+class Sight(NamedTuple):
+    """What was looked at."""
+
+    counts: StoreCounts
+    errors: Sequence[CounterRecord]
+    """Of the last ``ERROR_MINUTES``."""
+    ends: Sequence[CounterRecord]
+    """Of the last ``DEAD_MINUTES``."""
+    workers: Sequence[WorkerRecord]
+    pauses: Sequence[Pause]
+    unknown: Sequence[UnknownTask]
+
+
+class Found(NamedTuple):
+    """Something that is so now."""
+
+    kind: AlertKind
+    subject: str
+    value: float
+    text: str
+
+
+def make_rule(
+    function: AlertFunction,
+    *,
+    oldest: Duration | None,
+    error_rate: float | None,
+    dead: int | None,
+    no_worker: Duration | None,
+    queue: str | None,
+    task: str | None,
+    repeat: Duration,
+) -> AlertRule:
+    """What a user declared.
+
+    :raises ConfigurationError: for what cannot be meant.
+    """
+    if oldest is error_rate is dead is no_worker is None:
+        raise ConfigurationError("alert() needs something to look for: oldest=, error_rate=, dead= or no_worker=")
+    if error_rate is not None and not 0 < error_rate <= 1:
+        raise ConfigurationError(f"error_rate is a share of attempts, more than 0 and at most 1, not {error_rate!r}")
+    if dead is not None and (not isinstance(dead, int) or isinstance(dead, bool) or dead < 1):
+        raise ConfigurationError(f"dead is a number of dead letters, at least 1, not {dead!r}")
+    return AlertRule(
+        name=f"{function.__module__}.{function.__qualname__}",
+        function=function,
+        oldest=None if oldest is None else to_duration(oldest, "oldest") / _SECOND,
+        error_rate=error_rate,
+        dead=dead,
+        no_worker=None if no_worker is None else to_duration(no_worker, "no_worker") / _SECOND,
+        queue=queue,
+        task=task,
+        repeat=to_duration(repeat, "repeat"),
+    )
+
+
+def find_alerts(rule: AlertRule, sight: Sight) -> list[Found]:
+    """What of a rule is so now. A queue or a task that somebody paused is as they wanted it."""
+    paused = {(pause.kind, pause.name) for pause in sight.pauses}
+    found: list[Found] = []
+    if rule.oldest is not None:
+        found += _oldest(sight, rule.oldest)
+    if rule.error_rate is not None:
+        found += _error_rates(sight.errors, rule.error_rate)
+    if rule.dead is not None:
+        found += _dead(sight.ends, rule.dead)
+    if rule.no_worker is not None:
+        found += _without_worker(sight, rule.no_worker)
+    return [each for each in found if _is_meant(rule, each.subject) and tuple(each.subject.split(" ", 1)) not in paused]
+
+
+def _is_meant(rule: AlertRule, subject: str) -> bool:
+    kind, _, name = subject.partition(" ")
+    wanted = rule.queue if kind == "queue" else rule.task
+    other = rule.task if kind == "queue" else rule.queue
+    return name == wanted if wanted is not None else other is None
+
+
+def _oldest(sight: Sight, limit: float) -> Iterator[Found]:
+    for queue in sight.counts.queues:
+        age = waited(queue.oldest_ready_at, sight.counts.now)
+        if age > limit:
+            said = f"the oldest ready job of queue {queue.queue} has been due for {age:.0f} s (more than {limit:g} s)"
+            yield Found("oldest", f"queue {queue.queue}", age, f"{said}: are there workers enough for it?")
+
+
+def _error_rates(counters: Iterable[CounterRecord], limit: float) -> Iterator[Found]:
+    attempts: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for counter in counters:
+        if counter.outcome == "completed" or counter.outcome in _FAILED:
+            attempts[counter.task] += counter.count
+            failed[counter.task] += counter.count * (counter.outcome in _FAILED)
+    for task, count in attempts.items():
+        share = failed[task] / count
+        if count >= _FEWEST and share > limit:
+            said = f"{failed[task]:,} of {count:,} attempts of task {task} failed within {ERROR_MINUTES} minutes"
+            yield Found(
+                "error_rate", f"task {task}", share, f"{said} ({share:.0%}): see turnspit jobs list --task {task}"
+            )
+
+
+def _dead(counters: Iterable[CounterRecord], limit: int) -> Iterator[Found]:
+    dead: Counter[str] = Counter()
+    for counter in counters:
+        if counter.outcome == "dead":
+            dead[counter.task] += counter.count
+    for task, count in dead.items():
+        if count >= limit:
+            said = f"{count:,} jobs of task {task} became dead letters within {DEAD_MINUTES} minutes"
+            yield Found("dead", f"task {task}", count, f"{said}: see turnspit dead groups")
+
+
+def _without_worker(sight: Sight, limit: float) -> Iterator[Found]:
+    live = [worker for worker in sight.workers if worker.live]
+    now, everywhere = sight.counts.now, any(worker.queues is None for worker in live)
+    served = {name for worker in live for name in worker.queues or ()}
+    for queue in sight.counts.queues:
+        age = waited(queue.oldest_ready_at, now)
+        if queue.ready and age > limit and not everywhere and queue.queue not in served:
+            said = f"no live worker serves queue {queue.queue}, whose jobs have waited for {age:.0f} s"
+            yield Found("no_worker", f"queue {queue.queue}", age, f"{said}: start one with --queues {queue.queue}")
+    known = {name for worker in live for name in worker.tasks}
+    for task in sight.unknown:
+        age = waited(task.since, now)
+        if age > limit and task.task not in known:
+            said = f"no live worker knows task {task.task}, whose jobs have waited for {age:.0f} s"
+            yield Found("no_worker", f"task {task.task}", age, f"{said}: start a worker whose code declares it")

@@ -1,0 +1,57 @@
+"""How loaded queues are: what autoscalers and alerts go by."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from turnspit.records import CounterRecord, QueueCounts, QueueLoad, StoreCounts, WorkerRecord
+
+__all__ = ["LOAD_MINUTES", "LOAD_MOST", "queue_loads", "waited"]
+
+LOAD_MINUTES = 5
+"""What ended within so many minutes says how fast a queue is worked off."""
+LOAD_MOST = 10_000
+"""As far as jobs are counted."""
+_SECOND = 1_000_000
+
+
+def queue_loads(
+    counts: StoreCounts, counters: Iterable[CounterRecord], workers: Sequence[WorkerRecord]
+) -> list[QueueLoad]:
+    """Each queue with live jobs, or whose jobs ended lately, by name.
+
+    :param counters: of the last minutes, one slot a minute.
+    """
+    queues = {queue.queue: queue for queue in counts.queues}
+    ended: defaultdict[str, int] = defaultdict(int)
+    since: dict[str, int] = {}
+    for counter in counters:
+        ended[counter.queue] += counter.count
+        since[counter.queue] = min(counter.minute, since.get(counter.queue, counter.minute))
+    live = [worker for worker in workers if worker.live]
+    loads = []
+    for name in sorted({*queues, *ended}):
+        queue = queues.get(name, QueueCounts(name))
+        seconds = max(1.0, counts.now / _SECOND - since[name] * 60) if name in since else 1.0
+        throughput = ended[name] / seconds
+        oldest = waited(queue.oldest_ready_at, counts.now)
+        loads.append(
+            QueueLoad(
+                queue=name,
+                ready=queue.ready,
+                running=queue.running,
+                slots=sum(worker.concurrency for worker in live if _serves(worker, name)),
+                oldest=oldest,
+                throughput=throughput,
+                latency=0.0 if not queue.ready else queue.ready / throughput if throughput else oldest,
+            )
+        )
+    return loads
+
+
+def waited(since: int | None, now: int) -> float:
+    """Seconds from one moment to another; 0 from none."""
+    return 0.0 if since is None else max(0, now - since) / _SECOND
+
+
+def _serves(worker: WorkerRecord, queue: str) -> bool:
+    return worker.queues is None or queue in worker.queues
