@@ -18,9 +18,11 @@ from turnspit.errors import JobNotFound, ResultTimeout
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
-from turnspit.records import Inserted, JobRecord, LogLine, NewJob
+from turnspit.records import Inserted, JobRecord, LogLine, NewJob, NewWorkflow
 from turnspit.sending import Sender, Sendings
 from turnspit.states import JobState
+from turnspit.workflow_store import WorkflowWriter
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["Client", "Stored"]
 
@@ -61,6 +63,25 @@ class Client:
     def max_payload(self) -> int:
         """Bytes of JSON that one job's arguments may take."""
         return self._app.max_payload
+
+    def store_map(self, jobs: Iterable[NewJob[Any]], name: str, tx: object | None) -> int:
+        """Store jobs as a workflow of its own; its id."""
+        with WorkflowBuilder(self._writer(), NewWorkflow(name), tx=tx) as flow:
+            flow.add_many(jobs)
+        assert flow.id is not None
+        return flow.id
+
+    async def astore_map(
+        self, jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]], name: str, tx: object | None
+    ) -> int:
+        """``store_map`` for async code."""
+        async with WorkflowBuilder(self._writer(), NewWorkflow(name), tx=tx) as flow:
+            await flow.aadd_many(jobs)
+        assert flow.id is not None
+        return flow.id
+
+    def _writer(self) -> WorkflowWriter:
+        return WorkflowWriter(lambda: self._app.engine, self._app.tasks, self.max_payload)
 
     def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]:
         """The limits of a queue, with their owner's name."""

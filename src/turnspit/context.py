@@ -9,64 +9,27 @@ A task that takes a leading ``JobContext`` receives it; anywhere below, ``curren
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, TypeVar, overload
 
 from turnspit.clock import Duration, from_moment, to_duration
-from turnspit.codec import decode
+from turnspit.codec import decode, encode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
+from turnspit.iterating import Iteration
 from turnspit.records import Claim, JobRecord
+from turnspit.reporting import Reporter, Silent
 from turnspit.workflows import WorkflowBuilder
+
+T = TypeVar("T")
 
 __all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job", "in_job"]
 
 
-class Reporter(Protocol):
-    """Where a context's progress and log lines go."""
-
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
-        """Keep how far the job is."""
-        ...
-
-    def report_log(self, claim: Claim, level: str, message: str) -> None:
-        """Keep a log line with the job."""
-        ...
-
-    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """Complete the job inside the caller's transaction."""
-        ...
-
-    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """``finish_in`` for async code."""
-        ...
-
-    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
-        """What adds jobs to the job's own workflow."""
-        ...
-
-
-class _Silent:
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
-        """A detached context reports to nobody."""
-
-    def report_log(self, claim: Claim, level: str, message: str) -> None:
-        """A detached context reports to nobody."""
-
-    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """A detached context has no job to complete."""
-
-    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """A detached context has no job to complete."""
-
-    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
-        """A detached context has no workflow."""
-        raise TurnspitError(f"{claim.task} was called outside a job, so it has no workflow to add jobs to")
-
-
+_MOST_DATA = 64 * 1024
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -83,13 +46,17 @@ class JobContext:
 
     __slots__ = (
         "_claim",
+        "_cursors",
+        "_iterations",
         "_on_stop",
+        "_on_yield",
         "_reporter",
         "_stop",
         "call",
         "carrier",
         "finishing",
         "resources",
+        "should_yield",
         "stop_reason",
         "thread",
     )
@@ -99,6 +66,11 @@ class JobContext:
         self._reporter = reporter
         self._stop: threading.Event | None = None
         self._on_stop: Callable[[str], None] | None = None
+        self._cursors: dict[str, Any] = {} if claim.cursor is None else decode(claim.cursor)
+        self._iterations: set[str] = set()
+        self._on_yield: Callable[[], None] | None = None
+        self.should_yield = False
+        """Whether its worker is stopping: an iteration ends between two items, and the job goes back to its queue."""
         self.resources = resources
         """What the app's lifespan provided."""
         self.stop_reason: str | None = None
@@ -115,7 +87,7 @@ class JobContext:
     def detached(cls, task: str = "detached", resources: Mapping[str, Any] | None = None) -> "JobContext":
         """A context for a plain call or a unit test: attempt 1 of job 0, reporting to nobody."""
         claim = Claim(0, 0, task, "default", "{}", 1, 0, 0, 0, 0, 0, None, None, None, None)
-        return cls(claim, _Silent(), resources or {})
+        return cls(claim, Silent(), resources or {})
 
     @classmethod
     def of_record(cls, record: JobRecord, reporter: Reporter, resources: Mapping[str, Any]) -> "JobContext":
@@ -186,14 +158,62 @@ class JobContext:
         """A text that is the same for every attempt of this job: give it to the e-mail or payment service."""
         return f"turnspit-{self._claim.task}-{self._claim.id}"
 
-    def progress(self, fraction: float, message: str | None = None) -> None:
+    def progress(self, fraction: float, message: str | None = None, *, data: Any = None) -> None:
         """Report how far the job is; stored soon, not at once, and only the newest report.
 
         :param fraction: from 0 to 1.
+        :param data: JSON values for a program that follows, as ``job.progress_data``.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
-        self._reporter.report_progress(self._claim, fraction, message)
+        text = None if data is None else encode(data, what="progress data", limit=_MOST_DATA)
+        self._reporter.report_progress(self._claim, fraction, message, text)
+
+    @overload
+    def iterate(
+        self, source: Callable[[Any], AsyncIterable[T]], *, key: Callable[[T], Any], name: str = "items"
+    ) -> Iteration[T]: ...
+    @overload
+    def iterate(
+        self, source: Callable[[Any], Iterable[T]] | Iterable[T], *, key: Callable[[T], Any], name: str = "items"
+    ) -> Iteration[T]: ...
+    def iterate(self, source: Any, *, key: Callable[[Any], Any], name: str = "items") -> Iteration[Any]:
+        """Go through many things in a way that can be interrupted: ``for`` or ``async for`` over what this returns.
+
+        How far it is is kept with the job. When its worker stops, the job goes back to its queue between two items.
+        After that, as after a failed attempt or a crash, another attempt goes on behind the last item that was done;
+        after a crash the items of the last quarter of a second come again.
+
+        :param source: a function that takes the key of the last item that was done (``None`` at first) and returns what
+            comes behind it, an iterable or an async iterable; or an iterable that always begins with the same items.
+        :param key: of an item: JSON values by which ``source`` finds its place again.
+        :param name: of this iteration, where a job has several.
+
+        ::
+
+            @app.task(timeout=86_400)
+            async def import_customers(job: JobContext) -> None:
+                async for row in job.iterate(customers_after, key=lambda row: row.id):
+                    await store(row)
+        """
+        if name in self._iterations:
+            raise TurnspitError(f"job {self.id} ({self.task}) iterates over {name!r} twice: give each a name=")
+        self._iterations.add(name)
+        return Iteration(self, source, key, name)
+
+    def cursor_of(self, name: str) -> tuple[Any, bool]:
+        """How far an iteration is: the key of its last item, and whether it is complete."""
+        found = self._cursors.get(name)
+        return (None, False) if found is None else (found[0], bool(found[1]))
+
+    def move_cursor(self, name: str, key: Any, *, is_complete: bool) -> None:
+        """Keep how far an iteration is."""
+        self._cursors[name] = [key, is_complete]
+        self._reporter.report_cursor(self._claim, encode(self._cursors, what=f"keys of {name}"))
+
+    def keep_cursors(self, text: str) -> None:
+        """Keep what a process of the job's own tells. For the worker."""
+        self._reporter.report_cursor(self._claim, text)
 
     def log(self, message: str, level: str = "info") -> None:
         """Keep a line with the job, for ``turnspit jobs show`` and the dashboard.
@@ -292,6 +312,18 @@ class JobContext:
             self._stop.set()
         if self._on_stop is not None:
             self._on_stop(self.stop_reason)
+
+    def ask_to_yield(self) -> None:
+        """Its worker is stopping. Called by the worker."""
+        self.should_yield = True
+        if self._on_yield is not None:
+            self._on_yield()
+
+    def on_yield(self, call: Callable[[], None]) -> None:
+        """Have ``call`` told when the worker is stopping, or now if it is. Called by the worker."""
+        self._on_yield = call
+        if self.should_yield:
+            call()
 
     def on_stop(self, call: Callable[[str], None]) -> None:
         """Have ``call`` told the reason when the attempt is told to stop, or now if it was. Called by the worker."""

@@ -192,6 +192,11 @@ class Job(Generic[R]):
         return self._record.progress_message
 
     @property
+    def progress_data(self) -> Any:
+        """The last data it reported with its progress, as JSON values."""
+        return None if self._record.progress_data is None else decode(self._record.progress_data)
+
+    @property
     def cancel_requested(self) -> bool:
         """Whether somebody asked for its end while it ran."""
         return self._record.cancel_requested_at is not None

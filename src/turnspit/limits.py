@@ -78,6 +78,8 @@ class Concurrency(Limit):
     """At most ``allowed`` jobs run at a time, over all workers.
 
     :param key: as of ``Rate``.
+    :param ordered: one at a time, in the order in which they were stored, whatever their priority: nothing overtakes a
+        job until it has ended for good, through retries and crashes. Needs ``allowed=1``.
 
     ::
 
@@ -89,11 +91,14 @@ class Concurrency(Limit):
 
     allowed: int
     key: LimitKey = None
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", _as_names(self.key))
         self._check_key()
         _check_count(self.allowed, "a Concurrency")
+        if self.ordered and self.allowed != 1:
+            raise ConfigurationError("jobs in order run one at a time: Concurrency(1, ordered=True)")
 
     def change(self, owner: str) -> LimitChange:
         """The limit without a key, for the task, queue or name that has it."""
@@ -129,7 +134,10 @@ def make_lane(
     if not limits and fair_key is None:
         return None
     rules = tuple(limit.rule(owner, arguments) for owner, limit in limits)
-    return Lane(queue, task, rules, None if fair_key is None else fair_key.key_of(task, arguments)).to_text()
+    ordered = (isinstance(limit, Concurrency) and limit.ordered for _, limit in limits)
+    order = next((rule.key for rule, is_ordered in zip(rules, ordered, strict=True) if is_ordered), None)
+    fair = None if fair_key is None else fair_key.key_of(task, arguments)
+    return Lane(queue, task, rules, fair, order).to_text()
 
 
 def _as_names(key: LimitKey) -> Key:

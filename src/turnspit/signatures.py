@@ -134,6 +134,11 @@ class Signature:
         return encode(arguments, what=f"arguments of {self._task}", limit=limit, simplify=self._simplify)
 
     @property
+    def first(self) -> str | None:
+        """The name of the first argument."""
+        return next(iter(self._inspected.parameters), None)
+
+    @property
     def names(self) -> frozenset[str]:
         """The names of the arguments."""
         return frozenset(self._inspected.parameters)

@@ -11,18 +11,20 @@
 """
 
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import update_wrapper
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from itertools import islice
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text, encode
 from turnspit.context import JobContext, current_job
+from turnspit.enqueuer import Enqueuer
 from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload, NotIncluded, TurnspitError
 from turnspit.jobs import Job
-from turnspit.limits import Limit, make_fair_key, make_lane
+from turnspit.limits import make_fair_key, make_lane
 from turnspit.placeholders import contains_placeholder, template_of
 from turnspit.records import NewJob
 from turnspit.retries import Retry
@@ -42,7 +44,6 @@ from turnspit.uniqueness import check_unique, idempotency_rule
 __all__ = [
     "AsyncTask",
     "BoundTask",
-    "Enqueuer",
     "SyncTask",
     "Task",
     "make_task",
@@ -50,19 +51,6 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Enqueuer(Protocol):
-    """How a task reaches the store; bound when its app includes it."""
-
-    @property
-    def max_payload(self) -> int: ...
-
-    def enqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
-
-    async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]: ...
-
-    def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]: ...
 
 
 class Task(Generic[P, R]):
@@ -159,6 +147,71 @@ class Task(Generic[P, R]):
     def new(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """A validated call that is not stored yet, for ``app.enqueue_many`` and workflows."""
         return BoundTask(self).new(*args, **kwargs)
+
+    def map(
+        self,
+        items: Iterable[Any],
+        *,
+        chunk: int = 1000,
+        name: str | None = None,
+        tx: object | None = None,
+        **others: Any,
+    ) -> int:
+        """Fan large work out: each job gets a list of up to ``chunk`` items as this task's first argument. The id of
+        their workflow, by which they are followed, waited for, cancelled and replayed together.
+
+        The items are streamed, and no job runs before all are stored.
+
+        :param name: of the workflow; the task's name by default.
+        :param others: the task's other arguments, the same for each job.
+
+        ::
+
+            flow = import_rows.map(rows, chunk=1000, tenant_id=7)
+            app.workflows.wait_ended(flow)
+        """
+        return self.enqueuer.store_map(self._chunks(items, chunk, others), name or self.name, tx)
+
+    async def amap(
+        self,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        chunk: int = 1000,
+        name: str | None = None,
+        tx: object | None = None,
+        **others: Any,
+    ) -> int:
+        """``map`` for async code; also takes an async iterable."""
+        jobs: Iterable[NewJob[R]] | AsyncIterable[NewJob[R]]
+        if isinstance(items, AsyncIterable):
+            jobs = self._achunks(items, chunk, others)
+        else:
+            jobs = self._chunks(items, chunk, others)
+        return await self.enqueuer.astore_map(jobs, name or self.name, tx)
+
+    def _chunks(self, items: Iterable[Any], chunk: int, others: Mapping[str, Any]) -> Iterator[NewJob[R]]:
+        first, iterator = self._first_argument(chunk), iter(items)
+        while part := list(islice(iterator, chunk)):
+            yield BoundTask(self)._new((), {first: part, **others})
+
+    async def _achunks(
+        self, items: AsyncIterable[Any], chunk: int, others: Mapping[str, Any]
+    ) -> AsyncIterator[NewJob[R]]:
+        first, part = self._first_argument(chunk), []
+        async for item in items:
+            part.append(item)
+            if len(part) == chunk:
+                yield BoundTask(self)._new((), {first: part, **others})
+                part = []
+        if part:
+            yield BoundTask(self)._new((), {first: part, **others})
+
+    def _first_argument(self, chunk: int) -> str:
+        if not isinstance(chunk, int) or chunk < 1:
+            raise ConfigurationError(f"chunk is a whole number of at least 1, not {chunk!r}")
+        if self.signature.first is None:
+            raise ConfigurationError(f"task {self.name} takes no arguments, so it cannot be given items")
+        return self.signature.first
 
     def using(
         self,

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from tests.behaviour.support import DEADLINE, change, url_of
-from turnspit import Concurrency, ConfigurationError, Queue, Rate, RateLimited, Turnspit
+from turnspit import (
+    Concurrency,
+    ConfigurationError,
+    JobContext,
+    Queue,
+    Rate,
+    RateLimited,
+    Retry,
+    Snooze,
+    Turnspit,
+)
 from turnspit._runtime.worker.lanes import Lanes
 from turnspit.errors import LimitTimeout
 from turnspit.testing import TestStore
@@ -51,6 +61,27 @@ def test_no_more_run_at_a_time_than_a_concurrency_allows(app: Turnspit) -> None:
     run_all(app)
     assert most == 2
     assert [job.state for job in app.jobs.list(task="work", limit=20)] == ["completed"] * 12
+
+
+def test_jobs_in_order_are_not_overtaken_whatever_becomes_of_them(app: Turnspit) -> None:
+    begun: dict[str, list[int]] = {"a": [], "b": []}
+
+    @app.task(concurrency=Concurrency(1, key="account", ordered=True), retry=Retry(attempts=3, delay=0.01))
+    async def book(job: JobContext, account: str, number: int) -> None:
+        begun[account].append(number)
+        await asyncio.sleep(0)
+        if number % 3 == 0 and job.attempt < 3:
+            raise ValueError("again")
+        if number % 5 == 0 and len(begun[account]) == begun[account].index(number) + 1:
+            raise Snooze(0.01)
+
+    rows = [(account, number) for number in range(10) for account in "ab"]
+    app.enqueue_many(book.using(priority=number).new(account, number) for account, number in rows)
+    run_all(app)
+    for numbers in begun.values():
+        assert numbers == sorted(numbers)
+        assert set(numbers) == set(range(10))
+        assert len(numbers) > 15
 
 
 def test_a_queue_has_limits_whatever_its_tasks(app: Turnspit) -> None:
@@ -151,6 +182,7 @@ def test_code_outside_jobs_waits_for_a_named_limit(app: Turnspit) -> None:
         (lambda: Rate(5, burst=6), "from 1 to 5"),
         (lambda: Rate(5, key=7), "key is a list"),  # type: ignore[arg-type]
         (lambda: Concurrency(True), "at least 1"),
+        (lambda: Concurrency(2, ordered=True), "one at a time"),
         (lambda: Queue("heavy", rate=Rate(1, key="a")), "without a key"),
         (lambda: Turnspit(queues=[Queue("a"), Queue("a")]), "declared twice"),
         (lambda: Turnspit(queues=["heavy"]), "list of Queue"),  # type: ignore[list-item]

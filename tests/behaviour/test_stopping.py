@@ -202,6 +202,28 @@ def test_a_cleanup_is_not_interrupted_by_further_requests(app: Turnspit, events:
     assert cleaned == [True]
 
 
+def test_a_job_over_its_time_that_still_cleans_up_when_its_worker_stops_has_failed(app: Turnspit) -> None:
+    """The shutdown interrupts its clean-up, but is not why it ends: its attempt counts."""
+    cleaning, interrupted = threading.Event(), []
+
+    @app.task(timeout=0.05, retry=Retry(attempts=3, delay=60))
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                interrupted.append(True)
+
+    with app.worker(grace=0):
+        job = slow.enqueue()
+        assert cleaning.wait(DEADLINE)
+    assert (job.refresh().state, job.attempt, interrupted) == ("scheduled", 1, [True])
+    assert [attempt.error_type for attempt in job.attempts] == ["JobTimeout"]
+
+
 def test_a_job_that_waits_in_a_workers_buffer_is_cancelled(app: Turnspit, events: EventLog) -> None:
     gate = Gate()
     ran = []

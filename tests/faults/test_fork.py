@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.fork import Child, in_child
-from tests.faults.program import lock_held, release
+from tests.faults.program import PATIENCE, lock_held, release, wait_until
 from turnspit import Turnspit
 from turnspit.contract.verbs import WakeKind
 from turnspit.engines.sqlite.engine import SqliteEngine, _left_behind
@@ -74,8 +74,7 @@ def test_the_end_of_the_parents_connections_takes_nothing_from_the_child(used: T
         return insert(used)
 
     child = Child(insert_then_wait)
-    while count(used) < 2:
-        threading.Event().wait(0.01)
+    wait_until(lambda: count(used) == 2, "the child's first job")
     used.close()
     go.touch()
     assert child.result() == 3
@@ -101,7 +100,7 @@ def test_a_fork_in_the_middle_of_writing(used: Turnspit, forks: int) -> None:
     finally:
         done.set()
         for thread in threads:
-            thread.join()
+            thread.join(PATIENCE)
     assert len({*written, *children}) == len(written) + len(children)
     assert count(used) == len(written) + len(children) + 1
 
@@ -139,8 +138,7 @@ def test_who_listens_goes_on_listening_in_the_parent(used: Turnspit) -> None:
     used.engine.wakeups.listen(lambda wake: heard.set() if wake.kind is WakeKind.READY else None)
     in_child(lambda: None)
     other = Turnspit(f"sqlite:///{used.engine.location}")
-    while not heard.is_set():  # the first look after the fork counts as a change
-        heard.wait(0.01)
+    assert heard.wait(10), "the first look after the fork counts as a change"
     heard.clear()
     insert(other)
     assert heard.wait(10)
@@ -226,6 +224,8 @@ def test_a_writer_that_waits_for_others_does_not_hold_up_a_fork_for_long(
             await asyncio.sleep(0.1)  # nothing tells that a thread waits for a lock
             turns = in_child(lambda: [each._fd for opened in _left_behind for each in opened.turnstiles])
             assert set(turns) == {None}
+            with pytest.raises(AssertionError, match=r"forked while a call of its parent waited for the store's lock"):
+                in_child(lambda: insert(used))  # and does not wait for a lock that nobody gives back
             release(holder)
             return (await waiting).id
 

@@ -14,12 +14,15 @@ RATE = LimitRule("rate", "rate", 2, 10 * SECOND)
 BURST = LimitRule("burst", "burst", 4, 20 * SECOND, 1)
 ONE = LimitRule("one", "one", 1, 0)
 TWO = LimitRule("two", "two", 2, 0)
+FIRST = LimitRule("first", "first", 1, 0)
 LANES = (
     Lane("q1", "a", (RATE,)),
     Lane("q2", "a", (RATE, TWO)),
     Lane("q2", "b", (ONE,)),
     Lane("q3", "b", (ONE, BURST)),
     Lane("q3", "c", (), "c [1]"),
+    Lane("q1", "c", (FIRST,), None, "first"),
+    Lane("q2", "b", (FIRST, RATE), None, "first"),
 )
 EVERYTHING = 1000
 
@@ -75,12 +78,9 @@ class WithLimits(EngineAndModel):
         """Of each lane, the jobs that only its limits may keep from starting."""
         waiting: dict[Lane, list[ModelJob]] = {lane: [] for lane in LANES}
         for job in self.model.in_state("held"):
-            if (
-                job.lane is not None
-                and job.task in tasks
-                and not self.model.is_paused(job)
-                and not self.model.is_late(job)
-            ):
+            if job.lane is None or job.task not in tasks or self.model.is_paused(job) or self.model.is_late(job):
+                continue
+            if job.lane.order is None or job is self.model.head(job.lane.order):
                 waiting[job.lane].append(job)
         return waiting
 
@@ -109,6 +109,8 @@ class WithLimits(EngineAndModel):
 
     def nothing_waits_without_a_reason(self, tasks: frozenset[str]) -> None:
         for lane, jobs in self.waiting(tasks).items():
+            if lane.order is not None:
+                continue  # it may have waited for a job that a person has ended: it is looked at again in a while
             if self.model.replayed_early and not all(each.is_rate for each in lane.rules):
                 continue  # its slot is found to be free when its newer run has ended
             assert not jobs or not all(self.has_room(each, taken=1) for each in lane.rules), f"{lane} waits for nothing"

@@ -25,6 +25,7 @@ class ModelJob:
     lane: Lane | None = None
     key: str | None = None
     expires_at: int | None = None
+    begun: bool = False
     attempt: int = 0
     fence: int = 0
     crashes: int = 0
@@ -126,6 +127,12 @@ class Model:
                 job.become_ready()
         return True
 
+    def head(self, order: str) -> ModelJob | None:
+        """Of jobs that run in order, the one that nobody may overtake."""
+        behind = [job for job in self.in_state("held", "running", "scheduled") if job.state != "scheduled" or job.begun]
+        here = [job for job in behind if job.lane is not None and job.lane.order == order]
+        return min(here, key=lambda job: job.id, default=None)
+
     def claimable(self, tasks: Collection[str], queues: Sequence[str] | None) -> list[ModelJob]:
         served = [job for job in self.in_state("ready") if queues is None or job.queue in queues]
         served = [job for job in served if not self.is_paused(job) and not self.is_late(job)]
@@ -137,7 +144,7 @@ class Model:
 
     def claim(self, claim: Claim, worker: int) -> None:
         job = self.jobs[claim.id]
-        job.state, job.worker = "running", worker
+        job.state, job.worker, job.begun = "running", worker, True
         job.fence += 1
         self.owner[job.id, job.fence] = worker
         job.attempt += 1
@@ -200,7 +207,7 @@ class Model:
         if not self.is_current(claim):
             return False
         job = self.jobs[claim.id]
-        job.attempt -= 1
+        job.attempt, job.begun = job.attempt - 1, False
         self._ready_or_cancelled(job)
         return True
 
@@ -277,7 +284,7 @@ class Model:
         if not job.cancel_requested and job.crashes > MAX_CRASHES:
             self._finish(job, "dead")
         else:
-            job.expires_at = None
+            job.expires_at, job.begun = None, False
             self._ready_or_cancelled(job)
 
     def cancel(self, job: int) -> bool:
@@ -298,7 +305,7 @@ class Model:
         if known.state == "completed":
             known.outcomes.append("completed")
         known.wait(0, self.now)
-        known.attempt, known.crashes = 0, 0
+        known.attempt, known.crashes, known.begun = 0, 0, False
         known.cancel_requested, known.invalid_since, known.expires_at = False, None, None
         return True
 

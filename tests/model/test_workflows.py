@@ -11,7 +11,7 @@ import psycopg
 
 from tests.conftest import ENGINES
 from tests.contract.store import folder_in_memory
-from tests.model.test_model import limits
+from tests.model.test_model import settings_of
 from tests.model.workflows import WorkflowAndModel
 from tests.postgres import new_database, server_url, with_schema
 from turnspit.engines import open_engine
@@ -53,8 +53,8 @@ def model_schema() -> str:
 
 if "sqlite" in ENGINES:
     TestSqliteWorkflows = SqliteWorkflows.TestCase
-    TestSqliteWorkflows.settings = limits(50)
+    TestSqliteWorkflows.settings = settings_of(50)
 
 if "postgres18" in ENGINES:
     TestPostgresWorkflows = PostgresWorkflows.TestCase
-    TestPostgresWorkflows.settings = limits(12)
+    TestPostgresWorkflows.settings = settings_of(12)

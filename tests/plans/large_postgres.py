@@ -26,20 +26,27 @@ _MEMORY = ("shared_buffers=256MB", "maintenance_work_mem=256MB", "jit=off", "aut
 
 # Half a million ready in one queue, a hundred thousand in a thousand others, and of every other state many.
 _JOBS = """INSERT INTO turnspit.jobs (id, task, queue, state, args, attempt, fence, created_at, run_at, started_at,
-    finished_at, worker, error_type, fingerprint, tags)
+    finished_at, worker, error_type, fingerprint, tags, lane, is_listed)
 SELECT n, CASE WHEN n % 10 = 0 THEN 'print' ELSE 'send' END,
     CASE WHEN n BETWEEN 500001 AND 600000 THEN 'queue' || n % 1000 ELSE 'default' END, state,
     json_build_object('order_id', n), CASE WHEN state = 'dead' THEN 1 ELSE 0 END, 1, {now} - 1000000 + n,
     {now} + 1000000::bigint * CASE WHEN state = 'scheduled' THEN n - 601000 ELSE 0 END,
     CASE WHEN state = 'running' THEN {now} END, CASE WHEN state = 'dead' THEN {now} - n END,
     CASE WHEN state = 'running' THEN n % 10 + 1 END, CASE WHEN state = 'dead' THEN 'ValueError' END,
-    CASE WHEN state = 'dead' THEN 'f' || n % 50 END, CASE WHEN n % 1000 = 0 THEN '["vip"]'::json END
+    CASE WHEN state = 'dead' THEN 'f' || n % 50 END, CASE WHEN n % 1000 = 0 THEN '["vip"]'::json END,
+    CASE WHEN n BETWEEN 800001 AND 840000
+         THEN format('["default","send",[["r","r [%1$s]",5,1000000,null]],null]', n % 1000)
+         WHEN n BETWEEN 840001 AND 850000
+         THEN format('"o [%1$s]"' || chr(10) || '["default","send",[["o","o [%1$s]",1,0,null]],null]', n % 1000) END,
+    CASE WHEN n BETWEEN 800001 AND 850000 THEN 1 ELSE 0 END
 FROM (SELECT n, CASE WHEN n <= 600000 THEN 'ready' WHEN n <= 750000 THEN 'scheduled' WHEN n <= 850000 THEN 'held'
              WHEN n <= 998000 THEN 'dead' ELSE 'running' END AS state FROM generate_series(1, 1000000) AS n) AS job"""
 _HISTORY = """INSERT INTO turnspit.history (id, task, queue, state, args, priority, attempt, crashes, fence, created_at,
     run_at, started_at, finished_at, worker)
 SELECT 1000000 + n, 'send', 'default', 'completed', '{{"order_id": 7}}', 0, 1, 0, 1, {now}, {now}, {now},
        {now} - (1000000 - n) * 200000, 1 FROM generate_series(1, 1000000::bigint) AS n"""
+_LANES = """INSERT INTO turnspit.lanes (lane, queue, task, next_at)
+SELECT DISTINCT lane, queue, task, {now} FROM turnspit.jobs WHERE state = 'held' AND lane IS NOT NULL"""
 _WORKERS = """INSERT INTO turnspit.workers (id, host, pid, version, tasks, concurrency, started_at, renewed_at,
     expires_at, gapless_since)
 SELECT n, 'host', n, '', '["send", "print"]', 10, {now}, {now}, {now} + 15000000, {now}
@@ -82,6 +89,7 @@ class LargeStore:
                 run(f"DROP INDEX turnspit.{definition.split()[2]}")
             for statement in (_WORKERS, _JOBS, _HISTORY, *definitions):
                 run(statement.format(now=now))
+            run(_LANES.format(now=now))
             run("ALTER TABLE turnspit.jobs ALTER id RESTART WITH 3000000")
             run("ALTER TABLE turnspit.workers ALTER id RESTART WITH 100")
         run("VACUUM (ANALYZE) turnspit.jobs, turnspit.history")

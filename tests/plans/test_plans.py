@@ -17,6 +17,9 @@ from turnspit.records import (
     Ending,
     EndingMove,
     JobChanges,
+    Lane,
+    LimitedRequest,
+    LimitRule,
     LogLine,
     NewJob,
     NewWorker,
@@ -266,3 +269,24 @@ def test_a_search_costs_the_same_on_a_store_ten_times_as_large(bench: Bench, cas
         assert bench.steps(bench.engine.count_matches(filter_, 500, 500)) < most
     assert bench.steps(bench.engine.count_queues(100)) < 300
     assert bench.steps(bench.engine.group_recent_dead(500)) < 1000
+
+
+LIMITED = (
+    r"SEARCH (turnspit_jobs|job) USING (COVERING )?INDEX turnspit_jobs_(lane|ordered) \((lane|<expr>)=\?\)|"
+    r"S\w+ turnspit_jobs USING (COVERING )?INDEX turnspit_jobs_unlisted|S\w+ (turnspit_lanes|due)\b|"
+    r"S\w+ turnspit_(slots|limits)\b|SCAN turnspit_limit_changes|SEARCH ended USING|USE TEMP B-TREE FOR ORDER BY"
+)
+"""Whatever happens to limited jobs goes by their lane or their key; there are few lanes that are due."""
+
+
+def test_limited_jobs_go_by_their_indexes(known: Bench) -> None:
+    rate, one = LimitRule("r", "r", 5, SECOND), LimitRule("o", "o", 1, 0)
+    lanes = [Lane("default", "send", (rate,)), Lane("default", "send", (one,), None, "o")]
+    for lane in lanes:
+        known.run(known.engine.insert_jobs([NEW._replace(lane=lane.to_text())] * 3))
+    lines = known.plans(known.engine.claim_limited_jobs(LimitedRequest(1, 10, TASKS)))
+    lines += known.plans(known.engine.prune_limits(10))
+    allowed = re.compile("|".join([ROW_BY_ID, HARMLESS, WORKERS, LIMITED]))
+    assert [line for line in lines if not allowed.match(line)] == []
+    assert any("turnspit_jobs_ordered" in line for line in lines)
+    assert any("turnspit_jobs_lane" in line for line in lines)

@@ -18,6 +18,7 @@ from turnspit.records import (
     Ending,
     EndingMove,
     JobChanges,
+    LimitedRequest,
     LogLine,
     NewJob,
     NewWorker,
@@ -59,6 +60,9 @@ CASES = {
         lambda engine: engine.register_worker(NewWorker("host", 1, "", None, frozenset({"new"}), 1, SECOND)), 0
     ),
     "admit held jobs": Case(lambda engine: engine.admit_jobs(TASKS, 100), 220),
+    # 64 lanes a round, in eight rounds: of each the first jobs, then those that are taken.
+    "claim limited jobs": Case(lambda engine: engine.claim_limited_jobs(LimitedRequest(1, 50, TASKS)), 2000),
+    "free slots": Case(lambda engine: engine.free_slots([1, 2, 3]), 0),
     "renew": Case(lambda engine: engine.renew_lease(1, SECOND), 0),
     "rescue nobody": Case(lambda engine: engine.rescue_jobs(1, 3), 50),
     "return unheld": Case(lambda engine: engine.return_unheld_jobs(1, set(range(998000, 1000001))), 250),

@@ -16,8 +16,8 @@ class Reporter:
     def __init__(self) -> None:
         self.said: list[tuple[Any, ...]] = []
 
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
-        self.said.append((claim.id, progress, message))
+    def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
+        self.said.append((claim.id, progress, message, data))
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         self.said.append((claim.id, level, message))
@@ -42,10 +42,10 @@ def test_the_idempotency_key_is_the_same_for_every_attempt(context: JobContext) 
 
 
 def test_progress_and_log_lines_are_reported(context: JobContext) -> None:
-    context.progress(0.5, "half")
+    context.progress(0.5, "half", data={"page": 4})
     context.progress(1)
     context.log("done", "warning")
-    assert context._reporter.said == [(7, 0.5, "half"), (7, 1, None), (7, "warning", "done")]  # type: ignore[attr-defined]
+    assert context._reporter.said == [(7, 0.5, "half", '{"page":4}'), (7, 1, None, None), (7, "warning", "done")]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])

@@ -73,8 +73,11 @@ def _app_and_job(words: list[str]) -> tuple[Turnspit, int]:
 class _Reports:
     """What the job reports is for the person who watches."""
 
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
+    def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         note(f"progress {progress:.0%}{' ' + message if message else ''}")
+
+    def report_cursor(self, claim: Claim, cursor: str) -> None:
+        """Nothing goes on behind it."""
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         note(f"{level} {message}")

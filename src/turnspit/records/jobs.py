@@ -99,6 +99,8 @@ class Claim(NamedTuple):
     unique_key: str | None = None
     """``OPEN_KEY`` until a worker that knows the task has computed it."""
     workflow: int | None = None
+    cursor: str | None = None
+    """How far its iterations had come: JSON."""
 
 
 class OpenClaim(NamedTuple):
@@ -173,6 +175,7 @@ class JobRecord:
     workflow: int | None = None
     expires_at: int | None = None
     """It is cancelled if no worker has taken it by then; ``None`` where it has none, or goes on after it has begun."""
+    progress_data: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
 
 
@@ -194,6 +197,8 @@ class ProgressUpdate(NamedTuple):
     progress: float | None
     message: str | None
     lines: tuple["LogLine", ...] = ()
+    data: str | None = None
+    cursor: str | None = None
 
 
 class LogLine(NamedTuple):

@@ -33,16 +33,21 @@ class Lane(NamedTuple):
     task: str
     rules: tuple[LimitRule, ...]
     fair: str | None = None
+    order: str | None = None
+    """The key of jobs that run in order, in whatever lanes they wait; ``None`` where the order is by priority."""
 
     def to_text(self) -> str:
-        """The same text for the same lane."""
-        return json.dumps(self, separators=(",", ":"), ensure_ascii=False)
+        """The same text for the same lane. One whose jobs run in order begins with a line of its own: its key."""
+        text = json.dumps(self[:4], separators=(",", ":"), ensure_ascii=False)
+        return text if self.order is None else f"{json.dumps(self.order, ensure_ascii=False)}\n{text}"
 
     @classmethod
     def from_text(cls, text: str) -> "Lane":
         """The lane of a text."""
+        order, _, text = text.rpartition("\n")
         queue, task, rules, fair = json.loads(text)
-        return cls(queue, task, tuple(LimitRule(*rule) for rule in rules), fair)
+        rules = tuple(LimitRule(*rule) for rule in rules)
+        return cls(queue, task, rules, fair, json.loads(order) if order else None)
 
 
 class LimitChange(NamedTuple):

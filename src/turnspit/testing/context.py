@@ -3,7 +3,7 @@
 >>> with context(attempt=2) as job:
 ...     job.progress(0.5, "rendering")
 >>> job.reported
-[Progress(fraction=0.5, message='rendering')]
+[Progress(fraction=0.5, message='rendering', data=None)]
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from turnspit.clock import to_moment, utc_now
-from turnspit.codec import encode
+from turnspit.codec import decode, encode
 from turnspit.context import JobContext, activate_job
 from turnspit.errors import TurnspitError
 from turnspit.records import Claim
@@ -28,6 +28,7 @@ class Progress(NamedTuple):
 
     fraction: float
     message: str | None
+    data: Any = None
 
 
 class Line(NamedTuple):
@@ -50,8 +51,11 @@ class _Recorder:
         self.logged: list[Line] = []
         self.finished: list[Finished] = []
 
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
-        self.reported.append(Progress(progress, message))
+    def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
+        self.reported.append(Progress(progress, message, None if data is None else decode(data)))
+
+    def report_cursor(self, claim: Claim, cursor: str) -> None:
+        """Nothing goes on behind it."""
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         self.logged.append(Line(level, message))

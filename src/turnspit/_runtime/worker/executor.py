@@ -19,11 +19,12 @@ from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.batches import BatchTask
 from turnspit.clock import monotonic
-from turnspit.context import JobContext, Reporter, activate_job
+from turnspit.context import JobContext, activate_job
 from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.events import Event
 from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
 from turnspit.records import Claim, Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish
+from turnspit.reporting import Reporter
 from turnspit.tasks import Task
 
 __all__ = ["Ends", "Executor"]
@@ -154,6 +155,11 @@ class Executor:
     def _size(self, name: str) -> int:
         task = self._parts.tasks.get(name)
         return task.size if isinstance(task, BatchTask) else 1
+
+    def ask_to_yield(self) -> None:
+        """This worker stops: jobs that iterate go back to their queue between two items."""
+        for running in self.running.values():
+            running.context.ask_to_yield()
 
     def take_waiting(self, jobs: Collection[int]) -> list[Claim]:
         """Those of these jobs that did not begin here, and now do not."""

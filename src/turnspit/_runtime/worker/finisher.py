@@ -57,17 +57,20 @@ class Batch:
 class Report:
     """What one running job reported and is not stored yet."""
 
-    __slots__ = ("claim", "lines", "message", "progress")
+    __slots__ = ("claim", "cursor", "data", "lines", "message", "progress")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.progress: float | None = None
         self.message: str | None = None
+        self.data: str | None = None
+        self.cursor: str | None = None
         self.lines: list[LogLine] = []
 
     def as_update(self) -> ProgressUpdate:
         """The report as it is stored."""
-        return ProgressUpdate(self.claim.id, self.claim.fence, self.progress, self.message, tuple(self.lines))
+        claim, lines = self.claim, tuple(self.lines)
+        return ProgressUpdate(claim.id, claim.fence, self.progress, self.message, lines, self.data, self.cursor)
 
 
 class Finisher:
@@ -98,14 +101,22 @@ class Finisher:
         else:
             self._alarm.set(_ACK_DELAY)
 
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
+    def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         """Keep the newest progress of a running job. From any thread."""
 
         text = None if message is None else storable(str(message))[:_LONGEST_LINE]
 
         def keep() -> None:
             report = self._report_of(claim)
-            report.progress, report.message = progress, text
+            report.progress, report.message, report.data = progress, text, data
+
+        self._on_loop(keep)
+
+    def report_cursor(self, claim: Claim, cursor: str) -> None:
+        """Keep how far the iterations of a running job are. From any thread."""
+
+        def keep() -> None:
+            self._report_of(claim).cursor = cursor
 
         self._on_loop(keep)
 
@@ -200,7 +211,8 @@ class Finisher:
         if newer is not report:
             newer.lines[:0] = report.lines
             if newer.progress is None:
-                newer.progress, newer.message = report.progress, report.message
+                newer.progress, newer.message, newer.data = report.progress, report.message, report.data
+            newer.cursor = newer.cursor or report.cursor
 
     def retry(self) -> None:
         """What could not be stored is due again."""

@@ -132,13 +132,20 @@ class _Reports:
         self._channel = channel
         self._parts = parts
 
-    def report_progress(self, claim: Claim, progress: float, message: str | None) -> None:
+    def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         """Tell the worker."""
-        self._channel.send({"progress": [progress, None if message is None else str(message)]})
+        self._report({"progress": [progress, None if message is None else str(message), data]})
+
+    def report_cursor(self, claim: Claim, cursor: str) -> None:
+        """Tell the worker."""
+        self._report({"cursor": cursor})
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         """Tell the worker."""
-        self._channel.send({"log": [str(message), level]})
+        self._report({"log": [str(message), level]})
+
+    def _report(self, report: dict[str, Any]) -> None:
+        self._channel.send({"report": report})
 
     def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
         """Complete the job inside its task's own transaction."""
@@ -192,6 +199,9 @@ class _Isolated:
     def _listen(self) -> None:
         while True:
             match self._channel.receive():
+                case {"yield": True}:
+                    if self._context is not None:
+                        self._context.should_yield = True
                 case {"stop": str(reason)}:
                     if self._context is not None:
                         self._context.stop(reason)

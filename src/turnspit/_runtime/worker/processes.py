@@ -22,6 +22,7 @@ from turnspit._runtime.worker.failures import Foreign
 from turnspit._runtime.worker.foreign import stack_of_dump, unpack
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.clock import monotonic
+from turnspit.codec import decode
 from turnspit.context import JobContext, claim_of
 from turnspit.errors import ConfigurationError, JobCancelled, JobTimeout, ProcessDied, TurnspitError
 from turnspit.tasks import Task
@@ -85,6 +86,7 @@ class Processes:
         process = self._take()
         try:
             context.on_stop(process.stop)
+            context.on_yield(process.ask_to_yield)
             return process.run(task, context)
         finally:
             self._give_back(process)
@@ -181,10 +183,8 @@ class _Process:
         self.send({"claim": list(claim_of(context)), "module": task.function.__module__, "carrier": context.carrier})
         while True:
             match self._receive():
-                case {"progress": [fraction, message]}:
-                    context.progress(fraction, message)
-                case {"log": [message, level]}:
-                    context.log(message, level)
+                case {"report": report}:
+                    _report(context, report)
                 case {"finishing": True}:
                     context.finishing = True
                 case {"error": error}:
@@ -248,6 +248,11 @@ class _Process:
         killer.start()
         threading.Thread(target=self._tell, args=(reason,), name="turnspit-process-stop", daemon=True).start()
 
+    def ask_to_yield(self) -> None:
+        """Tell its job that the worker stops: an iteration ends between two items. Does not wait."""
+        said = {"yield": True}
+        threading.Thread(target=self.send, args=(said,), name="turnspit-process-yield", daemon=True).start()
+
     def _tell(self, reason: str) -> None:
         with self._lock:
             if _HAS_GROUPS and self._is_ready and self._popen.returncode is None:
@@ -288,6 +293,17 @@ class _Process:
             logger.warning("a process did not close within %g s and is killed", _CLOSE_TIME)
             self.kill()
             self._gone.wait(_REAP_TIME)
+
+
+def _report(context: JobContext, report: dict[str, Any]) -> None:
+    """What a job in a process of its own reports."""
+    match report:
+        case {"progress": [fraction, message, data]}:
+            context.progress(fraction, message, data=None if data is None else decode(data))
+        case {"cursor": str(cursor)}:
+            context.keep_cursors(cursor)
+        case {"log": [message, level]}:
+            context.log(message, level)
 
 
 def _describe_exit(code: int | None) -> str:

@@ -15,11 +15,12 @@ from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
-from turnspit.context import JobContext, Reporter
+from turnspit.context import JobContext
 from turnspit.errors import FinishNotCommitted
 from turnspit.events import EventBus
 from turnspit.hooks import CallNext
 from turnspit.records import Claim, Completion, Confirmation, JobRecord
+from turnspit.reporting import Reporter
 
 __all__ = ["UnrecordedRun", "run_unrecorded"]
 
@@ -41,6 +42,7 @@ class _Ends:
     def __init__(self, reporter: Reporter) -> None:
         self.first: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self.report_progress = reporter.report_progress
+        self.report_cursor = reporter.report_cursor
         self.report_log = reporter.report_log
         self.finish_in = reporter.finish_in
         self.afinish_in = reporter.afinish_in

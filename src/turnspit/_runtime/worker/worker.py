@@ -238,6 +238,7 @@ class Worker:
                 self._settings.grace,
             )
         self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
+        self.executor.ask_to_yield()
         self.stopping.set()
 
     def drain(self) -> None:
@@ -270,6 +271,7 @@ class Worker:
         """
         self.stopping.set()
         self.claimer.claiming = False
+        self.executor.ask_to_yield()
         await self._hand_back_buffer()
         self._runners.gathering.flush()
         await self._wait_for_running(self._settings.grace)

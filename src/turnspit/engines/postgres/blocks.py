@@ -20,6 +20,12 @@ _PAUSED_TASKS = "SELECT name FROM {schema}.pauses WHERE kind = 'task'"
 _PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM {schema}.pauses AS pause
      WHERE pause.kind = 'tag' AND pause.name = ANY (ARRAY(SELECT json_array_elements_text(tags))) LIMIT 1)"""
 
+# As in the index jobs_ordered: the key of a job that runs in order, and whether it is one that has not ended.
+_ORDER = "split_part(lane, chr(10), 1)"
+_ORDERED = (
+    """left(lane, 1) = '"' AND (state IN ('held', 'running') OR state = 'scheduled' AND started_at IS NOT NULL)"""
+)
+
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _PARAMETER = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)")
 
@@ -33,6 +39,8 @@ def load(schema: str) -> Mapping[str, str]:
         "paused_queues": _PAUSED_QUEUES,
         "paused_tasks": _PAUSED_TASKS,
         "paused_tag": _PAUSED_TAG,
+        "order": _ORDER,
+        "ordered": _ORDERED,
         "schema": schema,
     }
     return load_blocks(

@@ -13,6 +13,11 @@ _PAUSED_TASKS = "(SELECT name FROM turnspit_pauses WHERE kind = 'task')"
 _PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM turnspit_pauses AS pause
      WHERE pause.kind = 'tag' AND pause.name IN (SELECT value FROM json_each(tags)) LIMIT 1)"""
 
+# As in the index jobs_ordered: the key of a job that runs in order, and whether it is one that has not ended.
+_ORDER = "substr(lane, 1, instr(lane, char(10)) - 1)"
+_ORDERED = """substr(lane, 1, 1) = '"'
+  AND (state = 'held' OR state = 'running' OR state = 'scheduled' AND started_at IS NOT NULL)"""
+
 SQL = load_blocks(
     "turnspit.engines.sqlite",
     (
@@ -29,6 +34,13 @@ SQL = load_blocks(
         "schedules",
         "workflows",
     ),
-    {"now": _NOW, "paused_queues": _PAUSED_QUEUES, "paused_tasks": _PAUSED_TASKS, "paused_tag": _PAUSED_TAG},
+    {
+        "now": _NOW,
+        "paused_queues": _PAUSED_QUEUES,
+        "paused_tasks": _PAUSED_TASKS,
+        "paused_tag": _PAUSED_TAG,
+        "order": _ORDER,
+        "ordered": _ORDERED,
+    },
 )
 """Every block of ``sql/*.sql`` by its name."""

@@ -63,6 +63,10 @@ class _Open(NamedTuple):
 
 _left_behind: list[_Open] = []
 """Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
+_busy: set[tuple[int, int]] = set()
+"""Files that a thread was still using when this process was last forked."""
+_lost: set[tuple[int, int]] = set()
+"""The same, in the child: what SQLite remembers of their locks is not so there, and its own may be held for good."""
 
 
 class SqliteEngine(
@@ -128,6 +132,7 @@ class SqliteEngine(
         except BaseException:
             self._lock.release()
             raise
+        _note_busy()
 
     def resume_after_fork(self) -> None:
         """In the parent: go on; the next call opens the file again."""
@@ -139,6 +144,7 @@ class SqliteEngine(
         """In the child: begin anew. What was not let go of is kept, never closed."""
         if self._open is not None:
             _left_behind.append(self._open)
+        _lost.update(_busy)
         self._forget()
 
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
@@ -235,10 +241,9 @@ class SqliteEngine(
         opened, self._open = self._open, None
         self.wakeups.pause()
         if opened is not None:
-            threads = (opened.writer, opened.reader, opened.apart)
-            for thread in threads:
+            for thread in (opened.writer, opened.reader, opened.apart):
                 thread.close()
-            if any(thread.is_running for thread in threads):
+            if _is_running(opened):
                 _left_behind.append(opened)  # it waits for a lock, and ends by itself later
             else:
                 _close_turnstiles(opened)
@@ -305,6 +310,11 @@ class SqliteEngine(
             raise EngineUnavailable(
                 f"store {self.path} cannot be made: its folder does not exist; create {self.path.parent} first"
             )
+        if _identity(self.path) in _lost:
+            raise EngineUnavailable(
+                f"store {self.path} cannot be used in this process: it was forked while a call of its parent waited "
+                "for the store's lock; fork when no call is under way, or use multiprocessing's spawn"
+            )
         if self.path.is_file() and 0 < self.path.stat().st_size < _SMALLEST_DATABASE:
             # SQLite would take so short a file for an empty one, and overwrite it.
             raise EngineUnavailable(f"store {self.path} is not an SQLite database: check the URL")
@@ -352,6 +362,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _note_busy() -> None:
+    _busy.clear()
+    _busy.update(each.identity for each in _left_behind if each.identity is not None and _is_running(each))
+
+
+def _is_running(opened: _Open) -> bool:
+    return any(thread.is_running for thread in (opened.writer, opened.reader, opened.apart))
 
 
 def _close_turnstiles(opened: _Open) -> None:

@@ -40,6 +40,8 @@ CREATE TABLE turnspit_jobs (
     expires_at INTEGER,                     -- cancelled if it has not begun by then; NULL once it has
     progress REAL,
     progress_message TEXT,
+    progress_data TEXT,
+    cursor TEXT,                            -- how far its iterations have come: JSON, see context.py
     cancel_requested_at INTEGER,
     reason TEXT,
     error_type TEXT,
@@ -58,6 +60,10 @@ CREATE INDEX turnspit_jobs_expires ON turnspit_jobs (expires_at)
 CREATE INDEX turnspit_jobs_paused ON turnspit_jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX turnspit_jobs_lane ON turnspit_jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
+-- Jobs that run in order, by their key. The lane of others does not begin with a quotation mark.
+CREATE INDEX turnspit_jobs_ordered ON turnspit_jobs (substr(lane, 1, instr(lane, char(10)) - 1), id)
+    WHERE substr(lane, 1, 1) = '"'
+      AND (state = 'held' OR state = 'running' OR state = 'scheduled' AND started_at IS NOT NULL);
 CREATE INDEX turnspit_jobs_unlisted ON turnspit_jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND NOT is_listed;
 CREATE INDEX turnspit_jobs_dead ON turnspit_jobs (id) WHERE state = 'dead';
 CREATE INDEX turnspit_jobs_dead_groups ON turnspit_jobs (fingerprint, id) WHERE state = 'dead';
@@ -89,6 +95,7 @@ CREATE TABLE turnspit_history (
     workflow INTEGER,
     progress REAL,
     progress_message TEXT,
+    progress_data TEXT,
     cancel_requested_at INTEGER,
     reason TEXT,
     error_type TEXT,

@@ -243,6 +243,8 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
                 "fence": update.fence,
                 "progress": update.progress,
                 "message": update.message,
+                "data": update.data,
+                "cursor": update.cursor,
             }
             if not (yield Statement(self.sql["record_progress"], params)):
                 if (yield Statement(self.sql["record_progress_locked"], {"id": update.id, "fence": update.fence})):

@@ -9,12 +9,12 @@ import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from turnspit.clock import monotonic
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.ordered import After, Head, WaitingLane, put_in_order
 from turnspit.engines.verbs.rows import to_json
 from turnspit.engines.verbs.windows import RateKey, SlotKey
 from turnspit.records import Claim, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
@@ -25,17 +25,6 @@ _MOST_LISTED = 2000
 _MOST_LANES = 64
 _ROUNDS = 8
 _SOON = 20_000
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A lane that is due, in this claim."""
-
-    text: str
-    waiting: int
-    rules: tuple[LimitRule, ...]
-    share: int = 0
-    claimed: int = 0
 
 
 class LimitVerbs(Brought):
@@ -79,7 +68,7 @@ class LimitVerbs(Brought):
             if tags_are_paused and (yield from self._set_paused_aside([row[0] for row in found], free + 1)):
                 is_more = True
                 continue
-            lanes = [_Waiting(text, waiting, Lane.from_text(text).rules) for text, waiting, _ in found]
+            lanes = [WaitingLane.of(text, waiting) for text, waiting, _ in found]
             claimed = yield from self._serve(params, lanes, free, now=found[0][2])
             claims += claimed
             with_rate = {lane.text for lane in lanes if any(rule.is_rate for rule in lane.rules)}
@@ -107,7 +96,8 @@ class LimitVerbs(Brought):
         if not rows:
             return False
         texts = sorted({text for (text,) in rows})
-        lanes = [{"lane": text, "queue": lane[0], "task": lane[1]} for text in texts for lane in [json.loads(text)]]
+        places = ((text, Lane.from_text(text)) for text in texts)
+        lanes = [{"lane": text, "queue": lane.queue, "task": lane.task} for text, lane in places]
         yield Statement(self.sql["claim_limited_jobs_lanes"], params | {"lanes": to_json(lanes)})
         return len(rows) == _MOST_LISTED
 
@@ -118,13 +108,17 @@ class LimitVerbs(Brought):
         if turns:
             yield from self.run_turns("claim_limited_jobs_unpark", params, turns)
 
-    def _serve(self, params: dict[str, Any], lanes: list[_Waiting], free: int, *, now: int) -> Verb[list[Claim]]:
+    def _serve(self, params: dict[str, Any], lanes: list[WaitingLane], free: int, *, now: int) -> Verb[list[Claim]]:
         """Claim what the limits of these lanes let through, and say when each of them is looked at again."""
         lanes = yield from self._with_changes(lanes)
+        instead = yield from self._put_in_order(params, lanes, now)
         keys = yield from self._read_keys((rule for lane in lanes for rule in lane.rules), now)
         _share_out(lanes, keys, free)
-        turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share]
+        turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share and lane.head is None]
         rows = (yield from self.run_turns("claim_limited_jobs_take", params, turns)) if turns else []
+        heads = [lane.head for lane in lanes if lane.share and lane.head is not None]
+        if heads:
+            rows = rows + (yield Statement(self.sql["claim_limited_jobs_heads_take"], params | {"ids": to_json(heads)}))
         claims = sorted((Claim._make(row) for row in rows), key=lambda claim: (-claim.priority, claim.id))
         counts = Counter(claim.lane for claim in claims)
         for lane in lanes:
@@ -139,13 +133,20 @@ class LimitVerbs(Brought):
         if slots:
             yield Statement(self.sql["claim_limited_jobs_slots"], {"slots": to_json(slots)})
         yield from self._store_rates(keys, now)
-        after = [_after(lane, keys, now) for lane in lanes]
-        yield Statement(
-            self.sql["claim_limited_jobs_after"], {"lanes": to_json(each for each in after if each is not None)}
-        )
+        after = [each for lane in lanes if (each := _after(lane, keys, now)) is not None]
+        lines = to_json(each._asdict() for each in (*after, *instead))
+        yield Statement(self.sql["claim_limited_jobs_after"], {"lanes": lines})
         return claims
 
-    def _with_changes(self, lanes: list[_Waiting]) -> Verb[list[_Waiting]]:
+    def _put_in_order(self, params: dict[str, Any], lanes: list[WaitingLane], now: int) -> Verb[list[After]]:
+        orders = sorted({lane.order for lane in lanes if lane.order is not None})
+        if not orders:
+            return []
+        turns = [{"order": order} for order in orders]
+        rows = yield from self.run_turns("claim_limited_jobs_heads", params, turns)
+        return put_in_order(lanes, {row[0]: Head._make(row) for row in rows}, now)
+
+    def _with_changes(self, lanes: list[WaitingLane]) -> Verb[list[WaitingLane]]:
         changes = {change.name: change for change in (yield from self.list_limits())}
         for lane in lanes if changes else ():
             lane.rules = tuple(_changed(rule, changes) for rule in lane.rules)
@@ -181,7 +182,7 @@ class LimitVerbs(Brought):
     def acquire_permit(self, rule: LimitRule) -> Verb[int]:
         yield Statement(self.sql["claim_limited_jobs_lock"], {})
         [(now,)] = yield Statement(self.sql["acquire_permit"], {"now": self.clock.now()})
-        [lane] = yield from self._with_changes([_Waiting("", 1, (rule,))])
+        [lane] = yield from self._with_changes([WaitingLane("", 1, (rule,), None)])
         keys = yield from self._read_keys(lane.rules, now)
         [rule], key = lane.rules, keys[rule.key]
         assert isinstance(key, RateKey)
@@ -222,6 +223,7 @@ class LimitVerbs(Brought):
         yield Statement(self.sql["prune_limits_slots"], params)
         yield Statement(self.sql["prune_limits_wake"], params)
         removed = 0
+        yield Statement(self.sql["prune_limits_unpark"], params)
         for block in ("prune_limits_lanes", "prune_limits"):
             removed += len((yield Statement(self.sql[block], params)))
         return removed
@@ -234,7 +236,7 @@ def _changed(rule: LimitRule, changes: Mapping[str, LimitChange]) -> LimitRule:
     return rule._replace(allowed=change.allowed, per=change.per, burst=change.burst)
 
 
-def _share_out(lanes: list[_Waiting], keys: Mapping[str, RateKey | SlotKey], free: int) -> None:
+def _share_out(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], free: int) -> None:
     """One to each lane in turn, until nothing is free."""
     open_lanes = lanes
     while free and open_lanes:
@@ -249,12 +251,16 @@ def _share_out(lanes: list[_Waiting], keys: Mapping[str, RateKey | SlotKey], fre
         open_lanes = still_open
 
 
-def _after(lane: _Waiting, keys: Mapping[str, RateKey | SlotKey], now: int) -> dict[str, Any] | None:
+def _after(lane: WaitingLane, keys: Mapping[str, RateKey | SlotKey], now: int) -> After | None:
     """What the store keeps of a lane that was looked at; ``None`` where it keeps its place in the line."""
+    if lane.after is not None:
+        return lane.after
     next_at: int | None = now
     parked_on = None
     if lane.claimed < lane.share:
         next_at = now + _SOON  # somebody holds a job of it
+    elif lane.claimed and lane.order is not None:
+        return lane.park(now)
     elif lane.claimed == lane.waiting:
         next_at = None
     else:
@@ -268,4 +274,4 @@ def _after(lane: _Waiting, keys: Mapping[str, RateKey | SlotKey], now: int) -> d
                 parked_on = rule.key
         if next_at == now and parked_on is None and not lane.claimed:
             return None
-    return {"lane": lane.text, "next_at": next_at, "parked_on": parked_on}
+    return After(lane.text, next_at, parked_on)

@@ -29,6 +29,8 @@ CREATE TABLE {schema}.jobs (
     expires_at bigint,                      -- cancelled if it has not begun by then; NULL once it has
     progress double precision,
     progress_message text,
+    progress_data text,
+    cursor text,                            -- how far its iterations have come: JSON, see context.py
     cancel_requested_at bigint,
     reason text,
     error_type text,
@@ -53,6 +55,9 @@ CREATE INDEX jobs_expires ON {schema}.jobs (expires_at)
 CREATE INDEX jobs_paused ON {schema}.jobs (paused_by) WHERE paused_by IS NOT NULL;
 CREATE INDEX jobs_lane ON {schema}.jobs (lane, priority DESC, id)
     WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL;
+-- Jobs that run in order, by their key. The lane of others does not begin with a quotation mark.
+CREATE INDEX jobs_ordered ON {schema}.jobs (split_part(lane, chr(10), 1), id)
+    WHERE left(lane, 1) = '"' AND (state IN ('held', 'running') OR state = 'scheduled' AND started_at IS NOT NULL);
 CREATE INDEX jobs_unlisted ON {schema}.jobs (id) WHERE state = 'held' AND lane IS NOT NULL AND is_listed = 0;
 CREATE INDEX jobs_dead ON {schema}.jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_groups ON {schema}.jobs (fingerprint, id) WHERE state = 'dead';
@@ -84,6 +89,7 @@ CREATE TABLE {schema}.history (
     workflow bigint,
     progress double precision,
     progress_message text,
+    progress_data text,
     cancel_requested_at bigint,
     reason text,
     error_type text,

@@ -19,7 +19,7 @@ SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, attempt = 0, cr
     started_at = NULL, finished_at = NULL, worker = NULL,
     cancel_requested_at = NULL, reason = NULL, error_type = NULL, fingerprint = NULL, invalid_since = NULL,
     expires_at = NULL,
-    progress = NULL, progress_message = NULL
+    progress = NULL, progress_message = NULL, progress_data = NULL, cursor = NULL
 WHERE id = {ids}
 RETURNING id, state, workflow;
 

@@ -81,7 +81,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow;
+          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow, cursor;
 
 -- name: claim_jobs_chosen
 UPDATE {schema}.jobs
@@ -92,7 +92,7 @@ WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND
   AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
   AND EXISTS (SELECT FROM {schema}.workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow;
+          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow, cursor;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
@@ -160,10 +160,10 @@ done AS (
 ), kept AS (
     INSERT INTO {schema}.history (
         id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-        worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, result,
+        worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason, result,
         result_until)
     SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, now,
-           worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, note, result,
+           worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, note, result,
            now + keep
     FROM done, moment
 ), counted AS (
@@ -208,10 +208,10 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at,
        coalesce(:reason::text, reason), error_type, fingerprint
 FROM {schema}.jobs WHERE id = {ids}
 RETURNING id, workflow;
@@ -230,10 +230,10 @@ DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_tim
 -- In the caller's transaction: only the job's own row is locked.
 INSERT INTO {schema}.history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, :note::text, :result::text,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, :note::text, :result::text,
        {now} + :keep::bigint
 FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE
 RETURNING id;
@@ -291,7 +291,8 @@ RETURNING id;
 -- name: record_progress
 -- SKIP LOCKED: a task may hold its job by finish() in a transaction that it has not committed yet.
 UPDATE {schema}.jobs
-SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message)
+SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message),
+    progress_data = coalesce(:data, progress_data), cursor = coalesce(:cursor, cursor)
 WHERE id = (SELECT id FROM {schema}.jobs
             WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE SKIP LOCKED)
 RETURNING id;

@@ -43,7 +43,9 @@ RETURNING lane;
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 INSERT INTO {schema}.lanes AS known (lane, queue, task, next_at)
 SELECT lane, queue, task, now - 1 FROM moment, json_to_recordset(:lanes::json) AS new (lane text, queue text, task text)
-ON CONFLICT (lane) DO UPDATE SET next_at = coalesce(known.next_at, excluded.next_at);
+ON CONFLICT (lane) DO UPDATE
+SET next_at = CASE WHEN left(known.lane, 1) = '"' THEN least(known.next_at, excluded.next_at)  -- least() ignores NULL
+                   ELSE coalesce(known.next_at, excluded.next_at) END;
 
 -- name: claim_limited_jobs_freed
 DELETE FROM {schema}.slots WHERE is_free = 1 RETURNING key;
@@ -117,6 +119,26 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
+          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow, cursor;
+
+-- name: claim_limited_jobs_heads
+SELECT turn."order", job.*
+FROM json_to_recordset(:turns::json) AS turn ("order" text)
+CROSS JOIN LATERAL (
+    SELECT id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now})
+    FROM {schema}.jobs WHERE {order} = turn."order" AND {ordered}
+    ORDER BY id LIMIT 1
+) AS job;
+
+-- name: claim_limited_jobs_heads_take
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+picked AS MATERIALIZED (SELECT id FROM {schema}.jobs WHERE id = {ids} AND state = 'held' FOR UPDATE SKIP LOCKED)
+UPDATE {schema}.jobs AS job
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = moment.now,
+    is_listed = 0
+FROM moment
+WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
+RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags::text, metadata::text, lane, unique_key, workflow;
 
 -- name: claim_limited_jobs_slots
@@ -182,6 +204,11 @@ UPDATE {schema}.lanes SET next_at = {now}
 WHERE next_at IS NULL AND EXISTS (SELECT FROM {schema}.jobs AS job
                                   WHERE job.state = 'held' AND job.lane = lanes.lane AND job.lane IS NOT NULL
                                     AND job.paused_by IS NULL);
+
+-- name: prune_limits_unpark
+-- Nothing runs that they could wait for.
+UPDATE {schema}.lanes SET parked_on = NULL, next_at = {now}
+WHERE parked_on IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.slots WHERE key = parked_on);
 
 -- name: prune_limits_lanes
 DELETE FROM {schema}.lanes

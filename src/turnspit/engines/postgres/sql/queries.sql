@@ -6,7 +6,7 @@ SELECT * FROM (
     SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
            finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
            retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, NULL::text, unique_key, workflow, expires_at
+           fingerprint, NULL::text, unique_key, workflow, expires_at, progress_data
     FROM {schema}.jobs AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_live
@@ -16,7 +16,7 @@ SELECT * FROM (
     SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
            finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
            retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, result, unique_key, workflow, NULL::bigint
+           fingerprint, result, unique_key, workflow, NULL::bigint, progress_data
     FROM {schema}.history AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_final

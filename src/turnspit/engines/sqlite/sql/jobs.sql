@@ -48,7 +48,7 @@ WHERE id IN (
     ORDER BY priority DESC, id LIMIT :limit
 )
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key, workflow;
+          retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
 
 -- name: claim_jobs_chosen
 UPDATE turnspit_jobs
@@ -58,7 +58,7 @@ WHERE id = :job AND (state = 'ready' OR (state = 'held' AND lane IS NOT NULL AND
   AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
   AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key, workflow;
+          retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
 
 -- name: claim_jobs_queues
 -- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
@@ -92,10 +92,10 @@ RETURNING id;
 -- CROSS JOIN keeps json_each outside: one lookup by primary key for each finish.
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason,
     result, result_until)
 SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at,
-       moment, worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at,
+       moment, worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at,
        json_extract(finish.value, '$[4]'),
        json_extract(finish.value, '$[2]'), moment + json_extract(finish.value, '$[3]')
 FROM (SELECT {now} AS moment)
@@ -138,10 +138,10 @@ WHERE id = :id;
 -- name: move_cancelled
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, error_type,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason, error_type,
     fingerprint)
 SELECT id, task, queue, 'cancelled', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at,
        coalesce(:reason, reason), error_type, fingerprint
 FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids))
 RETURNING id, workflow;
@@ -158,10 +158,10 @@ DO UPDATE SET count = count + excluded.count, run_time = run_time + excluded.run
 -- name: finish_job
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, reason, result,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason, result,
     result_until)
 SELECT id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, {now},
-       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, cancel_requested_at, :note, :result,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, :note, :result,
        {now} + :keep
 FROM turnspit_jobs WHERE id = :id AND fence = :fence AND state = 'running'
 RETURNING id;
@@ -214,7 +214,8 @@ RETURNING id;
 
 -- name: record_progress
 UPDATE turnspit_jobs
-SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message)
+SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message),
+    progress_data = coalesce(:data, progress_data), cursor = coalesce(:cursor, cursor)
 WHERE id = :id AND fence = :fence AND state = 'running'
 RETURNING id;
 

@@ -43,7 +43,9 @@ RETURNING lane;
 INSERT INTO turnspit_lanes (lane, queue, task, next_at)
 SELECT json_extract(value, '$.lane'), json_extract(value, '$.queue'), json_extract(value, '$.task'), moment - 1
 FROM (SELECT {now} AS moment), json_each(:lanes) WHERE true
-ON CONFLICT (lane) DO UPDATE SET next_at = coalesce(next_at, excluded.next_at);
+ON CONFLICT (lane) DO UPDATE
+SET next_at = CASE WHEN substr(lane, 1, 1) = '"' THEN min(coalesce(next_at, excluded.next_at), excluded.next_at)
+                   ELSE coalesce(next_at, excluded.next_at) END;
 
 -- name: claim_limited_jobs_freed
 DELETE FROM turnspit_slots WHERE is_free RETURNING key;
@@ -94,6 +96,19 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
              WHERE state = 'held' AND lane = :lane AND lane IS NOT NULL AND paused_by IS NULL
                AND (expires_at IS NULL OR expires_at > {now}) ORDER BY priority DESC, id LIMIT :share)
+RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
+          retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
+
+-- name: claim_limited_jobs_heads
+SELECT :order, id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now})
+FROM turnspit_jobs INDEXED BY turnspit_jobs_ordered
+WHERE {order} = :order AND {ordered}
+ORDER BY id LIMIT 1;
+
+-- name: claim_limited_jobs_heads_take
+UPDATE turnspit_jobs
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'held'
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags, metadata, lane, unique_key, workflow;
 
@@ -157,6 +172,11 @@ UPDATE turnspit_lanes SET next_at = {now}
 WHERE next_at IS NULL AND EXISTS (SELECT 1 FROM turnspit_jobs AS job INDEXED BY turnspit_jobs_lane
                                   WHERE job.state = 'held' AND job.lane = turnspit_lanes.lane AND job.lane IS NOT NULL
                                     AND job.paused_by IS NULL);
+
+-- name: prune_limits_unpark
+-- Nothing runs that they could wait for.
+UPDATE turnspit_lanes SET parked_on = NULL, next_at = {now}
+WHERE parked_on IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turnspit_slots WHERE key = parked_on);
 
 -- name: prune_limits_lanes
 DELETE FROM turnspit_lanes

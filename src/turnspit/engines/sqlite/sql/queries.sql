@@ -4,14 +4,14 @@
 SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
        retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, NULL, unique_key, workflow, expires_at
+       fingerprint, NULL, unique_key, workflow, expires_at, progress_data
 FROM turnspit_jobs AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_final
 SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
        retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, result, unique_key, workflow, NULL
+       fingerprint, result, unique_key, workflow, NULL, progress_data
 FROM turnspit_history AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_attempts
