@@ -3,7 +3,8 @@
 -- be planned as a walk through the table, past any number of rows of other states.
 
 -- name: count_queues_ready
--- Loose index scans: a probe for each queue, then at most :most entries of its index.
+-- Loose index scans: a probe for each queue, then at most :most entries of its index. Its order must not be asked for: for
+-- -priority the planner goes to the table (600 ms for 170,000 jobs in 51 queues, 30 ms without).
 WITH RECURSIVE busy(queue) AS (
     (SELECT queue FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue, -priority, id LIMIT 1)
     UNION ALL
@@ -12,7 +13,7 @@ WITH RECURSIVE busy(queue) AS (
     FROM busy WHERE busy.queue IS NOT NULL
 )
 SELECT queue, (SELECT count(*) FROM (SELECT FROM {schema}.jobs AS job WHERE state = 'ready' AND job.queue = busy.queue
-                                     ORDER BY -priority, id LIMIT :most) AS portion)
+                                     LIMIT :most) AS portion)
 FROM busy WHERE queue IS NOT NULL;
 
 -- name: count_queues_other
@@ -51,7 +52,7 @@ WHERE state = 'completed' AND started_at IS NOT NULL
 ORDER BY begins;
 
 -- name: search_jobs_few_ready
-SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue, -priority, id LIMIT :depth) AS portion;
+SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue LIMIT :depth) AS portion;
 
 -- name: search_jobs_few_scheduled
 SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'scheduled' ORDER BY run_at LIMIT :depth) AS portion;
