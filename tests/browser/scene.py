@@ -101,10 +101,42 @@ class Scene:
             self.clock.moment = NOON - 200 * SECOND
         self.clock.moment = NOON
         self._run_some()
+        self._run_a_workflow()
         self.store.insert(
             "send_confirmation", "email", args='{"to":"ada@example.com","order_id":4999}', delay=3600 * SECOND
         )
         self.engine.write(self.engine.rescue_jobs, self.workers[0], 3)
+
+    def _run_a_workflow(self) -> None:
+        """Of an import: some photos are done, one is dead, one runs, and the rest waits."""
+        tasks, self.clock.moment = self.app.tasks, NOON - 50 * SECOND
+        resize = tasks["resize_photo"]
+        with self.app.workflow("import catalogue") as flow:
+            fetch = flow.add(tasks["poll_stock"].new(), name="fetch catalogue")
+            photos = [
+                flow.add(resize.new(photo=f"c/{number}.jpg", width=800), name=f"photo {number}", after=[fetch])
+                for number in range(1, 6)
+            ]
+            index = flow.add(tasks["clean_up"].new(), name="rebuild index", after=photos)
+            flow.add(tasks["daily_report"].new(), name="tell the shop", after=[index])
+            flow.add(tasks["make_invoice"].new(order_id=1), name="bill the supplier", after=[fetch])
+        [fetched] = self.store.claim(1, worker=self.workers[0], tasks=tasks, job=self._of(flow.id, "fetch catalogue"))
+        self.clock.advance(3)
+        self.store.complete(fetched)
+        for number, outcome in ((1, "done"), (2, "done"), (3, "dead"), (4, "running")):
+            job = self._of(flow.id, f"photo {number}")
+            [claim] = self.store.claim(1, worker=self.workers[2], tasks=tasks, job=job)
+            self.clock.advance(1.5)
+            if outcome == "done":
+                self.store.complete(claim)
+            elif outcome == "dead":
+                self.store.end(claim, EndingMove.DEAD, error=_IMAGE)
+            else:
+                self.engine.write(self.engine.record_progress, [ProgressUpdate(job, claim.fence, 0.6, "cropping")])
+        self.clock.moment = NOON
+
+    def _of(self, workflow: int | None, name: str) -> int:
+        return next(job.id for job in self.app.workflows.get(workflow or 0).jobs if job.name == name)
 
     def _worker(self, host: str, pid: int) -> int:
         tasks = frozenset(self.app.tasks)

@@ -23,6 +23,8 @@ SCREENS = {
     "queues": "/queues",
     "queue": "/queue?name=payments",
     "schedules": "/schedules",
+    "workflows": "/workflows",
+    "workflow": "/workflows/1",
     "workers": "/workers",
     "metrics": "/metrics",
 }

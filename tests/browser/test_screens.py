@@ -17,6 +17,8 @@ SCREENS = [
     "/queues",
     "/queue?name=payments",
     "/schedules",
+    "/workflows",
+    "/workflows/1",
     "/workers",
     "/metrics",
     "/nowhere",

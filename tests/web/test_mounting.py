@@ -99,7 +99,7 @@ def test_in_django(shop: TestStore) -> None:
             assert "/turnspit/static/turnspit.js" in (await client.get("/turnspit/jobs", headers=OWN)).text
             assert (await client.get("/elsewhere", headers=OWN)).status_code == 404
 
-    with override_settings(SECRET_KEY="a secret", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__):
+    with override_settings(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__):
         asyncio.run(visit())
 
 

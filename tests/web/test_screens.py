@@ -17,6 +17,7 @@ def test_an_empty_store_says_what_to_do(site: Site) -> None:
     assert "There are no dead letters" in site.text("/dead")
     assert "No worker runs" in site.text("/workers")
     assert "There are no schedules" in site.text("/schedules")
+    assert "There are no workflows" in site.text("/workflows")
     assert "No queue of this name" in site.text("/queue?name=none")
     assert "No attempt ended" in site.text("/metrics")
 

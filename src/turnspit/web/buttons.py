@@ -118,6 +118,20 @@ class Buttons:
         call, done = calls[verb]
         return await self._do(request, form, f"schedule {name} {done}", lambda: call(request, name))
 
+    async def workflow(self, request: Request) -> Response:
+        """Cancel or replay a workflow."""
+        number, form, changes = _id_of(request), await read_form(request), self._site.changes
+        verb = request.path_params["verb"]
+        calls: dict[str, tuple[Callable[[], Awaitable[None]], str]] = {
+            "cancel": (lambda: changes.cancel_workflow(request, number), "cancelled"),
+            "replay": (lambda: changes.replay_workflow(request, number), "goes on where it failed"),
+            "again": (lambda: changes.replay_workflow(request, number, whole=True), "begins again"),
+        }
+        if verb not in calls:
+            raise HTTPException(404, f"a workflow cannot be asked to {verb}")
+        call, done = calls[verb]
+        return await self._do(request, form, f"workflow {number} {done}", call)
+
     async def pause(self, request: Request) -> Response:
         """Pause or resume a queue, a task or a tag."""
         form = await read_form(request)

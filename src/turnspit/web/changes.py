@@ -131,6 +131,18 @@ class Changes:
         self._done(request, "run", schedule=name, job=job)
         return job
 
+    async def cancel_workflow(self, request: Request, workflow: int, reason: str = "") -> None:
+        """Cancel what waits in a workflow, and ask what runs to end."""
+        await check_permission(request, Permission.CANCEL)
+        await self._app.workflows.acancel(workflow, reason=reason or "cancelled on the dashboard")
+        self._done(request, "cancel", workflow=workflow)
+
+    async def replay_workflow(self, request: Request, workflow: int, *, whole: bool = False) -> None:
+        """Make its dead and cancelled jobs live again, or everything."""
+        await check_permission(request, Permission.REPLAY)
+        await self._app.workflows.areplay(workflow, whole=whole)
+        self._done(request, "replay", workflow=workflow, whole=whole or None)
+
     def _checked(self, fields: NewJobFields) -> NewJob[Any]:
         task = self._app.tasks[fields.task]
         message = encode({"task": fields.task, "args": dict(fields.args)}, what="the arguments")

@@ -20,6 +20,7 @@ from turnspit.errors import (
     SchemaMismatch,
     StoreFrozen,
     TurnspitError,
+    WorkflowNotFound,
 )
 
 __all__ = ["Problem", "problem", "status_of"]
@@ -27,6 +28,7 @@ __all__ = ["Problem", "problem", "status_of"]
 _STATUS: dict[type[TurnspitError], int] = {
     JobNotFound: 404,
     ScheduleNotFound: 404,
+    WorkflowNotFound: 404,
     MoveNotAllowed: 409,
     QueueFull: 429,
     JobExists: 409,

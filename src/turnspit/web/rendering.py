@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import QueryParams
 
 from turnspit.web import charts, wording
+from turnspit.web.graphs import draw_graph
 from turnspit.web.permissions import Permission
 from turnspit.web.searching import quote_word
 
@@ -63,7 +64,7 @@ class Renderer:
         )
         self._environment.filters |= {name: getattr(wording, name) for name in _FILTERS}
         self._environment.globals |= {name: getattr(charts, name) for name in _CHARTS}
-        self._environment.globals |= {"quoted": quote_word, "version": _version_of_static_files()}
+        self._environment.globals |= {"graph": draw_graph, "quoted": quote_word, "version": _version_of_static_files()}
 
     def page(self, screen: Screen, view: View, now: datetime, **context: Any) -> str:
         """The whole page."""

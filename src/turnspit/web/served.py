@@ -4,7 +4,7 @@ from typing import Protocol
 
 from turnspit.blueprints import TaskRegistry
 from turnspit.contract import Engine
-from turnspit.operations import Jobs, Limits, Queues, Schedules
+from turnspit.operations import Jobs, Limits, Queues, Schedules, Workflows
 from turnspit.payloads import Payloads
 
 __all__ = ["Served"]
@@ -19,6 +19,7 @@ class Served(Protocol):
     queues: Queues
     schedules: Schedules
     limits: Limits
+    workflows: Workflows
 
     @property
     def engine(self) -> Engine: ...

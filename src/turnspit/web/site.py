@@ -11,6 +11,7 @@ from turnspit.web.changes import Changes
 from turnspit.web.models.answers import TaskDocument
 from turnspit.web.reading.jobs import JobReader
 from turnspit.web.reading.store import StoreReader
+from turnspit.web.reading.workflows import WorkflowReader
 from turnspit.web.redaction import Redaction
 from turnspit.web.served import Served
 
@@ -28,6 +29,7 @@ class Site:
     redaction: Redaction
     jobs: JobReader
     store: StoreReader
+    workflows: WorkflowReader
     changes: Changes
     bulk: Bulk
 
@@ -41,7 +43,7 @@ class Site:
         jobs = JobReader(app, redaction)
         store = StoreReader(app, redaction, jobs)
         changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
-        return cls(app, title, app_name, redaction, jobs, store, changes, bulk)
+        return cls(app, title, app_name, redaction, jobs, store, WorkflowReader(app, store.shared), changes, bulk)
 
     def tasks(self) -> list[TaskDocument]:
         """The tasks that the app declares."""

@@ -26,6 +26,7 @@ from turnspit.web.models import (
     WorkerDocument,
 )
 from turnspit.web.models.answers import BulkDocument, Done, Enqueued, QueueScale, ScheduledJob, TaskDocument
+from turnspit.web.models.workflows import WorkflowDetails, WorkflowsPage
 from turnspit.web.screens.jobs import refuse_hidden
 from turnspit.web.searching import write_search
 from turnspit.web.site import Site
@@ -262,6 +263,51 @@ async def resume_schedule(call: Call) -> Done:
 @_operation("POST", "/schedules/run", "Store its job now", ScheduledJob, body=requests.NameRequest, refusals=(404,))
 async def run_schedule(call: Call) -> ScheduledJob:
     return ScheduledJob(job=await call.site.changes.run_schedule(call.request, call.body.name))
+
+
+@_operation("GET", "/workflows", "The newest workflows", WorkflowsPage, query=requests.WorkflowsQuery)
+async def list_workflows(call: Call) -> WorkflowsPage:
+    query = call.query
+    after = None if query.before is None else str(query.before)
+    return await call.site.workflows.list(name=query.name, finished=query.finished, limit=query.limit, after=after)
+
+
+@_operation(
+    "GET",
+    "/workflows/{id}",
+    "One workflow with its jobs, a page at a time",
+    WorkflowDetails,
+    query=requests.WorkflowQuery,
+    refusals=(404,),
+)
+async def get_workflow(call: Call) -> WorkflowDetails:
+    return await call.site.workflows.get(call.id, call.query.after)
+
+
+@_operation(
+    "POST",
+    "/workflows/{id}/cancel",
+    "Cancel what waits in it, and ask what runs to end",
+    WorkflowDetails,
+    body=requests.CancelRequest,
+    refusals=(404, 409),
+)
+async def cancel_workflow(call: Call) -> WorkflowDetails:
+    await call.site.changes.cancel_workflow(call.request, call.id, call.body.reason)
+    return await call.site.workflows.get(call.id)
+
+
+@_operation(
+    "POST",
+    "/workflows/{id}/replay",
+    "Make its dead and cancelled jobs live again, or all",
+    WorkflowDetails,
+    body=requests.ReplayRequest,
+    refusals=(404, 409),
+)
+async def replay_workflow(call: Call) -> WorkflowDetails:
+    await call.site.changes.replay_workflow(call.request, call.id, whole=call.body.whole)
+    return await call.site.workflows.get(call.id)
 
 
 @_operation("GET", "/workers", "Live workers, and those that ended within the last hour", list[WorkerDocument])

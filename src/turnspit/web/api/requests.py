@@ -22,7 +22,10 @@ __all__ = [
     "NameRequest",
     "PauseRequest",
     "QueueQuery",
+    "ReplayRequest",
     "UpdateRequest",
+    "WorkflowQuery",
+    "WorkflowsQuery",
 ]
 
 LARGEST_ID = 2**63 - 1
@@ -126,6 +129,27 @@ class BulkRequest(CountQuery):
 
     verb: Literal["replay", "cancel", "delete"]
     rate: float | None = Field(None, gt=0, le=100_000, description="At most so many jobs a second.")
+
+
+class WorkflowsQuery(Request):
+    """A page of workflows, the newest first."""
+
+    name: Name | None = None
+    finished: bool | None = Field(None, description="Only those that have ended, or only those that have not.")
+    limit: int = Field(50, ge=1, le=500)
+    before: int | None = Field(None, ge=1, le=LARGEST_ID, description="The `next` of the page before.")
+
+
+class WorkflowQuery(Request):
+    """A page of a workflow's jobs, the oldest first."""
+
+    after: int = Field(0, ge=0, le=LARGEST_ID, description="The `next` of the page before.")
+
+
+class ReplayRequest(Request):
+    """How much."""
+
+    whole: bool = Field(False, description="Also what completed; only where it has ended.")
 
 
 class PauseRequest(Request):

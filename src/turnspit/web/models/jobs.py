@@ -38,6 +38,7 @@ class JobDocument(Document):
     error_type: str | None
     fingerprint: str | None
     unique_key: str | None
+    workflow: int | None
 
     @property
     def shown_state(self) -> str:

@@ -127,6 +127,7 @@ class JobReader:
             "error_type": record.error_type,
             "fingerprint": record.fingerprint,
             "unique_key": record.unique_key,
+            "workflow": record.workflow,
         }
 
     def _shown(self, task: str, text: str) -> Any:

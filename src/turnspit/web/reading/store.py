@@ -104,7 +104,7 @@ class StoreReader:
     async def _sample(self, span: int, queue: str | None = None) -> list[RunSample]:
         engine = self._app.engine
         width, slots = SPANS[span] * _MINUTE, span // SPANS[span]
-        depth = _SAMPLE if queue is None else 4 * _SAMPLE
+        depth = _SAMPLE if queue is None else 2 * _SAMPLE
         return await self.shared.get(
             ("sample", span, queue),
             _SOON if span == 60 else _RARELY,

@@ -9,6 +9,7 @@ from turnspit.web.screens.job import duplicate, job
 from turnspit.web.screens.jobs import confirm, jobs
 from turnspit.web.screens.overview import overview
 from turnspit.web.screens.store import dead, metrics, queue, queues, schedules, workers
+from turnspit.web.screens.workflows import workflow, workflows
 from turnspit.web.site import Site
 
 __all__ = ["ScreenMaker", "find_screen"]
@@ -26,6 +27,8 @@ _SCREENS: dict[str, ScreenMaker] = {
     "/queue": queue,
     "/schedules": schedules,
     "/workers": workers,
+    "/workflows": workflows,
+    r"/workflows/\d{1,19}": workflow,
     "/metrics": metrics,
 }
 _PATTERNS = [(re.compile(pattern, re.ASCII), maker) for pattern, maker in _SCREENS.items()]

@@ -132,7 +132,7 @@ document.addEventListener("change", (event) => {
 
 // -- Keys.
 
-const places = { o: "/", j: "/jobs", d: "/dead", q: "/queues", s: "/schedules", w: "/workers", m: "/metrics" };
+const places = { o: "/", j: "/jobs", d: "/dead", q: "/queues", s: "/schedules", f: "/workflows", w: "/workers", m: "/metrics" };
 let goes = false;
 
 function rows() {
