@@ -139,7 +139,7 @@ SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 
 FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow;
+          retry, timeout, tags::text, metadata::text, lane, unique_key, workflow, cursor;
 
 -- name: claim_limited_jobs_slots
 INSERT INTO {schema}.slots (key, job)

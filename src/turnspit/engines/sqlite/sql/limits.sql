@@ -110,7 +110,7 @@ UPDATE turnspit_jobs
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'held'
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key, workflow;
+          retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
 
 -- name: claim_limited_jobs_slots
 INSERT INTO turnspit_slots (key, job)
