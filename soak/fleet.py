@@ -48,6 +48,10 @@ class Fleet:
         self._ledger = Ledger(folder)
         self._log: IO[bytes] = (folder / "output.log").open("ab")
         self._names = [f"worker {number}" for number in range(1, workers + 1)] + ["producer"]
+        self.failed_starts = 0
+        """Workers that ended at their start because the store was away, as they should, and were started again."""
+        self._started: dict[str, float] = {}
+        self._out_until = 0.0
         self._busy: set[str] = set()
         self._lock = threading.Lock()
         self._reading = threading.Lock()
@@ -64,13 +68,17 @@ class Fleet:
         command = [sys.executable, "-m", "soak.programs", role, self.store.url, str(self.folder)]
         command += [str(self._dice.random())] + ([str(self._rate)] if role == "producer" else [])
         self.processes[name] = subprocess.Popen(command, cwd=_ROOT, stdout=self._log, stderr=self._log)
+        self._started[name] = time.monotonic()
 
     def look_after(self) -> None:
         """Start again what ended by itself, which nothing here should."""
         with self._lock:
             for name, process in self.processes.items():
                 if name not in self._busy and process.poll() is not None:
-                    self.unexpected.append(f"{name} ended by itself with {process.returncode}")
+                    if self._started[name] < self._out_until:
+                        self.failed_starts += 1
+                    else:
+                        self.unexpected.append(f"{name} ended by itself with {process.returncode}")
                     self._ledger.write("exited", detail=str(process.pid))
                     self._start(name)
 
@@ -184,7 +192,9 @@ class Fleet:
         self._await(fault, began, lambda: not self.store.running_of(process.pid))
 
     def _outage(self, fault: Fault, befall: Callable[[float], None]) -> None:
+        self._out_until = time.monotonic() + _LONGEST_RECOVERY
         befall(self._dice.uniform(0.2, 2 * LEASE))
+        self._out_until = time.monotonic()
         self._await_progress(fault)
 
     def _await_progress(self, fault: Fault) -> None:

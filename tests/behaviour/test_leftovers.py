@@ -12,7 +12,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import Job, JobContext, Retry, Turnspit
-from turnspit._runtime.worker import executor
+from turnspit._runtime.worker import suspects
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,7 +162,7 @@ def test_a_job_that_came_back_to_its_process_waits_for_its_earlier_run(
     app: Turnspit, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long that takes; meanwhile its worker does other work."""
-    monkeypatch.setattr(executor, "_ALONE", 0.01)
+    monkeypatch.setattr(suspects, "_ALONE", 0.01)
     gates, runs = [Gate(), Gate()], []
 
     @app.task
@@ -193,7 +193,7 @@ def test_a_job_that_came_back_to_its_process_waits_for_its_earlier_run(
 def test_what_waits_for_its_earlier_run_can_be_cancelled_and_is_handed_back(
     app: Turnspit, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setattr(executor, "_ALONE", 0.01)
+    monkeypatch.setattr(suspects, "_ALONE", 0.01)
     gate = Gate()
 
     @app.task

@@ -7,7 +7,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
 from turnspit import Job, JobContext, Retry, Turnspit
-from turnspit._runtime.worker import executor
+from turnspit._runtime.worker import suspects
 from turnspit.records import JobRecord
 
 
@@ -111,7 +111,7 @@ def test_a_job_that_crashed_a_worker_runs_alone_and_holds_nobody_else_meanwhile(
 def test_a_job_that_hangs_after_a_crash_does_not_stop_its_worker(
     app: Turnspit, hangs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "_ALONE", 0.2)
+    monkeypatch.setattr(suspects, "_ALONE", 0.2)
     gate = Gate()
 
     @app.task

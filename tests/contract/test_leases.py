@@ -294,3 +294,31 @@ def test_many_held_jobs_become_ready_in_portions(store: Store) -> None:
     assert store.engine.write(admit, {"new"}, 3000) == 2500 - admitted
     assert store.engine.write(admit, {"new", "send"}, 3000) == 0
     assert store.count(state="ready") == 3000
+
+
+def test_of_the_suspects_of_a_dead_worker_only_the_first_one_can_have_begun(store: Store) -> None:
+    """The others waited for it: they come back as if unrun, and no innocent job ends with the one that kills."""
+    first, second, third = store.insert_many(3)
+    rescuer = store.default_worker
+    for crash in range(1, 5):
+        victim = store.worker()
+        claims = store.claim(10, worker=victim)
+        assert claims[0].id == first
+        report = store.crash(claims[0], rescuer)
+        assert store.job(first).crashes == crash
+        assert [store.job(job).crashes for job in (second, third)] == [1, 1], "the first crash could be anybody's"
+    assert (report.dead, report.returned) == ((first,), (second, third))
+    assert store.outcomes(first) == ["crashed"] * 4
+    assert [(store.state(job), store.job(job).attempt) for job in (second, third)] == [("ready", 0)] * 2
+    assert store.outcomes(second) == ["crashed"]
+
+
+def test_a_suspect_that_waited_and_whose_end_was_requested_is_cancelled(store: Store) -> None:
+    jobs = store.insert_many(2)
+    rescuer = store.default_worker
+    store.crash(store.claim(2, worker=store.worker())[0], rescuer)
+    claims = store.claim(2, worker=store.worker())
+    store.cancel(jobs[1])
+    report = store.crash(claims[0], rescuer)
+    assert (report.returned, report.cancelled) == ((jobs[0],), (jobs[1],))
+    assert (store.job(jobs[0]).crashes, store.state(jobs[1])) == (2, "cancelled")

@@ -32,12 +32,17 @@ class ModelJob:
     worker: int | None = None
     cancel_requested: bool = False
     invalid_since: int | None = None
+    started_at: int = 0
     finished_at: int = 0
     outcomes: list[str] = field(default_factory=list)
 
     @property
     def is_final(self) -> bool:
         return self.state in ("completed", "cancelled", "dead")
+
+    @property
+    def claim_order(self) -> tuple[int, int]:
+        return self.started_at, self.id
 
     def become_ready(self) -> None:
         """Or wait for its limits."""
@@ -144,7 +149,7 @@ class Model:
 
     def claim(self, claim: Claim, worker: int) -> None:
         job = self.jobs[claim.id]
-        job.state, job.worker, job.begun = "running", worker, True
+        job.state, job.worker, job.begun, job.started_at = "running", worker, True, self.now
         job.fence += 1
         self.owner[job.id, job.fence] = worker
         job.attempt += 1
@@ -270,9 +275,18 @@ class Model:
         alive = {each.id for each in self.live_workers()}
         self.outbox = {each for each in self.outbox if self.owner[each] in alive}
         orphans = [job for job in self.in_state("running") if job.worker not in alive]
+        never_begun: list[ModelJob] = []
         ended: dict[str, set[int]] = {"returned": set(), "dead": set(), "cancelled": set()}
         for job in orphans:
-            self._crash(job)
+            earlier = [each for each in orphans if each.worker == job.worker and each.claim_order < job.claim_order]
+            if job.crashes and any(each.crashes for each in earlier):
+                never_begun.append(job)
+        for job in orphans:
+            if job in never_begun:
+                job.attempt -= 1
+                self._ready_or_cancelled(job)
+            else:
+                self._crash(job)
             ended["returned" if not job.is_final else job.state].add(job.id)
         return declared, ended["returned"], ended["dead"], ended["cancelled"]
 

@@ -99,3 +99,18 @@ def test_an_orderly_shutdown_costs_no_attempt(app: Turnspit) -> None:
     for job in jobs:
         job.refresh()
         assert (job.state, job.attempt, job.crashes, job.attempts) == ("ready", 0, 0, ())
+
+
+def test_a_job_that_kills_workers_takes_no_other_job_along(shop: Turnspit) -> None:
+    """They were claimed together each time. After the first crash they begin one by one, and only one is to blame."""
+    deadly = shop.tasks["deadly"].enqueue()
+    others = [shop.tasks["waiting"].enqueue() for _ in range(3)]
+    with shop.worker(queues=["another"], lease=0.6, heartbeat=0.2):
+        for crashes in range(1, 5):
+            with worker(shop) as victim:
+                victim.wait_for("killing")
+                wait_until(lambda crashes=crashes: deadly.refresh().crashes == crashes, f"{crashes} crashes")
+        assert deadly.state == "dead"
+        assert all(other.refresh().crashes <= 1 for other in others)
+    with shop.worker():
+        assert [other.get_result(timeout=20) for other in others] == ["done"] * 3

@@ -38,8 +38,9 @@ class Leases(Protocol):
         Only a worker that has renewed its own lease without a gap for one lease time may declare others dead: after
         an outage all leases have run out. Each job keeps an attempt with outcome ``crashed``, gets its attempt back
         and one more crash. The first crash may be a neighbour's fault; from then on a job begins alone in its
-        process, and after ``max_crashes`` more it is dead. A job whose cancellation was requested is cancelled.
-        What a worker that ended had completed by ``finish_job`` is counted.
+        process, and after ``max_crashes`` more it is dead. Of several such jobs of one worker only the one that was
+        claimed first can have begun: the others are returned as if unrun. A job whose cancellation was requested is
+        cancelled. What a worker that ended had completed by ``finish_job`` is counted.
         """
         ...
 

@@ -75,7 +75,7 @@ class Claimer:
         self._lanes_first = False
         self._signal = asyncio.Event()
         self._backoff = Backoff()
-        self._work_waits = self._was_seen = True
+        self._work_waits = True
         self._poll_at = 0.0
         self._after = ""
         self._prefetch = 0
@@ -90,13 +90,9 @@ class Claimer:
         """Something may be due: look."""
         self._signal.set()
 
-    def work_waits(self, *, was_seen: bool = False) -> None:
-        """There may be jobs to claim.
-
-        :param was_seen: there are, and perhaps nobody can run them.
-        """
+    def work_waits(self) -> None:
+        """There may be jobs to claim."""
         self._work_waits = True
-        self._was_seen = self._was_seen or was_seen
         self.lanes.woken()
         self._signal.set()
 
@@ -210,7 +206,7 @@ class Claimer:
 
     async def _transact(self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None) -> None:
         try:
-            report, claims = await self._ask(write, batch, request)
+            report, claims = await write(exchange, self._engine, batch, request)
         except BaseException:
             self._finisher.put_back(batch)
             raise
@@ -221,22 +217,6 @@ class Claimer:
         self._finisher.teller.add(batch.ended, report)
         if claims:
             self._executor.add(await self._admission.admit(claims))
-
-    async def _ask(
-        self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None
-    ) -> tuple[FinishReport, list[Claim]]:
-        """An idle worker asks the shorter way. What that finds nothing of, though the lookout saw it, is set aside."""
-        if request is None or batch or self._prefetch:
-            answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
-            return answer
-        claims = await write(self._engine.claim_jobs_at_once, request)
-        if not claims and self._was_seen:
-            answer = await write(exchange, self._engine, batch, request)
-            self._was_seen = False
-            return answer
-        self._was_seen = False
-        self._work_waits = self._work_waits or len(claims) > 1  # one queue may have more than its share was
-        return FinishReport(), claims
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
@@ -260,22 +240,23 @@ class Claimer:
         executor = self._executor
         if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
             return 0
-        waiting = len(executor.buffer)
+        waiting = executor.waiting
         if waiting > self._prefetch // 2:
             return 0
         return max(0, executor.concurrency + self._prefetch - executor.taken - waiting) + executor.lacking
 
     async def _give_back_surplus(self) -> None:
         """Jobs that were buffered behind fast ones and now wait behind slow ones go back, for other workers."""
-        buffer = self._executor.buffer
-        if len(buffer) <= self._prefetch or monotonic() - self._claimed_at < _STALE:
+        buffer, surplus = self._executor.buffer, self._executor.suspects.take_idle()
+        if len(buffer) > self._prefetch and monotonic() - self._claimed_at >= _STALE:
+            surplus += [buffer.pop() for _ in range(len(buffer) - self._prefetch)]
+        if not surplus:
             return
-        surplus = [buffer.pop() for _ in range(len(buffer) - self._prefetch)]
         try:
             await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in surplus])
         except TurnspitError as error:
             logger.warning("worker %s could not hand back %s jobs: %s", self._worker(), len(surplus), error)
-            buffer.extend(reversed(surplus))
+            self._executor.add(surplus[::-1])
 
     def _measure(self, now: float) -> None:
         elapsed = now - self._measured_at

@@ -17,6 +17,7 @@ from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
+from turnspit._runtime.worker.suspects import Suspects
 from turnspit.batches import BatchTask
 from turnspit.clock import monotonic
 from turnspit.context import JobContext, activate_job
@@ -31,10 +32,6 @@ __all__ = ["Ends", "Executor"]
 
 logger = logging.getLogger("turnspit")
 
-_ALONE = 10.0
-"""Seconds for which a job with a crash behind it keeps its worker to itself, and for which it waits for that. What
-crashes its process mostly does so soon; a long job, or a thread that hangs, must not stop a worker.
-"""
 _NAMED = 5
 _INVALID_DELAY = 15_000_000
 _INVALID_PATIENCE = 600_000_000
@@ -69,8 +66,7 @@ class Executor:
         self._loop = asyncio.get_running_loop()
         self._clean = copy_context()
         self._alarm = Alarm(self._stop_late)
-        self._alone: asyncio.TimerHandle | None = None
-        self._waiting_since: float | None = None
+        self.suspects = Suspects(self._fill_again)
         self.concurrency = concurrency
         self.resources: Mapping[str, Any] = {}
         self.buffer: deque[Claim] = deque()
@@ -84,18 +80,23 @@ class Executor:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs or waits here."""
-        return not self.running and not self.buffer
+        return not self.running and not self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many claimed jobs wait here."""
+        return len(self.buffer) + len(self.suspects.waiting)
 
     @property
     def holds_back(self) -> bool:
         """Whether a job with a crash behind it runs alone here, or waits to: others are better off elsewhere."""
-        return self._alone is not None or bool(self.buffer and self.buffer[0].crashes)
+        return self.suspects.is_alone or self.suspects.are_next
 
     @property
     def held(self) -> set[int]:
         """The jobs whose current claims are here."""
         running = {job for job, each in self.running.items() if each.current_claim is not None}
-        return running.union(claim.id for claim in self.buffer)
+        return running.union(claim.id for claim in (*self.buffer, *self.suspects.waiting))
 
     def job_of(self, task: "asyncio.Task[Any] | None") -> str | None:
         """The job that an asyncio task runs here, in words; from any thread."""
@@ -106,31 +107,46 @@ class Executor:
 
     def add(self, claims: list[Claim]) -> None:
         """Take claimed jobs and start as many as there are free slots."""
-        self.buffer.extend(claims)
+        self.buffer.extend(self._sort_out(claims))
         self.fill()
 
     def add_limited(self, claims: Sequence[Claim], rated: Collection[int], until: float) -> None:
         """Start limited jobs before all others; those whose starts a rate counts, only until this moment."""
         self._begins_until.update((job, until) for job in rated)
-        self.buffer.extendleft(reversed(claims))
+        self.buffer.extendleft(reversed(self._sort_out(claims)))
         self.fill()
+
+    def _sort_out(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Those that begin when there is room. The others wait for their own earlier run, or until they are alone."""
+        running = self.running
+        if not any(claim.crashes or claim.id in running for claim in claims):
+            return claims
+        new = [claim for claim in claims if claim.id not in running]
+        for claim in claims:
+            if claim.id in running:
+                running[claim.id].successor = claim
+        self.suspects.add(claim for claim in new if claim.crashes)
+        return [claim for claim in new if not claim.crashes]
 
     def fill(self) -> None:
         """Start waiting jobs. One with a crash behind it begins alone, so that it can take no neighbour with it."""
-        buffer, running = self.buffer, self.running
-        while buffer and self._has_room() and self._alone is None and self._may_start():
-            if buffer[0].crashes and buffer[0].id not in running:
-                if running and not self._waited_long():
+        while self._has_room() and not self.suspects.is_alone and self._may_start():
+            if self.suspects.are_next:
+                suspect = self.suspects.begin(has_neighbours=bool(self.running))
+                if suspect is None:
                     return
-                self._begin_alone()
-            claim = buffer.popleft()
-            if claim.id in running:
-                running[claim.id].successor = claim
-            elif claim.lane is not None and self._is_late(claim):
+                self._start(suspect)
+                continue
+            claim = self.buffer.popleft()
+            if claim.lane is not None and self._is_late(claim):
                 self.late.append(claim)
                 self._on_free()
             else:
                 self._start(claim)
+
+    def _fill_again(self) -> None:
+        self.fill()
+        self._on_free()
 
     @property
     def taken(self) -> int:
@@ -146,7 +162,9 @@ class Executor:
         return sum(-count % self._size(task) for task, count in self._in_batches.items())
 
     def _has_room(self) -> bool:
-        """Whether the next job may begin: in a free slot, or in one that is shared."""
+        """Whether one may begin: in a free slot, or in one that is shared."""
+        if not self.buffer:
+            return self.suspects.are_next and self.taken < self.concurrency
         if self.taken < self.concurrency:
             return True
         task = self.buffer[0].task
@@ -163,39 +181,22 @@ class Executor:
 
     def take_waiting(self, jobs: Collection[int]) -> list[Claim]:
         """Those of these jobs that did not begin here, and now do not."""
-        taken = [claim for claim in self.buffer if claim.id in jobs]
-        for claim in taken:
-            self.buffer.remove(claim)
+        taken = self.take(lambda claim: claim.id in jobs)
         for job in jobs:
             if job in self.running and (successor := self.running[job].take_successor()) is not None:
                 taken.append(successor)
         return taken
 
+    def take(self, is_wanted: Callable[[Claim], bool] = lambda claim: True) -> list[Claim]:
+        """The waiting ones for which this is so, by default all; they wait no more."""
+        taken = [claim for claim in (*self.buffer, *self.suspects.waiting) if is_wanted(claim)]
+        for claim in taken:
+            (self.suspects.waiting if claim.crashes else self.buffer).remove(claim)
+        return taken
+
     def _is_late(self, claim: Claim) -> bool:
-        # One with a crash behind it had to wait until it was alone: given back each time, it would never begin.
         until = self._begins_until.pop(claim.id, None)
-        return until is not None and monotonic() > until and not claim.crashes
-
-    def _waited_long(self) -> bool:
-        """Whether neighbours that take long have kept a job with a crash behind it from starting for long enough."""
-        if self._waiting_since is None:
-            self._waiting_since = monotonic()
-            self._loop.call_later(_ALONE, self.fill)
-        return monotonic() - self._waiting_since >= _ALONE
-
-    def _begin_alone(self) -> None:
-        self._waiting_since = None
-        self._alone = self._loop.call_later(_ALONE, self._let_others_start)
-
-    def _end_alone(self) -> None:
-        if self._alone is not None:
-            self._alone.cancel()
-            self._alone = None
-
-    def _let_others_start(self) -> None:
-        self._end_alone()
-        self.fill()
-        self._on_free()
+        return until is not None and monotonic() > until
 
     def _start(self, claim: Claim) -> None:
         running = Running(claim, JobContext(claim, self._finisher, self.resources))
@@ -324,8 +325,8 @@ class Executor:
         if running.claim.task in self._in_batches:
             self._in_batches[running.claim.task] -= 1
         if (successor := running.take_successor()) is not None:
-            self.buffer.appendleft(successor)
-        self._end_alone()
+            self.buffer.extendleft(self._sort_out([successor]))
+        self.suspects.ended(running.claim)
         self.fill()
         self._on_free()
 
@@ -383,7 +384,7 @@ class Executor:
     def close(self) -> None:
         """Forget the timers, and be counted no more."""
         self._parts.app.executors.discard(self)
-        self._end_alone()
+        self.suspects.close()
         self._alarm.clear()
 
 

@@ -58,7 +58,7 @@ class Lanes:
     def slots(self, prefetch: int) -> int:
         """How many jobs could begin at once: free slots, or those that fast jobs will free within a few ms."""
         executor = self._executor
-        free = executor.concurrency - executor.taken - len(executor.buffer)
+        free = executor.concurrency - executor.taken - executor.waiting
         return max(free, min(executor.concurrency, prefetch // 4) if prefetch else 0)
 
     async def claim(self, slots: int) -> bool:

@@ -65,9 +65,7 @@ class Reconciler:
     async def _give_back(self) -> None:
         """Limited jobs stay: they begin at once or go back by themselves."""
         async with self._claimer.exchanging:  # a claim that is under way may have begun before the pause
-            waiting = [claim for claim in self._executor.buffer if claim.lane is None]
-            for claim in waiting:
-                self._executor.buffer.remove(claim)
+            waiting = self._executor.take(lambda claim: claim.lane is None)
             if waiting:
                 await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in waiting])
         self._claimer.work_waits()

@@ -171,7 +171,7 @@ class Worker:
 
     def _lose_jobs(self) -> None:
         """Another worker took this one's jobs: stop them, and begin none of them."""
-        self.executor.buffer.clear()
+        self.executor.take()
         for running in list(self.executor.running.values()):
             running.lose()
 
@@ -202,7 +202,7 @@ class Worker:
         """What the lookout saw, whether a wake told of it or not."""
         self.claimer.lanes.told(limited=duties.limited)
         if duties.ready:
-            self.claimer.work_waits(was_seen=True)
+            self.claimer.work_waits()
         for duty in self._on_call:
             if duty.is_called_for(duties):
                 self.services[duty.name].wake()
@@ -293,8 +293,7 @@ class Worker:
 
     async def _hand_back_buffer(self) -> None:
         async with self.claimer.exchanging:
-            claims = [(claim.id, claim.fence) for claim in (*self.executor.buffer, *self.executor.late)]
-            self.executor.buffer.clear()
+            claims = [(claim.id, claim.fence) for claim in (*self.executor.take(), *self.executor.late)]
             self.executor.late.clear()
         if claims:
             with contextlib.suppress(TurnspitError):  # the lease runs out, and others rescue them
@@ -321,7 +320,7 @@ class Worker:
                 await asyncio.wait(waiting, timeout=seconds)
 
     async def _store_what_is_left(self, told: list[Running], left: Leftovers) -> None:
-        ours = [*self.executor.buffer, *(each.claim for each in told if each not in left)]
+        ours = [*self.executor.take(), *(each.claim for each in told if each not in left)]
         handed_back = [(claim.id, claim.fence) for claim in ours]
         backoff, until = Backoff(), monotonic() + _FLUSH_TIME
         while True:

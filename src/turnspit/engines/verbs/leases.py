@@ -1,7 +1,8 @@
 """The verbs of ``contract/leases.py``, on any engine."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import Outcome
@@ -10,6 +11,30 @@ from turnspit.engines.verbs.rows import to_json, worker_from_row
 from turnspit.records import NewWorker, RescueReport, WorkerRecord
 
 __all__ = ["LeaseVerbs"]
+
+
+class _Orphan(NamedTuple):
+    """A running job whose worker is not live."""
+
+    id: int
+    queue: str
+    task: str
+    run_time: int
+    crashes: int
+    cancel_requested_at: int | None
+    lane: str | None
+    workflow: int | None
+    fence: int
+    worker: int
+    started_at: int
+
+
+def _never_begun(orphans: Sequence[_Orphan]) -> set[_Orphan]:
+    """Of several jobs of one worker with a crash behind them, all but the one that was claimed first: a worker runs
+    one of them at a time, in that order (``worker/suspects.py``).
+    """
+    suspects = sorted((job for job in orphans if job.crashes), key=lambda job: (job.worker, job.started_at, job.id))
+    return {later for earlier, later in pairwise(suspects) if earlier.worker == later.worker}
 
 
 class LeaseVerbs(JobVerbs):
@@ -65,17 +90,20 @@ class LeaseVerbs(JobVerbs):
 
     def _return_jobs(self, workers: tuple[int, ...], params: dict[str, Any], max_crashes: int) -> Verb[RescueReport]:
         yield from self.settle_outbox("rescue_jobs_outbox", {})
-        rows = yield Statement(self.sql["rescue_jobs"], params)
-        if not rows:
+        found = [_Orphan._make(row) for row in (yield Statement(self.sql["rescue_jobs"], params))]
+        if not found:
             return RescueReport(workers, (), (), ())
-        cancelled = tuple(job for job, *_, requested, _, _ in rows if requested is not None)
-        dead = tuple(job for job, *_, crashes, requested, _, _ in rows if requested is None and crashes >= max_crashes)
-        returned = tuple(
-            job for job, *_, crashes, requested, _, _ in rows if requested is None and crashes < max_crashes
-        )
-        yield from self.count_outcomes([row[:4] for row in rows], "crashed")
-        yield from self.free_slots([row[0] for row in rows if row[6] is not None])
-        yield Statement(self.sql["rescue_jobs_attempts"], params | {"ids": to_json(row[0] for row in rows)})
+        waiting = _never_begun(found)
+        if waiting:
+            yield from self.return_jobs([(job.id, job.fence) for job in waiting])
+        orphans = [job for job in found if job not in waiting]
+        ended = [job for job in orphans if job.cancel_requested_at is None]
+        cancelled = tuple(job.id for job in orphans if job.cancel_requested_at is not None)
+        dead = tuple(job.id for job in ended if job.crashes >= max_crashes)
+        returned = tuple(job.id for job in ended if job.crashes < max_crashes)
+        yield from self.count_outcomes([job[:4] for job in orphans], "crashed")
+        yield from self.free_slots([job.id for job in orphans if job.lane is not None])
+        yield Statement(self.sql["rescue_jobs_attempts"], params | {"ids": to_json(job.id for job in orphans)})
         yield Statement(self.sql["rescue_jobs_return"], {"ids": to_json(returned)})
         yield Statement(self.sql["rescue_jobs_dead"], params | {"ids": to_json(dead)})
         if cancelled:
@@ -83,7 +111,9 @@ class LeaseVerbs(JobVerbs):
         yield Wake(WakeKind.READY)
         if dead:
             yield Wake(WakeKind.FINISHED, dead)
-            yield from self.end_jobs([(row[0], row[7]) for row in rows if row[0] in dead], Outcome.DEAD)
+            yield from self.end_jobs([(job.id, job.workflow) for job in orphans if job.id in dead], Outcome.DEAD)
+        returned += tuple(job.id for job in waiting if job.cancel_requested_at is None)
+        cancelled += tuple(job.id for job in waiting if job.cancel_requested_at is not None)
         return RescueReport(workers, returned, dead, cancelled)
 
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:

@@ -52,7 +52,7 @@ WITH RECURSIVE owner(worker) AS (
             WHERE state = 'running' AND job.worker > owner.worker ORDER BY job.worker LIMIT 1)
     FROM owner WHERE owner.worker IS NOT NULL
 )
-SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane, workflow
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane, workflow, fence, worker, started_at
 FROM {schema}.jobs
 WHERE state = 'running' AND worker = ANY (ARRAY(
     SELECT worker FROM owner

@@ -37,7 +37,7 @@ RETURNING id;
 UPDATE turnspit_workers SET stopped_at = {now} WHERE id = :worker AND stopped_at IS NULL RETURNING id;
 
 -- name: rescue_jobs
-SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane, workflow
+SELECT id, queue, task, {now} - started_at, crashes, cancel_requested_at, lane, workflow, fence, worker, started_at
 FROM turnspit_jobs INDEXED BY turnspit_jobs_running
 WHERE state = 'running' AND worker NOT IN (SELECT id FROM turnspit_workers WHERE stopped_at IS NULL)
 LIMIT 5000;
