@@ -111,7 +111,9 @@ def test_the_stores_figures(app: Turnspit, metrics: CollectorRegistry) -> None:
         "ready": 1,
         "scheduled": 1,
         "retrying": 0,
-        "held": 0,
+        "limited": 0,
+        "unknown": 0,
+        "paused": 0,
         "running": 0,
         "dead": 0,
     }

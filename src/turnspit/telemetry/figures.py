@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from dataclasses import fields
 
 from turnspit.app import Turnspit
 from turnspit.clock import monotonic
@@ -13,7 +14,7 @@ from turnspit.telemetry.recorder import Key, Series
 __all__ = ["Figures"]
 
 _MOST = 10_000
-_STATES = ("ready", "scheduled", "retrying", "held", "running", "dead")
+_STATES = tuple(field.name for field in fields(QueueCounts) if field.name not in ("queue", "oldest_ready_at"))
 _SHARE = 0.02
 _YOUNG = 1.0
 _MOST_KNOWN = 1000

@@ -70,7 +70,7 @@ METRICS: tuple[Metric, ...] = (
         "gauge",
         "store",
         ("queue", "state"),
-        "Live jobs and dead letters, counted as far as 10,000 a state and queue.",
+        "Live jobs and dead letters, counted as far as 10,000; held ones as limited, unknown or paused.",
     ),
     Metric(
         "turnspit_oldest_ready_seconds", "gauge", "store", ("queue",), "How long the oldest ready job has been due."
