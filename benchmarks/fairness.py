@@ -153,7 +153,7 @@ def draw(runs: dict[str, list[Wait]]) -> str:
         )
     body = "\n".join(parts)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH + 30} {_HEIGHT}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH + 60} {_HEIGHT}" role="img" '
         f'aria-label="Waiting times of quiet tenants, alone and beside a flood">\n'
         f"<style>{_STYLE}</style>\n{body}\n</svg>\n"
     )
