@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from turnspit.records import CounterRecord, QueueCounts, QueueLoad, StoreCounts, WorkerRecord
 
-__all__ = ["LOAD_MINUTES", "LOAD_MOST", "queue_loads", "waited"]
+__all__ = ["LOAD_MINUTES", "LOAD_MOST", "estimate_latency", "queue_loads", "waited"]
 
 LOAD_MINUTES = 5
 """What ended within so many minutes says how fast a queue is worked off."""
@@ -42,10 +42,22 @@ def queue_loads(
                 slots=sum(worker.concurrency for worker in live if _serves(worker, name)),
                 oldest=oldest,
                 throughput=throughput,
-                latency=0.0 if not queue.ready else queue.ready / throughput if throughput else oldest,
+                latency=estimate_latency(queue.ready, throughput, oldest),
             )
         )
     return loads
+
+
+def estimate_latency(ready: int, throughput: float, oldest: float) -> float:
+    """Seconds until a job that is enqueued now begins, where ``ready`` wait and ``throughput`` end a second; where none
+    ends, as long as the ``oldest`` has waited.
+
+    >>> estimate_latency(60, 2.0, 8.0), estimate_latency(5, 0.0, 8.0), estimate_latency(0, 0.0, 0.0)
+    (30.0, 8.0, 0.0)
+    """
+    if not ready:
+        return 0.0
+    return ready / throughput if throughput else oldest
 
 
 def waited(since: int | None, now: int) -> float:

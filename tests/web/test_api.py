@@ -134,6 +134,7 @@ def test_the_figures_of_the_screens(api: Api, shop: TestStore) -> None:
     assert api("GET", "/overview")["attention"][0]["title"].startswith("No worker is running")
     [scale] = api("GET", "/scale")
     assert (scale["queue"], scale["ready"]["count"], scale["oldest_seconds"]) == ("email", 1, 90.0)
+    assert scale["latency_seconds"] == 90.0
     assert api("GET", "/metrics", minutes="360", queue="email")["span"] == 360
     [task] = api("GET", "/tasks")
     assert (task["name"], task["args_schema"]["required"]) == ("send", ["to"])

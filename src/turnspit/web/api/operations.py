@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from turnspit.errors import JobNotFound
 from turnspit.limits import Concurrency, Rate
+from turnspit.loads import estimate_latency
 from turnspit.web.api import requests
 from turnspit.web.bulk import BulkChange
 from turnspit.web.changes import NewJobFields
@@ -200,6 +201,9 @@ async def get_scale(call: Call) -> list[QueueScale]:
             ready=queue.ready,
             running=queue.running,
             oldest_seconds=queue.oldest_seconds or 0.0,
+            latency_seconds=estimate_latency(
+                queue.ready.count, queue.completed_per_minute / 60, queue.oldest_seconds or 0.0
+            ),
             workers=queue.workers,
             completed_per_minute=queue.completed_per_minute,
         )

@@ -47,6 +47,10 @@ class QueueScale(Document):
     running: Count
     oldest_seconds: float
     """How long the job waits that has waited longest in its line; 0 where none waits."""
+    latency_seconds: float
+    """How long a job that is enqueued now would wait, estimated: what waits, divided by what completes; where nothing
+    completes, how long the oldest has waited.
+    """
     workers: int
     completed_per_minute: float
 
