@@ -2,10 +2,11 @@
 
     python -m examples.orders.demo
 
-The orders of orders.csv are posted to the web front (front.py); two worker processes run their tasks (tasks.py) against
-a mail server and an unreliable payment gateway (outside.py). Half-way, at the moment when an e-mail was delivered
-and its worker does not know it yet, that worker is killed with SIGKILL. In the end promises.py reads from the store,
-the mailbox, the ledger and the invoices whether anything was lost. Everything is left in ./demo.
+The orders of orders.csv are posted to the web front (front.py); two worker processes run their workflows (tasks.py)
+against a mail server, an unreliable payment gateway and a carrier (outside.py). Half-way, at the moment when an e-mail
+was delivered and its worker does not know it yet, that worker is killed with SIGKILL. A declined card makes a dead
+letter, which is replayed when the bank has lifted its block: its order goes on. In the end promises.py reads from the
+store, the mailbox, the ledgers and the invoices whether anything was lost. Everything is left in ./demo.
 """
 
 import argparse
@@ -22,14 +23,16 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
+from starlette.applications import Starlette
 
 from examples.orders.front import front
-from examples.orders.outside import Gateway, MailServer, serve_http, serve_smtp
+from examples.orders.outside import Carrier, Gateway, MailServer, serve_http, serve_smtp
 from examples.orders.promises import FOLDER, message_id, process_of
 from examples.orders.promises import main as print_summary
 from examples.orders.tasks import STORE, app
 from examples.orders.view import Counts, View
 from turnspit import JobState
+from turnspit.states import FINAL_STATES
 
 CONCURRENCY = 8
 FEWEST_ORDERS = 40
@@ -55,12 +58,16 @@ class Demo:
         self._killed: str | None = None
         self._jobs_killed: list[int] = []
         self._rescued = False
+        self._gateway = Gateway(FOLDER / "charges.jsonl")
+        self._acts = [self._replay, self._report]
+        self._reports = 0
 
     async def run(self) -> None:
         """Open the shop, let all orders in and wait until they are worked off."""
+        carrier = Carrier(FOLDER / "shipments.jsonl")
         async with (
             serve_smtp(MailServer(FOLDER / "mailbox", self._on_delivery)) as smtp_port,
-            serve_http(Gateway(FOLDER / "charges.jsonl").app) as gateway_url,
+            serve_http(Starlette(routes=[*self._gateway.routes, *carrier.routes])) as gateway_url,
             serve_http(front) as front_url,
             self._two_workers({"SMTP_PORT": str(smtp_port), "GATEWAY_URL": gateway_url}),
         ):
@@ -116,21 +123,43 @@ class Demo:
             self._check_workers()
             if posting.done():
                 posting.result()  # raises what stopped it
-                ended = await self._all_ended()
+                ended = await self._all_ended() and not await self._go_on()
             self._view.show(await self._count())
             await self._record_kill()
             await self._report_rescue()
             await asyncio.sleep(0.25)
 
     async def _all_ended(self) -> bool:
-        ended = [await app.jobs.acount(state=state) for state in (JobState.COMPLETED, JobState.DEAD)]
-        return sum(ended) == 3 * self._accepted
+        ended = [await app.jobs.acount(state=state) for state in FINAL_STATES]
+        return sum(ended) == 5 * self._accepted + self._reports
+
+    async def _go_on(self) -> bool:
+        """When all has ended: the bank lifts its block, and the dead letters are replayed; after that, the report."""
+        if self._acts:
+            act = self._acts.pop(0)
+            await act()
+            return True
+        return False
+
+    async def _replay(self) -> None:
+        dead = await app.jobs.alist(state=JobState.DEAD, limit=100)
+        letters = [json.dumps({"job": job.id, "task": job.task, "reason": job.reason}) + "\n" for job in dead]
+        (FOLDER / "replayed.jsonl").write_text("".join(letters))
+        self._gateway.declines = False
+        for job in dead:
+            await app.jobs.areplay(job.id)
+            self._view.event(f"job {job.id} {job.task} is dead: {job.reason}; replayed, as the bank lifted its block")
+
+    async def _report(self) -> None:
+        self._reports = 1
+        await app.schedules.arun_now("daily_report")
 
     async def _count(self) -> Counts:
         return Counts(
-            confirmed=await app.jobs.acount(state=JobState.COMPLETED, task="send_confirmation"),
-            invoiced=await app.jobs.acount(state=JobState.COMPLETED, task="make_invoice"),
             paid=await app.jobs.acount(state=JobState.COMPLETED, task="charge_payment"),
+            invoiced=await app.jobs.acount(state=JobState.COMPLETED, task="make_invoice"),
+            shipped=await app.jobs.acount(state=JobState.COMPLETED, task="ship"),
+            confirmed=await app.jobs.acount(state=JobState.COMPLETED, task="send_confirmation"),
             retrying=await app.jobs.acount(state=JobState.SCHEDULED),
             dead=await app.jobs.acount(state=JobState.DEAD),
         )

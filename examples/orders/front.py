@@ -12,20 +12,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from examples.orders.tasks import Order, app, charge_payment, make_invoice, send_confirmation
+from examples.orders.tasks import Order, app, fulfil
 
 
 async def place_order(request: Request) -> JSONResponse:
-    """``POST /orders``: 202 once the order's jobs are stored, 422 for an order that is none."""
+    """``POST /orders``: 202 once the order's workflow is stored, 422 for an order that is none."""
     try:
         order = Order.model_validate_json(await request.body())
     except ValidationError as error:
         return JSONResponse({"error": explain(error)}, status_code=422)
-    # One transaction: all three jobs or none. A customer who got an answer can rely on it.
-    jobs = await app.aenqueue_many(
-        [send_confirmation.new(order.email, order.id), charge_payment.new(order), make_invoice.new(order)]
-    )
-    return JSONResponse({"order": order.id, "jobs": jobs}, status_code=202)
+    # One transaction: all five jobs or none. A customer who got an answer can rely on it.
+    async with app.workflow(f"order {order.id}") as flow:
+        fulfil(flow, order)
+    return JSONResponse({"order": order.id, "workflow": flow.id, "jobs": flow.job_ids}, status_code=202)
 
 
 def explain(error: ValidationError) -> str:

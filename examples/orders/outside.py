@@ -1,4 +1,4 @@
-"""The world outside the shop, on this machine: a mail server, a payment gateway, and what serves HTTP.
+"""The world outside the shop, on this machine: a mail server, a payment gateway, a carrier, and what serves HTTP.
 
 The payment gateway fails one time in five, always for the same orders and attempts, and half of these times only
 after it took the money: the caller cannot know, and asks again under the same Idempotency-Key.
@@ -9,7 +9,7 @@ import contextlib
 import json
 import random
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from email import message_from_bytes
 from mailbox import Maildir
@@ -24,6 +24,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 _FAILURES = 0.2
+_MOST_A_SECOND = 60
+"""Twice what the shop is told: requests of a second may arrive together where the machine is busy."""
 _SEED = "c"  # no order meets more than three failures
 
 
@@ -53,7 +55,9 @@ class Gateway:
         self._ledger = ledger
         self._receipts: dict[str, str] = {}
         self._asked: Counter[int] = Counter()
-        self.app = Starlette(routes=[Route("/charges", self.charge, methods=["POST"])])
+        self.declines = True
+        """Whether the bank blocks cards that are declined."""
+        self.routes = [Route("/charges", self.charge, methods=["POST"])]
 
     async def charge(self, request: Request) -> JSONResponse:
         """``POST /charges``: 200 with a receipt, 402 for a declined card, 503 when it is out of order."""
@@ -61,7 +65,7 @@ class Gateway:
         self._asked[charge["order"]] += 1
         fate = random.Random(f"{_SEED} {charge['order']} {self._asked[charge['order']]}")
         await asyncio.sleep(fate.uniform(0.2, 0.8))
-        if charge["card"] == "card_declined":
+        if charge["card"] == "card_declined" and self.declines:
             return JSONResponse({"error": "card declined"}, status_code=402)
         failure = fate.random()
         if failure < _FAILURES / 2:
@@ -77,6 +81,31 @@ class Gateway:
             with self._ledger.open("a") as ledger:
                 print(json.dumps({"key": key, "order": charge["order"], "amount": charge["amount"]}), file=ledger)
         return self._receipts[key]
+
+
+class Carrier:
+    """Takes parcels, each Idempotency-Key once; keeps a ledger of them, and turns away who asks too often."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+        self._parcels: dict[str, str] = {}
+        self._asked: deque[float] = deque(maxlen=_MOST_A_SECOND)
+        self.routes = [Route("/shipments", self.ship, methods=["POST"])]
+
+    async def ship(self, request: Request) -> JSONResponse:
+        """``POST /shipments``: 200 with a tracking number, 429 for one who asks too often."""
+        parcel: dict[str, Any] = await request.json()
+        now = asyncio.get_running_loop().time()
+        refused = len(self._asked) == _MOST_A_SECOND and now - self._asked[0] < 1.0
+        self._asked.append(now)
+        key = request.headers["Idempotency-Key"]
+        if refused or key not in self._parcels:
+            with self._ledger.open("a") as ledger:
+                print(json.dumps({"order": parcel["order"], "refused": refused}), file=ledger)
+        if refused:
+            return JSONResponse({"error": "too many requests"}, status_code=429)
+        tracking = self._parcels.setdefault(key, f"parcel-{len(self._parcels) + 1}")
+        return JSONResponse({"tracking": tracking})
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,8 @@
 """Did the shop keep its promises? Answered from what it left behind, not from what the demo counted.
 
-The store says what became of each accepted job, the mailbox which e-mails arrived, the payment gateway's ledger
-which cards were charged, and the folder of invoices which PDFs are whole. The demo ends with it; to look again:
+The store says what became of each accepted job and when, the mailbox which e-mails arrived, the ledgers of the payment
+gateway and the carrier which cards were charged and which parcels were sent, and the folder of invoices which PDFs are
+whole. The demo ends with it; to look again:
 
     python -m examples.orders.promises
 """
@@ -53,20 +54,34 @@ class Evidence:
     """Message-IDs in the mailbox."""
     charges: Counter[int]
     """Orders in the gateway's ledger."""
+    parcels: Counter[int]
+    """Orders in the carrier's ledger."""
+    refused: int
+    """How often the carrier was asked too often."""
     invoices: set[int]
     """Orders with a whole PDF."""
+    replayed: dict[int, str]
+    """Each dead letter that was replayed, and why it was one."""
+    report: str
+    """What the daily report says."""
     killed: dict[str, list[int]]
     """Each worker that was killed, as the store names it, and the jobs that it was running."""
 
     @classmethod
     def collect(cls, app: Turnspit, folder: Path) -> "Evidence":
         """Read the store and the folder."""
+        shipments = _lines(folder / "shipments.jsonl")
+        report = folder / "report.txt"
         return cls(
             accepted={answer["order"]: answer["jobs"] for answer in _lines(folder / "accepted.jsonl")},
             jobs={job.id: job for job in _all_jobs(app)},
             emails=Counter(str(message["Message-ID"]) for message in Maildir(folder / "mailbox")),
             charges=Counter(charge["order"] for charge in _lines(folder / "charges.jsonl")),
             invoices={int(path.stem) for path in (folder / "invoices").glob("*.pdf") if _is_whole(path)},
+            parcels=Counter(shipment["order"] for shipment in shipments if not shipment["refused"]),
+            refused=sum(shipment["refused"] for shipment in shipments),
+            replayed={dead["job"]: dead["reason"] for dead in _lines(folder / "replayed.jsonl")},
+            report=report.read_text() if report.exists() else "",
             killed={kill["worker"]: kill["jobs"] for kill in _lines(folder / "killed.jsonl")},
         )
 
@@ -81,7 +96,9 @@ def examine(evidence: Evidence) -> list[Finding]:
     return [
         *_confirmed(evidence),
         *_invoiced_and_paid(evidence),
+        *_shipped(evidence),
         *_rescued(evidence),
+        *_replayed(evidence),
         *_ended(evidence),
     ]
 
@@ -119,6 +136,44 @@ def _invoiced_and_paid(evidence: Evidence) -> Iterator[Finding]:
     yield from _broken("the store and the gateway's ledger differ: order", different)
 
 
+def _shipped(evidence: Evidence) -> Iterator[Finding]:
+    twice = sorted(order for order, count in evidence.parcels.items() if count > 1)
+    missing = sorted(evidence.accepted.keys() ^ evidence.parcels.keys())
+    early = sorted(_early(evidence))
+    reported = evidence.report == f"orders shipped: {len(evidence.parcels)}\n"
+    yield Finding(
+        not (twice or missing or early or evidence.refused) and reported,
+        f"{len(evidence.parcels)} parcels sent, {len(twice)} twice, each step after those before it; the carrier "
+        f"refused {evidence.refused}, and the daily report agrees",
+    )
+    yield from _broken("sent more than once: order", twice)
+    yield from _broken("accepted and not sent, or sent and not accepted: order", missing)
+    yield from _broken("begun before what it waits for had ended: job", early)
+    yield from _broken("the daily report says:", [] if reported else [evidence.report.strip() or "nothing"])
+
+
+def _early(evidence: Evidence) -> Iterator[int]:
+    """Jobs that the store says began before a job that they wait for had ended."""
+    for jobs in evidence.accepted.values():
+        charge, reserve, invoice, ship, confirm = (evidence.jobs.get(job) for job in jobs)
+        edges = [(charge, reserve), (charge, invoice), (reserve, ship), (invoice, ship), (ship, confirm)]
+        for first, second in edges:
+            if first is None or second is None or first.finished_at is None or second.started_at is None:
+                continue
+            if second.started_at < first.finished_at:
+                yield second.id
+
+
+def _replayed(evidence: Evidence) -> Iterator[Finding]:
+    for number, reason in evidence.replayed.items():
+        job = evidence.jobs.get(number)
+        went_on = job is not None and job.state is JobState.COMPLETED
+        what = "and its order went on" if went_on else "but did not complete"
+        yield Finding(went_on, f"job {number} was dead ({reason}); replayed, {what}")
+    if not evidence.replayed:
+        yield Finding(False, "PROMISE BROKEN: no job became a dead letter, so no replay was shown")
+
+
 def _rescued(evidence: Evidence) -> Iterator[Finding]:
     for worker, jobs in evidence.killed.items():
         helpers = {job: _helper(evidence.jobs.get(job), worker) for job in jobs}
@@ -143,13 +198,13 @@ def _helper(job: Job[Any] | None, killed: str) -> str | None:
 
 def _ended(evidence: Evidence) -> Iterator[Finding]:
     accepted = {job for jobs in evidence.accepted.values() for job in jobs}
-    yield from _broken("accepted, but not in the store: job", sorted(accepted - evidence.jobs.keys()))
-    yield from _broken("in the store, but never accepted: job", sorted(evidence.jobs.keys() - accepted))
+    stored = {job.id for job in evidence.jobs.values() if job.task != "daily_report"}
+    yield from _broken("accepted, but not in the store: job", sorted(accepted - stored))
+    yield from _broken("in the store, but never accepted: job", sorted(stored - accepted))
     yield from _broken("not ended: job", [job.id for job in evidence.jobs.values() if not job.state.is_final])
-    dead = [job for job in evidence.jobs.values() if job.state is JobState.DEAD]
-    for job in dead:
-        expected = job.task == "charge_payment" and job.args["order"]["card"] == "card_declined"
-        yield Finding(expected, f"{len(dead)} dead: job {job.id} {job.task}, {job.reason}{_cure(job)}", good=False)
+    failed = [job for job in evidence.jobs.values() if job.state in (JobState.DEAD, JobState.CANCELLED)]
+    for job in failed:
+        yield Finding(False, f"{job.state}: job {job.id} {job.task}, {job.reason}{_cure(job)}")
 
 
 def _cure(job: Job[Any]) -> str:

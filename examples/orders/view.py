@@ -12,14 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 _LINE_EVERY = 3.0
+STAGES = ("paid", "invoiced", "shipped", "confirmed")
 
 
 class Counts(NamedTuple):
     """How far the shop is, in orders; ``retrying`` and ``dead`` are jobs."""
 
-    confirmed: int
-    invoiced: int
     paid: int
+    invoiced: int
+    shipped: int
+    confirmed: int
     retrying: int
     dead: int
 
@@ -43,7 +45,7 @@ class View:
         self._total = total
         self._console = open_console()
         self._bars = Progress(TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn())
-        self._bar_of = {name: self._bars.add_task(name, total=total) for name in ("confirmed", "invoiced", "paid")}
+        self._bar_of = {name: self._bars.add_task(name, total=total) for name in STAGES}
         self._live = Live(console=self._console, transient=True)
 
     def __enter__(self) -> "View":
@@ -74,8 +76,8 @@ class View:
         elif monotonic() - self._began >= self._next_line:
             self._next_line += _LINE_EVERY
             self.event(
-                f"{counts.confirmed:3} confirmed, {counts.invoiced:3} invoiced, {counts.paid:3} paid of {self._total}, "
-                f"{troubles}"
+                f"{counts.paid:3} paid, {counts.invoiced:3} invoiced, {counts.shipped:3} shipped, "
+                f"{counts.confirmed:3} confirmed of {self._total}, {troubles}"
             )
 
     def _clock(self) -> str:

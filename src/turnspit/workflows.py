@@ -195,6 +195,11 @@ class WorkflowBuilder:
                 await self._aflush()
         return PlannedJobs(self, first, len(self._ids) - first, task)
 
+    @property
+    def job_ids(self) -> list[int]:
+        """The ids of its jobs, in the order in which they were added; 0 for those that are not stored yet."""
+        return self._ids.tolist()
+
     def id_of(self, number: int) -> int:
         """The id of a job of this workflow; 0 before it is stored."""
         return self._ids[number]
