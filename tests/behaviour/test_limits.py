@@ -19,6 +19,7 @@ from turnspit import (
     Snooze,
     Turnspit,
 )
+from turnspit._runtime.worker import lanes
 from turnspit._runtime.worker.lanes import Lanes
 from turnspit.errors import LimitTimeout
 from turnspit.testing import TestStore
@@ -44,6 +45,34 @@ def test_no_window_holds_more_starts_than_a_rate_allows(app: Turnspit) -> None:
     for times in starts.values():
         assert len(times) == 7
         assert all(late - early > 0.4 - ALLOWANCE for early, late in zip(times, times[3:], strict=False))
+
+
+def test_what_could_not_begin_at_once_is_given_back(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun later, it would be in a window that the rate does not know of. Its token is spent."""
+    starts: list[float] = []
+    monkeypatch.setattr(lanes, "_BEGINS_WITHIN", -1.0)
+    give_back = Lanes.give_back_late
+
+    async def give_back_once(self: Lanes) -> None:
+        is_late = bool(self._executor.late)
+        await give_back(self)
+        if is_late:
+            monkeypatch.setattr(lanes, "_BEGINS_WITHIN", 10.0)
+
+    monkeypatch.setattr(Lanes, "give_back_late", give_back_once)
+
+    @app.task(rate=Rate(1, per=0.3))
+    async def call() -> None:
+        starts.append(time.monotonic())
+
+    asked = time.monotonic()
+    job = call.enqueue()
+    with app.worker():
+        job.get_result(timeout=DEADLINE)
+    record = app.engine.read(app.engine.get_job, job.id)
+    assert record is not None
+    assert (record.fence, record.attempt) == (2, 1)
+    assert [began - asked > 0.3 - ALLOWANCE for began in starts] == [True], "its token was spent"
 
 
 def test_no_more_run_at_a_time_than_a_concurrency_allows(app: Turnspit) -> None:
