@@ -46,6 +46,7 @@ def test_a_workflow_is_shown_as_a_graph(site: Site, shop: TestStore) -> None:
     assert "<b>" not in page
     job = shop.app.workflows.get(number).jobs[0].id
     assert f'href="/workflows/{number}"' in site.get(f"/jobs/{job}")
+    assert site.get(f"/jobs?q=workflow:{number}").count("data-row") == 3
     assert "there is no workflow 77" in site.text("/workflows/77", 404)
 
 

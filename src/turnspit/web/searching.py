@@ -28,6 +28,7 @@ KEYS = {
     "error": "error",
     "group": "fingerprint",
     "id": "id",
+    "workflow": "workflow",
     "since": "created_after",
     "before": "created_before",
 }
@@ -115,7 +116,7 @@ def _split(text: str) -> list[str]:
 
 
 def _field(name: str, value: str) -> Any:
-    if name == "id":
+    if name in ("id", "workflow"):
         return _id(value)
     if name == "state" and value == "retrying":
         return str(JobState.SCHEDULED)

@@ -47,6 +47,7 @@ class CountQuery(Request):
     task: Name | None = None
     tag: Name | None = None
     error: Name | None = Field(None, description="The type of the last error, as `TimeoutError`.")
+    workflow: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = None
     group: Name | None = Field(None, description="The fingerprint of a group of dead letters.")
     args: str | None = Field(None, max_length=10_000, description='Arguments as a JSON object, as `{"order_id": 7}`.')
     created_after: AwareDatetime | None = None
@@ -64,6 +65,7 @@ class CountQuery(Request):
             "tag": self.tag,
             "error": self.error,
             "fingerprint": self.group,
+            "workflow": self.workflow,
             "args": None if self.args is None else _object(self.args),
             "created_after": self.created_after,
             "created_before": self.created_before,
