@@ -121,7 +121,7 @@ def test_connections_that_are_closed(send: Any, plain_url: str) -> None:
 def test_a_payload_from_sql_that_does_not_validate_dies_alone(
     app: Turnspit, send: Any, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnspit._runtime.worker.executor._INVALID_PATIENCE", 0)
+    monkeypatch.setattr("turnspit._runtime.worker.endings._INVALID_PATIENCE", 0)
     name = app.engine.settings.schema  # type: ignore[attr-defined]
     query = f"""SELECT {name}.enqueue('send', '{{"order_id": "seven"}}'::jsonb)"""
     [broken] = connection.execute(query).fetchone() or ()

@@ -51,7 +51,7 @@ def test_a_payload_that_no_longer_validates_is_kept_with_its_reason(
     app: Turnspit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That job alone; its neighbours run."""
-    monkeypatch.setattr("turnspit._runtime.worker.executor._INVALID_PATIENCE", 0)
+    monkeypatch.setattr("turnspit._runtime.worker.endings._INVALID_PATIENCE", 0)
 
     @app.task
     def pay(order: int) -> int:

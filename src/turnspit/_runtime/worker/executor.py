@@ -9,9 +9,9 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from turnspit._runtime.worker.alarm import Alarm
-from turnspit._runtime.worker.arguments import Unreadable, load_arguments
+from turnspit._runtime.worker.arguments import load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
-from turnspit._runtime.worker.failures import Foreign, describe
+from turnspit._runtime.worker.endings import Endings
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
@@ -21,10 +21,8 @@ from turnspit._runtime.worker.suspects import Suspects
 from turnspit.batches import BatchTask
 from turnspit.clock import monotonic
 from turnspit.context import JobContext, activate_job
-from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.events import Event
-from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
-from turnspit.records import Claim, Completion, Confirmation, Ending, EndingMove, ErrorRecord, Finish
+from turnspit.records import Claim, Completion, Finish
 from turnspit.reporting import Reporter
 from turnspit.tasks import Task
 
@@ -33,9 +31,6 @@ __all__ = ["Ends", "Executor"]
 logger = logging.getLogger("turnspit")
 
 _NAMED = 5
-_INVALID_DELAY = 15_000_000
-_INVALID_PATIENCE = 600_000_000
-"""A payload that does not validate may be a newer release's: it is tried for ten minutes."""
 
 
 class Ends(Reporter, Protocol):
@@ -61,6 +56,7 @@ class Executor:
         self._parts = parts
         self._runners = runners
         self._finisher = finisher
+        self._endings = Endings(parts)
         self._on_free = on_free
         self._may_start = may_start
         self._loop = asyncio.get_running_loop()
@@ -218,11 +214,11 @@ class Executor:
         except GeneratorExit:
             raise  # the event loop is gone
         except BaseException as raised:  # a handler's SystemExit or KeyboardInterrupt ends its attempt, not the worker
-            finish, error = self._decide(running, raised)
+            finish, error = self._endings.decide(running, raised)
         finally:
             self._free(running)
         if finish is not None and running.context.finishing:
-            finish, error = self._confirmation(claim, finish, error)
+            finish, error = self._endings.confirm(claim, finish, error)
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
 
@@ -235,9 +231,9 @@ class Executor:
         try:
             finish = self._completion(task, claim, call.result())
         except BaseException as raised:
-            finish, error = self._decide(running, raised)
+            finish, error = self._endings.decide(running, raised)
         if finish is not None and running.context.finishing:
-            finish, _ = self._confirmation(claim, finish, error)
+            finish, _ = self._endings.confirm(claim, finish, error)
         return finish
 
     async def _attempt(self, running: Running) -> Completion:
@@ -260,65 +256,6 @@ class Executor:
         if completion.note is not None:
             self._finisher.report_log(claim, "error", completion.note)
         return completion
-
-    def _confirmation(
-        self, claim: Claim, finish: Finish, error: BaseException | None
-    ) -> tuple[Confirmation, BaseException]:
-        """Of an attempt that called ``job.finish(tx)``, the store knows whether that transaction committed."""
-        if error is None or not isinstance(finish, Ending):
-            error = FinishNotCommitted(
-                f"job {claim.id} ({claim.task}) called job.finish() and returned, but that transaction did not commit"
-            )
-            finish = self._ending(claim, error, cancelled=False)
-        return Confirmation(claim.id, claim.fence, finish), error
-
-    def _decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException]:
-        """What an attempt that did not return becomes; ``None`` where it is not this worker's to say."""
-        claim, stopped = running.claim, running.context.stop_reason
-        if stopped in ("shutdown", "lost"):
-            return None, error  # interrupted, not failed: the job is handed back, or is another's already
-        if stopped == "timeout":
-            error = _timeout_error(running, error)
-        if isinstance(error, Unreadable):
-            error = InvalidPayload(str(error))
-            record = describe(error, claim.task)._replace(traceback=None)
-            return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
-        return self._ending(claim, error, cancelled=stopped == "cancelled"), error
-
-    def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
-        record = describe(error, claim.task)
-        match error:
-            case Snooze():
-                ending = self._end(claim, EndingMove.SNOOZE, record, error.delay)
-                return ending._replace(holds_back=isinstance(error, RateLimited))
-            case _ if cancelled or isinstance(error, Cancel):
-                return self._end(claim, EndingMove.CANCEL, record)
-            case GiveUp():
-                return self._end(claim, EndingMove.DEAD, record)
-            case _:
-                return self._retry(claim, record, error)
-
-    def _retry(self, claim: Claim, record: ErrorRecord, error: BaseException) -> Ending:
-        task = self._parts.tasks.get(claim.task)
-        policy = task.retry if task is not None and task.retry is not None else self._parts.retry
-        try:
-            policy = policy.overridden_by(claim.retry)
-            delay = policy.next_delay(claim.attempt, error)
-        except Exception:
-            logger.exception("the retry policy of %s failed for job %s", claim.task, claim.id)
-            delay = None
-        if isinstance(error, RetryAfter) and claim.attempt < policy.limit:
-            delay = error.delay
-        if delay is None:
-            return self._end(claim, EndingMove.DEAD, record)
-        logger.info(
-            "job %s (%s) failed, attempt %s: %s: %s", claim.id, claim.task, claim.attempt, record.type, record.message
-        )
-        return self._end(claim, EndingMove.RETRY, record, delay)
-
-    @staticmethod
-    def _end(claim: Claim, move: EndingMove, record: ErrorRecord, delay: int = 0) -> Ending:
-        return Ending(claim.id, claim.fence, move, record, delay)
 
     def _free(self, running: Running) -> None:
         del self.running[running.claim.id]
@@ -386,15 +323,3 @@ class Executor:
         self._parts.app.executors.discard(self)
         self.suspects.close()
         self._alarm.clear()
-
-
-def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
-    seconds = monotonic() - running.started
-    error = JobTimeout(f"stopped after {seconds:.1f} s, over its time-out")
-    if isinstance(cause.__cause__, Foreign):
-        stack = cause.__cause__.traceback
-        error.__cause__ = Foreign(type(error).__name__, str(error), stack)
-    elif not isinstance(cause, asyncio.CancelledError | JobTimeout):
-        error.__cause__ = cause  # what a thread said when it ended at last
-    error.__context__, error.__suppress_context__ = cause, True  # for who looks where it comes from, and not shown
-    return error.with_traceback(cause.__traceback__)

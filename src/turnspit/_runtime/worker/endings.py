@@ -1,0 +1,97 @@
+"""What becomes of an attempt that did not simply return: tried again, put off, cancelled, dead, or not ours to say."""
+
+import asyncio
+import logging
+
+from turnspit._runtime.worker.arguments import Unreadable
+from turnspit._runtime.worker.failures import Foreign, describe
+from turnspit._runtime.worker.running import Running
+from turnspit._runtime.worker.settings import WorkerParts
+from turnspit.clock import monotonic
+from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
+from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
+from turnspit.records import Claim, Confirmation, Ending, EndingMove, ErrorRecord, Finish
+
+__all__ = ["Endings"]
+
+logger = logging.getLogger("turnspit")
+
+_INVALID_DELAY = 15_000_000
+_INVALID_PATIENCE = 600_000_000
+"""A payload that does not validate may be a newer release's: it is tried for ten minutes."""
+
+
+class Endings:
+    """Decides by the app's and the tasks' policies."""
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+
+    def confirm(self, claim: Claim, finish: Finish, error: BaseException | None) -> tuple[Confirmation, BaseException]:
+        """Of an attempt that called ``job.finish(tx)``, the store knows whether that transaction committed."""
+        if error is None or not isinstance(finish, Ending):
+            error = FinishNotCommitted(
+                f"job {claim.id} ({claim.task}) called job.finish() and returned, but that transaction did not commit"
+            )
+            finish = self._ending(claim, error, cancelled=False)
+        return Confirmation(claim.id, claim.fence, finish), error
+
+    def decide(self, running: Running, error: BaseException) -> tuple[Finish | None, BaseException]:
+        """What an attempt that did not return becomes; ``None`` where it is not this worker's to say."""
+        claim, stopped = running.claim, running.context.stop_reason
+        if stopped in ("shutdown", "lost"):
+            return None, error  # interrupted, not failed: the job is handed back, or is another's already
+        if stopped == "timeout":
+            error = _timeout_error(running, error)
+        if isinstance(error, Unreadable):
+            error = InvalidPayload(str(error))
+            record = describe(error, claim.task)._replace(traceback=None)
+            return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
+        return self._ending(claim, error, cancelled=stopped == "cancelled"), error
+
+    def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
+        record = describe(error, claim.task)
+        match error:
+            case Snooze():
+                ending = self._end(claim, EndingMove.SNOOZE, record, error.delay)
+                return ending._replace(holds_back=isinstance(error, RateLimited))
+            case _ if cancelled or isinstance(error, Cancel):
+                return self._end(claim, EndingMove.CANCEL, record)
+            case GiveUp():
+                return self._end(claim, EndingMove.DEAD, record)
+            case _:
+                return self._retry(claim, record, error)
+
+    def _retry(self, claim: Claim, record: ErrorRecord, error: BaseException) -> Ending:
+        task = self._parts.tasks.get(claim.task)
+        policy = task.retry if task is not None and task.retry is not None else self._parts.retry
+        try:
+            policy = policy.overridden_by(claim.retry)
+            delay = policy.next_delay(claim.attempt, error)
+        except Exception:
+            logger.exception("the retry policy of %s failed for job %s", claim.task, claim.id)
+            delay = None
+        if isinstance(error, RetryAfter) and claim.attempt < policy.limit:
+            delay = error.delay
+        if delay is None:
+            return self._end(claim, EndingMove.DEAD, record)
+        logger.info(
+            "job %s (%s) failed, attempt %s: %s: %s", claim.id, claim.task, claim.attempt, record.type, record.message
+        )
+        return self._end(claim, EndingMove.RETRY, record, delay)
+
+    @staticmethod
+    def _end(claim: Claim, move: EndingMove, record: ErrorRecord, delay: int = 0) -> Ending:
+        return Ending(claim.id, claim.fence, move, record, delay)
+
+
+def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
+    seconds = monotonic() - running.started
+    error = JobTimeout(f"stopped after {seconds:.1f} s, over its time-out")
+    if isinstance(cause.__cause__, Foreign):
+        stack = cause.__cause__.traceback
+        error.__cause__ = Foreign(type(error).__name__, str(error), stack)
+    elif not isinstance(cause, asyncio.CancelledError | JobTimeout):
+        error.__cause__ = cause  # what a thread said when it ended at last
+    error.__context__, error.__suppress_context__ = cause, True  # for who looks where it comes from, and not shown
+    return error.with_traceback(cause.__traceback__)
