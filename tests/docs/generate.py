@@ -9,6 +9,7 @@ from typing import Any
 import turnspit
 from tests.cli.reference import cli_page
 from tests.docs.docstrings import markdown
+from tests.docs.grafana import grafana_page
 from turnspit import errors, events
 from turnspit.blueprints import Blueprint
 from turnspit.engines import open_engine
@@ -112,6 +113,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     DOCS / "cli.md": cli_page,
     DOCS / "reference.md": reference_page,
     DOCS / "metrics.md": metrics_page,
+    DOCS / "grafana.json": grafana_page,
     ENGINES / "sqlite" / "schema.sql": schema_page,
     ENGINES / "postgres" / "schema.sql": postgres_schema_page,
 }

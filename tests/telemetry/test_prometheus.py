@@ -218,9 +218,12 @@ def test_the_ways_to_show_them(app: Turnspit) -> None:
     assert "turnspit_store_up" not in read(asyncio.run(ask()))
 
 
-def test_the_guide_asks_for_metrics_that_there_are() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "guide" / "metrics.md").read_text()
-    asked = set(re.findall(r"\bturnspit_[a-z_]+", page))
+@pytest.mark.parametrize("page", ["guide/metrics.md", "grafana.json"])
+def test_pages_ask_for_metrics_and_labels_that_there_are(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    asked = set(re.findall(r"\bturnspit_[a-z_]+", text))
+    labels = {label for metric in METRICS for label in metric.labels} | {"le"}
+    assert {name for by in re.findall(r"by \(([a-z, ]+)\)", text) for name in by.split(", ")} <= labels
     ends = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("",), "gauge": ("",)}
     there = {metric.name + end for metric in METRICS for end in ends[metric.kind]}
     assert asked - there == set()
