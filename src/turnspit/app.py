@@ -17,6 +17,7 @@ from turnspit.codec import DEFAULT_LIMIT, check_text
 from turnspit.contract import Engine
 from turnspit.discovery import import_tree
 from turnspit.errors import ConfigurationError
+from turnspit.following import EventFollower
 from turnspit.hooks import HookDeclarer
 from turnspit.jobs import Job
 from turnspit.limits import Rate
@@ -39,7 +40,7 @@ __all__ = ["Turnspit"]
 _SECOND = 1_000_000
 
 
-class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer):
+class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
     """An application's jobs: its tasks and the store where their jobs live.
 
     Constructing it opens nothing; the store is opened by the first call that needs it.
@@ -312,7 +313,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer):
             name=self.name,
             engine=self.store.own_engine,
             tasks=self.tasks,
-            bus=self.events,
+            bus=self.bus,
             middleware=tuple(self._middleware),
             thread_middleware=tuple(self._thread_middleware),
             alerts=tuple(self.alert_rules),

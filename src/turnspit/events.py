@@ -9,16 +9,18 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from turnspit.errors import ConfigurationError
 
-__all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName", "check_event_names"]
+__all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName", "FollowedName", "check_event_names"]
 
 logger = logging.getLogger("turnspit")
 
 EventName = Literal["started", "completed", "failed", "snoozed", "cancelled", "dead", "lost", "rescued"]
 EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
+FollowedName = EventName | Literal["progress"]
+"""What ``app.events`` tells: progress too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,10 @@ class Event:
 
     ``started`` an attempt begins · ``completed`` · ``failed`` an attempt failed and will be tried again ·
     ``snoozed`` · ``cancelled`` · ``dead`` the job is a dead letter now · ``lost`` another worker owns the job ·
-    ``rescued`` a dead worker's job was returned to its queue.
+    ``rescued`` a dead worker's job was returned to its queue · ``progress`` of ``app.events`` only.
     """
 
-    name: EventName
+    name: FollowedName
     job_id: int
     task: str
     queue: str
@@ -41,6 +43,10 @@ class Event:
     """How long the attempt ran."""
     waited: float | None = None
     """Of ``started``: how many seconds passed from when the job was due until it was claimed, by the store's clock."""
+    progress: float | None = None
+    """Of ``app.events`` only, as the next two: how far the job was."""
+    progress_message: str | None = None
+    progress_data: Any = None
     error: BaseException | None = field(default=None, repr=False, compare=False)
     """Of ``failed`` and ``dead``: the exception itself, with its traceback; ``None`` where the worker died with it."""
 

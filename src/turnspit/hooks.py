@@ -30,7 +30,7 @@ class HookDeclarer:
 
     def __init__(self) -> None:
         super().__init__()
-        self.events = EventBus()
+        self.bus = EventBus()
         self.senders: list[Sender] = []
         """Called with each new job before it is stored. For telemetry."""
         self.executors: WeakSet[Any] = WeakSet()
@@ -141,7 +141,7 @@ class HookDeclarer:
         check_event_names(names)
 
         def register(function: F) -> F:
-            self.events.on(names, function)
+            self.bus.on(names, function)
             return function
 
         return register

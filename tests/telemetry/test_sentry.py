@@ -142,7 +142,7 @@ def test_outcomes_are_no_errors_and_a_time_out_is_one(app: Turnspit, sdk: FakeSd
 def test_a_job_that_killed_its_worker_is_reported_too(app: Turnspit, sdk: FakeSdk) -> None:
     report_errors(app, sdk)
     event = Event("dead", 7, "send", "email", 1, "WorkerDied", "worker 3 died")
-    asyncio.run(app.events.send(event))
+    asyncio.run(app.bus.send(event))
     [report] = sdk.reports
     assert (report["message"], report["level"]) == ("job 7 (send) is dead: WorkerDied: worker 3 died", "error")
     assert report["scope"].contexts["turnspit"] == {"job": 7, "attempt": 1}

@@ -1,0 +1,203 @@
+"""Watching a job or a workflow from any process: ``app.events(job=42)``.
+
+What a worker tells its own handlers (``@app.on``) stays in its process. Here the store is looked at, at each of its
+wakes and every quarter of a second, and what has changed becomes events: so nothing is missed that the store keeps, and
+progress comes as it is stored.
+"""
+
+import asyncio
+import threading
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from turnspit.clock import monotonic
+from turnspit.codec import decode
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Verb, Wake, WakeKind
+from turnspit.errors import ConfigurationError, JobNotFound, WorkflowNotFound
+from turnspit.events import Event, FollowedName
+from turnspit.jobs import JobFilter
+from turnspit.records import AttemptRecord, JobRecord
+from turnspit.states import JobState
+
+__all__ = ["EventFollower"]
+
+_LOOK_AGAIN = 0.25
+_SHARE_OF_TIME = 20
+_PAGE = 1000
+_NAMES: dict[str, FollowedName] = {
+    "completed": "completed",
+    "failed": "failed",
+    "invalid": "failed",
+    "snoozed": "snoozed",
+    "cancelled": "cancelled",
+    "dead": "dead",
+    "crashed": "rescued",
+}
+_LOUD = (WakeKind.FINISHED, WakeKind.WORKFLOW, WakeKind.READY, WakeKind.SCHEDULED)
+
+
+class EventFollower:
+    """``app.events`` and ``app.aevents``."""
+
+    @property
+    @abstractmethod
+    def engine(self) -> Engine:
+        """The store."""
+
+    def events(self, *, job: int | None = None, workflow: int | None = None) -> Iterator[Event]:
+        """What happens to a job, or to the jobs of a workflow, until it has ended. From any process.
+
+        It begins with what is so: an attempt that runs, or the end that there was. Of reports of progress only the
+        newest of a quarter of a second is seen.
+
+        :raises JobNotFound: if there is no such job.
+        :raises WorkflowNotFound: if there is no such workflow.
+
+        ::
+
+            for event in app.events(job=42):
+                print(event.name, event.progress, event.progress_message)
+        """
+        look = _Look(self.engine, job, workflow)
+        woken = threading.Event()
+        stop = self.engine.wakeups.listen(_when_loud(woken.set))
+        try:
+            while True:
+                woken.clear()
+                began = monotonic()
+                yield from look.changes(self.engine.read(look.verb))
+                if look.has_ended:
+                    return
+                woken.wait(_pause(began))
+        finally:
+            stop()
+
+    async def aevents(self, *, job: int | None = None, workflow: int | None = None) -> AsyncIterator[Event]:
+        """``events`` for async code: ``async for event in app.aevents(workflow=7)``."""
+        look = _Look(self.engine, job, workflow)
+        woken = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stop = self.engine.wakeups.listen(_when_loud(lambda: loop.call_soon_threadsafe(woken.set)))
+        try:
+            while True:
+                woken.clear()
+                began = monotonic()
+                for event in look.changes(await self.engine.aread(look.verb)):
+                    yield event
+                if look.has_ended:
+                    return
+                try:
+                    async with asyncio.timeout(_pause(began)):
+                        await woken.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await asyncio.to_thread(stop)
+
+
+class _Seen:
+    """What has been told of one job."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended = 0
+        self.progress: tuple[float | None, str | None, str | None] = (None, None, None)
+        self.is_final = False
+
+
+class _Look:
+    """One job, or the jobs of one workflow, as they were when they were last looked at."""
+
+    def __init__(self, engine: Engine, job: int | None, workflow: int | None) -> None:
+        if (job is None) == (workflow is None):
+            raise ConfigurationError("events() follows one job or one workflow: say job= or workflow=")
+        self._engine = engine
+        self._job = job
+        self._workflow = workflow
+        self._seen: dict[int, _Seen] = {}
+        self._is_first = True
+        self.has_ended = False
+
+    def verb(self) -> Verb[tuple[bool, list[JobRecord]]]:
+        """Whether all has ended, and the jobs."""
+        engine = self._engine
+        if self._job is not None:
+            record = yield from engine.get_job(self._job)
+            if record is None:
+                raise JobNotFound(f"there is no job {self._job}: it never existed, or it was deleted or pruned")
+            return record.state.is_final, [record]
+        assert self._workflow is not None
+        workflow = yield from engine.get_workflow(self._workflow)
+        if workflow is None:
+            raise WorkflowNotFound(f"there is no workflow {self._workflow}: it never existed, or it was pruned")
+        filter_, before = JobFilter(workflow=self._workflow), None
+        records: list[JobRecord] = []
+        while page := (yield from engine.list_jobs(filter_, _PAGE, before)):
+            records += page
+            before = page[-1].id
+        return workflow.finished_at is not None, records
+
+    def changes(self, looked: tuple[bool, list[JobRecord]]) -> Iterator[Event]:
+        """What has happened since the last look."""
+        self.has_ended, records = looked
+        found = [event for record in records for event in self._of(record)]
+        self._is_first = False
+        yield from (event for _, event in sorted(found, key=lambda each: each[0]))
+
+    def _of(self, record: JobRecord) -> Iterator[tuple[int, Event]]:
+        """A job's events with their moments."""
+        seen = self._seen.setdefault(record.id, _Seen())
+        if self._is_first:
+            # What ended before is told only where it is the end.
+            past = [each.fence for each in record.attempts if each.outcome != "running"]
+            seen.begun = seen.ended = max(past, default=0) - record.state.is_final
+        for attempt in record.attempts:
+            if attempt.fence > seen.begun:
+                seen.begun = attempt.fence
+                yield attempt.started_at or 0, self._event("started", record, attempt)
+            if attempt.fence > seen.ended and attempt.outcome in _NAMES:
+                seen.ended = attempt.fence
+                seen.is_final = attempt.outcome == record.state and attempt is record.attempts[-1]
+                yield attempt.finished_at or 0, self._event(_NAMES[attempt.outcome], record, attempt)
+        progress = (record.progress, record.progress_message, record.progress_data)
+        if progress != seen.progress and record.state is JobState.RUNNING and any(progress):
+            yield record.started_at or 0, self._event("progress", record)
+        seen.progress = progress
+        if record.state.is_final and not seen.is_final:
+            seen.is_final = True
+            yield record.finished_at or 0, self._event(_NAMES[str(record.state)], record)
+        elif not record.state.is_final:
+            seen.is_final = False
+
+    @staticmethod
+    def _event(name: FollowedName, record: JobRecord, attempt: AttemptRecord | None = None) -> Event:
+        seconds = None
+        if attempt is not None and None not in (attempt.started_at, attempt.finished_at) and name != "started":
+            seconds = ((attempt.finished_at or 0) - (attempt.started_at or 0)) / 1_000_000
+        return Event(
+            name,
+            record.id,
+            record.task,
+            record.queue,
+            record.attempt if attempt is None else attempt.number,
+            record.error_type if attempt is None else attempt.error_type,
+            record.reason if attempt is None else attempt.error_message,
+            seconds,
+            progress=record.progress,
+            progress_message=record.progress_message,
+            progress_data=None if record.progress_data is None else decode(record.progress_data),
+        )
+
+
+def _when_loud(then: Callable[[], object]) -> Callable[[Wake], None]:
+    def listener(wake: Wake) -> None:
+        if wake.kind in _LOUD:
+            then()
+
+    return listener
+
+
+def _pause(began: float) -> float:
+    """Looking takes at most a twentieth of the time, however large a workflow is."""
+    return max(_LOOK_AGAIN, (monotonic() - began) * _SHARE_OF_TIME)
