@@ -60,6 +60,8 @@ def soak(options: argparse.Namespace, folder: Path, console: Console) -> Report:
         try:
             _trouble(fleet, report, options, dice, console)
             fleet.stop_producing()
+            with Turnspit(store.url) as app:
+                app.engine.write(app.engine.pause_schedule, app.name, "ticking", True)
             _drain(fleet, report)
         finally:
             fleet.stop()

@@ -13,7 +13,7 @@ import psycopg
 
 from soak.ledger import Ledger
 from soak.stores import open_own
-from soak.tasks import LEASE, ledger_in, make_app
+from soak.tasks import LEASE, declare_limited, ledger_in, make_app
 from turnspit import Turnspit
 from turnspit._runtime.worker.finisher import Batch, Finisher
 from turnspit._runtime.worker.registration import Registration
@@ -28,7 +28,9 @@ def worker(url: str, folder: str, seed: str) -> None:
     """A worker that also writes down which ends the store accepted."""
     ledger = ledger_in(folder)
     write_down_ends(ledger)
-    make_app(url, ledger).run_worker(concurrency=20, lease=LEASE, heartbeat=LEASE / 4, grace=3)
+    app = make_app(url, ledger)
+    declare_limited(app, ledger)
+    app.run_worker(concurrency=20, lease=LEASE, heartbeat=LEASE / 4, grace=3)
 
 
 def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = setattr) -> None:
@@ -94,6 +96,8 @@ class Producer:
             return tasks["snoozing"].new()
         if kind < 0.99:
             return tasks["ends_otherwise"].new(dice.choice(["dead", "cancelled"]))
+        if kind < 0.993:
+            return tasks["booking"].new(dice.randint(1, 5))
         return tasks["charge"].new() if kind < 0.998 else tasks["too_slow"].new()
 
     def one_by_one(self) -> int:
@@ -158,7 +162,9 @@ class Producer:
 def producer(url: str, folder: str, seed: str, rate: str) -> None:
     """A producer until SIGTERM."""
     ledger = ledger_in(folder)
-    Producer(make_app(url, ledger), url, ledger, random.Random(seed)).run(float(rate))
+    app = make_app(url, ledger)
+    declare_limited(app, ledger)
+    Producer(app, url, ledger, random.Random(seed)).run(float(rate))
 
 
 if __name__ == "__main__":

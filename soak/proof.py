@@ -114,6 +114,19 @@ SENTENCES = {
         "AND (SELECT count(*) FROM effects WHERE effects.job = finals.job) <> (state = 'completed') "
         "UNION ALL SELECT job FROM effects WHERE job NOT IN (SELECT job FROM finals WHERE task = 'charge')",
     ),
+    "ticks": (
+        "each tick of the schedule fired once, none was left out",
+        "SELECT min(job) FROM ledger WHERE what = 'tick' GROUP BY detail HAVING count(DISTINCT job) > 1 "
+        "UNION ALL SELECT job FROM (SELECT job, CAST(detail AS INTEGER) AS tick, "
+        "lag(CAST(detail AS INTEGER)) OVER (ORDER BY CAST(detail AS INTEGER)) AS before "
+        "FROM ledger WHERE what = 'tick') WHERE tick > before + 1000000",
+    ),
+    "overtaken": (
+        "no job in order began after a later one of its key had begun",
+        "SELECT job FROM (SELECT job, fence, max(job) OVER (PARTITION BY detail ORDER BY moment, job) AS latest "
+        "FROM ledger WHERE what = 'booked') AS booked WHERE job < latest AND NOT EXISTS (SELECT 1 FROM attempts "
+        "WHERE attempts.job = booked.job AND attempts.fence = booked.fence AND outcome = 'crashed')",
+    ),
     "rolled back": (
         "a job of a transaction that was rolled back is not there",
         "SELECT job FROM finals WHERE task = 'never'",
@@ -131,6 +144,8 @@ _FIGURES = {
     "claims rescued from dead workers": "SELECT count(*) FROM attempts WHERE outcome = 'crashed'",
     "runs begun again after a rescue": "SELECT count(*) FROM runs JOIN attempts USING (job, fence) "
     "WHERE outcome = 'crashed'",
+    "ticks of a schedule": "SELECT count(DISTINCT detail) FROM ledger WHERE what = 'tick'",
+    "runs of jobs in order": "SELECT count(*) FROM ledger WHERE what = 'booked'",
     "late writes refused": "SELECT count(*) FROM ledger WHERE what = 'refused'",
 }
 

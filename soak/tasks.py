@@ -9,9 +9,9 @@ from typing import Any
 
 from soak.ledger import Ledger
 from soak.stores import open_own
-from turnspit import Cancel, GiveUp, JobContext, Retry, Snooze, Turnspit
+from turnspit import Cancel, Concurrency, Every, GiveUp, JobContext, Retry, Snooze, Turnspit
 
-__all__ = ["LEASE", "make_app"]
+__all__ = ["LEASE", "declare_limited", "make_app"]
 
 LEASE = 4.0
 _QUICK = Retry(attempts=4, delay=0.2)
@@ -102,6 +102,24 @@ def _declare_transactional(app: Turnspit, url: str) -> None:
     @app.task(queue="transactions")
     async def never(job: JobContext) -> int:
         """Only enqueued in transactions that are rolled back."""
+        return _fence(job)
+
+
+def declare_limited(app: Turnspit, ledger: Ledger) -> None:
+    """What a soak has beside the tasks that fault tests share: ticks, and jobs in order."""
+
+    @app.task(queue="ticks", schedule=Every(seconds=1, missed="run_all"))
+    async def ticking(job: JobContext) -> int:
+        assert job.tick is not None
+        ledger.write("tick", job.id, _fence(job), str(round(job.tick.timestamp() * 1_000_000)))
+        return _fence(job)
+
+    @app.task(queue="booking", concurrency=Concurrency(1, key="account", ordered=True))
+    async def booking(job: JobContext, account: int) -> int:
+        ledger.write("booked", job.id, _fence(job), str(account))
+        await asyncio.sleep(random.random() / 100)
+        if job.attempt == 1 and random.random() < 0.1:
+            raise ConnectionError("once")
         return _fence(job)
 
 

@@ -71,6 +71,9 @@ def test_a_truthful_story_breaks_no_sentence(tmp_path: Path) -> None:
     [
         ("lost", "accepted 9 0 20 -", 9),
         ("doubled", "stored 2 3 80 completed", 2),
+        ("ticks", "tick 1 1 31 1000000\ntick 2 2 61 1000000", 1),
+        ("ticks", "tick 1 1 31 1000000\ntick 2 2 61 3000000", 2),
+        ("overtaken", "booked 2 2 61 7\nbooked 1 1 62 7", 1),
         ("stale writes", "begun 1 2 80 200", 1),
         ("beside", "ended 1 1 95 -\nbegun 1 0 25 100\nended 1 0 31 -", 1),
     ],
