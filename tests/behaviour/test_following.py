@@ -55,12 +55,10 @@ def test_a_job_is_followed_from_another_process(app: Turnspit, store_url: str) -
     job = report.enqueue()
     follower = Follower(store_url, job=job.id)
     with app.worker():
-        progress = follower.wait("progress")
-        assert (progress.progress, progress.progress_message, progress.progress_data) == (
-            0.4,
-            "page 4 of 10",
-            {"page": 4},
-        )
+        follower.wait("started")
+        seen.open()
+        told = follower.wait("progress")
+        assert (told.progress, told.progress_message, told.progress_data) == (0.4, "page 4 of 10", {"page": 4})
         gate.open()
         assert follower.end() == ["started", "failed", "started", "progress", "completed"]
     failed = follower.wait("failed")
