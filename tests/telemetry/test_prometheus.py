@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from werkzeug.test import Client
 
 from tests.faults.program import wait_until
+from tests.programs import running
 from tests.telemetry.scraping import Samples, read, scrape
 from turnspit import Cancel, ConfigurationError, EngineUnavailable, Retry, Snooze, Turnspit
 from turnspit.telemetry.metrics import METRICS
@@ -216,6 +219,41 @@ def test_the_ways_to_show_them(app: Turnspit) -> None:
 
     assert "turnspit_worker_busy 0.0" in asyncio.run(ask())
     assert "turnspit_store_up" not in read(asyncio.run(ask()))
+
+
+FORKING = """
+import os, sys
+from turnspit import Turnspit
+from turnspit.telemetry.recorder import recorder_of
+
+app = Turnspit(sys.argv[1])
+
+@app.task
+async def end() -> None: ...
+
+def counted():
+    return recorder_of(app).series.get(("turnspit_jobs_enqueued_total", "default", "end"))
+
+recorder = recorder_of(app)
+end.enqueue(), end.enqueue()
+recorder._lock.acquire()  # as another thread of the parent may
+child = os.fork()
+if not child:
+    print(counted(), flush=True)
+    end.enqueue()
+    print(counted(), flush=True)
+    os._exit(0)
+recorder._lock.release()
+os.waitpid(child, 0)
+print(counted())
+"""
+
+
+@pytest.mark.on_sqlite
+def test_a_forked_process_counts_anew(store_url: str) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with running(sys.executable, "-c", FORKING, store_url, **pipes) as process:
+        assert process.communicate(timeout=30) == ("None\n(1.0,)\n(2.0,)\n", "")
 
 
 @pytest.mark.parametrize("page", ["guide/metrics.md", "grafana.json"])

@@ -1,10 +1,11 @@
 """Counts what happens in this process: what jobs, workers and the store do."""
 
+import os
 import threading
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from turnspit.app import Turnspit
 from turnspit.events import Event
@@ -38,13 +39,21 @@ class Recorder:
 
     def __init__(self, app: Turnspit) -> None:
         self._executors = app.executors
-        self._lock = threading.Lock()
-        self._series: dict[Key, list[float]] = {}
-        self._pairs: set[tuple[str, str]] = set()
+        self._begin()
+        _living.add(self)
         app.senders.append(self._send)
         app.on("started")(self._start)
         app.on("completed", "failed", "dead", "cancelled", "snoozed", "lost", "rescued")(self._end)
         app.store.watch(lambda engine: watched(engine, self._called))
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[Key, list[float]] = {}
+        self._pairs: set[tuple[str, str]] = set()
+
+    def forget_after_fork(self) -> None:
+        """In the child: begin anew. What was counted is the parent's, and one of its threads may hold the lock."""
+        self._begin()
 
     @property
     def series(self) -> Series:
@@ -122,6 +131,17 @@ class _Counting:
         if error is None:
             self._recorder.enqueued(self.jobs)
 
+
+_living: "WeakSet[Recorder]" = WeakSet()
+
+
+def _forget_all() -> None:
+    for recorder in list(_living):
+        recorder.forget_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 _recorders: "WeakKeyDictionary[Turnspit, Recorder]" = WeakKeyDictionary()
 
