@@ -6,7 +6,7 @@ one process never goes beyond the bound, and several together by what the others
 
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ _QUICKLY_COUNTED = 1000
 """Whether a queue that was full still is is asked at once as long as it is so short."""
 _FIRST_WAIT = 0.02
 _LONGEST_WAIT = 0.5
+
+
+_Steps = Generator[str | float, int, None]
 
 
 class Bounded(Protocol):
@@ -76,20 +79,15 @@ class Backlogs:
         :raises QueueFull: if there is none.
         """
         reserved: Counter[str] = Counter()
+        steps: _Steps = self._reserving(jobs, tx, reserved)
+        answer: int | None = None
         try:
-            for queue, count in self._bounded(jobs):
-                backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
-                pause = _FIRST_WAIT
-                while not backlog.take(count):
-                    if backlog.is_stale:
-                        began = monotonic()
-                        backlog.learn(self._count(queue, backlog.most + 1, tx), began)
-                        if backlog.take(count):
-                            break
-                    backlog.check(count, until)
-                    thread_sleep(pause)
-                    pause = min(_LONGEST_WAIT, pause * 2)
-                reserved[queue] = count
+            while (asked := _next(steps, answer)) is not None:
+                if isinstance(asked, str):
+                    answer = self._count(asked, tx)
+                else:
+                    thread_sleep(asked)
+                    answer = 0
         except BaseException:
             self.release(reserved)
             raise
@@ -98,39 +96,50 @@ class Backlogs:
     async def areserve(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Counter[str]:
         """``reserve`` for async code."""
         reserved: Counter[str] = Counter()
+        steps: _Steps = self._reserving(jobs, tx, reserved)
+        answer: int | None = None
         try:
-            for queue, count in self._bounded(jobs):
-                backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
-                pause = _FIRST_WAIT
-                while not backlog.take(count):
-                    if backlog.is_stale:
-                        began = monotonic()
-                        backlog.learn(await self._acount(queue, backlog.most + 1, tx), began)
-                        if backlog.take(count):
-                            break
-                    backlog.check(count, until)
-                    await sleep(pause)
-                    pause = min(_LONGEST_WAIT, pause * 2)
-                reserved[queue] = count
+            while (asked := _next(steps, answer)) is not None:
+                if isinstance(asked, str):
+                    answer = await self._acount(asked, tx)
+                else:
+                    await sleep(asked)
+                    answer = 0
         except BaseException:
             self.release(reserved)
             raise
         return reserved
+
+    def _reserving(self, jobs: Collection[NewJob[Any]], tx: object | None, reserved: Counter[str]) -> _Steps:
+        """Asks for the waiting jobs of a queue by its name, or for a pause by its seconds."""
+        for queue, count in self._bounded(jobs):
+            backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
+            pause = _FIRST_WAIT
+            while not backlog.take(count):
+                if backlog.is_stale:
+                    began = monotonic()
+                    backlog.learn((yield queue), began)
+                    if backlog.take(count):
+                        break
+                backlog.check(count, until)
+                yield pause
+                pause = min(_LONGEST_WAIT, pause * 2)
+            reserved[queue] = count
 
     def release(self, reserved: Counter[str]) -> None:
         """They are stored, or will not be."""
         for queue, count in reserved.items():
             self._of(queue).settle(count)
 
-    def _count(self, queue: str, most: int, tx: object | None) -> int:
+    def _count(self, queue: str, tx: object | None) -> int:
         """In the caller's transaction, which may be the one that makes the store's tables."""
-        engine = self._app.engine
+        engine, most = self._app.engine, self._of(queue).most + 1
         if tx is None:
             return engine.read(engine.count_waiting, queue, most)
         return engine.write_in(tx, engine.count_waiting, queue, most)
 
-    async def _acount(self, queue: str, most: int, tx: object | None) -> int:
-        engine = self._app.engine
+    async def _acount(self, queue: str, tx: object | None) -> int:
+        engine, most = self._app.engine, self._of(queue).most + 1
         if tx is None:
             return await engine.aread(engine.count_waiting, queue, most)
         return await engine.awrite_in(tx, engine.count_waiting, queue, most)
@@ -153,6 +162,14 @@ class Backlogs:
         """None inside a transaction: what it has locked may be what workers need to make room."""
         waits = self._app.bounded_queues[queue].when_full == "wait"
         return self._app.deadline if waits and tx is None and not self._app.in_transaction() else 0.0
+
+
+def _next(steps: _Steps, answer: int | None) -> str | float | None:
+    """The next question; its first one is asked without an answer."""
+    try:
+        return next(steps) if answer is None else steps.send(answer)
+    except StopIteration:
+        return None
 
 
 class _Backlog:
