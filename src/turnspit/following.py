@@ -141,7 +141,9 @@ class _Look:
     def changes(self, looked: tuple[bool, list[JobRecord]]) -> Iterator[Event]:
         """What has happened since the last look."""
         self.has_ended, records = looked
-        found = [event for record in records for event in self._of(record)]
+        # The oldest first: at one moment (SQLite has milliseconds) a job's end comes before the start that it allows.
+        oldest_first = sorted(records, key=lambda record: record.id)
+        found = [event for record in oldest_first for event in self._of(record)]
         self._is_first = False
         yield from (event for _, event in sorted(found, key=lambda each: each[0]))
 
