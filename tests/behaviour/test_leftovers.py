@@ -44,17 +44,17 @@ def test_the_job_of_a_thread_stays_its_workers_until_it_ends(app: Turnspit, capl
         wait_in_the_bank(gate)
         return "charged"
 
-    with caplog.at_level(logging.WARNING, "turnspit"), app.worker(grace=0, lease=0.6, heartbeat=0.1):
+    with caplog.at_level(logging.WARNING, "turnspit"), app.worker(grace=0, lease=1.5, heartbeat=0.1):
         job = charge.enqueue()
         gate.wait_for()
     assert "worker 1 has stopped, but what follows did not end in time" in caplog.text
     assert f"job {job.id} (charge), in a thread that is in" in caplog.text
     assert "wait_in_the_bank" in caplog.text
 
-    with app.worker(lease=0.6, heartbeat=0.1) as another:
+    with app.worker(lease=1.5, heartbeat=0.1) as another:
         wait_until(lambda: another._worker.registration.may_rescue, "another worker that may rescue")  # type: ignore[union-attr]
         last = renewals(app, 1)
-        wait_until(lambda: renewals(app, 1) > last + 1_000_000, "a lease kept up")
+        wait_until(lambda: renewals(app, 1) > last + 2_000_000, "a lease kept up")
         assert (worker_of(job), job.state) == (1, "running")
         gate.open()
         assert job.get_result(DEADLINE) == "charged"
