@@ -147,6 +147,20 @@ def test_the_job_of_a_thread_goes_back_when_its_process_has_nothing_more_to_do(a
     assert record.stopped_at is not None
 
 
+def test_a_thread_over_its_time_that_its_process_ends_has_failed(app: Turnspit, start: Start) -> None:
+    """Handed back with its attempt, it would hang again and again, from deploy to deploy."""
+    worker = start("grace=0.1")
+    [job] = enqueue(app, "over_its_time")
+    worker.wait_for("over_its_time began")
+    wait_until(job.get_logs, "the time-out")
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.end()[0] == 0
+    assert (job.refresh().state, job.attempt) == ("scheduled", 1)
+    [attempt] = job.attempts
+    assert (attempt.outcome, attempt.error_type) == ("failed", "JobTimeout")
+    assert "in over_its_time" in (attempt.traceback or "")
+
+
 def test_a_thread_that_asyncio_waits_for_does_not_keep_the_process(app: Turnspit, start: Start) -> None:
     worker = start("grace=0.1", "close_time=0.1")
     [job] = enqueue(app, "to_thread")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
 from turnspit import JobContext, Retry, Turnspit
+from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 
@@ -63,3 +64,28 @@ def test_a_coroutine_s_time_out_is_kept_with_where_it_was(app: Turnspit) -> None
     [attempt] = job.attempts
     assert attempt.error_type == "JobTimeout"
     assert "in ask_the_bank" in (attempt.traceback or "")
+
+
+def test_a_worker_that_drains_does_not_wait_for_a_stuck_thread(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its supervisor replaces it: the end of its process is what ends the thread."""
+    monkeypatch.setattr(worker_module, "_LOOK_AGAIN", 0.05)
+    may_leave = threading.Event()
+
+    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    def charge() -> None:
+        wait_in_the_bank(may_leave)
+
+    async def main() -> bool:
+        worker = Worker(app.worker_parts(), WorkerSettings(grace=0))
+        await worker.start()
+        await charge.aenqueue()
+        await asyncio.to_thread(wait_until, lambda: worker.executor.stuck, "a stuck thread")
+        worker.drain()
+        async with asyncio.timeout(DEADLINE):
+            await worker.stopping.wait()
+        left = await worker.stop()
+        may_leave.set()
+        left.keep()
+        return bool(left)
+
+    assert asyncio.run(main())

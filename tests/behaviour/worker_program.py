@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
-from turnspit import JobContext, Turnspit
+from turnspit import JobContext, Retry, Turnspit
 from turnspit._runtime import process
 from turnspit._runtime.worker import claimer, worker
 
@@ -60,6 +60,12 @@ def never_ends() -> None:
     threading.Event().wait()
 
 
+def over_its_time() -> None:
+    """Ends neither in its time nor later."""
+    say("over_its_time began")
+    threading.Event().wait()
+
+
 async def to_thread() -> None:
     """Can be cancelled, but what it waits for cannot."""
     say("to_thread began")
@@ -89,6 +95,7 @@ def declare(app: Turnspit) -> Turnspit:
     """The tasks, on this app."""
     for function in (on_loop, stubborn, in_thread, never_ends, to_thread, holds_output, gives_in, quick):
         app.task(function)
+    app.task(timeout=0.05, retry=Retry(attempts=2, delay=3600))(over_its_time)
     return app
 
 

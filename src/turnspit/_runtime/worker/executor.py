@@ -12,6 +12,7 @@ from turnspit._runtime.worker.alarm import Alarm
 from turnspit._runtime.worker.arguments import load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.endings import Endings
+from turnspit._runtime.worker.failures import Foreign
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
@@ -235,6 +236,16 @@ class Executor:
         if finish is not None and running.context.finishing:
             finish, _ = self._endings.confirm(claim, finish, error)
         return finish
+
+    def abandon(self, running: Running) -> Finish | None:
+        """What becomes of an attempt that its process ends; ``None``: nothing was wrong with it."""
+        if running.context.finishing:
+            return None  # the store knows whether its transaction committed, and who returns it does not care
+        error = asyncio.CancelledError()
+        stack = stack_of(running.context.thread)
+        if stack:
+            error.__cause__ = Foreign("", "", f"{stack}\n")
+        return self._endings.decide(running, error)[0]
 
     async def _attempt(self, running: Running) -> Completion:
         claim = running.claim

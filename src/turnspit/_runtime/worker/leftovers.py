@@ -62,11 +62,20 @@ class Leftovers:
         return "\n".join(lines)
 
     async def hand_back(self) -> None:
-        """The process ends now: its jobs are for others, and cost no attempt."""
+        """The process ends now: its jobs are for others, and cost no attempt. One that was over its time, or whose end
+        was requested, ends as that.
+        """
         await asyncio.to_thread(self._registration.let_go)
-        current = [(claim.id, claim.fence) for claim in self._claims.values() if claim is not None]
+        finishes: list[Finish] = []
+        returned: list[tuple[int, int]] = []
+        for running, claim in self._claims.items():
+            finish = self._executor.abandon(running) if claim is running.claim else None
+            if finish is not None:
+                finishes.append(finish)
+            elif claim is not None:
+                returned.append((claim.id, claim.fence))
         try:
-            await self._engine.awrite(_leave, self._engine, current, self._worker)
+            await self._engine.awrite(_leave, self._engine, finishes, returned, self._worker)
         except TurnspitError as error:
             logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
 
@@ -123,7 +132,8 @@ class Leftovers:
                 return
 
 
-def _leave(engine: Engine, claims: list[tuple[int, int]], worker: int) -> Verb[None]:
+def _leave(engine: Engine, finishes: list[Finish], returned: list[tuple[int, int]], worker: int) -> Verb[None]:
     """In one transaction: a retired worker's jobs count as those of a crash."""
-    yield from engine.return_jobs(claims)
+    yield from engine.finish_jobs(finishes)
+    yield from engine.return_jobs(returned)
     yield from engine.retire_worker(worker)

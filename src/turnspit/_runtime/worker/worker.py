@@ -41,6 +41,7 @@ _FLUSH_TIME = 10.0
 _TELL_TIME = 5.0
 _LIFESPAN_TIME = 10.0
 _EMPTY_CHECK = 0.02
+_LOOK_AGAIN = 1.0
 _ADMITTED = 1000
 _LONGEST = 60.0
 
@@ -253,9 +254,14 @@ class Worker:
     async def _drain(self) -> None:
         await self._hand_back_buffer()
         self._runners.gathering.flush()
-        while tasks := {each.task for each in self.executor.running.values() if each.task is not None}:
-            await asyncio.wait(tasks)
+        while tasks := self._ending_tasks():
+            await asyncio.wait(tasks, timeout=_LOOK_AGAIN)
         self.stopping.set()
+
+    def _ending_tasks(self) -> set["asyncio.Task[None]"]:
+        """Of jobs that will end. For a thread that was told to and does not, only the end of its process helps."""
+        stuck = self.executor.stuck
+        return {each.task for each in self.executor.running.values() if each.task and each.claim.id not in stuck}
 
     def troubles(self) -> tuple[str, ...]:
         """Why this worker does not do its work now, for people; from any thread."""
