@@ -21,7 +21,7 @@ from turnspit.following import EventFollower
 from turnspit.hooks import HookDeclarer
 from turnspit.jobs import Job
 from turnspit.limits import Rate
-from turnspit.operations import Jobs, Limits, Queues, Schedules, Workflows
+from turnspit.operations import Jobs, Limits, Queues, Schedules, Workers, Workflows
 from turnspit.payloads import Payloads
 from turnspit.queues import Queue, QueueLimits, check_queues
 from turnspit.records import NewJob
@@ -112,6 +112,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         self.jobs = Jobs(self, self._client)
         self.queues = Queues(self)
         self.schedules = Schedules(self)
+        self.workers = Workers(self)
         self.limits = Limits(self, limits or {})
         self.workflows = Workflows(self, self._client)
 

@@ -17,6 +17,7 @@
     ├── JobNotFound               no job has this id
     ├── MoveNotAllowed            the job's state does not allow what was asked
     ├── ScheduleNotFound          no schedule has this name
+    ├── WorkerNotFound            no live worker has this id
     ├── WorkflowNotFound          no workflow has this id
     ├── ResultError               get_result() has nothing to return
     │   ├── ResultTimeout         the job did not end in time
@@ -60,6 +61,7 @@ __all__ = [
     "StoreRefused",
     "TurnspitError",
     "WorkerDied",
+    "WorkerNotFound",
     "WorkflowNotFound",
 ]
 
@@ -136,6 +138,10 @@ class ScheduleNotFound(TurnspitError, LookupError):
 
 class WorkflowNotFound(TurnspitError, LookupError):
     """No workflow has this id: it never existed, or it was pruned."""
+
+
+class WorkerNotFound(TurnspitError, LookupError):
+    """No live worker has this id."""
 
 
 class MoveNotAllowed(TurnspitError):

@@ -322,3 +322,30 @@ def test_a_suspect_that_waited_and_whose_end_was_requested_is_cancelled(store: S
     report = store.crash(claims[0], rescuer)
     assert (report.returned, report.cancelled) == ((jobs[0],), (jobs[1],))
     assert (store.job(jobs[0]).crashes, store.state(jobs[1])) == (2, "cancelled")
+
+
+def test_what_a_person_asks_of_a_worker(store: Store) -> None:
+    worker = store.worker()
+
+    def asked() -> str | None:
+        return store.engine.read(store.engine.find_duties, worker, None, TASKS).asked_to
+
+    assert asked() is None
+    assert store.engine.write(store.engine.ask_worker, worker, "quiet")
+    assert asked() == "quiet"
+    assert store.engine.write(store.engine.ask_worker, worker, "stop")
+    assert store.engine.write(store.engine.ask_worker, worker, "quiet")
+    assert asked() == "stop"
+    [record] = store.engine.read(store.engine.list_workers)
+    assert record.asked_to == "stop"
+    store.engine.write(store.engine.retire_worker, worker)
+    assert not store.engine.write(store.engine.ask_worker, worker, "stop")
+    assert not store.engine.write(store.engine.ask_worker, 4711, "stop")
+
+
+def test_a_worker_tells_of_its_memory(store: Store) -> None:
+    worker = store.worker()
+    assert store.engine.write(store.engine.renew_lease, worker, LEASE, 123_456_789)
+    assert store.renew(worker)
+    [record] = store.engine.read(store.engine.list_workers)
+    assert record.memory == 123_456_789

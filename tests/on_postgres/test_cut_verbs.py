@@ -180,6 +180,7 @@ WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "pause": lambda store: ("queue", "default"),
     "resume": paused,
     "renew_lease": lambda store: (store.default_worker, LEASE),
+    "ask_worker": lambda store: (*live_worker(store), "quiet"),
     "retire_worker": live_worker,
     "rescue_jobs": expired_worker,
     "declare_dead": lambda store: (*live_worker(store), 3),

@@ -131,6 +131,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         ],
     ),
     "renew": (lambda engine: engine.renew_lease(1, SECOND), []),
+    "ask a worker": (lambda engine: engine.ask_worker(1, "stop"), []),
     "rescue": (
         lambda engine: engine.rescue_jobs(1, 3),
         # The outbox holds what ended within the last moments only.

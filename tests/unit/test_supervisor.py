@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from turnspit._runtime.children import describe_exit, memory_of
+from turnspit._runtime.children import describe_exit
+from turnspit._runtime.memory import memory_of
 from turnspit._runtime.supervisor import Slot, Supervisor, SupervisorSettings
 from turnspit.errors import ConfigurationError
 

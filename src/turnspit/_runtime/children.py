@@ -8,12 +8,11 @@ import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from turnspit.clock import monotonic
 
-__all__ = ["Child", "Status", "can_measure_memory", "describe_exit", "memory_of"]
+__all__ = ["Child", "Status", "describe_exit"]
 
 _MOST = 65536
 
@@ -134,28 +133,3 @@ def describe_exit(code: int) -> str:
         except ValueError:
             return f"was killed by signal {-code}"
     return f"ended with exit code {code}"
-
-
-def can_measure_memory() -> bool:
-    """Whether this system says how much memory a process has."""
-    return memory_of(os.getpid()) is not None
-
-
-def memory_of(pid: int) -> int | None:
-    """A process's resident memory in bytes; ``None`` if it is gone or nobody says."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    except OSError:
-        return _memory_by_psutil(pid)
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _memory_by_psutil(pid: int) -> int | None:
-    try:
-        import psutil  # noqa: PLC0415  (only where there is no /proc, and if it is installed)
-    except ImportError:
-        return None
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return None

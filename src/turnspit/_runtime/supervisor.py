@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from turnspit._runtime.children import Child, can_measure_memory, describe_exit, memory_of
+from turnspit._runtime.children import Child, describe_exit
 from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
+from turnspit._runtime.memory import can_measure_memory, memory_of
 from turnspit.clock import monotonic
 from turnspit.errors import ConfigurationError
 

@@ -24,8 +24,11 @@ class Leases(Protocol):
         """
         ...
 
-    def renew_lease(self, worker: int, lease: int) -> Verb[bool]:
-        """Prolong the worker's lease to ``lease`` microseconds from now; ``False`` if it was declared dead."""
+    def renew_lease(self, worker: int, lease: int, memory: int | None = None) -> Verb[bool]:
+        """Prolong the worker's lease to ``lease`` microseconds from now; ``False`` if it was declared dead.
+
+        ``memory`` is how many bytes its process has, for those who look at it.
+        """
         ...
 
     def retire_worker(self, worker: int) -> Verb[None]:
@@ -62,6 +65,12 @@ class Leases(Protocol):
 
     def find_cancelled(self, worker: int) -> Verb[list[int]]:
         """The worker's running jobs whose cancellation was requested."""
+        ...
+
+    def ask_worker(self, worker: int, what: str) -> Verb[bool]:
+        """Ask a worker to be ``quiet`` (claim nothing more, and end with its last job) or to ``stop``, within its grace
+        time. It hears of it with its next ``find_duties``. ``False`` if there is no such live worker.
+        """
         ...
 
     def list_workers(self) -> Verb[list[WorkerRecord]]:

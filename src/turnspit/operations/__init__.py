@@ -5,6 +5,7 @@ from turnspit.operations.limits import LimitInfo, Limits
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.queues import Queues
 from turnspit.operations.schedules import Schedule, Schedules
+from turnspit.operations.workers import WorkerInfo, Workers
 from turnspit.operations.workflows import Workflow, WorkflowJob, Workflows
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Queues",
     "Schedule",
     "Schedules",
+    "WorkerInfo",
+    "Workers",
     "Workflow",
     "WorkflowJob",
     "Workflows",

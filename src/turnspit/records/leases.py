@@ -42,6 +42,10 @@ class WorkerRecord:
     """Whether its lease is running."""
     running: int
     """How many jobs it has claimed."""
+    memory: int | None = None
+    """Bytes of its process at the last renewal, where its system says so."""
+    asked_to: str | None = None
+    """What a person asks of it: ``quiet`` or ``stop``."""
 
 
 class RescueReport(NamedTuple):

@@ -62,6 +62,8 @@ class Duties(NamedTuple):
     """Microseconds until there is something to do for a workflow; not above 0 if there is."""
     limited: bool = False
     """Jobs wait for a limit, or for a worker to begin them."""
+    asked_to: str | None = None
+    """What a person asks of this worker: ``quiet`` or ``stop``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,19 @@ class Buttons:
         call, done = calls[verb]
         return await self._do(request, form, f"schedule {name} {done}", lambda: call(request, name))
 
+    async def worker(self, request: Request) -> Response:
+        """Quiet or stop a worker."""
+        number, form, changes = _id_of(request), await read_form(request), self._site.changes
+        verb = request.path_params["verb"]
+        calls = {
+            "quiet": (changes.quiet_worker, "takes no more jobs, and ends with its last one"),
+            "stop": (changes.stop_worker, "was asked to stop"),
+        }
+        if verb not in calls:
+            raise HTTPException(404, f"a worker cannot be asked to {verb}")
+        call, done = calls[verb]
+        return await self._do(request, form, f"worker {number} {done}", lambda: call(request, number))
+
     async def workflow(self, request: Request) -> Response:
         """Cancel or replay a workflow."""
         number, form, changes = _id_of(request), await read_form(request), self._site.changes

@@ -112,6 +112,18 @@ class Changes:
         await self._app.limits.areset(name)
         self._done(request, "reset limit", limit=name)
 
+    async def quiet_worker(self, request: Request, worker: int) -> None:
+        """Let a worker end with its last job."""
+        await check_permission(request, Permission.WORKER)
+        await self._app.workers.aquiet(worker)
+        self._done(request, "quiet", worker=worker)
+
+    async def stop_worker(self, request: Request, worker: int) -> None:
+        """Stop a worker within its grace time."""
+        await check_permission(request, Permission.WORKER)
+        await self._app.workers.astop(worker)
+        self._done(request, "stop", worker=worker)
+
     async def pause_schedule(self, request: Request, name: str) -> None:
         """Let no tick come."""
         await check_permission(request, Permission.PAUSE)

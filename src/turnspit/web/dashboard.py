@@ -82,6 +82,7 @@ class Dashboard:
             Route("/jobs/{id:int}/duplicate", self._duplicate, methods=["POST"]),
             Route("/jobs/{id:int}/{verb}", buttons.job, methods=["POST"]),
             Route("/workflows/{id:int}/{verb}", buttons.workflow, methods=["POST"]),
+            Route("/workers/{id:int}/{verb}", buttons.worker, methods=["POST"]),
             Route("/bulk/{id:int}/stop", buttons.stop_bulk, methods=["POST"]),
             Route("/schedules/{verb}", buttons.schedule, methods=["POST"]),
             Route("/queues/{verb}", buttons.pause, methods=["POST"]),

@@ -20,6 +20,7 @@ from turnspit.errors import (
     SchemaMismatch,
     StoreFrozen,
     TurnspitError,
+    WorkerNotFound,
     WorkflowNotFound,
 )
 
@@ -29,6 +30,7 @@ _STATUS: dict[type[TurnspitError], int] = {
     JobNotFound: 404,
     ScheduleNotFound: 404,
     WorkflowNotFound: 404,
+    WorkerNotFound: 404,
     MoveNotAllowed: 409,
     QueueFull: 429,
     JobExists: 409,

@@ -20,7 +20,7 @@ from turnspit.web.searching import quote_word
 __all__ = ["Renderer", "Screen", "View", "static_files"]
 
 
-_FILTERS = ("ago", "as_json", "count", "duration", "moment", "number", "rate", "share")
+_FILTERS = ("ago", "as_json", "count", "duration", "moment", "number", "rate", "share", "size")
 _CHARTS = ("bars", "histogram", "lines", "sparkline")
 
 

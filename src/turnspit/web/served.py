@@ -4,7 +4,7 @@ from typing import Protocol
 
 from turnspit.blueprints import TaskRegistry
 from turnspit.contract import Engine
-from turnspit.operations import Jobs, Limits, Queues, Schedules, Workflows
+from turnspit.operations import Jobs, Limits, Queues, Schedules, Workers, Workflows
 from turnspit.payloads import Payloads
 
 __all__ = ["Served"]
@@ -20,6 +20,7 @@ class Served(Protocol):
     schedules: Schedules
     limits: Limits
     workflows: Workflows
+    workers: Workers
 
     @property
     def engine(self) -> Engine: ...

@@ -10,7 +10,7 @@ from typing import Any
 
 from turnspit.web.models.base import Count
 
-__all__ = ["ago", "as_json", "count", "duration", "moment", "number", "rate", "share"]
+__all__ = ["ago", "as_json", "count", "duration", "moment", "number", "rate", "share", "size"]
 
 NONE = "\N{EN DASH}"
 """Where there is no value."""
@@ -80,6 +80,11 @@ def share(value: float | None) -> str:
         return NONE
     percent = value * 100
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+
+
+def size(count: int) -> str:
+    """Bytes as mebibytes."""
+    return f"{count / 2**20:,.0f} MiB"
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:

@@ -1,10 +1,12 @@
 """Keeps the worker's lease, from a thread of its own: a handler that blocks the event loop loses no lease."""
 
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable
 
+from turnspit._runtime.memory import memory_of
 from turnspit._runtime.outage import Outage
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
@@ -38,6 +40,7 @@ class Heartbeat:
         self.worker = worker
         self._engine = engine
         self._lease = lease
+        self._microseconds = int(lease * 1_000_000)
         self._interval = interval
         self._on_dead = on_dead
         self._on_beat = on_beat
@@ -102,7 +105,8 @@ class Heartbeat:
     def _beat(self) -> bool:
         """Renew the lease once; whether it is still this worker's."""
         began = monotonic()
-        if not self._engine.write_apart(self._engine.renew_lease, self.worker, int(self._lease * 1_000_000)):
+        memory = memory_of(os.getpid())
+        if not self._engine.write_apart(self._engine.renew_lease, self.worker, self._microseconds, memory):
             return False
         if monotonic() - self._renewed_at >= self._longest_gap:
             self._gapless_since = monotonic()

@@ -204,9 +204,18 @@ class Worker:
         self.claimer.lanes.told(limited=duties.limited)
         if duties.ready:
             self.claimer.work_waits()
+        self._obey(duties.asked_to)
         for duty in self._on_call:
             if duty.is_called_for(duties):
                 self.services[duty.name].wake()
+
+    def _obey(self, asked_to: str | None) -> None:
+        """What a person asks of this worker, once."""
+        if asked_to == "stop" and not self.stopping.is_set():
+            logger.info("worker %s was asked to stop", self.id)
+            self.request_stop()
+        elif asked_to == "quiet" and self.claimer.claiming:
+            self.drain()
 
     async def _stop_when_empty(self) -> None:
         while True:

@@ -71,8 +71,8 @@ class LeaseVerbs(JobVerbs):
             yield Wake(WakeKind.READY)
         return admitted
 
-    def renew_lease(self, worker: int, lease: int) -> Verb[bool]:
-        params = {"now": self.clock.now(), "worker": worker, "lease": lease}
+    def renew_lease(self, worker: int, lease: int, memory: int | None = None) -> Verb[bool]:
+        params = {"now": self.clock.now(), "worker": worker, "lease": lease, "memory": memory}
         return bool((yield Statement(self.sql["renew_lease"], params)))
 
     def retire_worker(self, worker: int) -> Verb[None]:
@@ -123,6 +123,9 @@ class LeaseVerbs(JobVerbs):
 
     def find_cancelled(self, worker: int) -> Verb[list[int]]:
         return [job for (job,) in (yield Statement(self.sql["find_cancelled"], {"worker": worker}))]
+
+    def ask_worker(self, worker: int, what: str) -> Verb[bool]:
+        return bool((yield Statement(self.sql["ask_worker"], {"worker": worker, "what": what})))
 
     def list_workers(self) -> Verb[list[WorkerRecord]]:
         return [worker_from_row(row) for row in (yield Statement(self.sql["list_workers"], {"now": self.clock.now()}))]

@@ -54,7 +54,23 @@ def attempt_from_row(row: Row) -> tuple[int, AttemptRecord]:
 
 def worker_from_row(row: Row) -> WorkerRecord:
     """A row of ``list_workers``."""
-    worker, host, pid, version, queues, tasks, concurrency, started, renewed, expires, stopped, live, running = row
+    (
+        worker,
+        host,
+        pid,
+        version,
+        queues,
+        tasks,
+        concurrency,
+        started,
+        renewed,
+        expires,
+        stopped,
+        live,
+        running,
+        memory,
+        asked_to,
+    ) = row
     return WorkerRecord(
         id=worker,
         host=host,
@@ -69,6 +85,8 @@ def worker_from_row(row: Row) -> WorkerRecord:
         stopped_at=stopped,
         live=bool(live),
         running=running,
+        memory=memory,
+        asked_to=asked_to,
     )
 
 

@@ -319,6 +319,18 @@ async def list_workers(call: Call) -> list[WorkerDocument]:
     return await call.site.store.workers()
 
 
+@_operation("POST", "/workers/{id}/quiet", "Let it take no more jobs, and end with its last one", Done, refusals=(404,))
+async def quiet_worker(call: Call) -> Done:
+    await call.site.changes.quiet_worker(call.request, call.id)
+    return Done()
+
+
+@_operation("POST", "/workers/{id}/stop", "Stop it, within its grace time", Done, refusals=(404,))
+async def stop_worker(call: Call) -> Done:
+    await call.site.changes.stop_worker(call.request, call.id)
+    return Done()
+
+
 @_operation("GET", "/metrics", "Throughput, latency and errors", Metrics, query=requests.MetricsQuery)
 async def get_metrics(call: Call) -> Metrics:
     return await call.site.store.metrics(int(call.query.minutes), call.query.queue)

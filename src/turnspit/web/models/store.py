@@ -136,6 +136,10 @@ class WorkerDocument(Document):
     concurrency: int
     running: int
     """How many jobs it has claimed."""
+    memory: int | None
+    """Bytes of its process at the last heartbeat, where its system says so."""
+    asked_to: str | None
+    """`quiet` or `stop`, as somebody asked of it."""
     state: str
     """``live``, ``late`` (its lease runs out soon), ``lost`` (it ended without saying so) or ``stopped``."""
     started_at: datetime

@@ -183,6 +183,8 @@ class StoreReader:
                 tasks=list(record.tasks),
                 concurrency=record.concurrency,
                 running=record.running,
+                memory=record.memory,
+                asked_to=record.asked_to,
                 state=_state_of(record, now),
                 started_at=from_moment(record.started_at),
                 renewed_at=from_moment(record.renewed_at),

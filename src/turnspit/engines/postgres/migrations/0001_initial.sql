@@ -326,6 +326,8 @@ CREATE TABLE {schema}.workers (
     renewed_at bigint NOT NULL,
     expires_at bigint NOT NULL,
     gapless_since bigint NOT NULL,          -- from when on the lease was renewed before it ran out
+    memory bigint,                          -- bytes, at the last renewal
+    asked_to text CHECK (asked_to IN ('quiet', 'stop')),  -- by a person
     stopped_at bigint
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 

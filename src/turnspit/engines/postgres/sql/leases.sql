@@ -20,7 +20,7 @@ RETURNING id;
 -- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.workers
-SET renewed_at = now, expires_at = now + :lease::bigint,
+SET renewed_at = now, expires_at = now + :lease::bigint, memory = coalesce(:memory::bigint, memory),
     gapless_since = CASE WHEN expires_at > now THEN gapless_since ELSE now END
 FROM moment
 WHERE id = :worker AND stopped_at IS NULL
@@ -95,10 +95,17 @@ SELECT id, fence FROM {schema}.jobs WHERE state = 'running' AND worker = :worker
 -- name: find_cancelled
 SELECT id FROM {schema}.jobs WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL;
 
+-- name: ask_worker
+-- Asked to stop it is not to be quiet alone.
+UPDATE {schema}.workers SET asked_to = CASE WHEN asked_to = 'stop' THEN 'stop' ELSE :what END
+WHERE id = :worker AND stopped_at IS NULL
+RETURNING id;
+
 -- name: list_workers
 SELECT id, host, pid, version, queues::text, tasks::text, concurrency, started_at, renewed_at, expires_at, stopped_at,
        stopped_at IS NULL AND expires_at > {now},
-       (SELECT count(*) FROM {schema}.jobs AS job WHERE job.state = 'running' AND job.worker = workers.id)
+       (SELECT count(*) FROM {schema}.jobs AS job WHERE job.state = 'running' AND job.worker = workers.id),
+       memory, asked_to
 FROM {schema}.workers
 WHERE stopped_at IS NULL OR stopped_at > {now} - 3600000000
 ORDER BY id DESC;

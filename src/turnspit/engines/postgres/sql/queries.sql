@@ -163,5 +163,6 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
        (SELECT max(paused_at) FROM {schema}.pauses),
        CASE WHEN EXISTS (SELECT FROM {schema}.workflow_ends) THEN 0
             ELSE (SELECT min(look_at) FROM {schema}.workflows WHERE look_at IS NOT NULL) - now END,
-       EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL)
+       EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL),
+       (SELECT asked_to FROM {schema}.workers WHERE id = :worker)
 FROM moment, mine;

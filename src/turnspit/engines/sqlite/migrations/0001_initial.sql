@@ -317,6 +317,8 @@ CREATE TABLE turnspit_workers (
     renewed_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     gapless_since INTEGER NOT NULL,         -- from when on the lease was renewed before it ran out
+    memory INTEGER,                          -- bytes, at the last renewal
+    asked_to TEXT CHECK (asked_to = 'quiet' OR asked_to = 'stop'),  -- by a person
     stopped_at INTEGER
 );
 

@@ -16,7 +16,7 @@ RETURNING id;
 -- name: renew_lease
 -- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
 UPDATE turnspit_workers
-SET renewed_at = {now}, expires_at = {now} + :lease,
+SET renewed_at = {now}, expires_at = {now} + :lease, memory = coalesce(:memory, memory),
     gapless_since = CASE WHEN expires_at > {now} THEN gapless_since ELSE {now} END
 WHERE id = :worker AND stopped_at IS NULL
 RETURNING id;
@@ -74,10 +74,17 @@ SELECT id, fence FROM turnspit_jobs WHERE state = 'running' AND worker = :worker
 -- name: find_cancelled
 SELECT id FROM turnspit_jobs WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL;
 
+-- name: ask_worker
+-- Asked to stop it is not to be quiet alone.
+UPDATE turnspit_workers SET asked_to = CASE WHEN asked_to = 'stop' THEN 'stop' ELSE :what END
+WHERE id = :worker AND stopped_at IS NULL
+RETURNING id;
+
 -- name: list_workers
 SELECT id, host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at, stopped_at,
        stopped_at IS NULL AND expires_at > {now},
-       (SELECT count(*) FROM turnspit_jobs AS job WHERE job.state = 'running' AND job.worker = turnspit_workers.id)
+       (SELECT count(*) FROM turnspit_jobs AS job WHERE job.state = 'running' AND job.worker = turnspit_workers.id),
+       memory, asked_to
 FROM turnspit_workers
 WHERE stopped_at IS NULL OR stopped_at > {now} - 3600000000
 ORDER BY id DESC;

@@ -150,5 +150,6 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
        CASE WHEN EXISTS (SELECT 1 FROM turnspit_workflow_ends) THEN 0
             ELSE (SELECT min(look_at) FROM turnspit_workflows WHERE look_at IS NOT NULL) - moment END,
        EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
-               WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL)
+               WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL),
+       (SELECT asked_to FROM turnspit_workers WHERE id = :worker)
 FROM (SELECT {now} AS moment);
