@@ -132,6 +132,7 @@ class Executor:
                 suspect = self.suspects.begin(has_neighbours=bool(self.running))
                 if suspect is None:
                     return
+                self._begins_until.pop(suspect.id, None)  # given back each time, it would never begin
                 self._start(suspect)
                 continue
             claim = self.buffer.popleft()
