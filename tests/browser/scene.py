@@ -206,7 +206,7 @@ class Scene:
                     self.engine.write(self.engine.record_progress, [update])
         self.clock.moment = NOON
         for worker in self.workers[:2]:
-            self.store.renew(worker, 15 * SECOND)
+            self.engine.write(self.engine.renew_lease, worker, 15 * SECOND, (90 + 7 * worker) << 20)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def main(names: list[str]) -> None:
     """Write the pictures of these screens, or of all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, shop_at_noon(f"sqlite:///{folder}/shop.db") as scene:
-        dead = scene.app.jobs.list(state="dead", limit=1)[0].id
+        dead = scene.app.jobs.list(state="dead", error="HTTPStatusError", limit=1)[0].id
         scene.app.engine.location = "/srv/shop/shop.db"  # the same on every machine
         dashboard = make_dashboard(scene.app, only_loopback=True, app_name="shop.jobs:app")
         with served(dashboard) as url, chromium() as browser:
@@ -57,7 +57,9 @@ def main(names: list[str]) -> None:
 def _save(path: Path, picture: bytes) -> None:
     """With few colours, as it has: a third of the bytes."""
     with Image.open(BytesIO(picture)) as image:
-        image.convert("RGB").quantize(240, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.convert("RGB").quantize(240, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            path, optimize=True
+        )
 
 
 if __name__ == "__main__":

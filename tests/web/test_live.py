@@ -2,9 +2,16 @@
 
 import asyncio
 import json
+import socket
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import httpx
+import uvicorn
+
+from turnspit.testing import TestStore
+from turnspit.web import make_dashboard
 from turnspit.web.live import Broadcaster
 from turnspit.web.sharing import Shared
 
@@ -69,3 +76,21 @@ async def test_what_is_asked_for_at_the_same_time_is_asked_once() -> None:
     shared.forget()
     assert await shared.get("key", 60, ask) == 2
     assert await shared.get("key", 0, ask) == 3
+
+
+def test_an_open_page_keeps_no_server_from_ending(shop: TestStore) -> None:
+    """uvicorn, as it is by default, waits for every answer to end."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    app = make_dashboard(shop.app, only_loopback=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    with listener, httpx.stream("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/live?page=/jobs") as answer:
+        lines = answer.iter_lines()
+        while next(lines) != "event: page":
+            pass
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()

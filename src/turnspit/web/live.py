@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from turnspit.clock import monotonic, sleep
 from turnspit.errors import TurnspitError
+from turnspit.web.ending import ServerWatch
 
 __all__ = ["Broadcaster"]
 
@@ -17,6 +18,7 @@ _PAUSE = 2.0
 _BUSY_SHARE = 10
 """A screen that took long to draw is drawn again after so many times as long."""
 _KEEP_ALIVE = 15.0
+_LOOK_AGAIN = 0.5
 _MOST_SCREENS = 50
 _LONGEST_STREAM = 3600.0
 
@@ -56,12 +58,13 @@ class Broadcaster:
             topic.drawing = asyncio.create_task(self._keep_drawing(topic))
         try:
             yield "retry: 3000\n\n"
-            until, seen = monotonic() + _LONGEST_STREAM, 0
-            while monotonic() < until:
+            until, seen, said, server = monotonic() + _LONGEST_STREAM, 0, monotonic(), ServerWatch()
+            while monotonic() < until and not server.is_ending:
                 if await self._news(topic, seen):
-                    seen = topic.version
+                    seen, said = topic.version, monotonic()
                     yield _event("page", topic.html)
-                else:
+                elif monotonic() - said > _KEEP_ALIVE:
+                    said = monotonic()
                     yield ": still here\n\n"
         finally:
             topic.watchers -= 1
@@ -71,7 +74,7 @@ class Broadcaster:
 
     async def _news(self, topic: _Topic, seen: int) -> bool:
         try:
-            async with asyncio.timeout(_KEEP_ALIVE), topic.changed:
+            async with asyncio.timeout(_LOOK_AGAIN), topic.changed:
                 await topic.changed.wait_for(lambda: topic.version > seen)
         except TimeoutError:
             return False
