@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from turnspit.alerts import AlertFunction, AlertRule, make_rule
 from turnspit.clock import Duration
@@ -33,8 +33,10 @@ class HookDeclarer:
         self.bus = EventBus()
         self.senders: list[Sender] = []
         """Called with each new job before it is stored. For telemetry."""
-        self.executors: WeakSet[Any] = WeakSet()
-        """What runs jobs in this process: each has ``concurrency`` slots and ``running`` jobs. For telemetry."""
+        self.executors: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        """What runs jobs in this process, by its id: each has ``concurrency`` slots and ``running`` jobs. For
+        telemetry; other threads ask ``valuerefs()``, which is one step.
+        """
         self.alert_rules: list[AlertRule] = []
         self._middleware: list[Middleware] = []
         self._thread_middleware: list[ThreadMiddleware] = []

@@ -60,7 +60,7 @@ class Recorder:
         """Everything that was counted, and the slots of the workers here."""
         with self._lock:
             found: dict[Key, Sequence[float]] = {key: tuple(values) for key, values in self._series.items()}
-        executors = list(self._executors)
+        executors = [each for ref in self._executors.valuerefs() if (each := ref()) is not None]
         found["turnspit_worker_slots",] = (sum(each.concurrency for each in executors),)
         found["turnspit_worker_busy",] = (sum(len(each.running) for each in executors),)
         return found

@@ -72,7 +72,7 @@ class Executor:
         self._begins_until: dict[int, float] = {}
         self.running: dict[int, Running] = {}
         self._in_batches: Counter[str] = Counter()
-        parts.app.executors.add(self)
+        parts.app.executors[id(self)] = self
 
     @property
     def is_idle(self) -> bool:
@@ -332,6 +332,6 @@ class Executor:
 
     def close(self) -> None:
         """Forget the timers, and be counted no more."""
-        self._parts.app.executors.discard(self)
+        self._parts.app.executors.pop(id(self), None)
         self.suspects.close()
         self._alarm.clear()
