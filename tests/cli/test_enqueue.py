@@ -79,6 +79,18 @@ def test_a_delay_and_a_moment(cli: Cli, store: Turnspit) -> None:
     assert store.jobs.get(3).run_at == datetime(2035, 6, 1, 7, tzinfo=UTC)
 
 
+def test_when_it_expires(cli: Cli, store: Turnspit) -> None:
+    cli("enqueue", "shop", "make_invoice", "order_id=1", "--expires", "10m")
+    job = store.jobs.get(1)
+    assert job.expires_at is not None
+    assert job.expires_at - job.created_at == timedelta(minutes=10)
+    assert "expires    " in cli("jobs", "show", "shop", 1).out
+    cli("enqueue", "shop", "make_invoice", "order_id=2", "--expires", "2035-06-01T09:00+02:00")
+    assert store.jobs.get(2).expires_at == datetime(2035, 6, 1, 7, tzinfo=UTC)
+    answer = cli("enqueue", "shop", "make_invoice", "order_id=3", "--expires", "soon")
+    assert (answer.code, "--expires is a time from now, as 5m, or" in answer.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

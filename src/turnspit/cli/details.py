@@ -68,6 +68,7 @@ def _rows(record: JobRecord) -> Iterator[tuple[str, str | Text]]:
     yield "metadata", _pretty(record.metadata) if record.metadata else ""
     yield "enqueued", absolute(record.created_at)
     yield "due", absolute(record.run_at) if record.run_at != record.created_at else ""
+    yield "expires", absolute(record.expires_at)
     yield "started", absolute(record.started_at)
     yield "ended", absolute(record.finished_at)
     yield "worker", record.worker or ""

@@ -39,6 +39,7 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "crashes": record.crashes,
         "created_at": _time(record.created_at),
         "run_at": _time(record.run_at),
+        "expires_at": _time(record.expires_at),
         "started_at": _time(record.started_at),
         "finished_at": _time(record.finished_at),
         "worker": record.worker,

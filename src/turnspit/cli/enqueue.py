@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +45,9 @@ QueueName = Annotated[str | None, _option("--queue", "NAME", "Another queue.")]
 Priority = Annotated[int | None, _option("--priority", "N", "Larger runs first.")]
 Delay = Annotated[str | None, _option("--delay", "TIME", "Later: seconds, or as 5m, 1h30m.")]
 At = Annotated[str | None, _option("--at", "TIME", "At a moment: 2030-12-31T09:00, local or with a zone.")]
+Expires = Annotated[
+    str | None, _option("--expires", "TIME", "Cancel it if it has not begun by then: as --delay or --at.")
+]
 TimeOut = Annotated[str | None, _option("--timeout", "TIME", "How long one attempt may take.")]
 Tags = Annotated[list[str] | None, _option("--tag", "TAG", "A tag; repeat it for more.")]
 Metadata = Annotated[list[str] | None, _option("--metadata", "KEY=VALUE", "Kept with the job; repeat it for more.")]
@@ -56,6 +60,7 @@ def enqueue(
     priority: Priority = None,
     delay: Delay = None,
     at: At = None,
+    expires: Expires = None,
     timeout: TimeOut = None,
     tag: Tags = None,
     metadata: Metadata = None,
@@ -74,10 +79,19 @@ def enqueue(
         delay=None if delay is None else parse_duration(delay, "--delay"),
         at=None if at is None else parse_moment(at, "--at is"),
         timeout=None if timeout is None else parse_duration(timeout, "--timeout"),
+        expires=None if expires is None else _expiry(expires),
         tags=tag,
         metadata=parse_pairs(metadata, "--metadata") if metadata else None,
     )
     _show(app, bound.enqueue(**_arguments(task, args, pairs)), as_json)
+
+
+def _expiry(text: str) -> timedelta | datetime:
+    """How long from now, or a moment."""
+    try:
+        return parse_duration(text)
+    except WrongUsage:
+        return parse_moment(text, "--expires is a time from now, as 5m, or")
 
 
 def _show(app: Turnspit, job: Job[Any], as_json: bool) -> None:
