@@ -16,7 +16,7 @@ from benchmarks.page import PICTURES, QUOTED, render, rewrite
 from benchmarks.runs import Run
 from benchmarks.systems import SYSTEMS, System, choose
 
-from benchmarks import check
+from benchmarks import check, workflows
 
 ROOT = Path(__file__).parents[2]
 SMALL = Sizes(one=10, at_once=64, bulk=100, drain=100, idle_jobs=5, half_seconds=0.1, idle=0.1, dispatch=100)
@@ -157,3 +157,10 @@ def test_the_page_and_its_pictures_are_those_of_the_quoted_result() -> None:
     for name, picture in drawn.items():
         assert (PICTURES / name).read_text() == picture, hint
         ET.fromstring(picture)
+
+
+def test_workflows_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert workflows.main(["--jobs", "20", "--hops", "5"]) == 0
+    shown = capsys.readouterr().out
+    assert "latency of a hop, p50" in shown
+    assert "fan-out and fan-in of 20: run" in shown
