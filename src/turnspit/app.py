@@ -1,11 +1,13 @@
 """The app: the only module that wires things together."""
 
+import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from turnspit._runtime.health import Health
+from turnspit._runtime.maintenance.watcher import Watcher
 from turnspit._runtime.process import run_worker_process
 from turnspit._runtime.worker.embedded import EmbeddedWorker
 from turnspit._runtime.worker.settings import WorkerParts, check_max_crashes, make_settings
@@ -304,6 +306,18 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
             redact_tasks=redact_tasks,
             title=title,
         )
+
+    def check_alerts(self) -> float:
+        """Look for what ``alert`` functions want to hear, as workers do, if it is time; seconds until it is again.
+
+        Workers call it by themselves. Called from a web application's timer or from cron too, somebody looks where no
+        worker lives. Outside of an event loop; there, ``acheck_alerts``.
+        """
+        return asyncio.run(self.acheck_alerts())
+
+    async def acheck_alerts(self) -> float:
+        """``check_alerts`` for async code."""
+        return await Watcher(self.store.own_engine, self.name, self.alert_rules).run_once()
 
     def worker_parts(self) -> WorkerParts:
         """What a worker of this app is made of."""

@@ -95,7 +95,7 @@ class HookDeclarer:
         while it lasts, and when it is over. One worker of the fleet looks, every 15 seconds.
 
         What somebody paused is as they wanted it, and no alert. A worker that is killed between storing and telling
-        does not tell: it is told again after ``repeat``. Where no worker lives at all, nobody looks.
+        does not tell: it is told again after ``repeat``. Where no worker lives at all, ``check_alerts`` looks.
 
         :param oldest: seconds or ``timedelta`` that a queue's oldest ready job may have been due.
         :param error_rate: the share of a task's attempts of the last ten minutes that may fail, if there were ten.

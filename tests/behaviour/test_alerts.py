@@ -125,6 +125,20 @@ def test_workers_look_and_only_one_of_them_tells(app: Turnspit) -> None:
     assert told(heard) == [("no_worker", "queue default", "begins")]
 
 
+def test_a_web_process_can_look_where_no_worker_lives(app: Turnspit) -> None:
+    heard: list[Alert] = []
+    app.alert(no_worker=0)(heard.append)
+
+    @app.task
+    async def send() -> None: ...
+
+    send.enqueue()
+    assert app.check_alerts() == 15
+    assert told(heard) == [("no_worker", "queue default", "begins")]
+    assert 0 < asyncio.run(app.acheck_alerts()) <= 15
+    assert heard == []
+
+
 def test_an_app_without_alerts_has_no_such_duty(app: Turnspit) -> None:
     with app.worker() as embedded:
         worker = embedded._worker
