@@ -292,3 +292,29 @@ def test_a_drain_of_three_jobs_takes_milliseconds(t: TestStore) -> None:
         return monotonic() - began
 
     assert min(seconds() for _ in range(5)) < 0.05
+
+
+def test_workflows_are_worked_off(t: TestStore) -> None:
+    done: list[int] = []
+
+    @t.app.task
+    async def add(number: int) -> int:
+        done.append(number)
+        return number + 1
+
+    with t.app.workflow("adding") as flow:
+        first = flow.add(add.new(1), name="first")
+        second = flow.add(add.using(delay=60).new(first.result), name="second")
+        flow.add(add.new(second.result), name="third")
+    assert flow.id is not None
+    t.drain(recursive=True)
+    assert done == [1]
+    t.advance(60)
+    t.drain(recursive=True)
+    assert (done, t.app.workflows.get(flow.id).state) == ([1, 2, 3], "completed")
+    with t.app.workflow("late", deadline=3600) as late:
+        late.add(add.using(delay=7200).new(1))
+    assert late.id is not None
+    t.advance(3600)
+    t.drain(recursive=True)
+    assert t.app.workflows.get(late.id).state == "cancelled"

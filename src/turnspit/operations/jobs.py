@@ -11,6 +11,7 @@ from turnspit.codec import check_text, encode
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
+from turnspit.operations.pages import check_size, position_of
 from turnspit.records import DeadGroup, JobChanges
 from turnspit.states import JobState
 from turnspit.task_options import check_priority
@@ -22,7 +23,6 @@ DeadGroups = list[DeadGroup]
 
 _BATCH = 1000
 _BY_A_PERSON = "cancelled by a person"
-_LARGEST_PAGE = 1000
 _TEXT_FIELDS = ("queue", "task", "tag", "error", "fingerprint")
 
 
@@ -75,14 +75,16 @@ class Jobs:
             page = app.jobs.list(state="dead", after=page.next)
         """
         engine = self._app.engine
-        return self._page(engine.read(engine.list_jobs, make_filter(fields), _size(limit), _cursor(after)), limit)
+        return self._page(
+            engine.read(engine.list_jobs, make_filter(fields), check_size(limit), position_of(after)), limit
+        )
 
     async def alist(
         self, *, limit: int = 50, after: str | None = None, **fields: Unpack[FilterFields]
     ) -> Page[Job[Any]]:
         """``list`` for async code."""
         engine = self._app.engine
-        records = await engine.aread(engine.list_jobs, make_filter(fields), _size(limit), _cursor(after))
+        records = await engine.aread(engine.list_jobs, make_filter(fields), check_size(limit), position_of(after))
         return self._page(records, limit)
 
     def count(self, **fields: Unpack[FilterFields]) -> int:
@@ -367,17 +369,3 @@ def _id(job_id: int) -> int:
     if not isinstance(job_id, int):
         raise ConfigurationError(f"a job is named by its id, a whole number (job.id), not {job_id!r}")
     return job_id
-
-
-def _size(limit: int) -> int:
-    if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE:
-        raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
-    return limit
-
-
-def _cursor(after: str | None) -> int | None:
-    if after is None:
-        return None
-    if not isinstance(after, str) or not after.isdecimal():
-        raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
-    return int(after)

@@ -14,6 +14,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
 from turnspit.jobs import Page
+from turnspit.operations.pages import check_size, position_of
 from turnspit.records import WorkflowJobRecord, WorkflowRecord
 from turnspit.states import JobState
 
@@ -22,7 +23,6 @@ __all__ = ["Workflow", "WorkflowJob", "WorkflowState", "Workflows"]
 WorkflowState = Literal["running", "completed", "failed", "cancelled"]
 
 _BATCH = 1000
-_LARGEST_PAGE = 1000
 _LOOK_AGAIN = 0.5
 _BY_A_PERSON = "cancelled by a person"
 
@@ -92,12 +92,12 @@ class Workflows:
         :raises WorkflowNotFound: if there is none.
         """
         engine = self._app.engine
-        return _found(engine.read(_read, engine, _id(workflow), _size(limit), after), workflow)
+        return _found(engine.read(_read, engine, _id(workflow), check_size(limit), after), workflow)
 
     async def aget(self, workflow: int, *, limit: int = 1000, after: int = 0) -> Workflow:
         """``get`` for async code."""
         engine = self._app.engine
-        return _found(await engine.aread(_read, engine, _id(workflow), _size(limit), after), workflow)
+        return _found(await engine.aread(_read, engine, _id(workflow), check_size(limit), after), workflow)
 
     def list(
         self, *, name: str | None = None, finished: bool | None = None, limit: int = 50, after: str | None = None
@@ -107,14 +107,16 @@ class Workflows:
         :param finished: only those that have ended, or only those that have not.
         """
         engine = self._app.engine
-        return _page(engine.read(engine.list_workflows, name, finished, _size(limit), _cursor(after)), limit)
+        return _page(engine.read(engine.list_workflows, name, finished, check_size(limit), position_of(after)), limit)
 
     async def alist(
         self, *, name: str | None = None, finished: bool | None = None, limit: int = 50, after: str | None = None
     ) -> Page[Workflow]:
         """``list`` for async code."""
         engine = self._app.engine
-        return _page(await engine.aread(engine.list_workflows, name, finished, _size(limit), _cursor(after)), limit)
+        return _page(
+            await engine.aread(engine.list_workflows, name, finished, check_size(limit), position_of(after)), limit
+        )
 
     def cancel(self, workflow: int, *, reason: str = "") -> int:
         """Cancel what waits in it and request the end of what runs; how many jobs. Nothing of it begins any more.
@@ -340,17 +342,3 @@ def _id(workflow: int) -> int:
     if not isinstance(workflow, int):
         raise ConfigurationError(f"a workflow is named by its id, a whole number (flow.id), not {workflow!r}")
     return workflow if 0 < workflow < 2**63 else 0
-
-
-def _size(limit: int) -> int:
-    if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE:
-        raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
-    return limit
-
-
-def _cursor(after: str | None) -> int | None:
-    if after is None:
-        return None
-    if not isinstance(after, str) or not after.isdecimal():
-        raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
-    return int(after)

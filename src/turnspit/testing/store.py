@@ -269,7 +269,12 @@ class TestStore(Assertions):
             if promoted < _PORTION:
                 break
         fired, until_tick = yield from self._engine.fire_schedules(self._app.tasks.names, _PORTION)
-        times = [until for until in (until_next, until_tick) if until is not None]
+        while True:
+            tended, until_workflow = yield from self._engine.tend_workflows(_PORTION)
+            total += tended
+            if not tended:
+                break
+        times = [until for until in (until_next, until_tick, until_workflow) if until is not None]
         return total + fired, min(times, default=None)
 
     @contextmanager
