@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.web.conftest import ORIGIN, Site
-from turnspit import Cron, Job
+from tests.web.conftest import ORIGIN, Site, TestClient
+from turnspit import Cron, Job, Rate
+from turnspit.records import NewJob, NewWorker
 from turnspit.testing import TestStore
+from turnspit.web import make_dashboard
 
 
 def dead_letter(shop: TestStore, **arguments: object) -> "Job[str]":
@@ -76,8 +78,6 @@ def test_arguments_that_do_not_fit_are_shown_again(site: Site, shop: TestStore, 
 
 
 def test_a_copy_of_a_job_whose_task_is_not_declared_here(site: Site, shop: TestStore) -> None:
-    from turnspit.records import NewJob
-
     engine = shop.app.engine
     job = engine.write(engine.insert_job, NewJob("elsewhere", "default", '{"n":1}')).id
     assert "does not declare the task" in site.text(f"/jobs/{job}")
@@ -155,3 +155,35 @@ def test_every_action_leaves_a_line_in_the_audit(site: Site, shop: TestStore, ca
     assert first == f"action=replay who=local from=testclient job={job.id}"
     assert second.startswith("action='cancel many' who=local")
     assert "\n" not in second
+
+
+def test_a_limit_is_changed_and_keeps_its_burst(shop: TestStore) -> None:
+    @shop.app.task(rate=Rate(10, per=1.0, burst=2))
+    def call() -> None: ...
+
+    with TestClient(make_dashboard(shop.app, only_loopback=True), base_url=ORIGIN) as client:
+        site = Site(client)
+        assert 'name="burst" value="2"' in site.get("/queues")
+        fields = {"name": "call", "kind": "rate", "per": "1.0", "burst": "2"}
+        assert site.post("/limits/set", allowed="4", **fields) == "good: limit call changed"
+        assert site.post("/limits/set", allowed="many", **fields) == "bad: a limit is a whole number"
+        [limit] = shop.app.limits.list()
+        assert (limit.allowed, limit.per, limit.burst, limit.is_changed) == (4, 1.0, 2, True)
+        assert site.post("/limits/reset", name="call") == "good: limit call reset"
+    assert not shop.app.limits.list()[0].is_changed
+
+
+def test_a_worker_is_quieted_and_stopped(site: Site, shop: TestStore) -> None:
+    engine = shop.app.engine
+    new = NewWorker("web-1", 7, "0.1.0", None, frozenset({"send"}), 10, 60_000_000)
+    worker = engine.write(engine.register_worker, new)
+    engine.write(engine.renew_lease, worker, 60_000_000, 300 << 20)
+    text = site.text("/workers")
+    assert "web-1:7" in text
+    assert "Memory 300 MiB" in text
+    assert "ends with its last one" in site.post(f"/workers/{worker}/quiet")
+    assert "asked to be quiet" in site.text("/workers")
+    assert site.post(f"/workers/{worker}/stop") == f"good: worker {worker} was asked to stop"
+    assert "live, asked to stop" in site.text("/workers")
+    assert site.post("/workers/77/stop").startswith("bad: no live worker has the id 77")
+    assert site.client.post(f"/workers/{worker}/explode", headers={"Origin": ORIGIN}).status_code == 404

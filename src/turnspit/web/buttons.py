@@ -1,6 +1,7 @@
 """What the buttons of the screens do: each a form that is posted, done, and answered with the screen it came from."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 from urllib.parse import quote
 
 from starlette.datastructures import MultiDict
@@ -24,6 +25,9 @@ FLASH = "turnspit_flash"
 _MOST_CHOSEN = 1000
 _SECONDS_OF_FLASH = 20
 
+Verbs: TypeAlias = Mapping[str, tuple[Callable[[], Awaitable[object]], str]]
+"""What is done for a verb of the path, and how the next page says that it was."""
+
 
 class Buttons:
     """Handlers of ``POST``."""
@@ -33,19 +37,14 @@ class Buttons:
 
     async def job(self, request: Request) -> Response:
         """Replay, cancel, delete or run one job."""
-        job_id, verb = _id_of(request), request.path_params["verb"]
-        form = await read_form(request)
-        changes = self._site.changes
-        calls: dict[str, tuple[Callable[[Request, int], Awaitable[None]], str]] = {
-            "replay": (changes.replay, "replayed"),
-            "cancel": (changes.cancel, "cancelled, or asked to end"),
-            "delete": (changes.delete, "deleted"),
-            "run": (changes.run_now, "made ready"),
+        number, form, changes = _id_of(request), await read_form(request), self._site.changes
+        verbs: Verbs = {
+            "replay": (lambda: changes.replay(request, number), "replayed"),
+            "cancel": (lambda: changes.cancel(request, number), "cancelled, or asked to end"),
+            "delete": (lambda: changes.delete(request, number), "deleted"),
+            "run": (lambda: changes.run_now(request, number), "made ready"),
         }
-        if verb not in calls:
-            raise HTTPException(404, f"a job cannot be asked to {verb}")
-        call, done = calls[verb]
-        return await self._do(request, form, f"job {job_id} {done}", lambda: call(request, job_id))
+        return await self._press(request, form, f"job {number}", verbs)
 
     async def update(self, request: Request) -> Response:
         """Change a waiting job."""
@@ -106,53 +105,43 @@ class Buttons:
 
     async def schedule(self, request: Request) -> Response:
         """Pause, resume or run a schedule."""
-        form = await read_form(request)
-        verb, name, changes = request.path_params["verb"], form.get("name", ""), self._site.changes
-        calls: dict[str, tuple[Callable[[Request, str], Awaitable[object]], str]] = {
-            "pause": (changes.pause_schedule, "paused"),
-            "resume": (changes.resume_schedule, "resumed"),
-            "run": (changes.run_schedule, "run: its job is stored"),
+        form, changes = await read_form(request), self._site.changes
+        name = form.get("name", "")
+        verbs: Verbs = {
+            "pause": (lambda: changes.pause_schedule(request, name), "paused"),
+            "resume": (lambda: changes.resume_schedule(request, name), "resumed"),
+            "run": (lambda: changes.run_schedule(request, name), "run: its job is stored"),
         }
-        if verb not in calls:
-            raise HTTPException(404, f"a schedule cannot be asked to {verb}")
-        call, done = calls[verb]
-        return await self._do(request, form, f"schedule {name} {done}", lambda: call(request, name))
+        return await self._press(request, form, f"schedule {name}", verbs)
 
     async def worker(self, request: Request) -> Response:
         """Quiet or stop a worker."""
         number, form, changes = _id_of(request), await read_form(request), self._site.changes
-        verb = request.path_params["verb"]
-        calls = {
-            "quiet": (changes.quiet_worker, "takes no more jobs, and ends with its last one"),
-            "stop": (changes.stop_worker, "was asked to stop"),
+        verbs: Verbs = {
+            "quiet": (lambda: changes.quiet_worker(request, number), "takes no more jobs, and ends with its last one"),
+            "stop": (lambda: changes.stop_worker(request, number), "was asked to stop"),
         }
-        if verb not in calls:
-            raise HTTPException(404, f"a worker cannot be asked to {verb}")
-        call, done = calls[verb]
-        return await self._do(request, form, f"worker {number} {done}", lambda: call(request, number))
+        return await self._press(request, form, f"worker {number}", verbs)
 
     async def workflow(self, request: Request) -> Response:
         """Cancel or replay a workflow."""
         number, form, changes = _id_of(request), await read_form(request), self._site.changes
-        verb = request.path_params["verb"]
-        calls: dict[str, tuple[Callable[[], Awaitable[None]], str]] = {
+        verbs: Verbs = {
             "cancel": (lambda: changes.cancel_workflow(request, number), "cancelled"),
             "replay": (lambda: changes.replay_workflow(request, number), "goes on where it failed"),
             "again": (lambda: changes.replay_workflow(request, number, whole=True), "begins again"),
         }
-        if verb not in calls:
-            raise HTTPException(404, f"a workflow cannot be asked to {verb}")
-        call, done = calls[verb]
-        return await self._do(request, form, f"workflow {number} {done}", call)
+        return await self._press(request, form, f"workflow {number}", verbs)
 
     async def pause(self, request: Request) -> Response:
         """Pause or resume a queue, a task or a tag."""
-        form = await read_form(request)
-        verb, kind, name = request.path_params["verb"], form.get("kind", ""), form.get("name", "").strip()
-        calls = {"pause": self._site.changes.pause, "resume": self._site.changes.resume}
-        if verb not in calls:
-            raise HTTPException(404, f"a queue cannot be asked to {verb}")
-        return await self._do(request, form, f"{kind} {name} {verb}d", lambda: calls[verb](request, kind, name))
+        form, changes = await read_form(request), self._site.changes
+        kind, name = form.get("kind", ""), form.get("name", "").strip()
+        verbs: Verbs = {
+            "pause": (lambda: changes.pause(request, kind, name), "paused"),
+            "resume": (lambda: changes.resume(request, kind, name), "resumed"),
+        }
+        return await self._press(request, form, f"{kind} {name}", verbs)
 
     async def limit(self, request: Request) -> Response:
         """Change a limit, or let it be as it is declared."""
@@ -164,12 +153,21 @@ class Buttons:
         async def change() -> None:
             try:
                 allowed = int(form.get("allowed", ""))
-                limit = Rate(allowed, per=float(form["per"])) if form.get("per") else Concurrency(allowed)
+                burst = int(form["burst"]) if form.get("burst") else None
+                limit = Rate(allowed, per=float(form["per"]), burst=burst) if form.get("per") else Concurrency(allowed)
             except ValueError:
                 raise ConfigurationError("a limit is a whole number") from None
             await changes.set_limit(request, name, limit)
 
         return await self._do(request, form, f"limit {name} changed", change)
+
+    async def _press(self, request: Request, form: MultiDict, whom: str, verbs: Verbs) -> Response:
+        """Do what the path's verb says to what the page calls ``whom``."""
+        verb = request.path_params["verb"]
+        if verb not in verbs:
+            raise HTTPException(404, f"{whom} cannot be asked to {verb}")
+        act, done = verbs[verb]
+        return await self._do(request, form, f"{whom} {done}", act)
 
     async def _do(self, request: Request, form: MultiDict, done: str, act: Callable[[], Awaitable[object]]) -> Response:
         try:
