@@ -88,6 +88,7 @@ CASES = {
     "group dead letters": Case(lambda engine: engine.group_dead_letters(None), 150_000, reads=True),
     # 501 queues whose line is not empty, each counted up to ten; the rest up to a thousand of each state.
     "count queues": Case(lambda engine: engine.count_queues(10), 25_000, reads=True),
+    "unknown tasks": Case(lambda engine: engine.find_unknown_tasks(), 100, reads=True),
     "counters": Case(lambda engine: engine.list_counters(60, 1), 0, reads=True),
     "sample runs": Case(lambda engine: engine.sample_runs(60, 60 * SECOND, 20, None, None), 1300, reads=True),
     "search by queue": Case(

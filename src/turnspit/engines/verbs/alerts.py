@@ -38,4 +38,4 @@ class AlertVerbs(Brought):
         return changes
 
     def find_unknown_tasks(self) -> Verb[list[UnknownTask]]:
-        return [UnknownTask(*row) for row in (yield Statement(self.sql["find_unknown_tasks"], {}))]
+        return sorted(UnknownTask(*row) for row in (yield Statement(self.sql["find_unknown_tasks"], {})))

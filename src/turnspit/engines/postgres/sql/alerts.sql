@@ -24,16 +24,18 @@ SELECT kind, subject FROM {schema}.alerts WHERE app = :app AND rule = :rule ORDE
 DELETE FROM {schema}.alerts WHERE app = :app AND rule = :rule AND kind = :kind AND subject = :subject RETURNING since;
 
 -- name: find_unknown_tasks
--- A loose index scan over the tasks that have held jobs, however many there are of each.
+-- A loose index scan over the tasks that have held jobs, however many there are of each. Each LIMIT stands behind the
+-- order of that index: without one, the first job of each task was looked for by a walk through the table.
 WITH RECURSIVE each(task) AS (
-    (SELECT task FROM {schema}.jobs WHERE state = 'held' ORDER BY task, lane LIMIT 1)
+    (SELECT task FROM {schema}.jobs WHERE state = 'held' ORDER BY task, lane, paused_by LIMIT 1)
     UNION ALL
     SELECT (SELECT job.task FROM {schema}.jobs AS job WHERE state = 'held' AND job.task > each.task
-            ORDER BY job.task, lane LIMIT 1)
+            ORDER BY job.task, lane, paused_by LIMIT 1)
     FROM each WHERE each.task IS NOT NULL
 )
 SELECT each.task, first.run_at FROM each CROSS JOIN LATERAL (
     SELECT run_at FROM {schema}.jobs AS job
-    WHERE state = 'held' AND job.task = each.task AND lane IS NULL AND paused_by IS NULL LIMIT 1
+    WHERE state = 'held' AND job.task = each.task AND lane IS NULL AND paused_by IS NULL
+    ORDER BY job.task, lane, paused_by LIMIT 1
 ) AS first
-WHERE each.task IS NOT NULL ORDER BY each.task;
+WHERE each.task IS NOT NULL;

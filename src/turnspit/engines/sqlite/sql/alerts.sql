@@ -36,4 +36,4 @@ SELECT task, since FROM (
                   WHERE state = 'held' AND job.task = each.task AND lane IS NULL AND paused_by IS NULL
                   LIMIT 1) AS since
     FROM each WHERE task IS NOT NULL
-) WHERE since IS NOT NULL ORDER BY task;
+) WHERE since IS NOT NULL;
