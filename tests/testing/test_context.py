@@ -27,7 +27,7 @@ async def who() -> tuple[int, int]:
 def test_what_a_task_reports_can_be_inspected() -> None:
     job = context(make_invoice, resources={"printer": "invoice {}".format})
     assert make_invoice.function(job, order_id=7) == "invoice 7"
-    assert job.reported == [(0.5, "rendering")]
+    assert job.reported == [(0.5, "rendering", None)]
     assert job.logged == [("debug", "order 7")]
     assert job.reported[0].fraction == 0.5
     assert job.logged[0].message == "order 7"

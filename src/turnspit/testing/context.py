@@ -86,7 +86,7 @@ class TestContext(JobContext):
 
     @property
     def reported(self) -> list[Progress]:
-        """Every progress that was reported, oldest first, as ``(fraction, message)``."""
+        """Every progress that was reported, oldest first, as ``(fraction, message, data)``."""
         return self._recorder.reported
 
     @property
@@ -134,7 +134,7 @@ def context(
 
         with testing.context(resources={"printer": printer}) as job:
             make_invoice(order_id=7)
-        assert job.reported[-1] == (1.0, "printed")
+        assert job.reported[-1] == (1.0, "printed", None)
     """
     name, default_queue = (task.name, task.queue) if isinstance(task, Task) else (task, "default")
     moment = to_moment(utc_now() if created_at is None else created_at, "created_at")
