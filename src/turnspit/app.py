@@ -340,13 +340,13 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
             history_retention=self._keep_history,
             dead_retention=self._keep_dead,
             version=__version__,
-            workflow_writer=WorkflowWriter(lambda: self.store.own_engine, self.tasks, self.max_payload),
+            workflow_writer=WorkflowWriter(lambda: self.store.own_engine, self.tasks, self.max_payload, self.senders),
         )
 
     @property
     def workflow_writer(self) -> WorkflowWriter:
         """Where the jobs of workflows go."""
-        return WorkflowWriter(lambda: self.engine, self.tasks, self.max_payload)
+        return WorkflowWriter(lambda: self.engine, self.tasks, self.max_payload, self.senders)
 
     def migrate(self) -> tuple[str, ...]:
         """Bring the store's schema up to date; the names of the migrations applied."""

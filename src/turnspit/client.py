@@ -81,7 +81,7 @@ class Client:
         return flow.id
 
     def _writer(self) -> WorkflowWriter:
-        return WorkflowWriter(lambda: self._app.engine, self._app.tasks, self.max_payload)
+        return WorkflowWriter(lambda: self._app.engine, self._app.tasks, self.max_payload, self._app.senders)
 
     def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]:
         """The limits of a queue, with their owner's name."""

@@ -1,6 +1,6 @@
 """Where the jobs of a workflow go while it is built: implements ``workflows.WorkflowStore`` over an engine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from turnspit.contract import Engine
@@ -10,6 +10,7 @@ from turnspit.placeholders import Placeholder
 from turnspit.planned_jobs import parts_used
 from turnspit.records import NewJob
 from turnspit.result_types import allows_null, mismatch
+from turnspit.sending import Sender, Sendings
 from turnspit.tasks import Task
 from turnspit.workflows import WorkflowStep
 
@@ -23,10 +24,18 @@ class WorkflowWriter:
     """Checks and stores what a builder gives it.
 
     :param engine: the store, asked for anew at each use.
+    :param senders: see new jobs before they are stored.
     """
 
-    def __init__(self, engine: Callable[[], Engine], tasks: Mapping[str, Task[Any, Any]], max_payload: int) -> None:
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        tasks: Mapping[str, Task[Any, Any]],
+        max_payload: int,
+        senders: Sequence[Sender] = (),
+    ) -> None:
         self._engine = engine
+        self._senders = senders
         self._tasks = tasks
         self.max_payload = max_payload
 
@@ -60,16 +69,26 @@ class WorkflowWriter:
     def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
         """Store a part: the workflow's id, and those of the jobs."""
         engine = self._engine()
-        if step.tx is not None:
-            return engine.write_in(step.tx, _store_step, engine, step)
-        return engine.write(_store_step, engine, step)
+        with Sendings(self._senders) as sent:
+            step = _sent(step, sent)
+            if step.tx is not None:
+                workflow, jobs = engine.write_in(step.tx, _store_step, engine, step)
+            else:
+                workflow, jobs = engine.write(_store_step, engine, step)
+            sent.stored(jobs)
+        return workflow, jobs
 
     async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
         """``store_step`` for async code."""
         engine = self._engine()
-        if step.tx is not None:
-            return await engine.awrite_in(step.tx, _store_step, engine, step)
-        return await engine.awrite(_store_step, engine, step)
+        with Sendings(self._senders) as sent:
+            step = _sent(step, sent)
+            if step.tx is not None:
+                workflow, jobs = await engine.awrite_in(step.tx, _store_step, engine, step)
+            else:
+                workflow, jobs = await engine.awrite(_store_step, engine, step)
+            sent.stored(jobs)
+        return workflow, jobs
 
     def give_up(self, workflow: int) -> None:
         """Cancel what has been stored of a workflow."""
@@ -82,6 +101,12 @@ class WorkflowWriter:
         engine = self._engine()
         while await engine.awrite(engine.cancel_workflow, workflow, _GIVEN_UP, _PORTION):
             pass
+
+
+def _sent(step: WorkflowStep, sent: Sendings) -> WorkflowStep:
+    """The step as its senders want it stored."""
+    jobs = sent.begin([each.job for each in step.jobs])
+    return step._replace(jobs=tuple(each._replace(job=job) for each, job in zip(step.jobs, jobs, strict=True)))
 
 
 def _store_step(engine: Engine, step: WorkflowStep) -> Verb[tuple[int, list[int]]]:

@@ -1,7 +1,9 @@
 """Workflows with a real worker."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -9,6 +11,7 @@ from pydantic import BaseModel
 from tests.behaviour.support import DEADLINE, Gate
 from turnspit import Concurrency, GiveUp, JobContext, JobState, ResultTimeout, Retry, Turnspit
 from turnspit.errors import MoveNotAllowed, WorkflowNotFound
+from turnspit.records import NewJob
 
 
 class Receipt(BaseModel):
@@ -261,3 +264,19 @@ def test_what_is_not_there_is_named(app: Turnspit, shop: Shop) -> None:
         app.workflows.replay(flow)
     with pytest.raises(MoveNotAllowed, match="it has not ended"):
         app.workflows.replay(flow, whole=True)
+
+
+def test_jobs_are_seen_on_their_way_to_the_store(app: Turnspit, shop: Shop) -> None:
+    class Seen:
+        def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
+            self.jobs = [job._replace(metadata='{"trace":"t"}') for job in jobs]
+
+        def end(self, ids: Sequence[int], error: BaseException | None) -> None:
+            ended.append(list(ids))
+
+    ended: list[list[int]] = []
+    app.senders.append(Seen)
+    flow = app.chain(shop.notify.new("1"), shop.notify.new("2"))
+    jobs = [job.id for job in app.workflows.get(flow).jobs]
+    assert ended == [jobs]
+    assert [app.jobs.get(job).metadata for job in jobs] == [{"trace": "t"}] * 2
