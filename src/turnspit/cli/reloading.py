@@ -76,9 +76,11 @@ class Reloader:
         """Work until SIGINT or SIGTERM, and until all have ended then."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        changes = self._changes()
+        next(changes, None)  # from now on it watches: no change of what the programs are about to read is missed
         for program in self._programs:
             program.start()
-        for changed in self._changes():
+        for changed in changes:
             if changed:
                 note(f"{_named({path for _, path in changed})} changed: starting again")
                 self._restart()
