@@ -69,7 +69,7 @@ class WorkflowWriter:
     def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
         """Store a part: the workflow's id, and those of the jobs."""
         engine = self._engine()
-        with Sendings(self._senders) as sent:
+        with Sendings(self._senders if step.jobs else ()) as sent:
             step = _sent(step, sent)
             if step.tx is not None:
                 workflow, jobs = engine.write_in(step.tx, _store_step, engine, step)
@@ -81,7 +81,7 @@ class WorkflowWriter:
     async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
         """``store_step`` for async code."""
         engine = self._engine()
-        with Sendings(self._senders) as sent:
+        with Sendings(self._senders if step.jobs else ()) as sent:
             step = _sent(step, sent)
             if step.tx is not None:
                 workflow, jobs = await engine.awrite_in(step.tx, _store_step, engine, step)
