@@ -114,6 +114,7 @@ class LimitVerbs(Brought):
         instead = yield from self._put_in_order(params, lanes, now)
         keys = yield from self._read_keys((rule for lane in lanes for rule in lane.rules), now)
         _share_out(lanes, keys, free)
+        params = params | {"now": now}  # a job has begun at the very moment that its limits count
         turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share and lane.head is None]
         rows = (yield from self.run_turns("claim_limited_jobs_take", params, turns)) if turns else []
         heads = [lane.head for lane in lanes if lane.share and lane.head is not None]
