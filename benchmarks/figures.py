@@ -55,7 +55,7 @@ _PEERS = (*_PYTHON, "graphile-worker", "pg-boss")
 _ONE, _TWO = ("drain_1", "jobs_per_second"), ("drain_2", "jobs_per_second")
 _P50, _P99 = ("latency", "idle_p50"), ("latency", "idle_p99")
 _BULK = ("enqueue", "bulk")
-_BURDENED = {"other_queues": 0.9, "unknown_tasks": 0.9, "many_queues": 0.8, "in_threads": 0.4}
+_BURDENED = {"other_queues": 0.9, "unknown_tasks": 0.9, "limited": 0.8, "many_queues": 0.8, "in_threads": 0.4}
 
 
 def _on(store: str, raw: str, peers: tuple[str, ...], burdened: dict[str, float], *more: Aim) -> tuple[Aim, ...]:

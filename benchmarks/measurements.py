@@ -41,6 +41,7 @@ class Sizes:
     dead: int = 10_000
     foreign: int = 200_000
     held: int = 200_000
+    limited: int = 1_000_000
     long: int = 300_000
     equal: bool = False
 

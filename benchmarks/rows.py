@@ -15,12 +15,13 @@ MEASUREMENTS = {
     "snapshot": "drain beside a held snapshot",
     "other_queues": "drain beside jobs of other queues",
     "unknown_tasks": "drain beside jobs of tasks nobody serves",
+    "limited": "drain beside limited jobs of 10,000 keys",
     "many_queues": "drain, 1,000 queues served",
     "in_threads": "drain of a plain def task, in threads",
     "long": "a long drain",
 }
 
-_SCENARIOS = ("old_rows", "snapshot", "other_queues", "unknown_tasks", "many_queues", "in_threads", "long")
+_SCENARIOS = ("old_rows", "snapshot", "other_queues", "unknown_tasks", "limited", "many_queues", "in_threads", "long")
 
 
 @dataclass(frozen=True, slots=True)

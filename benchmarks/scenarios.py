@@ -17,6 +17,7 @@ __all__ = ["SCENARIOS"]
 
 _DAY = 86_400_000_000
 _QUEUES = 1000
+_KEYS = 10_000
 _PREFIX = {"postgres": "turnspit.", "sqlite": "turnspit_"}
 _SAMPLE = 0.2
 
@@ -129,6 +130,18 @@ def _unknown_tasks(laden: Laden) -> None:
     laden.copy("jobs", laden.bench.sizes.foreign, task="'nobody_knows_it'")
 
 
+def _limited(laden: Laden) -> None:
+    """Each of many keys has jobs that its limit lets through in an hour."""
+    rule = f"""["deliver rate","deliver rate [' || n % {_KEYS} || ']",1,3600000000,null]"""
+    lane = f"""'["default","deliver",[{rule}],null]'"""
+    laden.copy("jobs", laden.bench.sizes.limited, state="'held'", lane=lane, is_listed="1")
+    later = time.time_ns() // 1000 + 3_600_000_000
+    laden.store.execute(
+        f"INSERT INTO {laden.prefix}lanes (lane, queue, task, next_at) "
+        f"SELECT DISTINCT lane, queue, task, {later} FROM {laden.prefix}jobs WHERE lane IS NOT NULL"
+    )
+
+
 def _many_queues(laden: Laden) -> None:
     laden.change(queue=f"'queue' || (id % {_QUEUES})")
 
@@ -146,6 +159,7 @@ SCENARIOS: dict[str, Callable[[Bench], Figures]] = {
     "snapshot": _scenario(_nothing, size="held", beside=lambda laden: laden.store.snapshot()),
     "other_queues": _scenario(_other_queues, queues=["default"]),
     "unknown_tasks": _scenario(_unknown_tasks),
+    "limited": _scenario(_limited),
     "many_queues": _scenario(_many_queues, queues=[f"queue{number}" for number in range(_QUEUES)]),
     "in_threads": _scenario(_in_threads),
     "long": _scenario(_nothing, size="long"),

@@ -12,7 +12,7 @@ __all__ = ["STORES", "SYSTEMS", "System", "choose"]
 
 STORES = ("postgres", "sqlite", "redis", "none")
 _ALL = ("enqueue", "drain_1", "drain_2", "latency", "idle")
-_SCENARIOS = ("old_rows", "snapshot", "other_queues", "unknown_tasks", "many_queues", "in_threads", "long")
+_SCENARIOS = ("old_rows", "snapshot", "other_queues", "unknown_tasks", "limited", "many_queues", "in_threads", "long")
 
 
 @dataclass(frozen=True)

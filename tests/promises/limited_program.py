@@ -1,7 +1,7 @@
 """A worker process under a limit, whose jobs record when they begin and end.
 
-The database of the tests is on the same machine, so the process's clock is the database's: asking the database would add
-the time that a busy machine takes to answer.
+The database of the tests is on the same machine, so the process's clock is the database's: asking the database would
+add the time that a busy machine takes to answer.
 """
 
 import asyncio
@@ -27,4 +27,4 @@ async def call(job: JobContext, number: int) -> None:
 
 if __name__ == "__main__":
     app.configure(sys.argv[1])
-    app.run_worker(lease=2, concurrency=4, on_start=lambda _: print("started", flush=True))
+    app.run_worker(lease=2, concurrency=4, on_start=lambda _: print("started", flush=True))  # noqa: T201
