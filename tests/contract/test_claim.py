@@ -4,10 +4,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from tests.contract.store import SECOND, Store
+from tests.contract.store import SECOND, TASKS, Store
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.engines import open_engine
@@ -241,3 +242,50 @@ def test_threads_and_engines_that_race_never_get_the_same_job(store: Store, url:
     claimed = [claim for share in shares for claim in share]
     assert sorted(claimed) == [(job, 1) for job in jobs]
     assert sum(1 for share in shares if share) > 1
+
+
+def at_once(store: Store, limit: int, **options: Any) -> list[Claim]:
+    request = ClaimRequest(store.default_worker, limit, TASKS, **options)
+    return store.engine.write(store.engine.claim_jobs_at_once, request)
+
+
+def test_a_worker_that_waits_claims_at_once(store: Store) -> None:
+    assert at_once(store, 10) == []
+    jobs = store.insert_many(3)
+    urgent = store.insert(priority=5)
+    later = store.insert(delay=SECOND)
+    claims = at_once(store, 10)
+    assert [claim.id for claim in claims] == [urgent, *jobs]
+    assert {(claim.fence, claim.attempt) for claim in claims} == {(1, 1)}
+    assert store.state(later) == "scheduled"
+    assert at_once(store, 10) == []
+
+
+def test_at_once_the_queues_share_the_limit_behind_the_one_served_last(store: Store) -> None:
+    for queue in "abc":
+        store.insert_many(5, queue=queue)
+    assert [claim.queue for claim in at_once(store, 4, after="a")] == ["b", "b", "c", "c"]
+    assert {claim.queue for claim in at_once(store, 6, queues=("a", "c"))} == {"a", "c"}
+    assert len(at_once(store, 100)) == 15 - 4 - 6
+
+
+@pytest.mark.parametrize("queues", [1, 3, 40])
+@pytest.mark.parametrize("limit", [1, 7, 16, 100])
+def test_at_once_is_never_more_than_asked_for_and_comes_to_an_end(store: Store, queues: int, limit: int) -> None:
+    for number in range(queues):
+        store.insert_many(2, queue=f"q{number}")
+    left = 2 * queues
+    while left:
+        claims = at_once(store, limit)
+        assert 0 < len(claims) <= limit
+        left -= len(claims)
+    assert at_once(store, limit) == []
+
+
+def test_at_once_a_worker_that_is_dead_or_knows_no_task_gets_nothing(store: Store) -> None:
+    store.insert_many(2, task="unknown")
+    assert at_once(store, 10) == []
+    assert store.count(state="ready") + store.count(state="held") == 2
+    store.insert()
+    store.engine.write(store.engine.retire_worker, store.default_worker)
+    assert at_once(store, 10) == []

@@ -318,6 +318,19 @@ def test_many_jobs_are_their_own_transaction(cut: Cut, when: When) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+def test_a_claim_at_once_is_its_own_transaction(cut: Cut, when: When) -> None:
+    """If its answer is lost the jobs may run, in the store's eyes: the worker's reconciler returns those."""
+    engine = cut.engine
+    cut.begin()
+    (request,) = ready(cut.store)
+    cut.proxy.cut(is_of_a_verb, when=when)
+    with pytest.raises(EngineUnavailable, match="the call may or may not have been carried out"):
+        engine.write(engine.claim_jobs_at_once, request)
+    assert cut.store.count(state="running") == (0 if when == "before" else 2)
+    assert len(engine.write(engine.claim_jobs_at_once, request)) == (2 if when == "before" else 1)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_inserts_that_wait_together_are_not_stored_twice(cut: Cut, when: When) -> None:
     engine = cut.engine
 
@@ -362,5 +375,5 @@ def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
 def test_every_verb_of_the_contract_is_here() -> None:
     nouns = (Jobs, Uniqueness, Control, Leases, Pauses, Alerts, Queries, Figures)
     verbs = {name for noun in nouns for name in vars(noun) if not name.startswith("_")}
-    assert verbs == {*WRITES, *READS} - {*CASES}
+    assert verbs == {*WRITES, *READS, "claim_jobs_at_once"} - {*CASES}
     assert set(vars(Workflows)) > {*CASES}

@@ -53,6 +53,12 @@ class Jobs(Protocol):
         """
         ...
 
+    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        """``claim_jobs`` for a worker that waits: as soon as the store can. It may leave jobs that nobody knows where
+        they are, and claim fewer jobs of many queues than it was asked for.
+        """
+        ...
+
     def finish_jobs(self, finishes: Sequence[Finish]) -> Verb[FinishReport]:
         """End attempts. A finish whose ``(id, fence)`` is not the running claim writes nothing and is reported lost,
         except one that is found in history under its own fence: that one succeeded and its answer was lost.

@@ -75,7 +75,7 @@ class Claimer:
         self._lanes_first = False
         self._signal = asyncio.Event()
         self._backoff = Backoff()
-        self._work_waits = True
+        self._work_waits = self._was_seen = True
         self._poll_at = 0.0
         self._after = ""
         self._prefetch = 0
@@ -90,9 +90,13 @@ class Claimer:
         """Something may be due: look."""
         self._signal.set()
 
-    def work_waits(self) -> None:
-        """There may be jobs to claim."""
+    def work_waits(self, *, was_seen: bool = False) -> None:
+        """There may be jobs to claim.
+
+        :param was_seen: there are, and perhaps nobody can run them.
+        """
         self._work_waits = True
+        self._was_seen = self._was_seen or was_seen
         self.lanes.woken()
         self._signal.set()
 
@@ -206,7 +210,7 @@ class Claimer:
 
     async def _transact(self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None) -> None:
         try:
-            report, claims = await write(exchange, self._engine, batch, request)
+            report, claims = await self._ask(write, batch, request)
         except BaseException:
             self._finisher.put_back(batch)
             raise
@@ -217,6 +221,22 @@ class Claimer:
         self._finisher.teller.add(batch.ended, report)
         if claims:
             self._executor.add(await self._admission.admit(claims))
+
+    async def _ask(
+        self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None
+    ) -> tuple[FinishReport, list[Claim]]:
+        """An idle worker asks the shorter way. What that finds nothing of, though the lookout saw it, is set aside."""
+        if request is None or batch or self._prefetch:
+            answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
+            return answer
+        claims = await write(self._engine.claim_jobs_at_once, request)
+        if not claims and self._was_seen:
+            answer = await write(exchange, self._engine, batch, request)
+            self._was_seen = False
+            return answer
+        self._was_seen = False
+        self._work_waits = self._work_waits or len(claims) > 1  # one queue may have more than its share was
+        return FinishReport(), claims
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()

@@ -203,7 +203,7 @@ class Worker:
         """What the lookout saw, whether a wake told of it or not."""
         self.claimer.lanes.told(limited=duties.limited)
         if duties.ready:
-            self.claimer.work_waits()
+            self.claimer.work_waits(was_seen=True)
         self._obey(duties.asked_to)
         for duty in self._on_call:
             if duty.is_called_for(duties):

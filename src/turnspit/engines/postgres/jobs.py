@@ -90,6 +90,20 @@ class PostgresJobVerbs(JobVerbs):
         self.bounds.remember(request, claims)
         return claims
 
+    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        busy = "claim_jobs_at_once_busy" if request.queues is None else "claim_jobs_at_once_served"
+        sql = self._claim_sql(self.sql[busy] + ", " + self.sql["claim_jobs_at_once_turns"], "")
+        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
+        params |= {"limit": request.limit, "after": request.after, "most_queues": MOST_QUEUES}
+        if request.queues is not None:
+            params["queues"] = to_json(request.queues)
+        claims = [Claim._make(row) for row in (yield Statement(sql, params, ends=True))]
+        claims.sort(key=lambda claim: (claim.queue <= request.after, claim.queue, -claim.priority, claim.id))
+        return claims
+
+    def _claim_sql(self, turns: str, bound: str) -> str:
+        return self.sql["claim_jobs"].replace("{turns}", turns).replace("{bound}", bound)
+
     def _claim_from_the_beginning(self, request: ClaimRequest, params: dict[str, Any], limit: int) -> Verb[list[Claim]]:
         claims: list[Claim] = []
         incomplete: list[str] = []
@@ -117,8 +131,8 @@ class PostgresJobVerbs(JobVerbs):
         return sorted((queue for (queue,) in rows), key=lambda queue: (queue <= request.after, queue))
 
     def _claim(self, params: dict[str, Any], turns: list[dict[str, Any]], bound: str) -> Verb[list[Claim]]:
-        statement = Statement(self.sql["claim_jobs"].replace("{bound}", bound), params | {"turns": to_json(turns)})
-        claims = [Claim._make(row) for row in (yield statement)]
+        sql = self._claim_sql(self.sql["claim_jobs_turns"], bound)
+        claims = [Claim._make(row) for row in (yield Statement(sql, params | {"turns": to_json(turns)}))]
         places = {turn["queue"]: place for place, turn in enumerate(turns)}
         claims.sort(key=lambda claim: (places[claim.queue], -claim.priority, claim.id))
         return claims

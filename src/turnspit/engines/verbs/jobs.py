@@ -78,6 +78,9 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
         """Give a worker jobs."""
 
+    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        return (yield from self.claim_jobs(request))
+
     def finish_jobs(self, finishes: Sequence[Finish]) -> Verb[FinishReport]:
         report = FinishReport()
         completions = [finish for finish in finishes if isinstance(finish, Completion)]

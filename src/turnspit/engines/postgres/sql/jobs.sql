@@ -55,15 +55,12 @@ RETURNING {columns};
 -- queues (401 ms measured). Where a turn names a priority and an id, only what stands behind them in the line is
 -- looked at: entries of claimed jobs that a held snapshot keeps in the index are stepped over by one descent. The update
 -- takes an array of ids: joined with `picked`, which the planner takes for millions of rows, it read the whole table
--- (178 ms at a million jobs, docs/decisions/0021).
-WITH moment AS MATERIALIZED (SELECT {now} AS now),
+-- (178 ms at a million jobs, docs/decisions/0021). {turns} is one of the three blocks below.
+WITH RECURSIVE moment AS MATERIALIZED (SELECT {now} AS now),
 known AS MATERIALIZED (
     SELECT ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}) AS tasks
 ),
-turn AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(:turns::json) AS turn (queue text, share bigint, priority integer, after bigint)
-    WHERE queue <> {paused_queues}
-),
+{turns},
 picked AS MATERIALIZED (
     SELECT job.id
     FROM turn CROSS JOIN known
@@ -82,6 +79,40 @@ FROM moment
 WHERE job.id = ANY (ARRAY(SELECT id FROM picked))
 RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, created_at, run_at, started_at,
           retry, timeout, tags::text, metadata::text, lane, unique_key, workflow, cursor;
+
+-- name: claim_jobs_turns
+turn AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:turns::json) AS turn (queue text, share bigint, priority integer, after bigint)
+    WHERE queue <> {paused_queues}
+)
+
+-- name: claim_jobs_at_once_busy
+-- The queues that have work, as claim_jobs_queues finds them.
+busy(queue) AS (
+    (SELECT queue FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT job.queue FROM {schema}.jobs AS job
+            WHERE state = 'ready' AND job.queue > busy.queue ORDER BY job.queue LIMIT 1)
+    FROM busy WHERE busy.queue IS NOT NULL
+)
+
+-- name: claim_jobs_at_once_served
+busy(queue) AS (
+    SELECT queue FROM json_array_elements_text(:queues::json) AS served (queue)
+    WHERE EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue)
+)
+
+-- name: claim_jobs_at_once_turns
+-- The limit is shared out among the first of the busy queues, beginning behind the one that was served last.
+turn AS MATERIALIZED (
+    SELECT queue, least(share, :limit - share * (place - 1)) AS share
+    FROM (
+        SELECT queue, row_number() OVER (ORDER BY queue <= :after, queue) AS place,
+               ceil(:limit::numeric / least(count(*) OVER (), :most_queues))::bigint AS share
+        FROM busy WHERE queue IS NOT NULL AND queue <> {paused_queues}
+    ) AS line
+    WHERE share * (place - 1) < :limit
+)
 
 -- name: claim_jobs_chosen
 UPDATE {schema}.jobs
