@@ -32,6 +32,7 @@ FIELDS = [
     "reason",
     "error_type",
     "fingerprint",
+    "workflow",
 ]
 
 
@@ -156,6 +157,7 @@ def test_the_fields_of_json_are_stable(cli: Cli) -> None:
         "reason": "no route for order 2",
         "error_type": "ConnectionError",
         "fingerprint": 0,
+        "workflow": None,
     }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", job["created_at"])
 

@@ -3,13 +3,14 @@
 Times are ISO 8601 in UTC, durations are seconds.
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload
-from turnspit.operations import LimitInfo, Schedule
+from turnspit.operations import LimitInfo, Schedule, Workflow, WorkflowJob
 from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueLoad, QueueStats
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "queue_document",
     "schedule_document",
     "stored_json",
+    "workflow_document",
 ]
 
 
@@ -52,6 +54,7 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "reason": record.reason,
         "error_type": record.error_type,
         "fingerprint": record.fingerprint,
+        "workflow": record.workflow,
     }
 
 
@@ -140,6 +143,34 @@ def schedule_document(schedule: Schedule) -> dict[str, Any]:
         "last_job": schedule.last_job,
         "waiting": schedule.waiting,
     }
+
+
+def workflow_document(workflow: Workflow, *, with_jobs: bool = False) -> dict[str, Any]:
+    """A workflow as ``workflows list`` gives it, and with its jobs as ``workflows show`` does."""
+    document: dict[str, Any] = {
+        "id": workflow.id,
+        "name": workflow.name,
+        "state": workflow.state,
+        "progress": workflow.progress,
+        "total": workflow.total,
+        "unfinished": workflow.unfinished,
+        "completed": workflow.completed,
+        "cancelled": workflow.cancelled,
+        "dead": workflow.dead,
+        "created_at": _time(workflow.created_at),
+        "deadline": _time(workflow.deadline),
+        "finished_at": _time(workflow.finished_at),
+        "reason": workflow.reason,
+    }
+    if with_jobs:
+        document["jobs"] = [_workflow_job(job) for job in workflow.jobs]
+        document["edges"] = [list(edge) for edge in workflow.edges]
+    return document
+
+
+def _workflow_job(job: WorkflowJob) -> dict[str, Any]:
+    times = {"started_at": _time(job.started_at), "finished_at": _time(job.finished_at)}
+    return asdict(job) | times
 
 
 def limit_document(limit: LimitInfo) -> dict[str, Any]:

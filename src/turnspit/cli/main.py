@@ -23,6 +23,7 @@ from turnspit.cli import (
     run,
     schedules,
     worker,
+    workflows,
 )
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
@@ -43,7 +44,14 @@ APP is package.module:app, or a file as jobs.py:app; the name behind the colon m
 app only. Commands that only look at a store also take its URL, as sqlite:///shop.db. Without any, they use
 $TURNSPIT_APP, then $TURNSPIT_URL. Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
-_GROUPS = {"jobs": jobs, "dead": dead, "queues": queues, "schedules": schedules, "limits": limits}
+_GROUPS = {
+    "jobs": jobs,
+    "dead": dead,
+    "queues": queues,
+    "workflows": workflows,
+    "schedules": schedules,
+    "limits": limits,
+}
 """Each module says by its EXAMPLES which commands it has; one that is a word of Python has a trailing underscore."""
 _RUNNING = "Run jobs"
 _LOOKING = "Look at jobs and change them"

@@ -21,6 +21,7 @@ __all__ = [
     "CreatedBefore",
     "Error",
     "Fingerprint",
+    "OfWorkflow",
     "Queue",
     "State",
     "StoreAndIds",
@@ -93,6 +94,7 @@ Error = Annotated[str | None, _filter("--error", metavar="TYPE", text="Jobs whos
 Fingerprint = Annotated[
     str | None, _filter("--fingerprint", metavar="ID", text="Jobs of this group (see dead groups).")
 ]
+OfWorkflow = Annotated[int | None, _filter("--workflow", metavar="ID", text="Jobs of this workflow.")]
 Args = Annotated[
     list[str] | None,
     _filter(
@@ -115,6 +117,7 @@ def filter_fields(
     tag: str | None = None,
     error: str | None = None,
     fingerprint: str | None = None,
+    workflow: int | None = None,
     args: Iterable[str] | None = None,
     created_after: str | None = None,
     created_before: str | None = None,
@@ -132,6 +135,7 @@ def filter_fields(
         "tag": tag,
         "error": error,
         "fingerprint": fingerprint,
+        "workflow": workflow,
         "args": parse_pairs(args, "--args") if args else None,
         "created_after": _moment(created_after, "--created-after"),
         "created_before": _moment(created_before, "--created-before"),
