@@ -19,8 +19,9 @@ from hypothesis import Phase, settings
 
 from tests.conftest import ENGINES
 from tests.contract.store import Store, folder_in_memory
-from tests.model import keys, limits, machine, ticks
+from tests.model import idle, keys, limits, machine, ticks
 from tests.model.expiry import WithExpiry
+from tests.model.idle import WithIdleWorkers
 from tests.model.keys import WithKeys
 from tests.model.limits import WithLimits
 from tests.model.ticks import WithTicks
@@ -37,19 +38,19 @@ from turnspit.engines import open_engine
 from turnspit.records.moves import MOVED_TABLES
 
 SOAK = int(os.environ.get("TURNSPIT_SOAK", "0"))
-NO_VERB_OF_A_JOB = {"list_logs", "group_dead_letters", "list_workers", "declare_schedules"}
+NO_VERB_OF_A_JOB = {"list_logs", "group_dead_letters", "list_workers", "ask_worker", "declare_schedules"}
 """What is only looked at or about releases, and has its own tests in ``tests/contract``."""
 TABLES = [table.name for table in MOVED_TABLES] + ["counters"]
 
 
-class SqliteAndModel(WithKeys, WithLimits, WithTicks, WithExpiry):
+class SqliteAndModel(WithKeys, WithLimits, WithTicks, WithExpiry, WithIdleWorkers):
     @contextmanager
     def new_engine(self) -> Iterator[Any]:
         with folder_in_memory() as folder:
             yield open_engine(f"sqlite:///{folder}/jobs.db", durability="relaxed")
 
 
-class PostgresAndModel(WithKeys, WithLimits, WithTicks, WithExpiry):
+class PostgresAndModel(WithKeys, WithLimits, WithTicks, WithExpiry, WithIdleWorkers):
     """One schema for all runs: making it takes longer than a run."""
 
     @contextmanager
@@ -88,7 +89,7 @@ if "postgres18" in ENGINES:
 
 
 def test_every_verb_of_the_contract_is_in_the_model() -> None:
-    source = "".join(map(inspect.getsource, (machine, keys, limits, ticks)))
+    source = "".join(map(inspect.getsource, (machine, idle, keys, limits, ticks)))
     parts = (Control, Jobs, Leases, Limits, Pauses, Queries, Schedules, Uniqueness)
     verbs = {name for part in parts for name in vars(part) if not name.startswith("_")}
     in_words = set(re.findall(r"self\.engine\.(\w+)", inspect.getsource(Store)))
