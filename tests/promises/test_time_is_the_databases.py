@@ -27,8 +27,8 @@ def test_time_is_the_databases(app: Turnspit, monkeypatch: pytest.MonkeyPatch, w
         return "done"
 
     with app.worker(lease=1, heartbeat=0.2):
-        job = work.using(delay=0.2).enqueue()
         enqueued = time.monotonic()
+        job = work.using(delay=0.2).enqueue()
         assert job.state == "scheduled"
         assert job.get_result(timeout=10) == "done"
     moments = [enqueued, *tries]
