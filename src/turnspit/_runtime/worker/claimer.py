@@ -61,10 +61,12 @@ class Claimer:
         may_claim: Callable[[], bool],
         tasks: Callable[[], TaskRegistry],
         outage: Outage,
+        on_doubt: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._outage = outage
+        self._on_doubt = on_doubt
         self._executor = executor
         self._finisher = finisher
         self._worker = worker
@@ -149,6 +151,7 @@ class Claimer:
             try:
                 return await self._exchange(request)
             except Exception as error:
+                self._on_doubt()
                 self._work_waits = True
                 delay = self._backoff.delay()
                 self._say(error, delay)

@@ -52,6 +52,11 @@ class Leftovers:
     def __contains__(self, running: Running) -> bool:
         return running in self._running
 
+    @property
+    def jobs(self) -> set[int]:
+        """Their ids."""
+        return {running.claim.id for running in self._running}
+
     def describe(self) -> str:
         """Which jobs, and where their threads are."""
         lines = []

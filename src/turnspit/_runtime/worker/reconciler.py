@@ -8,7 +8,7 @@ from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.registration import Registration
 from turnspit.contract import Engine
 from turnspit.contract.verbs import WakeKind
-from turnspit.records import Duties
+from turnspit.records import Claim, Duties
 
 __all__ = ["Reconciler"]
 
@@ -47,7 +47,6 @@ class Reconciler:
             self._is_paused = False
             await self._give_back()
         if self._has_unheld:  # a wake is about cancellations: it need not hold up the exchanges
-            self._has_unheld = False
             await self._return_unheld(worker)
         return _LONGEST
 
@@ -58,6 +57,12 @@ class Reconciler:
         self._paused_at = duties.paused_at
         return self._has_unheld or self._is_paused or duties.cancelled
 
+    def doubt(self) -> None:
+        """An exchange failed: it may have claimed jobs whose answer was lost. On a busy worker their number is not seen
+        among those that come and go.
+        """
+        self._has_unheld = True
+
     def note(self, kind: WakeKind) -> None:
         """What the next look is about."""
         self._is_paused = self._is_paused or kind is WakeKind.PAUSE
@@ -66,8 +71,7 @@ class Reconciler:
         """Limited jobs stay: they begin at once or go back by themselves."""
         async with self._claimer.exchanging:  # a claim that is under way may have begun before the pause
             waiting = self._executor.take(lambda claim: claim.lane is None)
-            if waiting:
-                await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in waiting])
+            await self._return(waiting)
         self._claimer.work_waits()
 
     def _held(self) -> set[int]:
@@ -76,6 +80,7 @@ class Reconciler:
     async def _return_unheld(self, worker: int) -> None:
         async with self._claimer.exchanging:
             returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, self._held())
+            self._has_unheld = False  # not before: what the store does not take now is tried again
         if returned:
             logger.warning("worker %s returned %s jobs whose claim's answer was lost", worker, len(returned))
 
@@ -86,6 +91,13 @@ class Reconciler:
             running = self._executor.running.get(job)
             if running is not None:
                 running.stop("cancelled")
-        if waiting:
-            claims = [(claim.id, claim.fence) for claim in waiting]
-            await self._engine.awrite(self._engine.return_jobs, claims)
+        await self._return(waiting)
+
+    async def _return(self, claims: list[Claim]) -> None:
+        if not claims:
+            return
+        try:
+            await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in claims])
+        except BaseException:
+            self.doubt()  # they are not held here any more
+            raise

@@ -101,6 +101,7 @@ class Worker:
             may_claim=lambda: self.registration.holds,
             tasks=lambda: parts.tasks,
             outage=self._outage,
+            on_doubt=lambda: self._reconciler.doubt(),
         )
         self._reconciler = Reconciler(self._engine, self.registration, self.executor, self.finisher, self.claimer)
         self._on_call: list[OnCall] = [self._reconciler]
@@ -343,6 +344,8 @@ class Worker:
                 await self.claimer.flush()
                 if handed_back:
                     await self._engine.awrite(self._engine.return_jobs, handed_back)
+                # Claims whose answer was lost: rescued after this worker's end, they would count a crash.
+                await self._engine.awrite(self._engine.return_unheld_jobs, self.id, left.jobs)
                 if not left:
                     await asyncio.to_thread(self.registration.let_go)
                     await self._engine.awrite(self._engine.retire_worker, self.id)

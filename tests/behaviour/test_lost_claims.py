@@ -1,0 +1,100 @@
+"""Claims whose answer was lost: the worker owns jobs that it knows nothing of."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.behaviour.support import DEADLINE
+from turnspit import Turnspit
+from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit._runtime.worker.worker import Worker
+from turnspit.errors import EngineUnavailable
+
+
+def lose_an_answer(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first claims that come are committed, and never heard of; their jobs."""
+    original, lost = app.engine.awrite, []
+
+    async def awrite(verb: Any, *arguments: Any) -> Any:
+        answer = await original(verb, *arguments)
+        if not lost and getattr(verb, "__name__", "") == "exchange" and answer[1]:
+            lost.extend(claim.id for claim in answer[1])
+            raise EngineUnavailable("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(app.engine, "awrite", awrite)
+    return lost
+
+
+def count_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy worker, where a few more jobs are not seen among those that come and go."""
+    original = app.engine.find_duties
+
+    def find_duties(*arguments: Any) -> Any:
+        duties = yield from original(*arguments)
+        return duties._replace(owned=0)
+
+    monkeypatch.setattr(app.engine, "find_duties", find_duties)
+
+
+def test_a_busy_worker_returns_them_too(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows that an exchange failed. (In a soak two jobs waited 57 seconds for the end of their worker.)"""
+    lost = lose_an_answer(app, monkeypatch)
+    count_no_more(app, monkeypatch)
+
+    @app.task
+    async def task() -> int:
+        return 1
+
+    job = task.enqueue()
+    with app.worker():
+        assert job.get_result(DEADLINE) == 1
+    assert lost == [job.id]
+    assert (job.attempt, job.crashes, [each.outcome for each in job.attempts]) == (1, 0, ["completed"])
+
+
+def test_a_return_that_fails_is_tried_again(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_an_answer(app, monkeypatch)
+    count_no_more(app, monkeypatch)
+    original, failures = app.engine.return_unheld_jobs, [1, 2]
+
+    def return_unheld_jobs(*arguments: Any) -> Any:
+        if failures:
+            failures.pop()
+            raise EngineUnavailable("away")
+        return (yield from original(*arguments))
+
+    monkeypatch.setattr(app.engine, "return_unheld_jobs", return_unheld_jobs)
+
+    @app.task
+    async def task() -> int:
+        return 1
+
+    job = task.enqueue()
+    with app.worker():
+        assert job.get_result(DEADLINE) == 1
+    assert failures == []
+
+
+def test_an_orderly_stop_leaves_none_behind(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rescued after its worker had gone, they would count a crash."""
+    lost = lose_an_answer(app, monkeypatch)
+
+    @app.task
+    async def task() -> None: ...
+
+    async def main() -> None:
+        worker = Worker(app.worker_parts(), WorkerSettings(grace=0))
+        worker.services.clear()  # nobody looks
+        job = await task.aenqueue()
+        await worker.start()
+        async with asyncio.timeout(DEADLINE):
+            while not lost:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+        assert (await job.arefresh()).state == "running"
+        await worker.stop()
+        await job.arefresh()
+        assert (job.state, job.attempt, job.crashes, job.attempts) == ("ready", 0, 0, ())
+
+    asyncio.run(main())
