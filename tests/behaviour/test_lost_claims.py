@@ -5,20 +5,22 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE
+from tests.behaviour.support import DEADLINE, wait_until
 from turnspit import Turnspit
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.errors import EngineUnavailable
 
 
-def lose_an_answer(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The first claims that come are committed, and never heard of; their jobs."""
-    original, lost = app.engine.awrite, []
+def lose_an_answer(app: Turnspit, monkeypatch: pytest.MonkeyPatch, number: int = 1) -> list[int]:
+    """Of the claims that come, those of this number are committed, and never heard of; their jobs."""
+    original, claimed, lost = app.engine.awrite, [], []
 
-    async def awrite(verb: Any, *arguments: Any) -> Any:
-        answer = await original(verb, *arguments)
-        if not lost and getattr(verb, "__name__", "") == "exchange" and answer[1]:
+    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
+        answer = await original(verb, *arguments, **options)
+        if getattr(verb, "__name__", "") == "exchange" and answer[1]:
+            claimed.append(True)
+        if not lost and len(claimed) == number and getattr(verb, "__name__", "") == "exchange" and answer[1]:
             lost.extend(claim.id for claim in answer[1])
             raise EngineUnavailable("the answer was lost")
         return answer
@@ -40,22 +42,24 @@ def count_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_busy_worker_returns_them_too(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows that an exchange failed. (In a soak two jobs waited 57 seconds for the end of their worker.)"""
-    lost = lose_an_answer(app, monkeypatch)
+    lost = lose_an_answer(app, monkeypatch, 2)
     count_no_more(app, monkeypatch)
 
     @app.task
     async def task() -> int:
         return 1
 
-    job = task.enqueue()
-    with app.worker():
+    with app.worker() as worker:
+        task.enqueue().get_result(DEADLINE)
+        wait_until(lambda: not worker._worker._reconciler._has_unheld, "the look of a new worker")  # type: ignore[union-attr]
+        job = task.enqueue()
         assert job.get_result(DEADLINE) == 1
     assert lost == [job.id]
     assert (job.attempt, job.crashes, [each.outcome for each in job.attempts]) == (1, 0, ["completed"])
 
 
 def test_a_return_that_fails_is_tried_again(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
-    lose_an_answer(app, monkeypatch)
+    lose_an_answer(app, monkeypatch, 2)
     count_no_more(app, monkeypatch)
     original, failures = app.engine.return_unheld_jobs, [1, 2]
 
@@ -71,8 +75,11 @@ def test_a_return_that_fails_is_tried_again(app: Turnspit, monkeypatch: pytest.M
     async def task() -> int:
         return 1
 
-    job = task.enqueue()
     with app.worker():
+        task.enqueue().get_result(DEADLINE)
+        wait_until(lambda: not failures, "the look of a new worker")
+        failures += [1, 2]
+        job = task.enqueue()
         assert job.get_result(DEADLINE) == 1
     assert failures == []
 
