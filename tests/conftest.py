@@ -6,6 +6,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 from tests.postgres import new_schema
 from turnspit import Turnspit
 from turnspit.testing import TestStore
+
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what nohup ignores, programs of tests would ignore too
 
 ENGINES = os.environ.get("TURNSPIT_TEST_ENGINES", "sqlite,postgres18").split(",")
 

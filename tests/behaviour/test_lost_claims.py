@@ -18,10 +18,12 @@ def lose_an_answer(app: Turnspit, monkeypatch: pytest.MonkeyPatch, number: int =
 
     async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
         answer = await original(verb, *arguments, **options)
-        if getattr(verb, "__name__", "") == "exchange" and answer[1]:
+        name = getattr(verb, "__name__", "")
+        claims = answer[1] if name == "exchange" else answer if name == "claim_jobs_at_once" else []
+        if claims:
             claimed.append(True)
-        if not lost and len(claimed) == number and getattr(verb, "__name__", "") == "exchange" and answer[1]:
-            lost.extend(claim.id for claim in answer[1])
+        if not lost and len(claimed) == number and claims:
+            lost.extend(claim.id for claim in claims)
             raise EngineUnavailable("the answer was lost")
         return answer
 

@@ -119,9 +119,11 @@ def test_json_in_a_terminal_without_unicode_is_still_json(cli: Cli) -> None:
 
 
 def test_a_command_leaves_no_thread_behind(cli: Cli) -> None:
+    before = set(threading.enumerate())
     cli("enqueue", "shop", "make_invoice", "order_id=7")
     cli("jobs", "show", "shop", "99")
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("turnspit")] == []
+    left = set(threading.enumerate()) - before
+    assert [thread.name for thread in left if thread.name.startswith("turnspit")] == []
 
 
 def test_a_wide_table_is_not_cut_in_a_pipe(cli: Cli, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

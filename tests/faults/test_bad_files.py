@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.fork import in_child
 from turnspit import EngineUnavailable, Turnspit
+from turnspit.engines.sqlite.wal_owner import remove_foreign_wal
 from turnspit.errors import EngineError
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
@@ -199,10 +200,12 @@ def test_a_backup_put_beside_the_log_of_the_file_before_it_is_refused(
         for _ in range(2):
             with pytest.raises(EngineUnavailable, match=r"was put in the place of another file, whose write-ahead log"):
                 app.engine.read(app.engine.count_jobs, JobFilter())
-        for suffix in ("-wal", "-shm"):
-            Path(f"{path}{suffix}").unlink()
+        remove_foreign_wal(path)
         assert app.engine.read(app.engine.count_jobs, JobFilter()) == 1
         assert app.engine.write(app.engine.insert_job, NEW).id == 2
+        remove_foreign_wal(path)  # its own log stays
+        assert app.engine.read(app.engine.count_jobs, JobFilter()) == 2
+        assert Path(f"{path}-wal").stat().st_size
 
 
 def test_a_whole_store_copied_to_another_place_is_that_store(running: Turnspit, path: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The Django app: finds the ``Turnspit``, tells it its database, imports the tasks, and looks after connections."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,6 +15,7 @@ from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker.processes import prepare_processes
 from turnspit.contrib.django.database import DjangoTransactions, url_of, use_file_in_tests
 from turnspit.contrib.django.settings import read_settings
+from turnspit.engines.sqlite.wal_owner import remove_foreign_wal
 
 __all__ = ["TurnspitConfig"]
 
@@ -51,6 +53,8 @@ def _live_in(app: Turnspit, alias: str) -> None:
         if connection.alias == NO_DB_ALIAS:
             app.close()  # a test database is to be made, copied or dropped, and PostgreSQL wants it free for that
         elif connection.alias == alias and (url := url_of(alias)) != told:
+            if connection.vendor == "sqlite":  # a test database: Django has removed the file of the last run only
+                remove_foreign_wal(Path(connection.settings_dict["NAME"]))
             app.configure(url)
             told = url
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from turnspit.errors import EngineUnavailable
 
-__all__ = ["note_wal", "refuse_foreign_wal"]
+__all__ = ["note_wal", "refuse_foreign_wal", "remove_foreign_wal"]
 
 
 def note_wal(path: Path) -> None:
@@ -36,6 +36,15 @@ def refuse_foreign_wal(path: Path) -> None:
         f"SQLite would write that over it: stop everything that uses the store, delete {path}-wal and {path}-shm, and "
         f"begin again (if the log is this file's own after all, delete {_note_of(path)} instead)"
     )
+
+
+def remove_foreign_wal(path: Path) -> None:
+    """Where the file is known to be new, as a test database is: remove the log of the one that was here before."""
+    try:
+        refuse_foreign_wal(path)
+    except EngineUnavailable:
+        for name in (f"{path}-wal", f"{path}-shm"):
+            Path(name).unlink(missing_ok=True)
 
 
 def _note_of(path: Path) -> Path:
