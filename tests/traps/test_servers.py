@@ -5,12 +5,14 @@ import inspect
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -57,7 +59,7 @@ print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
 
 @contextmanager
 def uvicorn(folder: Path, store: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The server above as a program, and where to ask it; it prints "up" when it is."""
+    """The server above as a program, and where to ask it; it prints "up" before it listens."""
     (folder / "server.py").write_text(SERVER)
     port = _free_port()
     command = [sys.executable, "-m", "uvicorn", "server:web", "--port", str(port), "--log-level", "warning", *options]
@@ -73,6 +75,8 @@ def says(process: subprocess.Popen[str]) -> str:
 
 
 def ask(url: str) -> str:
+    """The answer, once it listens: uvicorn does so only after the lifespan's start."""
+    wait_until(lambda: _listens(url), "listening")
     client = subprocess.run([sys.executable, "-c", CLIENT, url], capture_output=True, text=True, check=False)
     assert not client.stderr
     return client.stdout
@@ -140,9 +144,12 @@ def test_the_default_grace_time_is_below_that_of_kubernetes() -> None:
         assert float(inspect.signature(start).parameters["grace"].default) < 30
 
 
-def _free_port() -> int:
-    import socket
+def _listens(url: str) -> bool:
+    with socket.socket() as client:
+        return not client.connect_ex(("127.0.0.1", urlsplit(url).port))
 
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
