@@ -41,6 +41,7 @@ BY_ANOTHER_VERB = {
     ("get_job", "sqlite"),  # the same rows as list_jobs, with one id
     ("get_job", "postgres"),
     ("claim_jobs_at_once", "sqlite"),  # as claim_jobs: there are no round trips to save
+    ("finish_jobs_at_once", "sqlite"),
 }
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

@@ -55,6 +55,31 @@ def test_a_batch_of_completions_and_endings(store: Store) -> None:
     assert (store.count(state="completed"), store.count(state="scheduled")) == (200, 100)
 
 
+def test_completions_in_a_hurry(store: Store) -> None:
+    """What nothing follows from ends at once; the rest is left to finish_jobs."""
+    store.insert_many(3)
+    store.insert(lane="one at a time")
+    [first, *others] = store.claim(3)
+    finishes = [Completion(first.id, first.fence, "null"), Completion(others[0].id, 7)]
+    finishes.append(Completion(others[1].id, others[1].fence, '{"pages": 3}', 5 * SECOND, "a note"))
+    done = store.engine.write(store.engine.finish_jobs_at_once, finishes)
+    assert sorted(done) == sorted([first.id, others[1].id])
+    assert (store.state(first.id), store.state(others[0].id)) == ("completed", "running")
+    assert (store.job(first.id).result, store.job(others[1].id).result) == ("null", '{"pages": 3}')
+    assert store.job(others[1].id).reason == "a note"
+    assert sum(each.count for each in store.engine.read(store.engine.list_counters, 60, 1)) == 2
+
+
+def test_of_two_claims_of_a_job_the_newer_one_ends_it(store: Store) -> None:
+    job = store.insert()
+    old = store.claim_one()
+    store.engine.write(store.engine.return_jobs, [(old.id, old.fence)])
+    new = store.claim_one()
+    finishes = [Completion(job, new.fence, '"new"'), Completion(job, old.fence, '"old"')]
+    assert store.engine.write(store.engine.finish_jobs, finishes) == NOTHING
+    assert (store.state(job), store.job(job).result) == ("completed", '"new"')
+
+
 @pytest.mark.parametrize(
     ("move", "delay", "state", "attempt", "outcome"),
     [

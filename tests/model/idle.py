@@ -1,10 +1,10 @@
-"""Random operations of workers that wait, and claim as soon as the store can."""
+"""Random operations of workers that claim and finish as soon as the store can."""
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from tests.model.machine import QUEUES, EngineAndModel
-from turnspit.records import ClaimRequest
+from turnspit.records import ClaimRequest, Completion
 
 
 class WithIdleWorkers(EngineAndModel):
@@ -24,3 +24,17 @@ class WithIdleWorkers(EngineAndModel):
             self.model.claim(claim, worker.id)
         self.claims += claims
         self.hold(worker.tasks, None, is_complete=False)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def finish_at_once(self, data: st.DataObject) -> None:
+        """Some may be left: then they are ended the longer way."""
+        chosen = data.draw(
+            st.lists(st.sampled_from(self.interesting()), min_size=1, max_size=4, unique_by=lambda c: c.id)
+        )
+        finishes = [Completion(claim.id, claim.fence, "null") for claim in chosen]
+        done = self.write(self.engine.finish_jobs_at_once, finishes)
+        left = [finish for finish in finishes if finish.id not in done]
+        report = self.write(self.engine.finish_jobs, left)
+        lost = [(claim.id, claim.fence) for claim in chosen if self.model.complete(claim)]
+        assert sorted(report.lost) == sorted(lost)

@@ -331,6 +331,21 @@ def test_a_claim_at_once_is_its_own_transaction(cut: Cut, when: When) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+def test_a_finish_at_once_is_its_own_transaction(cut: Cut, when: When) -> None:
+    """If its answer is lost the worker tells the store again, which then knows them as ended or ends them."""
+    engine = cut.engine
+    cut.begin()
+    (request,) = ready(cut.store)
+    finishes = [Completion(claim.id, claim.fence, "null") for claim in engine.write(engine.claim_jobs, request)]
+    cut.proxy.cut(is_of_a_verb, when=when)
+    with pytest.raises(EngineUnavailable, match="the call may or may not have been carried out"):
+        engine.write(engine.finish_jobs_at_once, finishes)
+    assert cut.store.count(state="completed") == (0 if when == "before" else 2)
+    assert len(engine.write(engine.finish_jobs_at_once, finishes)) == (2 if when == "before" else 0)
+    assert engine.write(engine.finish_jobs, finishes).lost == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_inserts_that_wait_together_are_not_stored_twice(cut: Cut, when: When) -> None:
     engine = cut.engine
 
@@ -375,5 +390,5 @@ def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
 def test_every_verb_of_the_contract_is_here() -> None:
     nouns = (Jobs, Uniqueness, Control, Leases, Pauses, Alerts, Queries, Figures)
     verbs = {name for noun in nouns for name in vars(noun) if not name.startswith("_")}
-    assert verbs == {*WRITES, *READS, "claim_jobs_at_once"} - {*CASES}
+    assert verbs == {*WRITES, *READS, "claim_jobs_at_once", "finish_jobs_at_once"} - {*CASES}
     assert set(vars(Workflows)) > {*CASES}

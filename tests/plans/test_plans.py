@@ -99,7 +99,10 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         [WORKERS, r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready( \(queue[=>]\?\))?$"],
     ),
     "claim one job": (lambda engine: engine.claim_jobs(ClaimRequest(1, 1, TASKS, job=1)), []),
-    "finish": (lambda engine: engine.finish_jobs([Completion(1, 1), Completion(2, 1)]), []),
+    "finish": (
+        lambda engine: engine.finish_jobs([Completion(1, 1), Completion(2, 1, "null")]),
+        ["USE TEMP B-TREE FOR GROUP BY"],  # of the few that end together
+    ),
     "end": (lambda engine: engine.finish_jobs([Ending(1, 1, EndingMove.RETRY, BOOM, SECOND)]), []),
     "return": (lambda engine: engine.return_jobs([(1, 1), (2, 1)]), []),
     "progress": (
@@ -225,10 +228,10 @@ def test_a_claim_sorts_nothing_and_walks_one_index(known: Bench) -> None:
     known.fill(100, "ready", priority=3)
     lines = known.plans(known.engine.claim_jobs(ClaimRequest(1, 10, TASKS, ("default",))))
     assert [line for line in lines if "B-TREE" in line] == []
-    on_jobs = [line for line in lines if "turnspit_jobs" in line]
-    assert len(on_jobs) == 2, on_jobs
-    assert re.match(ROW_BY_ID, on_jobs[0])
-    assert re.match(READY, on_jobs[1])
+    found, taken, told = [line for line in lines if "turnspit_jobs" in line or " job " in line]
+    assert re.match(READY, found)
+    assert re.match(ROW_BY_ID, taken)
+    assert re.match(ROW_BY_ID, told)
 
 
 def test_queues_are_counted_without_looking_at_every_row(bench: Bench) -> None:

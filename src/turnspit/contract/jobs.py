@@ -17,7 +17,10 @@ from turnspit.records import (
     PruneRequest,
 )
 
-__all__ = ["Jobs"]
+__all__ = ["MOST_QUEUES", "Jobs"]
+
+MOST_QUEUES = 16
+"""Queues that share one claim: with 1,000 queues, 500 statements of one job each took 37 ms, 16 of 32 take 4 ms."""
 
 
 class Jobs(Protocol):
@@ -54,8 +57,9 @@ class Jobs(Protocol):
         ...
 
     def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        """``claim_jobs`` for a worker that waits: as soon as the store can. It may leave jobs that nobody knows where
-        they are, and claim fewer jobs of many queues than it was asked for.
+        """``claim_jobs``, as soon as the store can. It may leave jobs that nobody knows where they are. Of several
+        queues it may claim fewer jobs than it was asked for: of each its share, of which there are ``MOST_QUEUES`` at
+        the most.
         """
         ...
 
@@ -69,6 +73,12 @@ class Jobs(Protocol):
 
         A confirmation counts what ``finish_job`` completed; if that did not commit, the attempt ends ``otherwise``.
         While its transaction is open, the confirmation is reported undecided and changes nothing.
+        """
+        ...
+
+    def finish_jobs_at_once(self, completions: Sequence[Completion]) -> Verb[list[int]]:
+        """``finish_jobs`` for a worker in a hurry: those that it ended. The others are left as they were: what has
+        limits or belongs to a workflow, and what is not the running claim.
         """
         ...
 

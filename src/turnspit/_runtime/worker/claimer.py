@@ -20,8 +20,9 @@ from turnspit._runtime.worker.finisher import Batch, Finisher
 from turnspit._runtime.worker.lanes import Lanes
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.blueprints import TaskRegistry
-from turnspit.clock import monotonic, sleep
+from turnspit.clock import give_way, monotonic, sleep
 from turnspit.contract import Engine
+from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineUnavailable, TurnspitError
 from turnspit.records import Claim, ClaimRequest, FinishReport, ProgressReport
@@ -34,6 +35,8 @@ _AHEAD = 0.1
 _MOST_AHEAD = 1000
 _MEASURE = 0.05
 _STALE = 1.0
+_MUCH = 500
+"""Jobs ahead: from here on the loop has so much to do that other threads hardly come to their turn."""
 _BUSY = 50
 """Jobs that ended since the last exchange: below, a second transaction costs the store more than it saves."""
 
@@ -199,15 +202,14 @@ class Claimer:
 
     async def _store(self, batch: Batch, request: ClaimRequest | None) -> None:
         """Store a batch and claim: together, or by two transactions at a time where that pays."""
-        if request is None or len(batch.ended) < _BUSY or not self._engine.has_two_writers:
-            await self._transact(self._engine.awrite, batch, request)
-            return
-        parts = await asyncio.gather(
-            self._transact(self._engine.awrite, batch, None),
-            self._transact(self._engine.awrite_beside, Batch(), request),
-            return_exceptions=True,
-        )
-        for error in parts:
+        halves = [(self._engine.awrite, batch, request)]
+        if request is not None and len(batch.ended) >= _BUSY and self._engine.has_two_writers:
+            halves = [(self._engine.awrite, batch, None), (self._engine.awrite_beside, Batch(), request)]
+        storing = asyncio.gather(*(self._transact(*half) for half in halves), return_exceptions=True)
+        if self._prefetch >= _MUCH:
+            await sleep(0)  # they are handed over now
+            give_way()
+        for error in await storing:
             if error is not None:
                 raise error
 
@@ -228,18 +230,21 @@ class Claimer:
     async def _ask(
         self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None
     ) -> tuple[FinishReport, list[Claim]]:
-        """An idle worker asks the shorter way. What that finds nothing of, though the lookout saw it, is set aside."""
-        if request is None or batch or self._prefetch:
-            answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
-            return answer
-        claims = await write(self._engine.claim_jobs_at_once, request)
-        if not claims and self._was_seen:
-            answer = await write(exchange, self._engine, batch, request)
-            self._was_seen = False
-            return answer
-        self._was_seen = False
-        self._work_waits = self._work_waits or len(claims) > 1  # one queue may have more than its share was
-        return FinishReport(), claims
+        """Who only claims or only stores asks the shorter way first, by one statement, and then for what that left."""
+        if request is None and batch.is_plain:
+            done = set(await write(self._engine.finish_jobs_at_once, batch.finishes))
+            batch = Batch([each for each in batch.ended if each.claim.id not in done])
+            if not batch:
+                return FinishReport(), []
+        if is_claim := request is not None and not batch:
+            claims = await write(self._engine.claim_jobs_at_once, request)
+            if claims or not self._was_seen:
+                self._was_seen = False
+                self._work_waits = self._work_waits or 1 < len(claims) >= request.limit / MOST_QUEUES
+                return FinishReport(), claims
+        answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
+        self._was_seen = self._was_seen and not is_claim
+        return answer
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
@@ -282,8 +287,8 @@ class Claimer:
             self._executor.add(surplus[::-1])
 
     def _measure(self, now: float) -> None:
-        elapsed = now - self._measured_at
-        if elapsed >= _MEASURE:
-            rate = (self._finisher.finished - self._measured) / elapsed
-            self._prefetch = min(_MOST_AHEAD, int(rate * _AHEAD))
+        """How fast jobs end here: over some time, or where two rounds of all slots took less."""
+        elapsed, ended = now - self._measured_at, self._finisher.finished - self._measured
+        if elapsed >= _MEASURE or (elapsed > 0 and ended >= 2 * self._executor.concurrency):
+            self._prefetch = min(_MOST_AHEAD, int(ended / elapsed * _AHEAD))
             self._measured_at, self._measured = now, self._finisher.finished

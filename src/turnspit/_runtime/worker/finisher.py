@@ -44,6 +44,14 @@ class Batch:
         return bool(self.ended or self.reports)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is completions alone, from which nothing follows."""
+        return not self.reports and all(
+            type(each.finish) is Completion and each.claim.lane is None and each.claim.workflow is None
+            for each in self.ended
+        )
+
+    @property
     def updates(self) -> list[ProgressUpdate]:
         """What running jobs reported."""
         return [report.as_update() for report in self.reports.values()]

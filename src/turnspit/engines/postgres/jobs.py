@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pydantic_core
+
+from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.verbs.ends import Outcome
-from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
+from turnspit.engines.verbs.jobs import MOST_HELD, OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.errors import InvalidPayload
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
@@ -83,7 +86,7 @@ class PostgresJobVerbs(JobVerbs):
         claims: list[Claim] = []
         hints = self.bounds.turns(request)
         if hints:
-            claims = yield from self._claim(params, hints, _BOUND)
+            claims = _in_turn((yield self._claim(params, hints, _BOUND)), hints)
         if len(claims) < request.limit:
             with self.bounds.looking():
                 claims += yield from self._claim_from_the_beginning(request, params, request.limit - len(claims))
@@ -91,15 +94,26 @@ class PostgresJobVerbs(JobVerbs):
         return claims
 
     def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
+        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
+        hints = self.bounds.turns(request)
+        if hints:
+            claims = _in_turn((yield self._claim(params, hints, _BOUND, ends=True)), hints)
+        else:
+            with self.bounds.looking():
+                rows = yield self._claim_from_the_front(params, request)
+            claims = [Claim._make(row) for row in rows]
+            claims.sort(key=lambda claim: (claim.queue <= request.after, claim.queue, -claim.priority, claim.id))
+        self.bounds.remember(request, claims)
+        return claims
+
+    def _claim_from_the_front(self, params: Mapping[str, Any], request: ClaimRequest) -> Statement:
+        """Find the busy queues and claim from them, in one statement."""
         busy = "claim_jobs_at_once_busy" if request.queues is None else "claim_jobs_at_once_served"
         sql = self._claim_sql(self.sql[busy] + ", " + self.sql["claim_jobs_at_once_turns"], "")
-        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
-        params |= {"limit": request.limit, "after": request.after, "most_queues": MOST_QUEUES}
+        params = {**params, "limit": request.limit, "after": request.after, "most_queues": MOST_QUEUES}
         if request.queues is not None:
             params["queues"] = to_json(request.queues)
-        claims = [Claim._make(row) for row in (yield Statement(sql, params, ends=True))]
-        claims.sort(key=lambda claim: (claim.queue <= request.after, claim.queue, -claim.priority, claim.id))
-        return claims
+        return Statement(sql, params, ends=True)
 
     def _claim_sql(self, turns: str, bound: str) -> str:
         return self.sql["claim_jobs"].replace("{turns}", turns).replace("{bound}", bound)
@@ -113,7 +127,7 @@ class PostgresJobVerbs(JobVerbs):
             serving = queues[: -(-(limit - len(claims)) // share)]
             shares = [min(share, limit - len(claims) - share * place) for place in range(len(serving))]
             turns = [{"queue": queue, "share": size} for queue, size in zip(serving, shares, strict=True)]
-            claimed = yield from self._claim(params, turns, "")
+            claimed = _in_turn((yield self._claim(params, turns, "")), turns)
             claims += claimed
             got = {queue: sum(claim.queue == queue for claim in claimed) for queue in serving}
             filled = [queue for queue, size in zip(serving, shares, strict=True) if got[queue] == size]
@@ -130,12 +144,11 @@ class PostgresJobVerbs(JobVerbs):
             rows = yield Statement(self.sql["claim_jobs_queues_served"], {"queues": to_json(request.queues)})
         return sorted((queue for (queue,) in rows), key=lambda queue: (queue <= request.after, queue))
 
-    def _claim(self, params: dict[str, Any], turns: list[dict[str, Any]], bound: str) -> Verb[list[Claim]]:
+    def _claim(
+        self, params: dict[str, Any], turns: list[dict[str, Any]], bound: str, *, ends: bool = False
+    ) -> Statement:
         sql = self._claim_sql(self.sql["claim_jobs_turns"], bound)
-        claims = [Claim._make(row) for row in (yield Statement(sql, params | {"turns": to_json(turns)}))]
-        places = {turn["queue"]: place for place, turn in enumerate(turns)}
-        claims.sort(key=lambda claim: (places[claim.queue], -claim.priority, claim.id))
-        return claims
+        return Statement(sql, params | {"turns": to_json(turns)}, ends=ends)
 
     def _hold_unknown(self, params: dict[str, Any], queues: list[str]) -> Verb[None]:
         """Set aside jobs that no live worker can run, so that they cannot slow later claims."""
@@ -148,14 +161,32 @@ class PostgresJobVerbs(JobVerbs):
         if len(found) == MOST_HELD:
             yield Wake(WakeKind.READY)  # the rest in another claim
 
+    def finish_jobs_at_once(self, completions: Sequence[Completion]) -> Verb[list[int]]:
+        rows = yield self._finish(completions, which=self.sql["finish_jobs_at_once"], ends=True)
+        done = [job for job, _, _ in rows]
+        yield Wake(WakeKind.FINISHED, tuple(done))
+        return done
+
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
-        ordered = sorted(completions)  # always the same order of row locks
-        params = {"now": self.clock.now(), "finishes": to_json(each._asdict() for each in ordered)}
-        rows = yield Statement(self.sql["finish_jobs"], params)
+        rows = yield self._finish(completions)
         done = {job for job, _, _ in rows}
         yield from self.free_slots([job for job, lane, _ in rows if lane is not None])
         yield from self.end_jobs([(job, workflow) for job, _, workflow in rows], Outcome.COMPLETED)
         yield from self._report_lost([each for each in completions if each.id not in done], report)
+
+    def _finish(self, completions: Sequence[Completion], *, which: str = "", ends: bool = False) -> Statement:
+        latest = {each.id: each for each in sorted(completions, key=lambda each: each.fence)}
+        params = {
+            "now": self.clock.now(),
+            "ids": to_json(latest),
+            "fences": pydantic_core.to_json({job: each.fence for job, each in latest.items()}).decode(),
+        }
+        given = [each._asdict() for each in latest.values() if each[2:] != OF_NOTHING]
+        if given:
+            params["results"] = to_json(given)
+        results = self.sql["finish_jobs_of_some" if given else "finish_jobs_of_nothing"]
+        sql = self.sql["finish_jobs"].replace("{which}", which).replace("{results}", results)
+        return Statement(sql, params, ends=ends)
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:
         [(is_ours,)] = yield Statement(self.sql["prune_jobs_lock"], {})
@@ -165,6 +196,14 @@ class PostgresJobVerbs(JobVerbs):
         [(_, removed)] = yield Statement(self.sql["prune_jobs_partitions"], params)
         yield Statement(self.sql["prune_jobs_roll_up"], params)
         return int(removed) + (yield from super().prune_jobs(request))
+
+
+def _in_turn(rows: list[Row], turns: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    """The claims of these rows, in the order in which their queues are served."""
+    places = {turn["queue"]: place for place, turn in enumerate(turns)}
+    claims = [Claim._make(row) for row in rows]
+    claims.sort(key=lambda claim: (places[claim.queue], -claim.priority, claim.id))
+    return claims
 
 
 def _wakes(new: Sequence[NewJob[Any]]) -> Verb[None]:

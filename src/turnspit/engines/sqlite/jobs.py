@@ -1,11 +1,14 @@
 """The verbs of ``contract/jobs.py`` that are SQLite's own: one writer, and no way of moving rows in one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pydantic_core
+
+from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import Outcome
-from turnspit.engines.verbs.jobs import MOST_HELD, MOST_QUEUES, JobVerbs
+from turnspit.engines.verbs.jobs import MOST_HELD, OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
 from turnspit.states import JobState
@@ -95,9 +98,12 @@ class SqliteJobVerbs(JobVerbs):
         return sorted(busy, key=lambda queue: (queue <= request.after, queue))
 
     def _claim_queue(self, params: dict[str, Any]) -> Verb[list[Claim]]:
-        claims = [Claim._make(row) for row in (yield Statement(self.sql["claim_jobs"], params))]
-        claims.sort(key=lambda claim: (-claim.priority, claim.id))
-        return claims
+        [(ids,)] = yield Statement(self.sql["claim_jobs"], params)
+        if ids == "[]":
+            return []
+        yield Statement(self.sql["claim_jobs_take"], {**params, "ids": ids})
+        [(claims,)] = yield Statement(self.sql["claim_jobs_taken"], {"ids": ids})
+        return [Claim(*fields) for fields in pydantic_core.from_json(claims)]
 
     def _hold(self, params: dict[str, Any]) -> Verb[int]:
         """Set aside jobs that no live worker can run; how many."""
@@ -107,17 +113,34 @@ class SqliteJobVerbs(JobVerbs):
         return held
 
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
-        params = {"now": self.clock.now(), "finishes": to_json(completions)}
-        rows = yield Statement(self.sql["finish_jobs"], params)
-        limited = [row[0] for row in rows if row[4] is not None]
-        of_workflows = [(row[0], row[5]) for row in rows if row[5] is not None]
-        rows = [row[:4] for row in rows]
-        done = {row[0] for row in rows}
-        yield Statement(self.sql["finish_jobs_remove"], {"ids": to_json(done)})
-        yield from self.count_outcomes(rows, "completed")
-        yield from self.free_slots(limited)
-        yield from self.end_jobs(of_workflows, Outcome.COMPLETED)
+        fences = _fences(completions)
+        found = yield Statement(self.sql["finish_jobs"], {"now": self.clock.now(), "fences": fences})
+        done: set[int] = set()
+        followed: list[Row] = []
+        for _, queue, task, count, run_time, ids, of_more in found:
+            done.update(pydantic_core.from_json(ids))
+            followed += pydantic_core.from_json(of_more)
+            yield from self.count_outcome(queue, task, "completed", count, run_time)
+        if done:
+            yield from self._move_completed(completions, found[0][0])
+            yield Statement(self.sql["finish_jobs_remove"], {"fences": fences})
+        yield from self.free_slots([job for job, lane, _ in followed if lane is not None])
+        yield from self.end_jobs([(job, workflow) for job, _, workflow in followed], Outcome.COMPLETED)
         yield from self._report_lost([each for each in completions if each.id not in done], report)
+
+    def _move_completed(self, completions: list[Completion], now: int) -> Verb[None]:
+        given = [each for each in completions if each[2:] != OF_NOTHING]
+        if len(given) < len(completions):
+            params = {"now": now, "fences": _fences(each for each in completions if each[2:] == OF_NOTHING)}
+            yield Statement(self.sql["finish_jobs_of_nothing"], params)
+        if given:
+            yield Statement(self.sql["finish_jobs_of_some"], {"now": now, "finishes": to_json(given)})
+
+
+def _fences(completions: Iterable[Completion]) -> str:
+    """Of two claims of one job the newer can be the current one."""
+    ordered = sorted(completions, key=lambda each: each.fence)
+    return pydantic_core.to_json({each.id: each.fence for each in ordered}).decode()
 
 
 def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:

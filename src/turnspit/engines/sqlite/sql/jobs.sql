@@ -35,20 +35,29 @@ SELECT last_insert_rowid();
 SELECT {now};
 
 -- name: claim_jobs
--- The inner select walks turnspit_jobs_ready in its own order and stops at the limit. What others know is left as it is:
--- a claim that wrote to it woke everybody by its commit, who claimed again (21 commits a second and 6 % of a core, idle).
-UPDATE turnspit_jobs
-SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
-WHERE id IN (
+-- Three statements, of which each gives one value: a row at a time, Python's lock is given and taken for every row, while
+-- the worker's loop wants it too (docs/decisions/0054). The select walks turnspit_jobs_ready in its own order and stops at
+-- the limit. What others know is left as it is: a claim that wrote to it woke everybody by its commit, who claimed again
+-- (21 commits a second and 6 % of a core, idle).
+SELECT json_group_array(id) FROM (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
     WHERE state = 'ready' AND queue = :queue AND :queue NOT IN {paused_queues}
       AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
       AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
       AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
     ORDER BY priority DESC, id LIMIT :limit
-)
-RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
-          retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
+);
+
+-- name: claim_jobs_take
+UPDATE turnspit_jobs
+SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}
+WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: claim_jobs_taken
+SELECT json_group_array(json_array(
+    job.id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
+    retry, timeout, tags, metadata, lane, unique_key, workflow, cursor))
+FROM json_each(:ids) AS taken CROSS JOIN turnspit_jobs AS job ON job.id = taken.value;
 
 -- name: claim_jobs_chosen
 UPDATE turnspit_jobs
@@ -88,25 +97,48 @@ WHERE id = found
 RETURNING id;
 
 -- name: finish_jobs
--- Two statements a batch, matched by primary key and fence. `finishes` is [[id, fence, result, keep], ...].
+-- What there is to end: matched by primary key and fence, one row for each queue and task. `fences` is {"<id>": fence}.
 -- CROSS JOIN keeps json_each outside: one lookup by primary key for each finish.
+SELECT moment, queue, task, count(*), sum(moment - started_at), json_group_array(job.id),
+       json_group_array(json_array(job.id, lane, workflow)) FILTER (WHERE lane IS NOT NULL OR workflow IS NOT NULL)
+FROM (SELECT {now} AS moment)
+CROSS JOIN json_each(:fences) AS finish
+CROSS JOIN turnspit_jobs AS job ON job.id = CAST(finish.key AS INTEGER)
+WHERE job.fence = finish.value AND job.state = 'running'
+GROUP BY queue, task;
+
+-- name: finish_jobs_of_nothing
+-- Those of tasks that return nothing.
 INSERT INTO turnspit_history (
     id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
-    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at, reason,
-    result, result_until)
-SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at,
-       moment, worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data, cancel_requested_at,
-       json_extract(finish.value, '$[4]'),
-       json_extract(finish.value, '$[2]'), moment + json_extract(finish.value, '$[3]')
-FROM (SELECT {now} AS moment)
-CROSS JOIN json_each(:finishes) AS finish
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data,
+    cancel_requested_at, reason, result, result_until)
+SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, :now,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data,
+       cancel_requested_at, NULL, 'null', NULL
+FROM json_each(:fences) AS finish
+CROSS JOIN turnspit_jobs AS job ON job.id = CAST(finish.key AS INTEGER)
+WHERE job.fence = finish.value AND job.state = 'running';
+
+-- name: finish_jobs_of_some
+-- `finishes` is [[id, fence, result, keep, note], ...].
+INSERT INTO turnspit_history (
+    id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+    worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data,
+    cancel_requested_at, reason, result, result_until)
+SELECT job.id, task, queue, 'completed', args, priority, attempt, crashes, fence, created_at, run_at, started_at, :now,
+       worker, retry, timeout, tags, metadata, unique_key, lane, workflow, progress, progress_message, progress_data,
+       cancel_requested_at, json_extract(finish.value, '$[4]'),
+       json_extract(finish.value, '$[2]'), :now + json_extract(finish.value, '$[3]')
+FROM json_each(:finishes) AS finish
 CROSS JOIN turnspit_jobs AS job ON job.id = json_extract(finish.value, '$[0]')
-WHERE job.fence = json_extract(finish.value, '$[1]') AND job.state = 'running'
-RETURNING id, queue, task, finished_at - started_at, lane, workflow;
+WHERE job.fence = json_extract(finish.value, '$[1]') AND job.state = 'running';
 
 -- name: finish_jobs_remove
 DELETE FROM turnspit_jobs
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'running';
+WHERE id IN (SELECT job.id FROM json_each(:fences) AS finish
+             CROSS JOIN turnspit_jobs AS job ON job.id = CAST(finish.key AS INTEGER)
+             WHERE job.fence = finish.value AND job.state = 'running');
 
 -- name: finish_jobs_done_before
 SELECT id, fence FROM turnspit_history WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'completed';
