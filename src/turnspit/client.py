@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from turnspit.backlog import Backlogs
 from turnspit.blueprints import TaskRegistry
 from turnspit.chunks import achunks, chunks
-from turnspit.clock import from_moment, monotonic, sleep
+from turnspit.clock import from_moment, give_way, monotonic, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
@@ -154,6 +154,8 @@ class Client:
                         stored.add(wait(), sent)
                     wait = None
                     wait = self._insert_later(sent.begin(part))
+                    if len(part) == chunk:
+                        give_way()
             finally:
                 if wait is not None:
                     stored.add(wait(), sent)
@@ -202,6 +204,8 @@ class Client:
                     storing = None
                     storing = asyncio.create_task(self._ainsert_part(sent.begin(part), None))
                     await sleep(0)  # it is handed over now; the next part is made while the store works on it
+                    if len(part) == chunk:
+                        give_way()
             finally:
                 if storing is not None:
                     stored.add(await storing, sent)

@@ -37,7 +37,7 @@ Duration = float | timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LONGEST = timedelta(days=36525)
-_WAKING = 0.0001
+_WAKING = 0.00005
 """Seconds that a thread takes to wake up, and a little more."""
 
 
