@@ -69,7 +69,7 @@ def examine_move(move: MoveRecord | None) -> Iterator[Finding]:
 
 def _workers(live: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
     if live:
-        described = (f"{_name(w)} ({', '.join(w.queues) if w.queues else 'all queues'})" for w in live)
+        described = (f"{w.name} ({', '.join(w.queues) if w.queues else 'all queues'})" for w in live)
         return Finding("workers", True, f"{len(live)} live: {_some(described)}")
     if waiting:
         said = f"none is alive, with {count_of(waiting, 'job')} waiting: start turnspit worker {_worker_of(hint)}"
@@ -82,12 +82,12 @@ def _lost_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord])
     for worker in silent:
         cure = "the others take its jobs back" if live else "start a worker, which takes its jobs back"
         running = count_of(worker.running, "job")
-        said = f"{_name(worker)} stopped renewing its lease {when(worker.renewed_at)} with {running} running: {cure}"
+        said = f"{worker.name} stopped renewing its lease {when(worker.renewed_at)} with {running} running: {cure}"
         yield Finding("lost worker", False, said)
     # An orderly stop ends the lease itself; a worker that was declared dead had let it run out before.
     died = [w for w in workers if w.stopped_at is not None and w.expires_at < w.stopped_at]
     if died:
-        names = _some(f"{_name(worker)} {when(worker.stopped_at)}" for worker in died)
+        names = _some(f"{worker.name} {when(worker.stopped_at)}" for worker in died)
         yield Finding("lost worker", True, f"{len(died)} died within the last hour, their jobs were rescued: {names}")
 
 
@@ -136,10 +136,6 @@ def _held(tasks: Sequence[TaskStats]) -> Iterator[Finding]:
         named = _some(f"{count:,} of {name}" for name, count in held.items())
         said = f"until a worker comes that knows the task: {named}"
         yield Finding("held", False, said)
-
-
-def _name(worker: WorkerRecord) -> str:
-    return f"{worker.host}:{worker.pid}#{worker.id}"
 
 
 def _some(names: Iterable[str]) -> str:

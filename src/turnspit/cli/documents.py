@@ -3,6 +3,7 @@
 Times are ISO 8601 in UTC, durations are seconds.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload
 from turnspit.operations import LimitInfo, Schedule, Workflow, WorkflowJob
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueLoad, QueueStats
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueLoad, QueueStats, WorkerRecord
 
 __all__ = [
     "attempt_document",
@@ -24,6 +25,7 @@ __all__ = [
     "queue_document",
     "schedule_document",
     "stored_json",
+    "worker_document",
     "workflow_document",
 ]
 
@@ -176,6 +178,37 @@ def _workflow_job(job: WorkflowJob) -> dict[str, Any]:
 def limit_document(limit: LimitInfo) -> dict[str, Any]:
     """A limit as ``limits list`` gives it."""
     return limit._asdict()
+
+
+def worker_document(record: WorkerRecord, jobs: Iterable[JobRecord], now: int) -> dict[str, Any]:
+    """A worker as ``workers list`` gives it, with the jobs that it runs at this moment."""
+    return {
+        "id": record.id,
+        "host": record.host,
+        "pid": record.pid,
+        "version": record.version,
+        "state": record.state_at(now),
+        "asked_to": record.asked_to,
+        "queues": record.queues,
+        "tasks": record.tasks,
+        "concurrency": record.concurrency,
+        "running": record.running,
+        "memory_bytes": record.memory,
+        "heartbeat_seconds": max(0, now - record.renewed_at) / 1_000_000,
+        "started_at": _time(record.started_at),
+        "renewed_at": _time(record.renewed_at),
+        "stopped_at": _time(record.stopped_at),
+        "jobs": [
+            {
+                "id": job.id,
+                "task": job.task,
+                "queue": job.queue,
+                "attempt": job.attempt,
+                "started_at": _time(job.started_at),
+            }
+            for job in jobs
+        ],
+    }
 
 
 def stored_json(text: str) -> Any:

@@ -23,6 +23,7 @@ from turnspit.cli import (
     run,
     schedules,
     worker,
+    workers,
     workflows,
 )
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
@@ -51,6 +52,7 @@ _GROUPS = {
     "workflows": workflows,
     "schedules": schedules,
     "limits": limits,
+    "workers": workers,
 }
 """Each module says by its EXAMPLES which commands it has; one that is a word of Python has a trailing underscore."""
 _RUNNING = "Run jobs"

@@ -24,6 +24,7 @@ __all__ = [
     "OfWorkflow",
     "Queue",
     "State",
+    "StoreAndId",
     "StoreAndIds",
     "StoreAndName",
     "StoreArgument",
@@ -77,6 +78,14 @@ StoreAndName = Annotated[
     typer.Argument(
         metavar="[APP] NAME",
         help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then the name.",
+        show_default=False,
+    ),
+]
+StoreAndId = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[APP] ID",
+        help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then the id.",
         show_default=False,
     ),
 ]
@@ -167,9 +176,7 @@ def split_name(words: list[str], what: str) -> tuple[str | None, str]:
             return None, name
         case [app, name]:
             return app, name
-    raise WrongUsage(
-        f"this takes an app and one {what}'s name, not {len(words)} words: put a name of several in quotes"
-    )
+    raise WrongUsage(f"this takes an app and one {what}, not {len(words)} words: put a name of several in quotes")
 
 
 def _moment(text: str | None, option: str) -> Any:

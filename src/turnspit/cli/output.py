@@ -26,6 +26,7 @@ __all__ = [
     "console_width",
     "count_of",
     "describe_duration",
+    "describe_size",
     "err",
     "line",
     "new_facts",
@@ -56,6 +57,12 @@ _STYLES = {
     "failed": "yellow",
     "snoozed": "cyan",
     "crashed": "bold red",
+    "live": "green",
+    "late": "yellow",
+    "lost": "bold red",
+    "quiet": "cyan",
+    "stopping": "cyan",
+    "stopped": "dim",
     "invalid": "yellow",
 }
 
@@ -174,6 +181,15 @@ def describe_duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 10 else _about(seconds)
+
+
+def describe_size(count: int) -> str:
+    """Bytes as mebibytes.
+
+    >>> describe_size(1_500_000_000)
+    '1,431 MiB'
+    """
+    return f"{count / 2**20:,.0f} MiB"
 
 
 def count_of(number: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 from turnspit.cli.documents import workflow_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import Target, find_store
-from turnspit.cli.options import AsJson, StoreAndName, StoreArgument, split_name
+from turnspit.cli.options import AsJson, StoreAndId, StoreArgument, split_name
 from turnspit.cli.output import (
     count_of,
     line,
@@ -59,7 +59,7 @@ def list_(
     print_table(table)
 
 
-def show(words: StoreAndName, as_json: AsJson = False) -> None:
+def show(words: StoreAndId, as_json: AsJson = False) -> None:
     """Show a workflow: its jobs, what each waits for, and what became of them."""
     target, number = _find(words)
     workflow = target.app.workflows.get(number, limit=_MOST)
@@ -83,7 +83,7 @@ def show(words: StoreAndName, as_json: AsJson = False) -> None:
 
 
 def cancel(
-    words: StoreAndName,
+    words: StoreAndId,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with each job.", metavar="TEXT")] = "",
 ) -> None:
     """Cancel what waits in a workflow, and ask what runs to stop."""
@@ -93,7 +93,7 @@ def cancel(
 
 
 def replay(
-    words: StoreAndName,
+    words: StoreAndId,
     whole: Annotated[bool, typer.Option("--whole", help="Everything again, also what completed.")] = False,
 ) -> None:
     """Make the dead and cancelled jobs of a workflow live again."""

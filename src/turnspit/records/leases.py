@@ -47,6 +47,19 @@ class WorkerRecord:
     asked_to: str | None = None
     """What a person asks of it: ``quiet`` or ``stop``."""
 
+    @property
+    def name(self) -> str:
+        """As jobs and attempts name who runs them."""
+        return f"{self.host}:{self.pid}#{self.id}"
+
+    def state_at(self, now: int) -> str:
+        """``live``, ``late`` (with its heartbeat), ``lost``, or ``stopped`` in order."""
+        if self.stopped_at is not None:
+            # One that ended in order gave its lease back in the same moment; another's had run out.
+            return "stopped" if self.stopped_at <= self.expires_at else "lost"
+        is_late = now - self.renewed_at > (self.expires_at - self.renewed_at) * 2 // 3
+        return "live" if self.live and not is_late else "late"
+
 
 class RescueReport(NamedTuple):
     """What a rescue did with the jobs of dead workers."""

@@ -171,8 +171,7 @@ class StoreReader:
 
     async def _workers(self) -> list[WorkerDocument]:
         records, running, now = await self._live_workers(), await self._jobs.running(_RUNNING), self.now()
-        names = {f"{record.host}:{record.pid}#{record.id}": record for record in records}
-        by_worker = {record.id: [job for job in running if names.get(job.worker or "") is record] for record in records}
+        by_worker = {record.id: [job for job in running if job.worker == record.name] for record in records}
         return [
             WorkerDocument(
                 id=record.id,
@@ -185,7 +184,7 @@ class StoreReader:
                 running=record.running,
                 memory=record.memory,
                 asked_to=record.asked_to,
-                state=_state_of(record, now),
+                state=record.state_at(now),
                 started_at=from_moment(record.started_at),
                 renewed_at=from_moment(record.renewed_at),
                 stopped_at=None if record.stopped_at is None else from_moment(record.stopped_at),
@@ -308,14 +307,6 @@ def _tasks(tallies: dict[str, Tally], sample: Sequence[RunSample]) -> list[TaskF
         for task, figures in tallies.items()
     ]
     return sorted(found, key=lambda each: (-each.failed, -each.completed, each.task))
-
-
-def _state_of(record: WorkerRecord, now: int) -> str:
-    if record.stopped_at is not None:
-        # One that ended in order gave its lease back in the same moment; another's had run out.
-        return "stopped" if record.stopped_at <= record.expires_at else "lost"
-    is_late = now - record.renewed_at > (record.expires_at - record.renewed_at) * 2 // 3
-    return "live" if record.live and not is_late else "late"
 
 
 def _sum(counts: Iterable[Count]) -> Count:
