@@ -1,4 +1,4 @@
-"""Tasks whose handler gets many jobs in one call, and answers for each.
+"""Tasks whose handler, a coroutine or a plain function, gets many jobs in one call, and answers for each.
 
 ::
 
@@ -22,7 +22,7 @@ from turnspit.clock import Duration, to_duration
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.task_options import TaskOptions
-from turnspit.tasks import AsyncTask
+from turnspit.tasks import Task
 
 __all__ = ["Batch", "BatchItem", "BatchTask", "make_batch_task"]
 
@@ -98,21 +98,20 @@ class Batch(Sequence[BatchItem[T]]):
         return [item.value for item in self._items]
 
 
-class BatchTask(AsyncTask[P, R]):
-    """A task whose handler gets up to ``size`` jobs, collected for up to ``wait``."""
+class BatchTask(Task[P, R]):
+    """A task whose handler gets up to ``size`` jobs, collected for up to ``wait``. One on a plain ``def`` runs in a
+    thread.
+    """
 
     def __init__(
         self, function: Callable[..., Any], name: str, options: TaskOptions, size: int, wait: Duration
     ) -> None:
-        if not iscoroutinefunction(function):
-            raise ConfigurationError(
-                f"batch task {name}: its handler is an async def; run blocking calls in it with asyncio.to_thread"
-            )
         if not isinstance(size, int) or not 1 <= size <= _LARGEST:
             raise ConfigurationError(f"batch task {name}: size is from 1 to {_LARGEST:,}, not {size!r}")
         self.size = size
         self.wait = to_duration(wait, "wait") / 1_000_000
         self.handler = function
+        self.is_async = iscoroutinefunction(function)
         super().__init__(_item_function(function, name), name, options)
         update_wrapper(typing.cast("Any", self), function)
 
@@ -131,7 +130,7 @@ def _item_function(handler: Callable[..., Any], name: str) -> Callable[..., Any]
     kind = hints.get(names[0]) if len(names) == 1 else None
     if kind is not Batch and get_origin(kind) is not Batch:
         raise ConfigurationError(
-            f"batch task {name}: its handler takes one argument, as in async def {handler.__name__}(batch: Batch[int])"
+            f"batch task {name}: its handler takes one argument, as in def {handler.__name__}(batch: Batch[int])"
         )
     [item_type] = get_args(kind) or (Any,)
 

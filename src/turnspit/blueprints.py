@@ -52,7 +52,10 @@ class TaskDecorator(Protocol):
 class BatchTaskDecorator(Protocol):
     """What ``@app.batch_task(...)`` returns: the task is enqueued with what is in the handler's batch."""
 
+    @overload
     def __call__(self, function: Callable[[Batch[T]], Coroutine[Any, Any, None]], /) -> BatchTask[[T], Any]: ...
+    @overload
+    def __call__(self, function: Callable[[Batch[T]], None], /) -> BatchTask[[T], Any]: ...
 
 
 class TaskRegistry(Mapping[str, Task[Any, Any]]):
@@ -175,7 +178,7 @@ class TaskDeclarer:
         :param wait: seconds or ``timedelta`` for which the first job of a batch waits for others.
 
         The rest as for ``task``. Each job keeps its own attempts, retries, time-out and result; a batch takes one slot
-        of its worker.
+        of its worker. A handler on a plain ``def`` runs in a thread, as a plain task's function does.
 
         ::
 

@@ -220,6 +220,12 @@ async def index(batch: Batch[Order]) -> None:
         assert_type(item.value, Order)
 
 
+@app.batch_task(size=10)
+def index_in_a_thread(batch: Batch[Order]) -> None:
+    """Take many jobs in a thread."""
+    assert_type(batch.values, list[Order])
+
+
 def build_workflows() -> None:
     """A result is to the type checker what it will be."""
     with app.workflow("fulfil") as flow:
@@ -229,4 +235,5 @@ def build_workflows() -> None:
         many = flow.add_many(ship.new(Receipt(number=str(number))) for number in range(3))
         flow.add(add_up.new(many.results), after=[sent, "later"])
         flow.add(index.new(Order(number=1)), name="later")
-    use(index.enqueue(Order(number=2)), app.chain(charge.new(1), charge.new(2)))
+    use(index.enqueue(Order(number=2)), index_in_a_thread.enqueue(Order(number=3)))
+    use(app.chain(charge.new(1), charge.new(2)))

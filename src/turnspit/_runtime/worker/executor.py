@@ -72,6 +72,8 @@ class Executor:
         self._begins_until: dict[int, float] = {}
         self.running: dict[int, Running] = {}
         self._in_batches: Counter[str] = Counter()
+        self._gathering = runners.gathering
+        self._gathering.on_free = self._fill_again
         parts.app.executors[id(self)] = self
 
     @property
@@ -151,13 +153,17 @@ class Executor:
         """How many slots are taken. Jobs that are run together take one."""
         if not self._in_batches:
             return len(self.running)
-        batches = sum(-(-count // self._size(task)) for task, count in self._in_batches.items())
-        return len(self.running) - self._in_batches.total() + batches
+        gather = sum(-(-self._gather(task) // self._size(task)) for task in self._in_batches)
+        return len(self.running) - self._in_batches.total() + self._gathering.calls + gather
 
     @property
     def lacking(self) -> int:
         """How many jobs more those that gather now could take along."""
-        return sum(-count % self._size(task) for task, count in self._in_batches.items())
+        return sum(-self._gather(task) % self._size(task) for task in self._in_batches)
+
+    def _gather(self, task: str) -> int:
+        """How many jobs of a batch task wait for others."""
+        return self._in_batches[task] - self._gathering.called[task]
 
     def _has_room(self) -> bool:
         """Whether one may begin: in a free slot, or in one that is shared."""
@@ -166,7 +172,7 @@ class Executor:
         if self.taken < self.concurrency:
             return True
         task = self.buffer[0].task
-        return self._in_batches[task] % self._size(task) != 0
+        return self._gather(task) % self._size(task) != 0
 
     def _size(self, name: str) -> int:
         task = self._parts.tasks.get(name)
@@ -315,8 +321,11 @@ class Executor:
     @property
     def stuck(self) -> list[int]:
         """Jobs in threads that were told to stop and did not end: each keeps its slot."""
+        return [running.claim.id for running in self._stuck()]
+
+    def _stuck(self) -> list[Running]:
         return [
-            running.claim.id
+            running
             for running in list(self.running.values())  # also asked from the thread that tells of the health
             if running.context.stop_reason is not None and running.context.thread is not None
         ]
@@ -324,10 +333,10 @@ class Executor:
     @property
     def trouble(self) -> str | None:
         """Why nothing more can begin here, if threads are why."""
-        stuck = self.stuck
-        if len(stuck) < self.concurrency:
+        stuck = self._stuck()
+        if len({running.context.thread for running in stuck}) < self.concurrency:
             return None
-        jobs = ", ".join(map(str, stuck[:_NAMED]))
+        jobs = ", ".join(str(running.claim.id) for running in stuck[:_NAMED])
         return f"all its slots are taken by threads that were told to stop and do not end (jobs {jobs})"
 
     def close(self) -> None:

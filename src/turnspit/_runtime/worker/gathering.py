@@ -5,6 +5,10 @@ wait for its answer. Together they take one slot.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -21,30 +25,59 @@ class _Group:
         self.task = task
         self.answers: dict[BatchItem[Any], asyncio.Future[Any]] = {}
         self.timer: asyncio.Handle | None = None
+        self.has_begun = False
         self.call: asyncio.Task[None] | None = None
+        """That of a coroutine, which can be cancelled."""
 
 
 class Gathering:
     """Collects the jobs of each batch task until there are enough, or its time is over.
 
+    :param threads: where plain handlers run.
+    :param call_here: calls a plain handler, in the thread that it is called in.
     :param is_hasty: no job waits for others that have not come yet: for a run by hand, and the test kit.
     """
 
-    def __init__(self, *, is_hasty: bool = False) -> None:
+    def __init__(
+        self,
+        threads: ThreadPoolExecutor,
+        call_here: Callable[[BatchTask[Any, Any], Batch[Any]], None],
+        *,
+        is_hasty: bool = False,
+    ) -> None:
+        self._threads = threads
+        self._call_here = call_here
         self._is_hasty = is_hasty
         self._open: dict[str, _Group] = {}
         self._clean = copy_context()
+        self.calls = 0
+        """How many handlers run now: each takes a slot."""
+        self.called: Counter[str] = Counter()
+        """How many jobs of each task are part of a call."""
+        self.on_free: Callable[[], None] = lambda: None
+        """Told when a handler has ended."""
 
     async def run(self, task: BatchTask[Any, Any], context: JobContext, value: Any) -> Any:
         """Join a batch; what the handler answers for this job."""
         item = BatchItem(context, value)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group = self._join(task, item, answer)
+
+        def leave(reason: str) -> None:
+            if not group.has_begun:
+                answer.cancel()
+
+        if not task.is_async:  # nobody cancels its task: while it waits for others, it leaves by itself
+            context.on_stop(leave)
         try:
             return await answer
         finally:
+            if group.has_begun and item in group.answers:
+                self.called[task.name] -= 1
             if answer.cancelled():
                 self._leave(group, item)
+            if context.call is not None and context.call.done():
+                context.call = None
 
     def flush(self) -> None:
         """Nobody else is coming: run what waits."""
@@ -74,36 +107,85 @@ class Gathering:
             group.timer.cancel()
         if self._open.get(group.task.name) is group:
             del self._open[group.task.name]
-        if group.answers and group.call is None:
+        if group.has_begun:
+            return
+        group.answers = {item: answer for item, answer in group.answers.items() if not answer.done()}
+        if not group.answers:
+            return
+        group.has_begun = True
+        self.calls += 1
+        self.called[group.task.name] += len(group.answers)
+        if group.task.is_async:
             # A context of its own: what one job has set is not seen by the others.
-            call = self._call(group)
-            group.call = asyncio.get_running_loop().create_task(call, context=self._clean.copy())
+            group.call = asyncio.get_running_loop().create_task(self._call(group), context=self._clean.copy())
+            group.call.add_done_callback(lambda call: self._ended())
+        else:
+            self._call_in_thread(group)
+
+    def _ended(self) -> None:
+        self.calls -= 1
+        self.on_free()
 
     async def _call(self, group: _Group) -> None:
-        batch = Batch(list(group.answers))
         error: BaseException | None = None
         try:
-            await group.task.handler(batch)
+            await group.task.handler(Batch(list(group.answers)))
         except BaseException as raised:  # a handler's SystemExit ends its batch, not the worker
             error = raised
         for item, answer in group.answers.items():
-            if answer.done():
-                continue
-            if error is not None and not item.is_answered:
-                answer.set_exception(_of_its_own(error))
-                continue
+            if not answer.done():
+                _settle(answer, item, error)
+
+    def _call_in_thread(self, group: _Group) -> None:
+        """Each job has a call of its own to wait for, which ends also where the event loop has ended before."""
+        loop = asyncio.get_running_loop()
+        calls: dict[BatchItem[Any], Future[Any]] = {item: Future() for item in group.answers}
+        for item, call in calls.items():
+            item.job.call = call
+
+        def call_all() -> None:
+            error: BaseException | None = None
             try:
-                answer.set_result(item.answer())
+                self._call_here(group.task, Batch(list(calls)))
             except BaseException as raised:
-                answer.set_exception(_of_its_own(raised))
+                error = raised
+            for item, call in calls.items():
+                _settle(call, item, error)
+            with suppress(RuntimeError):  # the loop is closed: whoever is left looks at the calls
+                loop.call_soon_threadsafe(self._thread_ended, group, calls)
+
+        self._threads.submit(self._clean.copy().run, call_all)
+
+    def _thread_ended(self, group: _Group, calls: dict[BatchItem[Any], "Future[Any]"]) -> None:
+        for item, answer in group.answers.items():
+            if not answer.done():
+                error = calls[item].exception()
+                if error is None:
+                    answer.set_result(calls[item].result())
+                else:
+                    answer.set_exception(error)
+        self._ended()
 
     @staticmethod
     def _leave(group: _Group, item: BatchItem[Any]) -> None:
-        """A job was told to stop. A call that nobody waits for any more is stopped too."""
-        if group.call is None:
+        """A job was told to stop. A coroutine that nobody waits for any more is stopped too."""
+        if not group.has_begun:
             group.answers.pop(item, None)
-        elif all(answer.done() for answer in group.answers.values()):
+        elif group.call is not None and all(answer.done() for answer in group.answers.values()):
             group.call.cancel()
+
+
+def _settle(answer: "asyncio.Future[Any] | Future[Any]", item: BatchItem[Any], error: BaseException | None) -> None:
+    """Give a job its answer: its own, else that of the whole call."""
+    if error is not None and not item.is_answered:
+        answer.set_exception(_of_its_own(error))
+        return
+    try:
+        result = item.answer()
+    except BaseException as raised:
+        answer.set_exception(_of_its_own(raised))
+    else:
+        answer.set_result(result)
 
 
 def _of_its_own(error: BaseException) -> BaseException:

@@ -13,9 +13,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from turnspit._runtime.worker.completions import refuse_coroutine
 from turnspit._runtime.worker.gathering import Gathering
 from turnspit._runtime.worker.processes import Processes
-from turnspit.batches import BatchTask
+from turnspit.batches import Batch, BatchTask
 from turnspit.context import JobContext
 from turnspit.hooks import Middleware, ThreadMiddleware
 from turnspit.tasks import Task
@@ -37,7 +38,7 @@ class Runners:
         self._middleware = middleware
         self._thread_middleware = thread_middleware
         self._processes = processes
-        self.gathering = Gathering(is_hasty=processes is None)
+        self.gathering = Gathering(self._threads, self.call_batch_here, is_hasty=processes is None)
 
     def isolates(self, task: Task[Any, Any]) -> bool:
         """Whether a task runs in a process of its own here. ``turnspit run`` and the test kit have none."""
@@ -71,16 +72,28 @@ class Runners:
         """Call a plain task's function in this thread, inside the app's thread middleware."""
         context.thread = threading.get_ident()
         try:
-            return _without_stop_iteration(lambda: self._call_here(0, task, context, arguments))
+            return _without_stop_iteration(
+                lambda: self._call_here(
+                    0, context, lambda context: task.signature.call(task.function, context, arguments)
+                )
+            )
         finally:
             context.thread = None
 
-    def _call_here(self, depth: int, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+    def call_batch_here(self, task: BatchTask[Any, Any], batch: Batch[Any]) -> None:
+        """Call a plain batch handler in this thread; the thread middleware is around the call, with its first job."""
+        for item in batch:
+            item.job.thread = threading.get_ident()
+        try:
+            refuse_coroutine(task, self._call_here(0, batch[0].job, lambda _: task.handler(batch)))
+        finally:
+            for item in batch:
+                item.job.thread = None
+
+    def _call_here(self, depth: int, context: JobContext, function: Callable[[JobContext], Any]) -> Any:
         if depth == len(self._thread_middleware):
-            return task.signature.call(task.function, context, arguments)
-        return self._thread_middleware[depth](
-            context, lambda context: self._call_here(depth + 1, task, context, arguments)
-        )
+            return function(context)
+        return self._thread_middleware[depth](context, lambda context: self._call_here(depth + 1, context, function))
 
     async def _in_thread(self, context: JobContext, function: Callable[[], Any]) -> Any:
         context.call = call = self._threads.submit(copy_context().run, function)
