@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.browser.axe import violations
 from tests.browser.chromium import chromium, served
 from tests.browser.scene import Scene, shop_at_noon
 from tests.conftest import ENGINES
@@ -64,7 +65,8 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def context(browser: Browser, shop: Shop) -> Iterator[BrowserContext]:
-    """A person with a browser of their own. In the end nothing was logged as an error and nobody else was asked."""
+    """A person with a browser of their own. In the end nothing was logged as an error, nobody else was asked, and what the
+    last action left is accessible."""
     watched = Watched()
     context = browser.new_context(base_url=shop.url, viewport={"width": 1280, "height": 820})
     context.set_default_timeout(15_000)
@@ -72,6 +74,8 @@ def context(browser: Browser, shop: Shop) -> Iterator[BrowserContext]:
     context.on("console", lambda message: _check_message(watched, message.type, message.text))
     context.on("weberror", lambda error: watched.problems.append(str(error.error)))
     yield context
+    for page in context.pages:
+        watched.problems += violations(page)
     context.close()
     assert watched.problems == []
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import Shop
 
 SCREENS = [
@@ -25,17 +26,19 @@ SCREENS = [
 ]
 
 
-def test_no_screen_is_wider_than_a_phone(browser: Any, shop: Shop) -> None:
+def test_every_screen_fits_a_phone_and_is_accessible_there(browser: Any, shop: Shop) -> None:
     dead = shop.scene.app.jobs.list(state="dead", limit=1)[0].id
     page = browser.new_page(base_url=shop.url, viewport={"width": 390, "height": 844})
-    wide = []
+    wide, found = [], []
     for path in SCREENS:
         page.goto(path.format(dead=dead), wait_until="domcontentloaded")
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > 390:
             wide.append((path, width))
+        found += violations(page)
     page.close()
     assert wide == []
+    assert found == [], "\n".join(found)
 
 
 def test_every_screen_is_quiet(page: Page, shop: Shop) -> None:
