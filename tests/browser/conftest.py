@@ -65,8 +65,9 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def context(browser: Browser, shop: Shop) -> Iterator[BrowserContext]:
-    """A person with a browser of their own. In the end nothing was logged as an error, nobody else was asked, and what the
-    last action left is accessible."""
+    """A person with a browser of their own. In the end nothing was logged as an error, nobody else was asked, and
+    what the last action left is accessible.
+    """
     watched = Watched()
     context = browser.new_context(base_url=shop.url, viewport={"width": 1280, "height": 820})
     context.set_default_timeout(15_000)

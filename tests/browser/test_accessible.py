@@ -1,4 +1,4 @@
-"""Every screen as axe-core judges it, light and dark; ``test_screens`` does so at a phone's width, ``conftest`` after each action."""
+"""Every screen as axe-core judges it. ``test_screens`` asks it at a phone's width, ``conftest`` after each action."""
 
 from typing import Any
 
