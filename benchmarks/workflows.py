@@ -3,6 +3,7 @@
 python -m benchmarks.workflows                       # SQLite, on a temporary file
 python -m benchmarks.workflows postgresql://...      # a database whose schema turnspit_bench may be dropped
 python -m benchmarks.workflows --jobs 1000 --hops 200
+python -m benchmarks.workflows --jobs 1000000 --hops 0   # a million jobs, and the memory that they take
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from turnspit import Turnspit
 
-LONGEST = 600.0
+LONGEST = 7200.0
 
 
 class Bench:
@@ -49,14 +50,16 @@ class Bench:
 
     def fan(self, width: int) -> None:
         """One job, then many, then one that waits for all of them."""
+        line("memory before", memory())
         with timed(f"fan-out and fan-in of {width:,}: build"), self.app.workflow("fan") as flow:
             first = flow.add(self.nothing.new())
             parts = flow.add_many((self.nothing.new(number) for number in range(width)), after=[first])
             flow.add(self.nothing.new(), after=[parts])
         assert flow.id is not None
+        line("most memory while it was built", memory())
         with timed(f"fan-out and fan-in of {width:,}: run"), self.app.worker(concurrency=50):
             self.app.workflows.wait_ended(flow.id, LONGEST)
-        line("largest memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+        line("most memory until its end", memory())
 
     def small(self, count: int) -> None:
         """Workflows of four jobs, each stored by a transaction of its own."""
@@ -67,6 +70,11 @@ class Bench:
                 both = [flow.add(self.nothing.new(number), after=[first]) for _ in range(2)]
                 flow.add(self.nothing.new(number), after=both)
         line("workflows of four jobs stored", f"{count / (time.perf_counter() - began):,.0f} a second")
+
+
+def memory() -> str:
+    """The most that this process has had so far."""
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
 
 
 def line(what: str, figure: str) -> None:
@@ -95,8 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="turnspit-") as folder:
         bench = Bench(options.url or f"sqlite:///{Path(folder)}/jobs.db")
         with bench.app:
-            bench.small(min(500, options.jobs))
-            bench.chain(options.hops)
+            if options.hops:
+                bench.small(min(500, options.jobs))
+                bench.chain(options.hops)
             bench.fan(options.jobs)
     return 0
 

@@ -346,7 +346,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
     @property
     def workflow_writer(self) -> WorkflowWriter:
         """Where the jobs of workflows go."""
-        return WorkflowWriter(lambda: self.engine, self.tasks, self.max_payload, self.senders)
+        return self._client.workflow_writer
 
     def migrate(self) -> tuple[str, ...]:
         """Bring the store's schema up to date; the names of the migrations applied."""

@@ -27,6 +27,8 @@ _FIRST_WAIT = 0.02
 _LONGEST_WAIT = 0.5
 
 
+_NOTHING: Mapping[str, int] = {}
+
 _Steps = Generator[str | float, int, None]
 
 
@@ -58,7 +60,7 @@ class Backlogs:
 
         :raises QueueFull: if there is none.
         """
-        reserved = self.reserve(jobs, tx)
+        reserved = self.reserve(jobs, tx=tx)
         try:
             yield
         finally:
@@ -67,19 +69,28 @@ class Backlogs:
     @asynccontextmanager
     async def aroom(self, jobs: Collection[NewJob[Any]], tx: object | None) -> AsyncIterator[None]:
         """``room`` for async code."""
-        reserved = await self.areserve(jobs, tx)
+        reserved = await self.areserve(jobs, tx=tx)
         try:
             yield
         finally:
             self.release(reserved)
 
-    def reserve(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Counter[str]:
+    def reserve(
+        self,
+        jobs: Collection[NewJob[Any]],
+        later: Collection[NewJob[Any]] = (),
+        *,
+        tx: object | None,
+        has: Mapping[str, int] = _NOTHING,
+    ) -> Counter[str]:
         """Wait for room for jobs that are about to be stored, where their queues say so; what ``release`` takes.
 
+        :param later: jobs that come to their queues some day: these must not be full now, and that is all.
+        :param has: room that the same workflow has been given before.
         :raises QueueFull: if there is none.
         """
         reserved: Counter[str] = Counter()
-        steps: _Steps = self._reserving(jobs, tx, reserved)
+        steps: _Steps = self._reserving(self._bounded(jobs, later, has), tx, reserved, has)
         answer: int | None = None
         try:
             while (asked := _next(steps, answer)) is not None:
@@ -93,10 +104,17 @@ class Backlogs:
             raise
         return reserved
 
-    async def areserve(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Counter[str]:
+    async def areserve(
+        self,
+        jobs: Collection[NewJob[Any]],
+        later: Collection[NewJob[Any]] = (),
+        *,
+        tx: object | None,
+        has: Mapping[str, int] = _NOTHING,
+    ) -> Counter[str]:
         """``reserve`` for async code."""
         reserved: Counter[str] = Counter()
-        steps: _Steps = self._reserving(jobs, tx, reserved)
+        steps: _Steps = self._reserving(self._bounded(jobs, later, has), tx, reserved, has)
         answer: int | None = None
         try:
             while (asked := _next(steps, answer)) is not None:
@@ -110,9 +128,11 @@ class Backlogs:
             raise
         return reserved
 
-    def _reserving(self, jobs: Collection[NewJob[Any]], tx: object | None, reserved: Counter[str]) -> _Steps:
+    def _reserving(
+        self, counts: list[tuple[str, int]], tx: object | None, reserved: Counter[str], has: Mapping[str, int]
+    ) -> _Steps:
         """Asks for the waiting jobs of a queue by its name, or for a pause by its seconds."""
-        for queue, count in self._bounded(jobs):
+        for queue, count in counts:
             backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
             pause = _FIRST_WAIT
             while not backlog.take(count):
@@ -121,7 +141,7 @@ class Backlogs:
                     backlog.learn((yield queue), began)
                     if backlog.take(count):
                         break
-                backlog.check(count, until)
+                backlog.check(count + has.get(queue, 0), until)
                 yield pause
                 pause = min(_LONGEST_WAIT, pause * 2)
             reserved[queue] = count
@@ -144,12 +164,17 @@ class Backlogs:
             return await engine.aread(engine.count_waiting, queue, most)
         return await engine.awrite_in(tx, engine.count_waiting, queue, most)
 
-    def _bounded(self, jobs: Collection[NewJob[Any]]) -> list[tuple[str, int]]:
+    def _bounded(
+        self, jobs: Collection[NewJob[Any]], later: Collection[NewJob[Any]], has: Mapping[str, int]
+    ) -> list[tuple[str, int]]:
         """How many of them go into each bounded queue now; those with a later time are not waiting yet."""
         bounded = self._app.bounded_queues
         if not bounded:
             return []
         counts = Counter(job.queue for job in jobs if job.queue in bounded and not job.delay and job.at is None)
+        for job in later:
+            if job.queue in bounded and job.queue not in has:
+                counts.setdefault(job.queue, 0)
         return sorted(counts.items())
 
     def _of(self, queue: str) -> "_Backlog":
@@ -190,8 +215,9 @@ class _Backlog:
         return monotonic() >= self._full_until
 
     def take(self, count: int) -> bool:
+        """Whether there was room; for none, that there is some."""
         with self._lock:
-            if monotonic() >= self._fresh_until or self._counted + self._stored + count > self.most:
+            if monotonic() >= self._fresh_until or self._counted + self._stored + max(count, 1) > self.most:
                 return False
             self._stored += count
             self._under_way += count
@@ -214,7 +240,7 @@ class _Backlog:
         if count > self.most:
             raise QueueFull(
                 f"queue {self.name} takes {self.most:,} waiting jobs (max_waiting), and {count:,} at once were to be "
-                f"stored: give enqueue_many a smaller chunk="
+                "stored: give enqueue_many a smaller chunk=, or let fewer jobs of a workflow begin at once"
             )
         if monotonic() >= until:
             raise QueueFull(

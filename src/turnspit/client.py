@@ -27,11 +27,9 @@ from turnspit.workflows import WorkflowBuilder
 __all__ = ["Client", "Stored"]
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 Progress = Callable[[int], None]
 
-_CHUNK = 1000
 _LOOK_AGAIN = 0.5
 
 
@@ -66,7 +64,7 @@ class Client:
 
     def store_map(self, jobs: Iterable[NewJob[Any]], name: str, tx: object | None) -> int:
         """Store jobs as a workflow of its own; its id."""
-        with WorkflowBuilder(self._writer(), NewWorkflow(name), tx=tx) as flow:
+        with WorkflowBuilder(self.workflow_writer, NewWorkflow(name), tx=tx) as flow:
             flow.add_many(jobs)
         assert flow.id is not None
         return flow.id
@@ -75,13 +73,16 @@ class Client:
         self, jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]], name: str, tx: object | None
     ) -> int:
         """``store_map`` for async code."""
-        async with WorkflowBuilder(self._writer(), NewWorkflow(name), tx=tx) as flow:
+        async with WorkflowBuilder(self.workflow_writer, NewWorkflow(name), tx=tx) as flow:
             await flow.aadd_many(jobs)
         assert flow.id is not None
         return flow.id
 
-    def _writer(self) -> WorkflowWriter:
-        return WorkflowWriter(lambda: self._app.engine, self._app.tasks, self.max_payload, self._app.senders)
+    @property
+    def workflow_writer(self) -> WorkflowWriter:
+        """Where the jobs of new workflows go."""
+        app = self._app
+        return WorkflowWriter(lambda: app.engine, app.tasks, app.max_payload, app.senders, self._backlogs)
 
     def limits_of(self, queue: str) -> Sequence[tuple[str, Limit]]:
         """The limits of a queue, with their owner's name."""
@@ -166,7 +167,7 @@ class Client:
             return self._app.engine.write_in(tx, self._app.engine.insert_jobs, part)
 
     def _insert_later(self, part: Sequence[NewJob[Any]]) -> Callable[[], list[int]]:
-        engine, reserved = self._app.engine, self._backlogs.reserve(part, None)
+        engine, reserved = self._app.engine, self._backlogs.reserve(part, tx=None)
         try:
             wait = engine.write_later(engine.insert_jobs, part)
         except BaseException:

@@ -1,8 +1,10 @@
-"""Where the jobs of a workflow go while it is built: implements ``workflows.WorkflowStore`` over an engine."""
+"""Where the jobs of a workflow go while it is built: implements ``workflow_steps.WorkflowStore`` over an engine."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from turnspit.backlog import Backlogs
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, InvalidArguments
@@ -12,7 +14,7 @@ from turnspit.records import NewJob
 from turnspit.result_types import allows_null, mismatch
 from turnspit.sending import Sender, Sendings
 from turnspit.tasks import Task
-from turnspit.workflows import WorkflowStep
+from turnspit.workflow_steps import WorkflowStep
 
 __all__ = ["WorkflowWriter"]
 
@@ -25,6 +27,7 @@ class WorkflowWriter:
 
     :param engine: the store, asked for anew at each use.
     :param senders: see new jobs before they are stored.
+    :param backlogs: the bounded queues, which may have no room for a new workflow.
     """
 
     def __init__(
@@ -33,9 +36,11 @@ class WorkflowWriter:
         tasks: Mapping[str, Task[Any, Any]],
         max_payload: int,
         senders: Sequence[Sender] = (),
+        backlogs: Backlogs | None = None,
     ) -> None:
         self._engine = engine
         self._senders = senders
+        self._backlogs = backlogs
         self._tasks = tasks
         self.max_payload = max_payload
 
@@ -67,10 +72,15 @@ class WorkflowWriter:
                     )
 
     def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
-        """Store a part: the workflow's id, and those of the jobs."""
+        """Store a part: the workflow's id, and those of the jobs.
+
+        :raises QueueFull: if a queue has no room for it; nothing of the part is stored.
+        """
         engine = self._engine()
         with Sendings(self._senders if step.jobs else ()) as sent:
             step = _sent(step, sent)
+            if self._backlogs is not None and step.reserved is not None:
+                step.reserved.update(self._backlogs.reserve(*_needs(step), tx=step.tx, has=step.reserved))
             if step.tx is not None:
                 workflow, jobs = engine.write_in(step.tx, _store_step, engine, step)
             else:
@@ -83,12 +93,19 @@ class WorkflowWriter:
         engine = self._engine()
         with Sendings(self._senders if step.jobs else ()) as sent:
             step = _sent(step, sent)
+            if self._backlogs is not None and step.reserved is not None:
+                step.reserved.update(await self._backlogs.areserve(*_needs(step), tx=step.tx, has=step.reserved))
             if step.tx is not None:
                 workflow, jobs = await engine.awrite_in(step.tx, _store_step, engine, step)
             else:
                 workflow, jobs = await engine.awrite(_store_step, engine, step)
             sent.stored(jobs)
         return workflow, jobs
+
+    def release(self, reserved: Counter[str]) -> None:
+        """A workflow is stored, or will not be: it needs no more room than its jobs take."""
+        if self._backlogs is not None:
+            self._backlogs.release(reserved)
 
     def give_up(self, workflow: int) -> None:
         """Cancel what has been stored of a workflow."""
@@ -107,6 +124,12 @@ def _sent(step: WorkflowStep, sent: Sendings) -> WorkflowStep:
     """The step as its senders want it stored."""
     jobs = sent.begin([each.job for each in step.jobs])
     return step._replace(jobs=tuple(each._replace(job=job) for each, job in zip(step.jobs, jobs, strict=True)))
+
+
+def _needs(step: WorkflowStep) -> tuple[list[NewJob[Any]], list[NewJob[Any]]]:
+    """The jobs that a workflow begins with, and those that wait for others first."""
+    begin = [each.job for each in step.jobs if not each.after]
+    return begin, [each.job for each in step.jobs if each.after]
 
 
 def _store_step(engine: Engine, step: WorkflowStep) -> Verb[tuple[int, list[int]]]:

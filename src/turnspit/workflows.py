@@ -15,15 +15,16 @@ from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from turnspit.codec import check_text
-from turnspit.errors import ConfigurationError
+from turnspit.errors import ConfigurationError, QueueFull
 from turnspit.placeholders import renamed
 from turnspit.planned_jobs import PlannedJob, PlannedJobs, used_jobs
 from turnspit.records import NewJob, NewWorkflow, NewWorkflowJob
+from turnspit.workflow_steps import WorkflowStep, WorkflowStore
 
-__all__ = ["OnFailure", "WorkflowBuilder", "WorkflowStep", "WorkflowStore"]
+__all__ = ["OnFailure", "WorkflowBuilder"]
 
 R = TypeVar("R")
 
@@ -32,48 +33,6 @@ OnFailure = Literal["cancel", "run", "wait"]
 _AT_ONCE = 5000
 _PORTION = 1000
 _MOST_EDGES = 10_000
-
-
-class WorkflowStep(NamedTuple):
-    """A part of a workflow to be stored, in one transaction."""
-
-    workflow: int | None
-    """The one that is extended; ``None`` for a new one, and for that of the job ``by``."""
-    new: NewWorkflow | None = None
-    jobs: tuple[NewWorkflowJob, ...] = ()
-    edges: tuple[tuple[int, int], ...] = ()
-    is_last: bool = False
-    by: tuple[int, int] | None = None
-    tx: object | None = None
-
-
-class WorkflowStore(Protocol):
-    """Where a builder's jobs go."""
-
-    @property
-    def max_payload(self) -> int:
-        """Bytes of JSON that one job's arguments may take."""
-        ...
-
-    def check_job(self, new: NewJob[Any], on_failure: str) -> None:
-        """See that what a job takes of others' results can be what its task takes."""
-        ...
-
-    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
-        """Store a part: the workflow's id, and those of the jobs."""
-        ...
-
-    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
-        """``store_step`` for async code."""
-        ...
-
-    def give_up(self, workflow: int) -> None:
-        """Cancel what has been stored of a workflow."""
-        ...
-
-    async def agive_up(self, workflow: int) -> None:
-        """``give_up`` for async code."""
-        ...
 
 
 Dependencies = Iterable[PlannedJob[Any] | PlannedJobs[Any] | str]
@@ -113,6 +72,7 @@ class WorkflowBuilder:
         self._buffer: list[_Added] = []
         self._content_names: dict[int, str] = {}
         self._repeats: Counter[str] = Counter()
+        self._reserved: Counter[str] | None = Counter() if by is None else None
         self._is_closed = False
 
     @property
@@ -252,7 +212,7 @@ class WorkflowBuilder:
             places = {each.number: place for place, each in enumerate(part)}
             jobs = tuple(self._stored(each, places) for each in part)
             if jobs or self._by is None:
-                step = WorkflowStep(self.id, opens, jobs, (), ends and not wide, self._by, self._tx)
+                step = WorkflowStep(self.id, opens, jobs, (), ends and not wide, self._by, self._tx, self._reserved)
                 self.id, ids = yield step
                 for added, job in zip(part, ids, strict=True):
                     self._ids[added.number] = job
@@ -353,10 +313,17 @@ class WorkflowBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_closed = True
-        if error is None:
-            self._flush(is_last=True)
-        elif self._must_give_up and self.id is not None:
-            self._store.give_up(self.id)
+        try:
+            if error is None:
+                self._flush(is_last=True)
+        except (ConfigurationError, QueueFull) as refused:
+            error = refused
+            raise
+        finally:
+            if self._reserved:
+                self._store.release(self._reserved)
+            if error is not None and self._must_give_up and self.id is not None:
+                self._store.give_up(self.id)
 
     async def __aenter__(self) -> "WorkflowBuilder":
         return self
@@ -365,10 +332,17 @@ class WorkflowBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_closed = True
-        if error is None:
-            await self._aflush(is_last=True)
-        elif self._must_give_up and self.id is not None:
-            await self._store.agive_up(self.id)
+        try:
+            if error is None:
+                await self._aflush(is_last=True)
+        except (ConfigurationError, QueueFull) as refused:
+            error = refused
+            raise
+        finally:
+            if self._reserved:
+                self._store.release(self._reserved)
+            if error is not None and self._must_give_up and self.id is not None:
+                await self._store.agive_up(self.id)
 
     @property
     def _must_give_up(self) -> bool:

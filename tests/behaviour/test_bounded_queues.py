@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from turnspit import ConfigurationError, Queue, QueueFull, Rate, Turnspit, backlog, testing
+from turnspit import ConfigurationError, JobContext, Queue, QueueFull, Rate, Turnspit, backlog, testing, workflows
 
 FULL = r"queue mail is full: 3 jobs wait \(max_waiting\), and nothing was stored; start more workers"
 
@@ -211,3 +211,78 @@ def test_many_enqueues_count_once(stored: Any, monkeypatch: pytest.MonkeyPatch) 
 def test_what_cannot_be_meant(options: Any, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Queue("mail", **options)
+
+
+def test_a_workflow_needs_room_for_what_it_begins_with(stored: Any) -> None:
+    app, send, other = stored
+    with app.workflow("three, and three behind them") as flow:
+        first = flow.add_many(send.new(number) for number in range(3))
+        flow.add_many([send.new(number) for number in range(3)], after=[first])
+    for add in (
+        lambda: app.chain(send.new(), send.new()),
+        lambda: app.chain(other.new(), send.new()),
+        lambda: asyncio.run(app.achain(other.new(), send.new())),
+    ):
+        with pytest.raises(QueueFull, match=FULL):
+            add()
+    app.chain(other.new(), other.new())
+    assert app.jobs.count(queue="mail") == 6
+    assert len(app.workflows.list()) == 2, "nothing of the others is stored"
+
+
+def test_a_workflow_fits_as_a_whole_or_not_at_all(stored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is stored in portions, of which none waits in its queue before the last one is stored."""
+    app, send, _ = stored
+    monkeypatch.setattr(workflows, "_AT_ONCE", 2)
+    monkeypatch.setattr(workflows, "_PORTION", 1)
+    now = 1000.0
+
+    def hours() -> float:
+        nonlocal now
+        now += 3600
+        return now
+
+    monkeypatch.setattr(backlog, "monotonic", hours)
+    with pytest.raises(QueueFull, match=r"takes 3 waiting jobs .*, and 4 at once"), app.workflow("four") as flow:
+        flow.add_many(send.new(number) for number in range(4))
+    with pytest.raises(QueueFull, match=r"takes 3 waiting jobs .*, and 4 at once"):
+        asyncio.run(stored_async(app, send))
+    for left in app.workflows.list():
+        assert app.workflows.wait_ended(left.id, 0).state == "cancelled", "what was stored of it never begins"
+    with app.workflow("three") as flow:
+        ready = flow.add_many(send.new(number) for number in range(3))
+        flow.add(send.new(), after=[ready])
+    with pytest.raises(QueueFull, match=FULL):
+        send.enqueue()
+    assert app.jobs.count(queue="mail", state="ready") == 3
+
+
+async def stored_async(app: Turnspit, send: Any) -> None:
+    async with app.workflow("four") as flow:
+        await flow.aadd_many(send.new(number) for number in range(4))
+
+
+def test_a_workflow_waits_for_room(tmp_path: Path) -> None:
+    app, send, _ = make(f"sqlite:///{tmp_path}/jobs.db", when_full="wait")
+    for _ in range(3):
+        send.enqueue()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(app.chain, send.new(), send.new())
+        with app.worker():
+            flow = waiting.result(30)
+            assert app.workflows.wait_ended(flow, 30).state == "completed"
+    app.close()
+
+
+def test_what_a_running_job_adds_to_its_workflow_is_let_in(stored: Any) -> None:
+    app, send, _ = stored
+
+    @app.task
+    def split(job: JobContext) -> None:
+        with job.extend_workflow() as flow:
+            flow.add_many(send.new(number) for number in range(5))
+
+    flow = app.chain(split.new())
+    with app.worker():
+        assert app.workflows.wait_ended(flow, 30).state == "completed"
+    assert app.jobs.count(queue="mail") == 5

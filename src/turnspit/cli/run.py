@@ -5,6 +5,7 @@ import json
 import os
 import pdb
 import sys
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +22,8 @@ from turnspit.cli.output import describe_duration, err, note, plain, print_json
 from turnspit.codec import DEFAULT_LIMIT
 from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
 from turnspit.records import Claim, Ending, EndingMove, JobRecord, NewJob
-from turnspit.workflows import WorkflowBuilder, WorkflowStep
+from turnspit.workflow_steps import WorkflowStep
+from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["EXAMPLES", "run"]
 
@@ -106,6 +108,9 @@ class _Unstored:
 
     async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
         return self.store_step(step)
+
+    def release(self, reserved: Counter[str]) -> None:
+        """Nothing is stored."""
 
     def give_up(self, workflow: int) -> None:
         """Nothing is stored."""
