@@ -30,7 +30,8 @@ def failing(app: Turnspit, monkeypatch: pytest.MonkeyPatch, name: str, numbers: 
 
     async def fails(verb: Any, *args: Any) -> Any:
         nonlocal calls
-        if verb.__name__ == "exchange" and (name == "awrite_beside" or len(args[1].ended) >= 50):
+        is_claim = name == "awrite_beside" and verb.__name__ == "claim_jobs_at_once"
+        if is_claim or (verb.__name__ == "finish_jobs_at_once" and len(args[0]) >= 50):
             calls += 1
             if calls in wanted:
                 failed.append(calls)
