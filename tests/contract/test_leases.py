@@ -194,6 +194,28 @@ def test_a_worker_declared_dead_declares_nobody_dead(store: Store) -> None:
     assert store.rescue(dead) == NOTHING
 
 
+def test_a_rescuer_that_was_held_up_robs_nobody(store: Store) -> None:
+    """Of a stall that is shorter than a lease, the lease of who renewed last before it outlives those of others."""
+    rescuer, other = store.worker(), store.worker()
+    claim = store.claim_one(worker=other, job=store.insert())
+    for _ in range(4):
+        store.clock.advance(4)
+        assert store.renew(other)
+        assert store.renew(rescuer)
+    store.clock.advance(4)
+    assert store.renew(rescuer)
+    store.clock.advance(12)  # nobody could write
+    assert store.rescue(rescuer).workers == ()
+    assert store.renew(other)
+    assert store.complete(claim).lost == []
+    store.clock.advance(4)
+    assert store.renew(rescuer)
+    store.clock.advance(4)
+    assert store.renew(rescuer)
+    store.clock.advance(7)
+    assert store.rescue(rescuer).workers == (other,), "this one is silent, and the store was there"
+
+
 def test_many_workers_rescue_at_once_and_each_job_once(store: Store) -> None:
     rescuers, dead = [store.worker() for _ in range(3)], store.worker()
     store.insert_many(50)

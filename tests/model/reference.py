@@ -255,7 +255,7 @@ class Model:
     def rescue(self, worker: int) -> tuple[set[int], set[int], set[int], set[int]]:
         """Workers declared dead; jobs returned, dead, cancelled."""
         rescuer = self.workers[worker]
-        has_lease = not rescuer.stopped and self.now < rescuer.renewed_at + LEASE
+        has_lease = not rescuer.stopped and self.now <= rescuer.renewed_at + LEASE // 2
         declared = set()
         if has_lease and self.now - rescuer.gapless_since >= LEASE:
             for other in self.live_workers():

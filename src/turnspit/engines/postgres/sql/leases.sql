@@ -33,10 +33,12 @@ UPDATE {schema}.workers SET stopped_at = now, expires_at = now FROM moment WHERE
 
 -- name: rescue_jobs_workers
 -- The rescuer's own lease must have held for one lease time: after a suspended machine or an outage every lease has run
--- out, and whoever looks first would rob the others before they can renew.
+-- out, and whoever looks first would rob the others before they can renew. And it must have been renewed not long ago:
+-- who waited here for most of a lease, for the lock or the disk, must believe that the others wait too.
 UPDATE {schema}.workers SET stopped_at = {now}
 WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
   AND (SELECT stopped_at IS NULL AND expires_at > {now} AND {now} - gapless_since >= expires_at - renewed_at
+              AND 2 * ({now} - renewed_at) <= expires_at - renewed_at
        FROM {schema}.workers WHERE id = :worker)
 RETURNING id;
 
