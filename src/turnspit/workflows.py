@@ -14,6 +14,8 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from heapq import merge
+from itertools import groupby, islice
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -43,8 +45,24 @@ class _Added(NamedTuple):
     job: NewJob[Any]
     name: str | None
     after: set[int | str]
+    groups: tuple[range, ...]
+    """The numbers of jobs that were added together, for all of which it waits: so a million take no memory."""
     before: tuple[str, ...]
     on_failure: str
+
+    @property
+    def most_edges(self) -> int:
+        """For how many it waits; those that were named twice count twice."""
+        return len(self.after) + sum(map(len, self.groups))
+
+    def numbers(self) -> Iterator[int]:
+        """Those that it waits for, in order."""
+        single = sorted(job for job in self.after if isinstance(job, int))
+        return (job for job, _ in groupby(merge(single, *self.groups)))
+
+    def names(self) -> list[str]:
+        """Those that it waits for and that are known by their names alone."""
+        return sorted(job for job in self.after if isinstance(job, str))
 
 
 class WorkflowBuilder:
@@ -107,11 +125,11 @@ class WorkflowBuilder:
                 raise ConfigurationError(f"{self._title} has two jobs named {name!r}: give each a name of its own")
             self._names[name] = number
             self._awaited.discard(name)
-        waits_for = self._numbers(after, new)
+        waits_for, groups = self._numbers(after, new)
         self._awaited.update(each for each in waits_for if isinstance(each, str))
         if isinstance(before, str):
             raise ConfigurationError(f"before= takes a list of names, not {before!r}")
-        self._buffer.append(_Added(number, new, name, waits_for, tuple(before), on_failure))
+        self._buffer.append(_Added(number, new, name, waits_for, groups, tuple(before), on_failure))
         self._ids.append(0)
         return PlannedJob(self, number, new.task)
 
@@ -134,9 +152,9 @@ class WorkflowBuilder:
         """
         first, task, waits_for = len(self._ids), "", self._common(after)
         for new in jobs:
-            task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
-            if len(self._buffer) > _AT_ONCE:
+            if len(self._buffer) >= _AT_ONCE:
                 self._flush()
+            task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
         return PlannedJobs(self, first, len(self._ids) - first, task)
 
     async def aadd_many(
@@ -150,9 +168,9 @@ class WorkflowBuilder:
         """``add_many`` for async code; also takes an async iterable."""
         first, task, waits_for = len(self._ids), "", self._common(after)
         async for new in _each(jobs):
-            task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
-            if len(self._buffer) > _AT_ONCE:
+            if len(self._buffer) >= _AT_ONCE:
                 await self._aflush()
+            task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
         return PlannedJobs(self, first, len(self._ids) - first, task)
 
     @property
@@ -182,10 +200,11 @@ class WorkflowBuilder:
     def _common(self, after: Dependencies) -> Dependencies:
         return [after] if isinstance(after, (PlannedJob, PlannedJobs)) else list(after)
 
-    def _numbers(self, after: Dependencies, new: NewJob[Any]) -> set[int | str]:
+    def _numbers(self, after: Dependencies, new: NewJob[Any]) -> tuple[set[int | str], tuple[range, ...]]:
         if isinstance(after, str):
             raise ConfigurationError(f"after= takes a list of jobs or names, not {after!r}")
         numbers: set[int | str] = set()
+        groups: list[range] = []
         for each in (*self._common(after), *used_jobs(new)):
             if isinstance(each, str):
                 numbers.add(self._names.get(each, each))
@@ -194,15 +213,15 @@ class WorkflowBuilder:
             elif isinstance(each, PlannedJob):
                 numbers.add(each.number)
             else:
-                numbers.update(each.numbers)
-        return numbers
+                groups.append(each.numbers)
+        return numbers, tuple(groups)
 
     def _steps(self, *, is_last: bool) -> Generator[WorkflowStep, tuple[int, list[int]], None]:
         """What to store now."""
         if not is_last and self._awaited and self._by is None:
             return  # what others wait for is still to come
         waiting = self._sorted()
-        wide = [] if self._by is not None else [each for each in waiting if len(each.after) > _MOST_EDGES]
+        wide = [] if self._by is not None else [each for each in waiting if each.most_edges > _MOST_EDGES]
         fits = is_last and self.id is None and len(waiting) <= _AT_ONCE and not wide
         while waiting or is_last:
             size = len(waiting) if fits else _PORTION
@@ -227,10 +246,9 @@ class WorkflowBuilder:
     def _further_edges(self, wide: Sequence[_Added]) -> Iterator[tuple[tuple[int, int], ...]]:
         """Of jobs that wait for more than one call should store, the rest of their edges, in portions."""
         for each in wide:
-            left = sorted(job for job in each.after if isinstance(job, int))[_MOST_EDGES:]
-            for start in range(0, len(left), _MOST_EDGES):
-                dependant = self._ids[each.number]
-                yield tuple((self._ids[job], dependant) for job in left[start : start + _MOST_EDGES])
+            dependant, left = self._ids[each.number], islice(each.numbers(), _MOST_EDGES, None)
+            while edges := tuple((self._ids[job], dependant) for job in islice(left, _MOST_EDGES)):
+                yield edges
 
     def _sorted(self) -> list[_Added]:
         """The buffer, each behind those that it waits for."""
@@ -240,9 +258,10 @@ class WorkflowBuilder:
             names = ", ".join(sorted(self._names)) or "none"
             raise ConfigurationError(f"{self._title} has no job named {unknown[0]!r}; its names are {names}")
         first = buffer[0].number if buffer else 0
-        if all(isinstance(job, str) or job < each.number for each in buffer for job in each.after):
+        singly = all(isinstance(job, str) or job < each.number for each in buffer for job in each.after)
+        if singly and all(not group or group[-1] < each.number for each in buffer for group in each.groups):
             return buffer
-        waits = {each.number: [job for job in each.after if isinstance(job, int) and job >= first] for each in buffer}
+        waits = {each.number: [job for job in each.numbers() if job >= first] for each in buffer}
         try:
             return [buffer[number - first] for number in TopologicalSorter(waits).static_order()]
         except CycleError as error:
@@ -268,10 +287,8 @@ class WorkflowBuilder:
         name = added.name
         if self._by is not None:
             name = self._content_names[added.number] = name or self._content_name(added)
-        after = sorted(added.after, key=lambda job: (isinstance(job, str), job))
-        if self._by is None:
-            after = after[:_MOST_EDGES]
-        waits_for, job = tuple(map(number, after)), added.job._replace(results=None)
+        after = islice(added.numbers(), _MOST_EDGES if self._by is None else None)
+        waits_for, job = (*map(number, after), *added.names()), added.job._replace(results=None)
         return NewWorkflowJob(job, name, waits_for, added.before, added.on_failure, results)
 
     def _content_name(self, added: _Added) -> str:
@@ -281,7 +298,7 @@ class WorkflowBuilder:
             name: renamed(template, lambda job: names[job.number])
             for name, template in (added.job.results or {}).items()
         }
-        after = sorted(names[job] if isinstance(job, int) else job for job in added.after)
+        after = sorted([*(names[job] for job in added.numbers()), *added.names()])
         content = json.dumps([added.job.args, results, after])
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         name = f"{self._by[0] if self._by else 0}/{added.job.task}/{digest}"
