@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.contract.store import SECOND, Store
 from tests.contract.workflows import Flow, node
-from turnspit.records import Completion, NewJob
+from turnspit.records import Completion, NewJob, NewWorkflow
 from turnspit.records import NewWorkflowJob as New
 
 WORKFLOWS = ("workflows", "workflow_jobs", "workflow_edges", "workflow_ends")
@@ -44,10 +44,33 @@ def old(store: Store) -> tuple[Any, ...]:
     return SECOND, 10
 
 
+def run_through(store: Store) -> Flow:
+    """One that has ended, with a named job and an edge."""
+    flow = Flow(store, node(name="first"), node(-1))
+    flow.run(0, 1)
+    return flow
+
+
 CASES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
+    "insert_workflow": lambda store: (NewWorkflow("flow", (("on_success", NewJob("send", "default", "{}")),), SECOND),),
     "extend_workflow": extended,
     "seal_workflow": lambda store: (Flow(store, node(), node(-1), is_sealed=False).id,),
     "cancel_workflow": lambda store: (Flow(store, node(), node(-1)).id, "no more", 10),
+    "replay_workflow": lambda store: (failed(store).id, 0, 10),
+    "replay_workflow, whole": lambda store: (failed(store).id, 0, 10),
     "tend_workflows": late,
     "prune_workflows": old,
 }
+LOOKS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
+    "get_workflow": lambda store: (run_through(store).id,),
+    "list_workflows": lambda store: (None, True, 10, None) if run_through(store) else (),
+    "list_workflow_jobs": lambda store: (run_through(store).id, 10, 0),
+    "list_workflow_edges": lambda store: (run_through(store).jobs,),
+    "list_workflow_results": lambda store: (run_through(store).id,),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "insert_workflow": {"is_sealed": True},
+    "replay_workflow": {"whole": False},
+    "replay_workflow, whole": {"whole": True},
+}
+"""What they take by name."""
