@@ -50,7 +50,7 @@ CASES = {
     "claim at once from every queue": Case(lambda engine: engine.claim_jobs_at_once(claim(10, None)), 1100),
     "claim one job": Case(lambda engine: engine.claim_jobs(ClaimRequest(1, 1, TASKS, job=5)), 1),
     "finish": Case(lambda engine: engine.finish_jobs([Completion(job, 1) for job in RUNNING]), 100),
-    "finish at once": Case(lambda engine: engine.finish_jobs_at_once([Completion(job, 1, "1") for job in RUNNING]), 100),
+    "finish at once": Case(lambda engine: engine.finish_jobs_at_once([Completion(job, 1) for job in RUNNING]), 100),
     "end": Case(lambda engine: engine.finish_jobs([Ending(999000, 1, EndingMove.RETRY, BOOM, SECOND)]), 10),
     "return": Case(lambda engine: engine.return_jobs([(job, 1) for job in RUNNING]), 100),
     "progress": Case(
