@@ -12,6 +12,7 @@ from inspect import isawaitable
 from typing import Any, Literal, get_args
 
 from turnspit.errors import ConfigurationError
+from turnspit.records import BrokenAttempt
 
 __all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName", "FollowedName", "check_event_names"]
 
@@ -72,6 +73,8 @@ class EventBus:
 
     def __init__(self) -> None:
         self._handlers: dict[str, list[Handler]] = {}
+        self.on_broken: list[Callable[[BrokenAttempt], None]] = []
+        """Called with each attempt that no middleware saw. For telemetry."""
 
     def on(self, names: tuple[EventName, ...], handler: Handler) -> None:
         """Call ``handler`` for the events of these names.
@@ -85,6 +88,14 @@ class EventBus:
     def wants(self, name: EventName) -> bool:
         """Whether anybody listens: an event nobody wants is not even made."""
         return name in self._handlers
+
+    def tell_broken(self, attempt: BrokenAttempt) -> None:
+        """An attempt ended that no middleware saw; what raises is logged."""
+        for listener in self.on_broken:
+            try:
+                listener(attempt)
+            except Exception:
+                logger.exception("%r failed for job %s", listener, attempt.claim.id)
 
     async def send(self, event: Event) -> None:
         """Call the handlers; one that raises is logged and the next one called."""

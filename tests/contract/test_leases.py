@@ -1,13 +1,20 @@
 """Workers, the leases by which they hold their jobs, and what happens when they die."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from tests.contract.store import LEASE, SECOND, TASKS, Store
 from turnspit.contract.verbs import WakeKind
-from turnspit.records import NewWorker, PruneRequest, RescueReport
+from turnspit.records import Claim, NewWorker, PruneRequest, RescueReport
 from turnspit.states import JobState
 
 NOTHING = RescueReport((), (), (), ())
+
+
+def named(claims: Iterable[Claim]) -> tuple[tuple[int, int], ...]:
+    """Attempts as a rescue names them."""
+    return tuple((claim.id, claim.fence) for claim in claims)
 
 
 def test_a_worker_begins_under_a_number_never_used_again(store: Store) -> None:
@@ -88,7 +95,7 @@ def test_the_jobs_of_a_dead_worker_return(store: Store) -> None:
     claims = store.claim(2, worker=dead)
     store.outlive(rescuer)
     report = store.rescue(rescuer)
-    assert report == RescueReport((dead,), tuple(claim.id for claim in claims), (), ())
+    assert report == RescueReport((dead,), tuple(claim.id for claim in claims), (), (), named(claims))
     for claim in claims:
         record = store.job(claim.id)
         assert (record.state, record.attempt, record.crashes, record.fence) == (JobState.READY, 0, 1, 1)
@@ -234,7 +241,8 @@ def test_a_worker_whose_process_was_seen_to_end_is_declared_dead_at_once(store: 
     dead, other = store.worker(), store.worker()
     claims, kept = store.claim(2, worker=dead), store.claim_one(worker=other)
     declare = store.engine.declare_dead
-    assert store.engine.write(declare, dead, 3) == RescueReport((dead,), tuple(claim.id for claim in claims), (), ())
+    report = RescueReport((dead,), tuple(claim.id for claim in claims), (), (), named(claims))
+    assert store.engine.write(declare, dead, 3) == report
     for claim in claims:
         record = store.job(claim.id)
         assert (record.state, record.attempt, record.crashes) == (JobState.READY, 0, 1)

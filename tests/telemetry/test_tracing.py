@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.faults.fleet import Fleet, write_app
 from tests.faults.program import wait_until
+from tests.telemetry.spans import Spans
 from turnspit import Cancel, JobContext, Retry, Snooze, Turnspit
 from turnspit.telemetry.tracing import trace_jobs
 
@@ -20,22 +18,6 @@ pytestmark = pytest.mark.on_sqlite
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ONCE = Retry(attempts=1)
-
-
-class Spans:
-    """What was exported."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-
-    def named(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self.exporter.get_finished_spans() if span.name == name]
-
-    def one(self, name: str) -> ReadableSpan:
-        [span] = self.named(name)
-        return span
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from turnspit.records.finishes import (
 from turnspit.records.jobs import (
     OPEN_KEY,
     AttemptRecord,
+    BrokenAttempt,
     Claim,
     ClaimRequest,
     Inserted,
@@ -55,6 +56,7 @@ __all__ = [
     "AlertKind",
     "AlertState",
     "AttemptRecord",
+    "BrokenAttempt",
     "Claim",
     "ClaimRequest",
     "Column",

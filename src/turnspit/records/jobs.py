@@ -8,6 +8,7 @@ from turnspit.states import JobState
 __all__ = [
     "OPEN_KEY",
     "AttemptRecord",
+    "BrokenAttempt",
     "Claim",
     "ClaimRequest",
     "Inserted",
@@ -101,6 +102,16 @@ class Claim(NamedTuple):
     workflow: int | None = None
     cursor: str | None = None
     """How far its iterations had come: JSON."""
+
+
+class BrokenAttempt(NamedTuple):
+    """An attempt that no middleware saw: its payload does not fit its task, or its worker died with it."""
+
+    claim: Claim
+    error_type: str
+    error_message: str
+    finished_at: int | None = None
+    """When its worker was declared dead; it was claimed at ``claim.started_at``. ``None``: here, and just now."""
 
 
 class OpenClaim(NamedTuple):

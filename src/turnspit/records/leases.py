@@ -68,3 +68,5 @@ class RescueReport(NamedTuple):
     returned: tuple[int, ...]
     dead: tuple[int, ...]
     cancelled: tuple[int, ...]
+    crashed: tuple[tuple[int, int], ...] = ()
+    """The attempts that ended so, each as job and fence: what cannot have begun is returned without one."""

@@ -23,7 +23,7 @@ from turnspit.codec import decode, encode
 from turnspit.context import JobContext, claim_of
 from turnspit.hooks import CallNext
 from turnspit.outcomes import Cancel, Snooze
-from turnspit.records import NewJob
+from turnspit.records import BrokenAttempt, Claim, NewJob
 
 __all__ = ["trace_jobs"]
 
@@ -44,6 +44,7 @@ def trace_jobs(app: Turnspit, *, tracer_provider: TracerProvider | None = None, 
     app.senders.append(tracing.send)
     app.middleware(tracing.process)
     app.middleware(continue_trace)
+    app.bus.on_broken.append(tracing.broken)
 
 
 class _Tracing:
@@ -72,14 +73,7 @@ class _Tracing:
 
     async def process(self, job: JobContext, call_next: CallNext) -> Any:
         parent = _extract(job.metadata)
-        creation = trace.get_current_span(parent).get_span_context()
-        span = self._tracer.start_span(
-            f"process {job.task}",
-            context=Context() if self._new_trace else parent,
-            kind=SpanKind.CONSUMER,
-            links=[Link(creation)] if creation.is_valid else [],
-            attributes=_attributes(job),
-        )
+        span = self._begin(claim_of(job), parent)
         token = contexts.attach(trace.set_span_in_context(span, parent))
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
@@ -92,6 +86,29 @@ class _Tracing:
         finally:
             contexts.detach(token)
             span.end()
+
+    def broken(self, attempt: BrokenAttempt) -> None:
+        """The span of an attempt that no middleware saw. Where its worker died, both times are the store's."""
+        claim, ended = attempt.claim, attempt.finished_at
+        metadata = decode(claim.metadata) if claim.metadata else {}
+        span = self._begin(claim, _extract(metadata), None if ended is None else claim.started_at * 1000)
+        error = {"exception.type": attempt.error_type, "exception.message": attempt.error_message}
+        span.add_event("exception", error, None if ended is None else ended * 1000)
+        span.set_attribute("error.type", attempt.error_type)
+        span.set_status(Status(StatusCode.ERROR, f"{attempt.error_type}: {attempt.error_message}"))
+        span.end(None if ended is None else ended * 1000)
+
+    def _begin(self, claim: Claim, parent: Context, started: int | None = None) -> Span:
+        """A span for an attempt; ``started`` in nanoseconds since 1970, by default now."""
+        creation = trace.get_current_span(parent).get_span_context()
+        return self._tracer.start_span(
+            f"process {claim.task}",
+            context=Context() if self._new_trace else parent,
+            kind=SpanKind.CONSUMER,
+            links=[Link(creation)] if creation.is_valid else [],
+            attributes=_attributes(claim),
+            start_time=started,
+        )
 
 
 class _Sending:
@@ -126,17 +143,16 @@ def _extract(metadata: Mapping[str, Any]) -> Context:
     return propagate.extract({key: value for key, value in metadata.items() if isinstance(value, str)}, Context())
 
 
-def _attributes(job: JobContext) -> dict[str, Any]:
-    claim = claim_of(job)
+def _attributes(claim: Claim) -> dict[str, Any]:
     return {
         "messaging.system": _SYSTEM,
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
-        "messaging.destination.name": job.queue,
-        "messaging.message.id": str(job.id),
+        "messaging.destination.name": claim.queue,
+        "messaging.message.id": str(claim.id),
         "messaging.message.body.size": len(claim.args.encode()),
-        "turnspit.task": job.task,
-        "turnspit.attempt": job.attempt,
+        "turnspit.task": claim.task,
+        "turnspit.attempt": claim.attempt,
         "turnspit.wait": max(0, claim.started_at - claim.run_at) / 1_000_000,
     }
 

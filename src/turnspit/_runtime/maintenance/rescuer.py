@@ -2,14 +2,21 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+from turnspit.context import JobContext, claim_of, in_job
 from turnspit.contract import Engine
 from turnspit.events import Event, EventBus, EventName
-from turnspit.records import Duties, JobRecord, RescueReport
+from turnspit.records import AttemptRecord, BrokenAttempt, Duties, JobRecord, RescueReport
+from turnspit.reporting import Silent
 
 __all__ = ["Rescuer"]
 
 logger = logging.getLogger("turnspit")
+
+_NAMED = 100
+"""So many of one rescue have a line of their own in the log."""
+_BECAME = {"dead": "is dead", "rescued": "runs again", "cancelled": "is cancelled, as was requested"}
 
 
 class Rescuer:
@@ -63,19 +70,39 @@ class Rescuer:
         """Say what was done with the jobs of dead workers."""
         if report.returned:
             logger.warning("rescued %s jobs of dead workers", len(report.returned))
-        for job in report.dead:
-            record = await self._engine.aread(self._engine.get_job, job)
-            if record is not None:
-                await self._on_dead(record)
-        await self._tell("rescued", report.returned)
-        await self._tell("dead", report.dead)
-        await self._tell("cancelled", report.cancelled)
+        crashed = dict(report.crashed)
+        named = set(list(crashed)[:_NAMED])
+        ends: tuple[tuple[EventName, tuple[int, ...]], ...] = (
+            ("dead", report.dead),
+            ("rescued", report.returned),
+            ("cancelled", report.cancelled),
+        )
+        for name, jobs in ends:
+            for job in jobs:
+                if name != "dead" and job not in named and not self._bus.on_broken and not self._bus.wants(name):
+                    continue
+                record = await self._engine.aread(self._engine.get_job, job)
+                if record is not None:
+                    await self._tell(name, record, crashed.get(job), is_named=job in named)
 
-    async def _tell(self, name: EventName, jobs: tuple[int, ...]) -> None:
-        if not self._bus.wants(name):
-            return
-        for job in jobs:
-            record = await self._engine.aread(self._engine.get_job, job)
-            if record is not None:
-                event = Event(name, job, record.task, record.queue, record.attempt, "WorkerDied", record.reason)
-                await self._bus.send(event)
+    async def _tell(self, name: EventName, record: JobRecord, fence: int | None, *, is_named: bool) -> None:
+        crash = next((attempt for attempt in record.attempts if attempt.fence == fence), None)
+        if crash is not None:
+            context = JobContext.of_record(_as_begun(record, crash), Silent(), {})
+            broken = BrokenAttempt(claim_of(context), "WorkerDied", crash.error_message or "", crash.finished_at)
+            self._bus.tell_broken(broken)
+            if is_named:
+                with in_job(context):
+                    logger.warning(
+                        "job %s (%s) was running on worker %s, which died, attempt %s: it %s",
+                        *(record.id, record.task, crash.worker, crash.number, _BECAME[name]),
+                    )
+        if name == "dead":
+            await self._on_dead(record)
+        if self._bus.wants(name):
+            event = Event(name, record.id, record.task, record.queue, record.attempt, "WorkerDied", record.reason)
+            await self._bus.send(event)
+
+
+def _as_begun(record: JobRecord, crash: AttemptRecord) -> JobRecord:
+    return replace(record, attempt=crash.number, started_at=crash.started_at)

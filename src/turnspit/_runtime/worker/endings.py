@@ -46,6 +46,9 @@ class Endings:
         if isinstance(error, Unreadable):
             error = InvalidPayload(str(error))
             record = describe(error, claim.task)._replace(traceback=None)
+            logger.info(
+                "job %s (%s) does not fit its task, attempt %s: %s", claim.id, claim.task, claim.attempt, record.message
+            )
             return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
         return self._ending(claim, error, cancelled=stopped == "cancelled"), error
 

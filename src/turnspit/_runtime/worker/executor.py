@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from turnspit._runtime.worker.alarm import Alarm
-from turnspit._runtime.worker.arguments import load_arguments
+from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.endings import Endings
 from turnspit._runtime.worker.failures import Foreign
@@ -23,7 +23,7 @@ from turnspit.batches import BatchTask
 from turnspit.clock import monotonic
 from turnspit.context import JobContext, activate_job
 from turnspit.events import Event
-from turnspit.records import Claim, Completion, Finish
+from turnspit.records import BrokenAttempt, Claim, Completion, Finish
 from turnspit.reporting import Reporter
 from turnspit.tasks import Task
 
@@ -264,9 +264,16 @@ class Executor:
                 Event("started", claim.id, claim.task, claim.queue, claim.attempt, waited=waited)
             )
         task = self._parts.tasks[claim.task]
-        arguments = load_arguments(task, claim.args)
+        arguments = self._load(task, claim)
         self._limit_time(running, task)
         return self._completion(task, claim, await self._runners.run(task, running.context, arguments))
+
+    def _load(self, task: Task[Any, Any], claim: Claim) -> dict[str, Any]:
+        try:
+            return load_arguments(task, claim.args)
+        except Unreadable as error:
+            self._parts.bus.tell_broken(BrokenAttempt(claim, "InvalidPayload", str(error)))
+            raise
 
     def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
         refuse_coroutine(task, value)

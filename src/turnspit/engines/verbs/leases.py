@@ -114,7 +114,7 @@ class LeaseVerbs(JobVerbs):
             yield from self.end_jobs([(job.id, job.workflow) for job in orphans if job.id in dead], Outcome.DEAD)
         returned += tuple(job.id for job in waiting if job.cancel_requested_at is None)
         cancelled += tuple(job.id for job in waiting if job.cancel_requested_at is not None)
-        return RescueReport(workers, returned, dead, cancelled)
+        return RescueReport(workers, returned, dead, cancelled, tuple((job.id, job.fence) for job in orphans))
 
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
         rows = yield Statement(self.sql["return_unheld_jobs"], {"worker": worker})
