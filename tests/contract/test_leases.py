@@ -213,6 +213,7 @@ def test_a_rescuer_that_was_held_up_robs_nobody(store: Store) -> None:
     assert store.renew(rescuer)
     store.clock.advance(12)  # nobody could write
     assert store.rescue(rescuer).workers == ()
+    assert store.renew(rescuer)
     assert store.renew(other)
     assert store.complete(claim).lost == []
     store.clock.advance(4)
