@@ -286,7 +286,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         :param identify: the name of whoever sent a request, for the audit.
         :param redact: names of fields as ``*secret*`` whose values are hidden in arguments and results; by default
             those of passwords, tokens, cards and the like.
-        :param redact_tasks: names of tasks of which every argument and result is hidden.
+        :param redact_tasks: names of tasks of which every argument, result, error text and log line is hidden.
         :param title: shown beside the logo; the app's name by default.
         :raises ConfigurationError: if anybody could come in.
 

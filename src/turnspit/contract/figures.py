@@ -43,7 +43,7 @@ class Figures(Protocol):
         ...
 
     def group_recent_dead(self, depth: int) -> Verb[RecentDead]:
-        """The newest ``depth`` dead letters by fingerprint, the group with the newest one first; its message is that
-        of the newest.
+        """The newest ``depth`` dead letters by fingerprint, the group with the newest one first; its message,
+        arguments and metadata are those of the newest.
         """
         ...

@@ -78,3 +78,6 @@ class DeadGroup:
     newest_id: int
     first_at: int
     last_at: int
+    args: str | None = None
+    """Of the newest; ``group_recent_dead`` only, as the next one."""
+    metadata: str | None = None

@@ -151,7 +151,8 @@ class Dashboard:
         try:
             job = await self._site.changes.enqueue(request, fields, copy_of=job_id)
         except TurnspitError as error:
-            return self._draw(request, await duplicate(self._site, view, str(error), given), view)
+            said = await self._site.jobs.shown_text(job_id, str(error))  # it may quote what was put back
+            return self._draw(request, await duplicate(self._site, view, said, given), view)
         return back_to(request, f"job {job.id} enqueued, a copy of job {job_id}", path=f"/jobs/{job.id}")
 
     async def _login(self, request: Request) -> Response:

@@ -1,16 +1,20 @@
-"""What nobody is shown of arguments, results and metadata.
+"""What nobody is shown of arguments, results and metadata, and of the texts that quote them.
 
 >>> Redaction(["*password*"], []).of("login", {"user": "ada", "Password": "x"})
 {'user': 'ada', 'Password': '[hidden]'}
+>>> Redaction(["*password*"], []).texts("login", {"user": "ada", "password": "hunter2"})("'hunter2' of ada is wrong")
+"'[hidden]' of ada is wrong"
 """
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, overload
 
 from turnspit.codec import check_text
 
-__all__ = ["DEFAULT_NAMES", "HIDDEN", "Redaction"]
+__all__ = ["DEFAULT_NAMES", "HIDDEN", "Redaction", "Texts"]
 
 HIDDEN = "[hidden]"
 DEFAULT_NAMES = (
@@ -34,6 +38,33 @@ DEFAULT_NAMES = (
     "ssn",
 )
 """Names of fields that are hidden unless something else is said."""
+
+_SHORTEST = 4
+"""A hidden value of fewer characters is not looked for in texts: it would be found everywhere."""
+
+
+class Texts:
+    """Errors, tracebacks, log lines and other texts of one job as they may be shown."""
+
+    def __init__(self, secrets: Iterable[str], *, hides_all: bool = False) -> None:
+        longest_first = sorted(set(secrets), key=len, reverse=True)
+        self.hides_all = hides_all
+        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    @overload
+    def __call__(self, text: str) -> str: ...
+    @overload
+    def __call__(self, text: str | None) -> str | None: ...
+    def __call__(self, text: str | None) -> str | None:
+        if not text:
+            return text
+        if self.hides_all:
+            return HIDDEN
+        return text if self._secrets is None else self._secrets.sub(HIDDEN, text)
+
+    def key(self, text: str | None) -> str | None:
+        """A unique key, which is made of arguments: where it may be, all of it is hidden."""
+        return HIDDEN if text and (self.hides_all or self._secrets is not None) else text
 
 
 class Redaction:
@@ -66,6 +97,26 @@ class Redaction:
             return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
         return self._of(value)
 
+    def texts(self, task: str, *values: Any) -> Texts:
+        """The texts of a job of this task: nothing of them if the task is hidden, else without the hidden values.
+
+        :param values: of the job: arguments, metadata, result, with nothing hidden yet.
+        """
+        if task in self._tasks:
+            return Texts((), hides_all=True)
+        return Texts(form for value in values for secret in self._secrets(value) for form in _forms(secret))
+
+    def _secrets(self, value: Any, *, is_hidden: bool = False) -> Iterator[Any]:
+        """Every text and number behind a hidden name, at any depth."""
+        if isinstance(value, Mapping):
+            for name, each in value.items():
+                yield from self._secrets(each, is_hidden=is_hidden or self.hides(None, str(name)))
+        elif isinstance(value, list):
+            for each in value:
+                yield from self._secrets(each, is_hidden=is_hidden)
+        elif is_hidden and isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield value
+
     def _of(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: HIDDEN if self.hides(None, str(name)) else self._of(each) for name, each in value.items()}
@@ -80,3 +131,11 @@ class Redaction:
         if isinstance(shown, list) and isinstance(original, list) and len(shown) == len(original):
             return [self.restore(*pair) for pair in zip(shown, original, strict=True)]
         return shown
+
+
+def _forms(secret: str | float) -> Iterator[str]:
+    """How a value looks in a text: as it is, and as Python and JSON quote it."""
+    forms = {str(secret)}
+    if isinstance(secret, str):
+        forms |= {repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return (form for form in forms if len(form) >= _SHORTEST)

@@ -43,7 +43,7 @@ class Site:
         jobs = JobReader(app, redaction)
         store = StoreReader(app, redaction, jobs)
         changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
-        return cls(app, title, app_name, redaction, jobs, store, WorkflowReader(app, store.shared), changes, bulk)
+        return cls(app, title, app_name, redaction, jobs, store, WorkflowReader(app, store.shared, jobs), changes, bulk)
 
     def tasks(self) -> list[TaskDocument]:
         """The tasks that the app declares."""

@@ -107,8 +107,8 @@ class FigureVerbs(QueryVerbs):
     def group_recent_dead(self, depth: int) -> Verb[RecentDead]:
         rows = yield Statement(self.sql["group_recent_dead"], {"depth": depth})
         groups = tuple(
-            DeadGroup(fingerprint or "", task, error_type or "", message or "", count, newest, first, last)
-            for fingerprint, task, error_type, count, newest, first, last, message in rows
+            DeadGroup(fingerprint or "", task, kind or "", message or "", count, newest, first, last, args, metadata)
+            for fingerprint, task, kind, count, newest, first, last, message, args, metadata in rows
         )
         return RecentDead(groups, sum(group.count for group in groups) < depth)
 

@@ -8,7 +8,8 @@ from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload, JobNotFound
 from turnspit.jobs import JobFilter
-from turnspit.records import AttemptRecord, JobRecord, LogLine, RecentDead
+from turnspit.operations import WorkflowJob
+from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine
 from turnspit.states import JobState
 from turnspit.web.models import (
     AttemptDocument,
@@ -20,7 +21,7 @@ from turnspit.web.models import (
     JobsPage,
     LogDocument,
 )
-from turnspit.web.redaction import Redaction
+from turnspit.web.redaction import Redaction, Texts
 from turnspit.web.served import Served
 
 __all__ = ["DEPTH", "MOST", "JobReader", "stored_value"]
@@ -63,6 +64,16 @@ class JobReader:
         records = await engine.aread(engine.list_jobs, JobFilter(state=JobState.RUNNING), limit, None)
         return [self.document(record) for record in records]
 
+    async def reasons(self, jobs: Sequence[WorkflowJob], workflow: int) -> dict[int, str | None]:
+        """Why the jobs of a page of a workflow are as they are, by their ids; who has no reason is left out."""
+        ids = {job.id for job in jobs if job.reason}
+        if not ids:
+            return {}
+        engine = self._app.engine
+        filter_, before = JobFilter(workflow=workflow), max(job.id for job in jobs) + 1
+        records = await engine.aread(engine.list_jobs, filter_, len(jobs), before)
+        return {record.id: self.document(record).reason for record in records if record.id in ids}
+
     async def record(self, job_id: int) -> JobRecord:
         """A job as it is stored.
 
@@ -82,26 +93,50 @@ class JobReader:
         engine = self._app.engine
         record = await self.record(job_id)
         logs = await engine.aread(engine.list_logs, job_id)
+        texts = self._texts(record.task, record.args, record.metadata, record.result)
         return JobDetails(
-            **self._fields(record),
+            **self._fields(record, texts),
             has_result=record.result is not None,
             result=None if record.result is None else self._shown(record.task, record.result),
             retry=record.retry,
-            attempts=[_attempt(attempt) for attempt in record.attempts],
-            logs=[_log(line) for line in logs[-_LOG_LINES:]],
+            attempts=[_attempt(attempt, texts) for attempt in record.attempts],
+            logs=[_log(line, texts) for line in logs[-_LOG_LINES:]],
             is_known=record.task in self._app.tasks,
         )
 
     async def dead_groups(self) -> DeadGroups:
         """The newest ten thousand dead letters by what went wrong."""
         engine = self._app.engine
-        return _groups(await engine.aread(engine.group_recent_dead, MOST))
+        recent = await engine.aread(engine.group_recent_dead, MOST)
+        groups = [self._group(group, at_least=not recent.is_complete) for group in recent.groups]
+        return DeadGroups(groups=groups, count=_total(groups, at_least=not recent.is_complete))
+
+    def _group(self, group: DeadGroup, *, at_least: bool) -> DeadGroupDocument:
+        texts = self._texts(group.task, group.args, group.metadata)
+        return DeadGroupDocument(
+            fingerprint=group.fingerprint,
+            task=group.task,
+            error_type=group.error_type,
+            message=texts(group.message),
+            count=Count(count=group.count, at_least=at_least),
+            newest_id=group.newest_id,
+            first_at=from_moment(group.first_at),
+            last_at=from_moment(group.last_at),
+        )
+
+    def _texts(self, task: str, *stored: str | None) -> Texts:
+        return self._redaction.texts(task, *(stored_value(text) for text in stored if text))
+
+    async def shown_text(self, job_id: int, text: str) -> str:
+        """What is said about a job, as it may be shown."""
+        record = await self.record(job_id)
+        return self._texts(record.task, record.args, record.metadata)(text)
 
     def document(self, record: JobRecord) -> JobDocument:
         """A stored job as it is shown."""
-        return JobDocument(**self._fields(record))
+        return JobDocument(**self._fields(record, self._texts(record.task, record.args, record.metadata)))
 
-    def _fields(self, record: JobRecord) -> dict[str, Any]:
+    def _fields(self, record: JobRecord, texts: Texts) -> dict[str, Any]:
         return {
             "id": record.id,
             "task": record.task,
@@ -121,12 +156,12 @@ class JobReader:
             "tags": _list(record.tags),
             "metadata": self._shown(record.task, record.metadata or "{}"),
             "progress": record.progress,
-            "progress_message": record.progress_message,
+            "progress_message": texts(record.progress_message),
             "cancel_requested": record.cancel_requested_at is not None,
-            "reason": record.reason,
+            "reason": texts(record.reason),
             "error_type": record.error_type,
             "fingerprint": record.fingerprint,
-            "unique_key": record.unique_key,
+            "unique_key": texts.key(record.unique_key),
             "workflow": record.workflow,
         }
 
@@ -147,7 +182,7 @@ def _list(text: str | None) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _attempt(record: AttemptRecord) -> AttemptDocument:
+def _attempt(record: AttemptRecord, texts: Texts) -> AttemptDocument:
     is_over = record.started_at is not None and record.finished_at is not None
     return AttemptDocument(
         number=record.number,
@@ -157,30 +192,13 @@ def _attempt(record: AttemptRecord) -> AttemptDocument:
         seconds=((record.finished_at or 0) - (record.started_at or 0)) / _SECOND if is_over else None,
         worker=record.worker,
         error_type=record.error_type,
-        error_message=record.error_message,
-        traceback=record.traceback,
+        error_message=texts(record.error_message),
+        traceback=texts(record.traceback),
     )
 
 
-def _log(line: LogLine) -> LogDocument:
-    return LogDocument(attempt=line.attempt, at=_moment(line.at), level=line.level, message=line.message)
-
-
-def _groups(recent: RecentDead) -> DeadGroups:
-    groups = [
-        DeadGroupDocument(
-            fingerprint=group.fingerprint,
-            task=group.task,
-            error_type=group.error_type,
-            message=group.message,
-            count=Count(count=group.count, at_least=not recent.is_complete),
-            newest_id=group.newest_id,
-            first_at=from_moment(group.first_at),
-            last_at=from_moment(group.last_at),
-        )
-        for group in recent.groups
-    ]
-    return DeadGroups(groups=groups, count=_total(groups, at_least=not recent.is_complete))
+def _log(line: LogLine, texts: Texts) -> LogDocument:
+    return LogDocument(attempt=line.attempt, at=_moment(line.at), level=line.level, message=texts(line.message))
 
 
 def _total(groups: Sequence[DeadGroupDocument], *, at_least: bool) -> Count:

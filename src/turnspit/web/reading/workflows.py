@@ -8,6 +8,7 @@ from turnspit.web.models.workflows import (
     WorkflowJobDocument,
     WorkflowsPage,
 )
+from turnspit.web.reading.jobs import JobReader
 from turnspit.web.served import Served
 from turnspit.web.sharing import Shared
 
@@ -23,9 +24,10 @@ _FIELDS = tuple(name for name in WorkflowDocument.model_fields)
 class WorkflowReader:
     """Reads workflows as documents."""
 
-    def __init__(self, app: Served, shared: Shared) -> None:
+    def __init__(self, app: Served, shared: Shared, jobs: JobReader) -> None:
         self._app = app
         self._shared = shared
+        self._jobs = jobs
 
     async def list(self, *, name: str | None, finished: bool | None, limit: int, after: str | None) -> WorkflowsPage:
         """The newest workflows that match."""
@@ -41,9 +43,10 @@ class WorkflowReader:
 
     async def _get(self, workflow: int, after: int) -> WorkflowDetails:
         found = await self._app.workflows.aget(workflow, limit=MOST_JOBS, after=after)
+        reasons = await self._jobs.reasons(found.jobs, workflow)
         return WorkflowDetails(
             **_fields(found),
-            jobs=[_job(job) for job in found.jobs],
+            jobs=[_job(job, reasons.get(job.id)) for job in found.jobs],
             edges=[WorkflowEdge(job=job, dependant=dependant) for job, dependant in found.edges],
             next=found.next,
         )
@@ -53,5 +56,6 @@ def _fields(workflow: Workflow) -> dict[str, object]:
     return {name: getattr(workflow, name) for name in _FIELDS}
 
 
-def _job(job: WorkflowJob) -> WorkflowJobDocument:
-    return WorkflowJobDocument(**{name: getattr(job, name) for name in WorkflowJobDocument.model_fields})
+def _job(job: WorkflowJob, reason: str | None) -> WorkflowJobDocument:
+    fields = {name: getattr(job, name) for name in WorkflowJobDocument.model_fields}
+    return WorkflowJobDocument(**fields | {"reason": reason})

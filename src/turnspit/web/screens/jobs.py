@@ -35,8 +35,9 @@ def refuse_hidden(site: Site, filter_: JobFilter) -> None:
 
     :raises ConfigurationError: for such a search.
     """
-    for name in filter_.args or {}:
-        if site.redaction.hides(filter_.task, name) or (filter_.task is None and site.redaction.hides_some_task):
+    redaction, may_be_hidden = site.redaction, filter_.task is None and site.redaction.hides_some_task
+    for name, value in (filter_.args or {}).items():
+        if may_be_hidden or redaction.of(filter_.task or "", {name: value}) != {name: value}:
             raise ConfigurationError(f"args.{name} cannot be searched: it is redacted here")
 
 

@@ -1,0 +1,110 @@
+"""What is redacted is nowhere: not in what is shown of a job, not in texts that quote it, not in a search."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import ORIGIN
+from tests.web.test_access import person
+from turnspit import JobContext, Retry, Turnspit, Unique
+from turnspit.testing import TestStore
+
+SECRET = "tr0ub4dor"
+PIN = 735_119
+
+
+def test_what_is_redacted_is_nowhere(shop: TestStore) -> None:
+    @shop.app.task(name="login")
+    def login(user: str, nested: dict[str, Any]) -> dict[str, str]:
+        return {"session_token": "s3cret-result"}
+
+    @shop.app.task(name="medical")
+    def medical(diagnosis: str) -> str:
+        return "s3cret-diagnosis"
+
+    jobs = [
+        login.using(metadata={"api_key": "s3cret-meta"}).enqueue(user="ada", nested={"a": [{"Password": "s3cret"}]}),
+        medical.enqueue(diagnosis="s3cret"),
+    ]
+    shop.drain()
+    with person(shop, ORIGIN, only_loopback=True, redact_tasks=["medical"]) as client:
+        for path in ("/jobs", *(f"/jobs/{job.id}" for job in jobs), *(f"/jobs/{job.id}/duplicate" for job in jobs)):
+            html = client.get(path).text
+            assert "s3cret" not in html, path
+            assert "[hidden]" in html
+        for search in ("args.password=x", "task:medical args.diagnosis=flu", "args.diagnosis=flu"):
+            answer = client.get("/jobs", params={"q": search})
+            assert answer.status_code == 400
+            assert "redacted" in answer.text
+
+
+def quoting(app: Turnspit, name: str, queue: str) -> Any:
+    """A task whose errors, log lines and progress quote what it was given."""
+
+    @app.task(name=name, queue=queue, retry=Retry(attempts=2, delay=0))
+    def quote(job: JobContext, password: str, pins: dict[str, list[int]]) -> None:
+        job.log(f"signing in with {password}")
+        job.progress(0.5, f"as {password!r}")
+        try:
+            raise ValueError(f"{password!r} is wrong")
+        except ValueError as error:
+            raise PermissionError(f"pin {pins['pin'][0]} of {password} was refused") from error
+
+    return quote
+
+
+@pytest.mark.parametrize("task", ["by_field", "whole"])
+def test_texts_do_not_tell_what_is_redacted(shop: TestStore, task: str) -> None:
+    app = shop.app
+    quote = quoting(app, task, "default")
+    job = quote.enqueue(password=SECRET, pins={"pin": [PIN]})
+    shop.drain()
+    with app.workflow("sign in") as flow:
+        flow.add(quote.new(password=SECRET + "'2", pins={"pin": [PIN]}), name="first")
+    shop.drain()
+    assert SECRET in str(app.jobs.get(job.id).reason), "the store has it"
+    pages = [
+        "/",
+        "/jobs",
+        f"/jobs/{job.id}",
+        f"/jobs/{job.id}/duplicate",
+        "/dead",
+        "/jobs/bulk?verb=replay&q=state:dead",
+    ]
+    pages += [f"/workflows/{flow.id}", f"/live?once&page=/jobs/{job.id}", "/workers"]
+    pages += ["/api/jobs", f"/api/jobs/{job.id}", "/api/dead", "/api/overview", f"/api/workflows/{flow.id}"]
+    with person(shop, ORIGIN, only_loopback=True, redact_tasks=["whole"]) as client:
+        found = {path: client.get(path, headers={"Accept": "*/*"}).text for path in pages}
+        details = client.get(f"/api/jobs/{job.id}").json()
+    for path, text in found.items():
+        assert SECRET not in text, path
+        assert str(PIN) not in text, path
+    said = "pin [hidden] of [hidden] was refused" if task == "by_field" else "[hidden]"
+    assert said in found["/dead"]
+    assert (details["reason"], details["error_type"]) == (said, "PermissionError")
+    assert [attempt["error_message"] for attempt in details["attempts"]] == [said, said]
+    assert {line["message"] for line in details["logs"]} == {
+        "signing in with [hidden]" if task == "by_field" else "[hidden]"
+    }
+    assert "PermissionError" in found[f"/jobs/{job.id}"]
+
+
+def test_a_copy_that_is_refused_does_not_tell_its_key(shop: TestStore) -> None:
+    @shop.app.task(unique=Unique(key=["password"], on_conflict="raise"))
+    def sign_in(password: str) -> None: ...
+
+    job = sign_in.using(delay=60).enqueue(password=SECRET)
+    with person(shop, ORIGIN, only_loopback=True) as client:
+        form = {"args": '{"password": "[hidden]"}', "queue": "", "delay": "60", "tags": "", "priority": ""}
+        answer = client.post(f"/jobs/{job.id}/duplicate", data=form, headers={"Origin": ORIGIN, "Accept": "text/html"})
+        assert answer.status_code == 422
+        assert "holds the unique key" in answer.text
+        assert SECRET not in answer.text
+        assert client.get(f"/api/jobs/{job.id}").json()["unique_key"] == "[hidden]"
+
+
+def test_a_search_for_a_field_inside_an_argument_is_refused(shop: TestStore) -> None:
+    with person(shop, ORIGIN, only_loopback=True) as client:
+        for value, status in (('{"pin": [735119]}', 422), ('{"width": 3}', 200)):
+            answer = client.get("/api/jobs", params={"args": f'{{"nested": {value}}}'})
+            assert answer.status_code == status, answer.text
