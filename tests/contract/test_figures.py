@@ -135,7 +135,8 @@ def test_dead_letters_are_grouped_newest_first(store: Store) -> None:
     for number in range(3):
         store.kill(error=ErrorRecord("ValueError", f"order {number}", None, "many"))
         store.clock.advance(1)
-    one = store.kill(store.insert("print"), error=ErrorRecord("KeyError", "'x'", None, "one"))
+    job = store.insert("print", args='{"copies":2}', metadata='{"tenant":"x"}')
+    one = store.kill(job, error=ErrorRecord("KeyError", "'x'", None, "one"))
     recent = store.engine.read(store.engine.group_recent_dead, 100)
     assert recent.is_complete
     assert [(group.fingerprint, group.task, group.count) for group in recent.groups] == [
@@ -143,6 +144,7 @@ def test_dead_letters_are_grouped_newest_first(store: Store) -> None:
         ("many", "send", 3),
     ]
     assert recent.groups[0].newest_id == one
+    assert (recent.groups[0].args, recent.groups[0].metadata) == ('{"copies":2}', '{"tenant":"x"}')
     assert (recent.groups[1].message, recent.groups[1].first_at) == ("order 2", first)
     shallow = store.engine.read(store.engine.group_recent_dead, 2)
     assert ([group.count for group in shallow.groups], shallow.is_complete) == ([1, 1], False)
