@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.contract import Program, starts
+from benchmarks.contract import FlowProgram, Program, starts
 
 _WARM_UP = 20
 
@@ -70,6 +70,12 @@ def _dispatch(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
     return _timed(lambda: program.dispatch(ask["count"]))
 
 
+def _of_flows(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
+    assert isinstance(program, FlowProgram)
+    answer: dict[str, Any] = getattr(program, ask.pop("verb"))(**ask)
+    return answer
+
+
 _VERBS: dict[str, Callable[[Program, dict[str, Any]], dict[str, Any]]] = {
     "prepare": _prepare,
     "open": _open,
@@ -80,6 +86,7 @@ _VERBS: dict[str, Callable[[Program, dict[str, Any]], dict[str, Any]]] = {
     "paced": _paced,
     "work": _work,
     "dispatch": _dispatch,
+    **dict.fromkeys(("flows", "chain", "fan"), _of_flows),
 }
 
 

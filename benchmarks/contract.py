@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["AT_ONCE", "Program", "at_once_in_threads", "payload", "starts"]
+__all__ = ["AT_ONCE", "FlowProgram", "Program", "at_once_in_threads", "payload", "starts"]
 
 AT_ONCE = 64
 _NOTE = "leave it with the neighbours, please"
@@ -99,4 +99,22 @@ class Program:
 
     def dispatch(self, count: int) -> None:
         """Run ``count`` handlers without a store."""
+        raise NotImplementedError
+
+
+class FlowProgram(Program):
+    """One whose jobs wait for jobs: for ``benchmarks.workflows``."""
+
+    def flows(self, count: int) -> dict[str, Any]:
+        """Store workflows of four jobs, one by one; the ``seconds``. Nobody runs them."""
+        raise NotImplementedError
+
+    def chain(self, length: int) -> dict[str, Any]:
+        """Store jobs of which each waits for the one before, then run them by one worker: ``stored`` and ``ran`` in
+        seconds, and when each began (``starts``).
+        """
+        raise NotImplementedError
+
+    def fan(self, width: int, first: int) -> dict[str, Any]:
+        """Many jobs and one that waits for all of them, all behind another one if ``first`` is 1: as ``chain``."""
         raise NotImplementedError

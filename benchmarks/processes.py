@@ -24,7 +24,7 @@ class AgentFailed(Exception):
 class Agent:
     """One process of a system."""
 
-    def __init__(self, name: str, command: list[str], store: str) -> None:
+    def __init__(self, name: str, command: list[str], store: str, longest: float = _LONGEST) -> None:
         self._name = name
         self._errors: list[str] = []
         self._process = subprocess.Popen(
@@ -36,7 +36,7 @@ class Agent:
             text=True,
         )
         threading.Thread(target=self._collect_errors, daemon=True).start()
-        self._killer = threading.Timer(_LONGEST, self._process.kill)
+        self._killer = threading.Timer(longest, self._process.kill)
         self._killer.daemon = True
         self._killer.start()
         self._what = "start"

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 
 export const AT_ONCE = 64;
 const WARM_UP = 20;
-const starts = {};
+export const starts = {};
 export const counts = { ran: 0 };
 
 export const store = process.argv[2];
@@ -31,7 +31,7 @@ export async function inPortions(count, size, call) {
   }
 }
 
-async function timed(doing) {
+export async function timed(doing) {
   const started = performance.now();
   await doing();
   return { seconds: (performance.now() - started) / 1000 };
@@ -65,6 +65,9 @@ const VERBS = {
   bulk: (program, { count }) => timed(() => program.enqueueBulk(count)),
   fill: (program, { count }) => timed(() => program.enqueueBulk(count)),
   paced,
+  flows: (program, { count }) => timed(() => program.flows(count)),
+  chain: (program, { length }) => program.chain(length),
+  fan: (program, { width }) => program.fan(width),
 };
 
 export async function serve(program) {

@@ -159,8 +159,18 @@ def test_the_page_and_its_pictures_are_those_of_the_quoted_result() -> None:
         ET.fromstring(picture)
 
 
-def test_workflows_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert workflows.main(["--jobs", "20", "--hops", "5"]) == 0
+def test_workflows_are_measured_and_a_peer_that_is_not_there_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nowhere(Environment):
+        def command(self, program: str) -> list[str]:
+            raise NotInstalled("node and npm are not on PATH")
+
+    monkeypatch.setitem(workflows.SYSTEMS, "bullmq", replace(workflows.SYSTEMS["bullmq"], environment=Nowhere()))
+    sizes = ["--flows", "2", "--jobs", "20", "--hops", "5"]
+    assert workflows.main(["--only", "sqlite", "bullmq", *sizes]) == 0
     shown = capsys.readouterr().out
-    assert "latency of a hop, p50" in shown
-    assert "fan-out and fan-in of 20: run" in shown
+    assert "BullMQ, Redis: node and npm are not on PATH" in shown
+    assert "| | Turnspit, SQLite | BullMQ, Redis (not there) |" in shown
+    for row in ("workflows of four jobs", "latency of a hop, p50", "20 and one that waits", "one, 20 behind it"):
+        assert len([line for line in shown.splitlines() if line.startswith(f"| {row}") and line.endswith("| - |")]) == 1
