@@ -28,6 +28,7 @@ MOST_TICKS = 100
 """Ticks that ``run_all`` makes up for, and that wait with ``overlap="queue"``."""
 _LATE = 60_000_000
 _SECOND = 1_000_000
+_UNITS = ((86_400 * _SECOND, "d"), (3600 * _SECOND, "h"), (60 * _SECOND, "min"), (_SECOND, "s"))
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -158,7 +159,11 @@ class Every(_Recurring):
         return json.dumps({"every": self.interval, "aligned": self.aligned})
 
     def __str__(self) -> str:
-        return f"every {timedelta(microseconds=self.interval)}"
+        parts, left = [], self.interval
+        for size, unit in _UNITS:
+            count, left = divmod(left, size)
+            parts += [f"{count:,} {unit}"] if count else []
+        return " ".join(["every", *parts, *([f"{left / 1000:g} ms"] if left else [])])
 
 
 Rule = Cron | Every

@@ -29,7 +29,7 @@ def test_a_created_schedule_is_changed_paused_resumed_run_and_removed(app: Turns
         store.advance(timedelta(hours=1))
         store.drain()
         changed = app.schedules.create("digest", send_digest, Every(minutes=10, args={"user_id": 8}))
-        assert (changed.rule, changed.last_job) == ("every 0:10:00", 1)
+        assert (changed.rule, changed.last_job) == ("every 10 min", 1)
         app.schedules.pause("digest")
         assert app.schedules.get("digest").next_tick is None
         store.advance(timedelta(hours=1))

@@ -140,7 +140,7 @@ def test_a_rule_of_another_release_is_told(text: str) -> None:
 
 
 def test_arguments_are_checked_when_the_task_is_declared(app: Turnspit) -> None:
-    with pytest.raises(ConfigurationError, match=r"schedule every 0:05:00 of report.*region.*args="):
+    with pytest.raises(ConfigurationError, match=r"schedule every 5 min of report.*region.*args="):
 
         @app.task(schedule=Every(minutes=5))
         def report(region: str) -> None: ...
@@ -152,4 +152,5 @@ def test_a_job_of_no_schedule_has_no_tick() -> None:
 
 def test_how_rules_read() -> None:
     assert str(Cron("@daily")) == "@daily UTC"
-    assert str(Every(minutes=5)) == "every 0:05:00"
+    assert str(Every(minutes=5)) == "every 5 min"
+    assert str(Every(days=1, hours=1, seconds=1.5)) == "every 1 d 1 h 1 s 500 ms"

@@ -27,7 +27,7 @@ def test_waiting_jobs_without_a_worker_come_first(site: Site, shop: TestStore) -
     text = site.text("/")
     assert "No worker is running, and 1 job wait" in text
     assert "turnspit worker shop:app" in text
-    assert text.index("No worker is running") < text.index("Waiting 1 jobs")
+    assert text.index("No worker is running") < text.index("Waiting 1 job ")
 
 
 def test_a_dead_letter_is_found_from_the_overview(site: Site, shop: TestStore) -> None:

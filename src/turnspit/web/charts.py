@@ -23,8 +23,12 @@ def sparkline(series: Series, width: int = 120, height: int = 24) -> Markup:
     return _svg("spark", width, height, title, shapes or [_line(0, height - 0.5, width, height - 0.5, "axis")])
 
 
-def bars(series: Series, width: int = 720, height: int = 150) -> Markup:
-    """The same, large, with a scale and times below."""
+def bars(series: Series) -> Markup:
+    """The same, large, with a scale and times below; for a desk and for a phone, of which a page shows one."""
+    return _bars(series, "wide", 1100, 170) + _bars(series, "narrow", 480, 190)
+
+
+def _bars(series: Series, kind: str, width: int, height: int) -> Markup:
     left, bottom = 44, 20
     top = max((sum(pair) for pair in zip(series.completed, series.failed, strict=True)), default=0)
     scale = _round_up(top)
@@ -33,12 +37,12 @@ def bars(series: Series, width: int = 720, height: int = 150) -> Markup:
     shapes += _times(len(series.completed) * series.step, left, width, height)
     slot = "minute" if series.step == 1 else f"{series.step} minutes"
     title = f"Attempts that ended per {slot}: {sum(series.completed):,} completed, {sum(series.failed):,} failed"
-    return _svg("chart", width, height, title, shapes)
+    return _svg(f"chart {kind}", width, height, title, shapes)
 
 
-def lines(slots: Sequence[Latency], minutes: int, what: str, width: int = 720, height: int = 150) -> Markup:
+def lines(slots: Sequence[Latency], minutes: int, what: str) -> Markup:
     """The median, 95th and 99th percentile of each slot."""
-    left, bottom = 60, 20
+    width, height, left, bottom = 540, 150, 78, 20
     scale = _round_up(max((slot.p99 or 0 for slot in slots), default=0))
     shapes = [*_grid(left, width, height - bottom, scale, duration)]
     step = (width - left) / max(1, len(slots))
@@ -61,7 +65,7 @@ def lines(slots: Sequence[Latency], minutes: int, what: str, width: int = 720, h
     return _svg("chart", width, height, f"{what}: median, 95th and 99th percentile over time", shapes)
 
 
-def histogram(counts: Sequence[Bar], what: str, width: int = 340, height: int = 120) -> Markup:
+def histogram(counts: Sequence[Bar], what: str, width: int = 540, height: int = 120) -> Markup:
     """How many jobs lie below each bound."""
     if not counts:
         return Markup('<p class="none">No job completed in this time.</p>')
@@ -76,7 +80,9 @@ def histogram(counts: Sequence[Bar], what: str, width: int = 340, height: int = 
             shapes.append(_rect(x, y, step - 2, tall, "done"))
             shapes.append(_text(x + step / 2 - 1, y - 3, f"{count:,}", "middle"))
         label = f"≤ {duration(bound)}".replace(" ms", "ms").replace(" s", "s").replace(" min", "m").replace(" h", "h")
-        shapes.append(_text(x + step / 2 - 1, height - bottom + (12 if place % 2 == 0 else 24), label, "middle"))
+        is_last = 0 < place == len(counts) - 1  # and may be longer than its bar is wide
+        below = height - bottom + (12 if place % 2 == 0 else 24)
+        shapes.append(_text(width, below, label, "end") if is_last else _text(x + step / 2 - 1, below, label, "middle"))
     return _svg("chart", width, height, f"{what} of a sample of {sum(each.count for each in counts):,} jobs", shapes)
 
 
@@ -100,7 +106,7 @@ def _grid(left: float, width: float, height: float, scale: float, write: Callabl
         y = height * (1 - part)
         shapes.append(_line(left, max(0.5, y - 0.5), width, max(0.5, y - 0.5), "axis"))
         if part:
-            shapes.append(_text(left - 6, max(10, y + 4), write(scale * part), "end"))
+            shapes.append(_text(left - 6, max(13, y + 4), write(scale * part), "end"))
     return shapes
 
 

@@ -45,9 +45,9 @@ class Tally:
 
     @property
     def completed_per_minute(self) -> float:
-        """Over the last whole minutes; the one that is not over yet would show a fall."""
-        whole = self.completed[-1 - _THROUGHPUT_MINUTES // self.step : -1] or self.completed
-        return sum(whole) / (len(whole) * self.step)
+        """Over the last whole minutes: the one that is not over yet would show a fall, and counts if it is first."""
+        whole = self.completed[-1 - _THROUGHPUT_MINUTES // self.step : -1]
+        return sum(whole) / (len(whole) * self.step) if any(whole) else self.completed[-1] / self.step
 
     @property
     def error_rate(self) -> float | None:
