@@ -147,8 +147,6 @@ class Buttons:
         """Change a limit, or let it be as it is declared."""
         form = await read_form(request)
         name, changes = form.get("name", ""), self._site.changes
-        if request.path_params["verb"] != "set":
-            return await self._do(request, form, f"limit {name} reset", lambda: changes.reset_limit(request, name))
 
         async def change() -> None:
             try:
@@ -159,7 +157,11 @@ class Buttons:
                 raise ConfigurationError("a limit is a whole number") from None
             await changes.set_limit(request, name, limit)
 
-        return await self._do(request, form, f"limit {name} changed", change)
+        verbs: Verbs = {
+            "set": (change, "changed"),
+            "reset": (lambda: changes.reset_limit(request, name), "reset"),
+        }
+        return await self._press(request, form, f"limit {name}", verbs)
 
     async def _press(self, request: Request, form: MultiDict, whom: str, verbs: Verbs) -> Response:
         """Do what the path's verb says to what the page calls ``whom``."""
