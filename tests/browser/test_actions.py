@@ -168,3 +168,63 @@ def test_a_page_that_nobody_sees_asks_nothing(page: Page, shop: Shop) -> None:
     with page.expect_request(re.compile("/live")):
         page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_group_is_deleted_at_a_chosen_rate_and_stopped(page: Page, shop: Shop) -> None:
+    app = shop.scene.app
+    before = app.jobs.count(state="dead", error="HTTPStatusError")
+    assert before >= 3
+    page.goto("/dead")
+    page.locator("tr", has_text="HTTPStatusError").get_by_role("link", name="Delete").click()
+    page.get_by_label("At most so many jobs a second").fill("0.01")
+    page.get_by_role("button", name=f"Delete {before} jobs").click()
+    change = page.locator(".bulk", has_text="HTTPStatusError")
+    expect(change).to_contain_text(f"1 of {before} jobs deleted, 0.01 a second")
+    change.get_by_role("button", name="Stop").click()
+    expect(change).to_contain_text("stopped")
+    assert app.jobs.count(state="dead", error="HTTPStatusError") == before - 1
+
+
+def test_a_workflow_is_cancelled_and_goes_on_where_it_was(page: Page, shop: Shop) -> None:
+    workflow = shop.scene.app.workflows.list(name="import catalogue")[0].id
+    page.goto("/workflows")
+    page.locator("tr", has_text="import catalogue").get_by_role("link", name=str(workflow), exact=True).click()
+    expect(page.locator("h1")).to_have_text(f"Workflow {workflow}")
+    expect(page.locator("svg.graph .blocked")).not_to_have_count(0)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    status(page, f"workflow {workflow} cancelled")
+    expect(page.locator("svg.graph .blocked")).to_have_count(0)
+    page.get_by_role("button", name="Replay what failed").click()
+    status(page, "goes on where it failed")
+    expect(page.locator("svg.graph .blocked")).not_to_have_count(0)
+
+
+def test_a_worker_is_quieted_and_stopped(page: Page) -> None:
+    page.goto("/workers")
+    worker = page.locator(".worker", has_text="web-2:1877")
+    worker.get_by_role("button", name="Quiet").click()
+    status(page, "takes no more jobs")
+    expect(worker).to_contain_text("asked to be quiet")
+    worker.get_by_text("Stop…").click()
+    worker.get_by_role("button", name="Stop", exact=True).click()
+    status(page, "was asked to stop")
+    expect(worker).to_contain_text("asked to stop")
+
+
+def test_a_schedule_is_run_now(page: Page, shop: Shop) -> None:
+    before = shop.scene.app.jobs.count(task="clean_up")
+    page.goto("/schedules")
+    page.get_by_role("row", name="clean_up").get_by_role("button", name="Run now").click()
+    status(page, "schedule clean_up run")
+    assert shop.scene.app.jobs.count(task="clean_up") == before + 1
+
+
+def test_a_task_is_paused_by_its_name(page: Page, shop: Shop) -> None:
+    page.goto("/queues")
+    page.get_by_label("Pause a").select_option("task")
+    page.get_by_label("named").fill("resize_photo")
+    page.get_by_role("button", name="Pause").click()
+    status(page, "task resize_photo paused")
+    page.goto("/")
+    page.locator(".attention li", has_text="The task resize_photo is paused").get_by_role("button").click()
+    assert shop.scene.app.queues.paused() == []

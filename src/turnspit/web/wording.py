@@ -70,7 +70,13 @@ def number(value: int) -> str:
 
 
 def rate(value: float) -> str:
-    """How many a minute."""
+    """How many in some time.
+
+    >>> rate(0.05), rate(1.25), rate(1204.0)
+    ('0.05', '1.2', '1,204')
+    """
+    if 0 < value < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.1f}" if 0 < value < 10 else f"{value:,.0f}"
 
 
