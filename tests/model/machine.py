@@ -149,14 +149,14 @@ class EngineAndModel(RuleBasedStateMachine):
             self.time_passes(4)
             assert self.store.renew(worker) == self.model.renew(worker)
         report = self.store.rescue(worker, MAX_CRASHES)
-        assert tuple(map(set, report)) == self.model.rescue(worker)
+        assert tuple(map(set, report[:4])) == self.model.rescue(worker)
 
     @rule(data=st.data())
     def declare_dead(self, data: st.DataObject) -> None:
         """A supervisor saw a worker's process end, whatever its lease says."""
         worker = self.worker(data)
         report = self.write(self.engine.declare_dead, worker, MAX_CRASHES)
-        assert tuple(map(set, report)) == self.model.declare_dead(worker)
+        assert tuple(map(set, report[:4])) == self.model.declare_dead(worker)
 
     @rule(
         data=st.data(),

@@ -77,7 +77,7 @@ HARMLESS = (
 )
 """Lists given by us or by whoever pauses, and words about the shape of the plan."""
 
-READY = r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready \(queue=\?\)"
+READY = r"SEARCH (turnspit_jobs|job) USING INDEX turnspit_jobs_ready \(queue=\?\)"
 LIVE = r"SEARCH live USING INTEGER PRIMARY KEY"
 WORKERS = r"SCAN turnspit_workers"
 """There are few."""
@@ -96,7 +96,7 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
     ),
     "claim every queue": (
         lambda engine: engine.claim_jobs(ClaimRequest(1, 10, TASKS)),
-        [WORKERS, r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_ready( \(queue[=>]\?\))?$"],
+        [WORKERS, r"SEARCH (turnspit_jobs|job) USING INDEX turnspit_jobs_ready( \(queue[=>]\?\))?$"],
     ),
     "claim one job": (lambda engine: engine.claim_jobs(ClaimRequest(1, 1, TASKS, job=1)), []),
     "finish": (

@@ -16,7 +16,6 @@ from turnspit.engines.calls import APART_DEADLINE, Call, await_answer, wait_for_
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
-from turnspit.engines.postgres.bounds import ClaimBounds
 from turnspit.engines.postgres.caller import CallerTransactions
 from turnspit.engines.postgres.connection import Reader, Writer
 from turnspit.engines.postgres.doctor import diagnose
@@ -31,6 +30,7 @@ from turnspit.engines.postgres.schema import PostgresSchema, check_version, migr
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
 from turnspit.engines.verbs.alerts import AlertVerbs
+from turnspit.engines.verbs.bounds import ClaimBounds
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs

@@ -8,9 +8,9 @@ import pydantic_core
 from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
-from turnspit.engines.postgres.bounds import ClaimBounds
+from turnspit.engines.verbs.claims import MOST_HELD, Turn, in_turn
 from turnspit.engines.verbs.ends import Outcome
-from turnspit.engines.verbs.jobs import MOST_HELD, OF_NOTHING, JobVerbs
+from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.errors import InvalidPayload
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
@@ -23,8 +23,6 @@ _BOUND = "AND (-priority, id) > (-turn.priority, turn.after)"
 
 class PostgresJobVerbs(JobVerbs):
     """Jobs on their way from enqueued to ended."""
-
-    bounds: ClaimBounds
 
     def check_new(self, new: NewJob[Any]) -> None:
         """Refuse what ``jsonb`` could not read: people look for jobs by their arguments."""
@@ -78,82 +76,48 @@ class PostgresJobVerbs(JobVerbs):
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         return (yield Statement(self.sql[block], {**params, "turns": to_json(turns)}))
 
-    def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
-        if request.job is not None:
-            rows = yield Statement(self.sql["claim_jobs_chosen"], params | {"job": request.job})
-            return [Claim._make(row) for row in rows]
-        claims: list[Claim] = []
-        hints = self.bounds.turns(request)
-        if hints:
-            claims = _in_turn((yield self._claim(params, hints, _BOUND)), hints)
-        if len(claims) < request.limit:
-            with self.bounds.looking():
-                claims += yield from self._claim_from_the_beginning(request, params, request.limit - len(claims))
-        self.bounds.remember(request, claims)
-        return claims
-
     def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
+        params = self.claim_params(request)
         hints = self.bounds.turns(request)
         if hints:
-            claims = _in_turn((yield self._claim(params, hints, _BOUND, ends=True)), hints)
+            claims = _in_turn((yield self._claim(params, hints, ends=True)), [turn["queue"] for turn in hints])
         else:
             with self.bounds.looking():
-                rows = yield self._claim_from_the_front(params, request)
-            claims = [Claim._make(row) for row in rows]
-            claims.sort(key=lambda claim: (claim.queue <= request.after, claim.queue, -claim.priority, claim.id))
+                rows = yield self._claim_from_all(params, request)
+            claims = _in_turn(rows, in_turn({row[3] for row in rows}, request.after))
         self.bounds.remember(request, claims)
         return claims
 
-    def _claim_from_the_front(self, params: Mapping[str, Any], request: ClaimRequest) -> Statement:
+    def _claim_from_all(self, params: Mapping[str, Any], request: ClaimRequest) -> Statement:
         """Find the busy queues and claim from them, in one statement."""
         busy = "claim_jobs_at_once_busy" if request.queues is None else "claim_jobs_at_once_served"
-        sql = self._claim_sql(self.sql[busy] + ", " + self.sql["claim_jobs_at_once_turns"], "")
-        params = {**params, "limit": request.limit, "after": request.after, "most_queues": MOST_QUEUES}
-        if request.queues is not None:
-            params["queues"] = to_json(request.queues)
-        return Statement(sql, params, ends=True)
+        turns = self.sql[busy] + ", " + self.sql["claim_jobs_at_once_turns"]
+        params = {**params, "limit": request.limit, **self._line(request, request.after)}
+        return Statement(self.sql["claim_jobs"].replace("{turns}", turns).replace("{bound}", ""), params, ends=True)
 
-    def _claim_sql(self, turns: str, bound: str) -> str:
-        return self.sql["claim_jobs"].replace("{turns}", turns).replace("{bound}", bound)
+    def find_busy_queues(self, request: ClaimRequest, after: str) -> Verb[list[str]]:
+        block = "claim_jobs_queues" if request.queues is None else "claim_jobs_queues_served"
+        busy = "claim_jobs_at_once_busy" if request.queues is None else "claim_jobs_at_once_served"
+        sql = self.sql[block].replace("{busy}", self.sql[busy])
+        return in_turn([queue for (queue,) in (yield Statement(sql, self._line(request, after)))], after)
 
-    def _claim_from_the_beginning(self, request: ClaimRequest, params: dict[str, Any], limit: int) -> Verb[list[Claim]]:
-        claims: list[Claim] = []
-        incomplete: list[str] = []
-        queues = yield from self._busy_queues(request)
-        while queues and len(claims) < limit:
-            share = -(-(limit - len(claims)) // min(len(queues), MOST_QUEUES))
-            serving = queues[: -(-(limit - len(claims)) // share)]
-            shares = [min(share, limit - len(claims) - share * place) for place in range(len(serving))]
-            turns = [{"queue": queue, "share": size} for queue, size in zip(serving, shares, strict=True)]
-            claimed = _in_turn((yield self._claim(params, turns, "")), turns)
-            claims += claimed
-            got = {queue: sum(claim.queue == queue for claim in claimed) for queue in serving}
-            filled = [queue for queue, size in zip(serving, shares, strict=True) if got[queue] == size]
-            incomplete += [queue for queue in serving if queue not in filled]
-            queues = queues[len(serving) :] + filled
-        if incomplete:
-            yield from self._hold_unknown(params, incomplete)
-        return claims
-
-    def _busy_queues(self, request: ClaimRequest) -> Verb[list[str]]:
+    @staticmethod
+    def _line(request: ClaimRequest, after: str) -> dict[str, Any]:
         if request.queues is None:
-            rows = yield Statement(self.sql["claim_jobs_queues"], {})
-        else:
-            rows = yield Statement(self.sql["claim_jobs_queues_served"], {"queues": to_json(request.queues)})
-        return sorted((queue for (queue,) in rows), key=lambda queue: (queue <= request.after, queue))
+            return {"after": after, "most": MOST_QUEUES}
+        return {"queues": to_json(in_turn(request.queues, after)), "most": MOST_QUEUES}
 
-    def _claim(
-        self, params: dict[str, Any], turns: list[dict[str, Any]], bound: str, *, ends: bool = False
-    ) -> Statement:
-        sql = self._claim_sql(self.sql["claim_jobs_turns"], bound)
-        return Statement(sql, params | {"turns": to_json(turns)}, ends=ends)
+    def claim_turns(self, params: Mapping[str, Any], turns: Sequence[Turn]) -> Verb[list[Claim]]:
+        return _in_turn((yield self._claim(params, turns)), [turn["queue"] for turn in turns])
 
-    def _hold_unknown(self, params: dict[str, Any], queues: list[str]) -> Verb[None]:
-        """Set aside jobs that no live worker can run, so that they cannot slow later claims."""
+    def _claim(self, params: Mapping[str, Any], turns: Sequence[Turn], *, ends: bool = False) -> Statement:
+        bound = _BOUND if "after" in turns[0] else ""
+        sql = self.sql["claim_jobs"].replace("{turns}", self.sql["claim_jobs_turns"]).replace("{bound}", bound)
+        return Statement(sql, {**params, "turns": to_json(turns)}, ends=ends)
+
+    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[None]:
         turns = to_json({"queue": queue} for queue in queues)
-        found = yield Statement(self.sql["claim_jobs_unknown"], params | {"turns": turns, "limit": MOST_HELD})
+        found = yield Statement(self.sql["claim_jobs_unknown"], {**params, "turns": turns, "limit": MOST_HELD})
         if not found:
             return
         yield Statement(self.sql["lock_registration_shared"], {})
@@ -198,9 +162,9 @@ class PostgresJobVerbs(JobVerbs):
         return int(removed) + (yield from super().prune_jobs(request))
 
 
-def _in_turn(rows: list[Row], turns: Sequence[Mapping[str, Any]]) -> list[Claim]:
+def _in_turn(rows: list[Row], queues: Sequence[str]) -> list[Claim]:
     """The claims of these rows, in the order in which their queues are served."""
-    places = {turn["queue"]: place for place, turn in enumerate(turns)}
+    places = {queue: place for place, queue in enumerate(queues)}
     claims = [Claim._make(row) for row in rows]
     claims.sort(key=lambda claim: (places[claim.queue], -claim.priority, claim.id))
     return claims

@@ -30,6 +30,7 @@ from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
 from turnspit.engines.verbs.alerts import AlertVerbs
+from turnspit.engines.verbs.bounds import ClaimBounds
 from turnspit.engines.verbs.control import ControlVerbs
 from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs
@@ -117,6 +118,7 @@ class SqliteEngine(
         self._lock = threading.Lock()
         self._open: _Open | None = None
         self._listens = False
+        self.bounds = ClaimBounds()
         self.wakeups = SqliteWakeups(self.path, self._folder)
 
     def prepare_fork(self) -> None:

@@ -7,8 +7,9 @@ import pydantic_core
 
 from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.claims import MOST_HELD, Turn, in_turn
 from turnspit.engines.verbs.ends import Outcome
-from turnspit.engines.verbs.jobs import MOST_HELD, OF_NOTHING, JobVerbs
+from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
 from turnspit.states import JobState
@@ -63,64 +64,44 @@ class SqliteJobVerbs(JobVerbs):
             rows += yield Statement(self.sql[block], {**params, **turn})
         return rows
 
-    def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        params = {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
-        if request.job is not None:
-            rows = yield Statement(self.sql["claim_jobs_chosen"], params | {"job": request.job})
-            return [Claim._make(row) for row in rows]
-        claims: list[Claim] = []
-        may_hold = MOST_HELD
-        queues = yield from self._queues_in_turn(request)
-        while queues and len(claims) < request.limit:
-            share = -(-(request.limit - len(claims)) // min(len(queues), MOST_QUEUES))
-            unserved = []
-            for queue in queues:
-                limit = min(share, request.limit - len(claims))
-                if not limit:
-                    break
-                claimed = yield from self._claim_queue(params | {"queue": queue, "limit": limit})
-                claims += claimed
-                if len(claimed) == limit:
-                    unserved.append(queue)
-                elif may_hold:
-                    may_hold -= yield from self._hold(params | {"queue": queue, "limit": may_hold})
-            queues = unserved
-        return claims
-
-    def _queues_in_turn(self, request: ClaimRequest) -> Verb[list[str]]:
-        """The served queues that have work, beginning behind the one that was served last."""
-        if request.queues is not None and len(request.queues) == 1:
-            return list(request.queues)
-        busy = [queue for (queue,) in (yield Statement(self.sql["claim_jobs_queues"], {}))]
-        if request.queues is not None:
-            served = frozenset(request.queues)
-            busy = [queue for queue in busy if queue in served]
-        return sorted(busy, key=lambda queue: (queue <= request.after, queue))
-
-    def _claim_queue(self, params: dict[str, Any]) -> Verb[list[Claim]]:
-        [(ids,)] = yield Statement(self.sql["claim_jobs"], params)
+    def claim_turns(self, params: Mapping[str, Any], turns: Sequence[Turn]) -> Verb[list[Claim]]:
+        line = self.sql["claim_jobs_behind" if "after" in turns[0] else "claim_jobs_line"]
+        limit = sum(turn["share"] for turn in turns)
+        params = {**params, "turns": to_json(turns), "share": turns[0]["share"], "limit": limit}
+        [(ids,)] = yield Statement(self.sql["claim_jobs"].replace("{line}", line), params)
         if ids == "[]":
             return []
         yield Statement(self.sql["claim_jobs_take"], {**params, "ids": ids})
         [(claims,)] = yield Statement(self.sql["claim_jobs_taken"], {"ids": ids})
         return [Claim(*fields) for fields in pydantic_core.from_json(claims)]
 
-    def _hold(self, params: dict[str, Any]) -> Verb[int]:
-        """Set aside jobs that no live worker can run; how many."""
-        held = len((yield Statement(self.sql["claim_jobs_hold"], params)))
-        if held == params["limit"]:
+    def find_busy_queues(self, request: ClaimRequest, after: str) -> Verb[list[str]]:
+        if request.queues is not None:
+            if len(request.queues) == 1:
+                return list(request.queues)
+            params = {"queues": to_json(in_turn(request.queues, after)), "most": MOST_QUEUES}
+            return [queue for (queue,) in (yield Statement(self.sql["claim_jobs_queues_served"], params))]
+        busy = yield Statement(self.sql["claim_jobs_queues"], {"after": after, "most": MOST_QUEUES})
+        if len(busy) < MOST_QUEUES and after:
+            again = yield Statement(self.sql["claim_jobs_queues"], {"after": "", "most": MOST_QUEUES - len(busy)})
+            busy += [row for row in again if row[0] <= after]
+        return [queue for (queue,) in busy]
+
+    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[None]:
+        params = {**params, "queues": to_json(queues), "limit": MOST_HELD}
+        held = yield Statement(self.sql["claim_jobs_hold"], params)
+        if len(held) == MOST_HELD:
             yield Wake(WakeKind.READY)  # the rest in another claim: others wait for the write lock
-        return held
 
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
         fences = _fences(completions)
         found = yield Statement(self.sql["finish_jobs"], {"now": self.clock.now(), "fences": fences})
         done: set[int] = set()
         followed: list[Row] = []
-        for _, queue, task, count, run_time, ids, of_more in found:
+        for *_, ids, of_more in found:
             done.update(pydantic_core.from_json(ids))
             followed += pydantic_core.from_json(of_more)
-            yield from self.count_outcome(queue, task, "completed", count, run_time)
+        yield from self.count_attempts("completed", [row[1:5] for row in found])
         if done:
             yield from self._move_completed(completions, found[0][0])
             yield Statement(self.sql["finish_jobs_remove"], {"fences": fences})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.claims import ClaimVerbs
 from turnspit.engines.verbs.ends import EndVerbs, Outcome
 from turnspit.engines.verbs.limits import LimitVerbs
 from turnspit.engines.verbs.rows import has_a_time, to_json
@@ -27,16 +28,13 @@ from turnspit.records import (
 )
 from turnspit.states import JobState
 
-__all__ = ["MOST_HELD", "OF_NOTHING", "JobVerbs"]
+__all__ = ["OF_NOTHING", "JobVerbs"]
 
 OF_NOTHING = ("null", None, None)
 """Of the completion of a task that returns nothing: its result is kept as long as its job, without a note."""
 
-MOST_HELD = 2000
-"""Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
 
-
-class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
+class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
     """Jobs on their way from enqueued to ended."""
 
     def check_new(self, new: NewJob[Any]) -> None:
@@ -74,10 +72,6 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
         if any(job.unique_rule is not None for job in new):
             return (yield from self.insert_unique_jobs(new))
         return (yield from self.store_jobs(new))
-
-    @abstractmethod
-    def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        """Give a worker jobs."""
 
     def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
         return (yield from self.claim_jobs(request))
@@ -155,13 +149,15 @@ class JobVerbs(UniquenessVerbs, LimitVerbs, EndVerbs):
         for _, queue, task, run_time in rows:
             counts[queue, task] += 1
             run_times[queue, task] += run_time or 0
-        for (queue, task), count in counts.items():
-            yield from self.count_outcome(queue, task, outcome, count, run_times[queue, task])
+        yield from self.count_attempts(
+            outcome, [(queue, task, count, run_times[queue, task]) for (queue, task), count in counts.items()]
+        )
 
-    def count_outcome(self, queue: str, task: str, outcome: str, count: int, run_time: int) -> Verb[None]:
-        """Count ended attempts of one task."""
-        params = {"now": self.clock.now(), "queue": queue, "task": task, "outcome": outcome}
-        yield Statement(self.sql["count_outcomes"], {**params, "count": count, "run_time": run_time})
+    def count_attempts(self, outcome: str, counts: Sequence[tuple[str, str, int, int]]) -> Verb[None]:
+        """Count ended attempts: queue, task, how many, and their run time in all."""
+        if counts:
+            params = {"now": self.clock.now(), "outcome": outcome, "counts": to_json(sorted(counts))}
+            yield Statement(self.sql["count_outcomes"], params)
 
     def _finish_ending(self, ending: Ending, report: FinishReport) -> Verb[None]:
         params: dict[str, Any] = {"now": self.clock.now(), "id": ending.id, "fence": ending.fence}

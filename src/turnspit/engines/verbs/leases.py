@@ -5,8 +5,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.ends import Outcome
-from turnspit.engines.verbs.jobs import MOST_HELD, JobVerbs
+from turnspit.engines.verbs.jobs import JobVerbs
 from turnspit.engines.verbs.rows import to_json, worker_from_row
 from turnspit.records import NewWorker, RescueReport, WorkerRecord
 

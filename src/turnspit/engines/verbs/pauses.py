@@ -1,7 +1,7 @@
 """The verbs of ``contract/pauses.py``, on any engine."""
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.jobs import MOST_HELD
+from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.leases import LeaseVerbs
 from turnspit.records import Pause, PauseKind
 

@@ -87,30 +87,47 @@ turn AS MATERIALIZED (
 )
 
 -- name: claim_jobs_at_once_busy
--- The queues that have work, as claim_jobs_queues finds them.
+-- A loose index scan: one probe for each queue that has work, however many jobs wait in it; from behind the queue that was
+-- served last to the end, then from the beginning, until there are enough.
 busy(queue) AS (
-    (SELECT queue FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue LIMIT 1)
+    (SELECT queue FROM {schema}.jobs WHERE state = 'ready' AND queue > :after::text ORDER BY queue LIMIT 1)
     UNION ALL
     SELECT (SELECT job.queue FROM {schema}.jobs AS job
             WHERE state = 'ready' AND job.queue > busy.queue ORDER BY job.queue LIMIT 1)
     FROM busy WHERE busy.queue IS NOT NULL
+), again(queue) AS (
+    (SELECT queue FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT job.queue FROM {schema}.jobs AS job
+            WHERE state = 'ready' AND job.queue > again.queue ORDER BY job.queue LIMIT 1)
+    FROM again WHERE again.queue < :after::text
+), line(queue, is_again) AS (
+    (SELECT queue, false FROM busy WHERE queue IS NOT NULL AND queue <> {paused_queues} LIMIT :most)
+    UNION ALL
+    (SELECT queue, true FROM again WHERE queue <= :after::text AND queue <> {paused_queues} LIMIT :most)
+    LIMIT :most
+), line_in_order(queue, place) AS (
+    SELECT queue, row_number() OVER (ORDER BY is_again, queue) FROM line
 )
 
 -- name: claim_jobs_at_once_served
-busy(queue) AS (
-    SELECT queue FROM json_array_elements_text(:queues::json) AS served (queue)
+-- `queues` are in the order in which they are served.
+line(queue, place) AS (
+    SELECT queue, place FROM json_array_elements_text(:queues::json) WITH ORDINALITY AS served (queue, place)
     WHERE EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue)
+      AND queue <> {paused_queues}
+    LIMIT :most
+), line_in_order(queue, place) AS (
+    SELECT queue, row_number() OVER (ORDER BY place) FROM line
 )
 
 -- name: claim_jobs_at_once_turns
--- The limit is shared out among the first of the busy queues, beginning behind the one that was served last.
+-- The limit is shared out among them.
 turn AS MATERIALIZED (
     SELECT queue, least(share, :limit - share * (place - 1)) AS share
     FROM (
-        SELECT queue, row_number() OVER (ORDER BY queue <= :after, queue) AS place,
-               ceil(:limit::numeric / least(count(*) OVER (), :most_queues))::bigint AS share
-        FROM busy WHERE queue IS NOT NULL AND queue <> {paused_queues}
-    ) AS line
+        SELECT queue, place, ceil(:limit::numeric / count(*) OVER ())::bigint AS share FROM line_in_order
+    ) AS line_with_shares
     WHERE share * (place - 1) < :limit
 )
 
@@ -126,20 +143,10 @@ RETURNING id, fence, task, queue, args::text, attempt, crashes, priority, create
           retry, timeout, tags::text, metadata::text, lane, unique_key, workflow, cursor;
 
 -- name: claim_jobs_queues
--- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
-WITH RECURSIVE busy(queue) AS (
-    (SELECT queue FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue LIMIT 1)
-    UNION ALL
-    SELECT (SELECT job.queue FROM {schema}.jobs AS job
-            WHERE state = 'ready' AND job.queue > busy.queue ORDER BY job.queue LIMIT 1)
-    FROM busy WHERE busy.queue IS NOT NULL
-)
-SELECT queue FROM busy WHERE queue IS NOT NULL AND queue <> {paused_queues};
+WITH RECURSIVE {busy} SELECT queue FROM line;
 
 -- name: claim_jobs_queues_served
-SELECT queue FROM json_array_elements_text(:queues::json) AS served (queue)
-WHERE EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue)
-  AND queue <> {paused_queues};
+WITH {busy} SELECT queue FROM line;
 
 -- name: claim_jobs_unknown
 -- Jobs that no live worker can run, or of a paused task or tag. A worker counts as live until it is declared dead: then
@@ -264,9 +271,11 @@ RETURNING id, workflow;
 DELETE FROM {schema}.jobs WHERE id = {ids};
 
 -- name: count_outcomes
--- A row for each connection that writes: one hot row halved the commit rate (2.2k to 1.2k a second).
+-- `counts` is [[queue, task, count, run time], ...]. A row for each connection that writes: one hot row halved the commit
+-- rate (2.2k to 1.2k a second).
 INSERT INTO {schema}.counters AS counter (minute, queue, task, outcome, writer, count, run_time)
-VALUES ({now} / 60000000, :queue, :task, :outcome, pg_backend_pid(), :count, :run_time)
+SELECT {now} / 60000000, value->>0, value->>1, :outcome, pg_backend_pid(), (value->>2)::bigint, (value->>3)::bigint
+FROM json_array_elements(:counts::json) AS value
 ON CONFLICT (minute, queue, task, outcome, writer)
 DO UPDATE SET count = counter.count + excluded.count, run_time = counter.run_time + excluded.run_time;
 

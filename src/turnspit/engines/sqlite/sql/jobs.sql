@@ -36,17 +36,38 @@ SELECT {now};
 
 -- name: claim_jobs
 -- Three statements, of which each gives one value: a row at a time, Python's lock is given and taken for every row, while
--- the worker's loop wants it too (docs/decisions/0054). The select walks turnspit_jobs_ready in its own order and stops at
--- the limit. What others know is left as it is: a claim that wrote to it woke everybody by its commit, who claimed again
--- (21 commits a second and 6 % of a core, idle).
-SELECT json_group_array(id) FROM (
-    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-    WHERE state = 'ready' AND queue = :queue AND :queue NOT IN {paused_queues}
-      AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
-      AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
-      AND EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
-    ORDER BY priority DESC, id LIMIT :limit
+-- the worker's loop wants it too (docs/decisions/0054). `turns` is [{"queue": ...}, ...]; {line} is one of the two blocks
+-- below, and stops at the share of a queue. What others know is left as it is: a claim that wrote to it woke everybody by
+-- its commit, who claimed again (21 commits a second and 6 % of a core, idle).
+SELECT json_group_array(value) FROM (
+    SELECT found.value FROM json_each(:turns) AS turn CROSS JOIN json_each((SELECT json_group_array(id) FROM ({line}))) AS found
+    WHERE EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
+    LIMIT :limit
 );
+
+-- name: claim_jobs_line
+-- It walks turnspit_jobs_ready in its own order.
+SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+WHERE state = 'ready' AND queue = turn.value ->> 'queue' AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
+ORDER BY priority DESC, id LIMIT :share
+
+-- name: claim_jobs_behind
+-- The same behind a job: what has its priority, then what has less.
+SELECT * FROM (
+    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+    WHERE state = 'ready' AND queue = turn.value ->> 'queue' AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
+      AND priority = turn.value ->> 'priority' AND id > turn.value ->> 'after'
+    ORDER BY id LIMIT :share)
+UNION ALL
+SELECT * FROM (
+    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
+    WHERE state = 'ready' AND queue = turn.value ->> 'queue' AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
+      AND priority < turn.value ->> 'priority'
+    ORDER BY priority DESC, id LIMIT :share)
+LIMIT :share
 
 -- name: claim_jobs_take
 UPDATE turnspit_jobs
@@ -70,23 +91,30 @@ RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, 
           retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
 
 -- name: claim_jobs_queues
--- A loose index scan: one probe for each queue that has work, however many jobs wait in it.
+-- A loose index scan: one probe for each queue that has work, however many jobs wait in it, until there are enough.
 WITH RECURSIVE busy(queue) AS (
-    SELECT min(queue) FROM turnspit_jobs WHERE state = 'ready'
+    SELECT min(queue) FROM turnspit_jobs WHERE state = 'ready' AND queue > :after
     UNION ALL
     SELECT (SELECT min(queue) FROM turnspit_jobs WHERE state = 'ready' AND queue > busy.queue)
     FROM busy WHERE busy.queue IS NOT NULL
 )
-SELECT queue FROM busy WHERE queue IS NOT NULL AND queue NOT IN {paused_queues};
+SELECT queue FROM busy WHERE queue IS NOT NULL AND queue NOT IN {paused_queues} LIMIT :most;
+
+-- name: claim_jobs_queues_served
+SELECT value FROM json_each(:queues)
+WHERE EXISTS (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_ready WHERE state = 'ready' AND queue = value)
+  AND value NOT IN {paused_queues}
+LIMIT :most;
 
 -- name: claim_jobs_hold
 -- Jobs that no live worker can run, or of a paused task or tag. A worker counts as live until it is declared dead: then
 -- it comes back by registering, which admits its jobs.
 UPDATE turnspit_jobs SET state = 'held', paused_by = pause, reason = coalesce('paused: ' || pause, 'no live worker knows task ' || task)
 FROM (
-    SELECT id AS found, CASE WHEN task IN {paused_tasks} THEN 'task ' || task ELSE {paused_tag} END AS pause
-    FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-    WHERE state = 'ready' AND queue = :queue
+    SELECT job.id AS found, CASE WHEN task IN {paused_tasks} THEN 'task ' || task ELSE {paused_tag} END AS pause
+    FROM json_each(:queues) AS served
+    CROSS JOIN turnspit_jobs AS job INDEXED BY turnspit_jobs_ready
+    WHERE state = 'ready' AND queue = served.value
       AND (task IN {paused_tasks}
            OR tags IS NOT NULL AND {paused_tag} IS NOT NULL
            OR task NOT IN (SELECT value FROM json_each(:tasks))
@@ -182,8 +210,10 @@ RETURNING id, workflow;
 DELETE FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: count_outcomes
+-- `counts` is [[queue, task, count, run time], ...].
 INSERT INTO turnspit_counters (minute, queue, task, outcome, count, run_time)
-VALUES ({now} / 60000000, :queue, :task, :outcome, :count, :run_time)
+SELECT {now} / 60000000, value ->> 0, value ->> 1, :outcome, value ->> 2, value ->> 3
+FROM json_each(:counts) WHERE true
 ON CONFLICT (minute, queue, task, outcome)
 DO UPDATE SET count = count + excluded.count, run_time = run_time + excluded.run_time;
 
