@@ -155,7 +155,7 @@ def test_a_large_workflow_is_streamed_and_given_up_as_a_whole(app: Turnspit, sho
     def build() -> None:
         with app.workflow("large") as flow:
             flow.add_many(shop.notify.new("x") for _ in range(6000))
-            assert app.jobs.count(state="blocked") > 5000
+            assert app.jobs.count(state="blocked") == 5000, "those are stored already"
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -53,7 +53,7 @@ SELECT n, 'host', n, '', '["send", "print"]', 10, {now}, {now}, {now} + 15000000
 FROM generate_series(1, 10) AS n"""
 
 
-_LARGE = re.compile(r"jobs|history|attempts|logs")
+_LARGE = re.compile(r"jobs|history|attempts|logs|workflow")
 _DAY_OF_PARTITION = re.compile(r"_\d{8}|_stray")
 
 

@@ -111,10 +111,10 @@ busy(queue) AS (
 )
 
 -- name: claim_jobs_at_once_served
--- `queues` are in the order in which they are served.
+-- `queues` are in the order in which they are served. With EXISTS it was planned as a join with all ready jobs (0070).
 line(queue, place) AS (
     SELECT queue, place FROM json_array_elements_text(:queues::json) WITH ORDINALITY AS served (queue, place)
-    WHERE EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue)
+    WHERE (SELECT true FROM {schema}.jobs WHERE state = 'ready' AND jobs.queue = served.queue LIMIT 1)
       AND queue <> {paused_queues}
     LIMIT :most
 ), line_in_order(queue, place) AS (

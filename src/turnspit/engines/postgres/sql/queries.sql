@@ -141,8 +141,8 @@ mine AS MATERIALIZED (
 )
 SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WHERE state = 'ready')
             ELSE EXISTS (SELECT FROM json_array_elements_text(:queues::json) AS served (queue)
-                         WHERE EXISTS (SELECT FROM {schema}.jobs
-                                       WHERE state = 'ready' AND jobs.queue = served.queue)) END,
+                         WHERE (SELECT true FROM {schema}.jobs
+                                WHERE state = 'ready' AND jobs.queue = served.queue LIMIT 1)) END,
        least((SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled'),
              (SELECT min(expires_at) FROM {schema}.jobs
               WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked'))) - now,

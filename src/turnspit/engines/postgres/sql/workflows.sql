@@ -67,9 +67,12 @@ WHERE job = {ids} AND is_used = 0;
 
 -- name: extend_workflow_before
 -- Under its lock nobody makes the dependant ready.
+WITH more AS MATERIALIZED (
+    SELECT job, count FROM json_to_recordset(:counts::json) AS given (job bigint, count bigint)
+)
 UPDATE {schema}.workflow_jobs AS node SET waits_for = waits_for + more.count
-FROM json_to_recordset(:counts::json) AS more (job bigint, count bigint)
-WHERE node.job = more.job AND node.workflow = :workflow
+FROM more
+WHERE node.job = ANY (ARRAY(SELECT job FROM more)) AND node.job = more.job AND node.workflow = :workflow
 RETURNING node.job, node.on_failure;
 
 -- name: extend_workflow_waiting
@@ -220,26 +223,35 @@ SET result = (SELECT result FROM {schema}.history AS ended WHERE ended.id = node
 WHERE job = {ids} AND is_used = 1;
 
 -- name: follow_ends_settle
+-- Here and below: what is joined is also named by an array of its keys, so that it is looked up by them. A join alone is
+-- planned, and kept, as one with the whole table while that is small (docs/decisions/0070).
+WITH settled AS MATERIALIZED (
+    SELECT dependency, dependant FROM json_to_recordset(:edges::json) AS given (dependency bigint, dependant bigint)
+)
 UPDATE {schema}.workflow_edges AS edge SET is_settled = 1
-FROM json_to_recordset(:edges::json) AS settled (dependency bigint, dependant bigint)
-WHERE edge.dependency = settled.dependency AND edge.dependant = settled.dependant;
+FROM settled
+WHERE edge.dependency = ANY (ARRAY(SELECT dependency FROM settled))
+  AND edge.dependant BETWEEN (SELECT min(dependant) FROM settled) AND (SELECT max(dependant) FROM settled)
+  AND edge.dependency = settled.dependency AND edge.dependant = settled.dependant;
 
 -- name: follow_ends_count
 -- Whoever counts the last one makes it ready: the row's lock puts those who end its dependencies in a line.
-WITH locked AS MATERIALIZED (
+WITH less AS MATERIALIZED (
+    SELECT job, count FROM json_to_recordset(:counts::json) AS given (job bigint, count bigint)
+), locked AS MATERIALIZED (
     SELECT node.job, less.count
-    FROM json_to_recordset(:counts::json) AS less (job bigint, count bigint)
-    JOIN {schema}.workflow_jobs AS node ON node.job = less.job
+    FROM less JOIN {schema}.workflow_jobs AS node ON node.job = less.job
+    WHERE node.job = ANY (ARRAY(SELECT job FROM less))
     ORDER BY node.job FOR UPDATE OF node
 )
 UPDATE {schema}.workflow_jobs AS node SET waits_for = waits_for - locked.count
-FROM locked WHERE node.job = locked.job
+FROM locked WHERE node.job = ANY (ARRAY(SELECT job FROM locked)) AND node.job = locked.job
 RETURNING node.job, waits_for;
 
 -- name: follow_ends_waiting
-SELECT node.job, results, delay, flow.cancelled_at IS NOT NULL
-FROM {schema}.workflow_jobs AS node JOIN {schema}.workflows AS flow ON flow.id = node.workflow
-WHERE node.job = {ids};
+SELECT job, results, delay,
+       (SELECT flow.cancelled_at IS NOT NULL FROM {schema}.workflows AS flow WHERE flow.id = workflow LIMIT 1)
+FROM {schema}.workflow_jobs WHERE job = {ids};
 
 -- name: follow_ends_values
 SELECT job, result FROM {schema}.workflow_jobs WHERE job = {ids};
@@ -248,34 +260,40 @@ SELECT job, result FROM {schema}.workflow_jobs WHERE job = {ids};
 SELECT id, args::text FROM {schema}.jobs WHERE id = {ids} AND state = 'blocked';
 
 -- name: follow_ends_release
-WITH moment AS MATERIALIZED (SELECT {now} AS now)
+WITH moment AS MATERIALIZED (SELECT {now} AS now), released AS MATERIALIZED (
+    SELECT id, delay, args FROM json_to_recordset(:released::text::json) AS given (id bigint, delay bigint, args text)
+)
 UPDATE {schema}.jobs AS job
 SET run_at = greatest(run_at, now + released.delay),
     args = CASE WHEN released.args IS NULL THEN job.args ELSE released.args::json END, attempt = 0,
     state = CASE WHEN greatest(run_at, now + released.delay) > now THEN 'scheduled' WHEN lane IS NULL THEN 'ready'
                  ELSE 'held' END
-FROM moment, json_to_recordset(:released::text::json) AS released (id bigint, delay bigint, args text)
-WHERE job.id = released.id AND state || '' = 'blocked'
+FROM moment, released
+WHERE job.id = ANY (ARRAY(SELECT id FROM released)) AND job.id = released.id AND state || '' = 'blocked'
 RETURNING job.id, state;
 
 -- name: follow_ends_dead
+WITH wrong AS MATERIALIZED (SELECT id, reason FROM json_to_recordset(:wrong::json) AS given (id bigint, reason text))
 UPDATE {schema}.jobs AS job
 SET state = 'dead', finished_at = {now}, error_type = 'InvalidPayload', reason = wrong.reason,
     fingerprint = task || ':results'
-FROM json_to_recordset(:wrong::json) AS wrong (id bigint, reason text)
-WHERE job.id = wrong.id AND state || '' = 'blocked'
+FROM wrong
+WHERE job.id = ANY (ARRAY(SELECT id FROM wrong)) AND job.id = wrong.id AND state || '' = 'blocked'
 RETURNING job.id, workflow;
 
 -- name: follow_ends_doom
+WITH doomed AS MATERIALIZED (SELECT id, reason FROM json_to_recordset(:doomed::json) AS given (id bigint, reason text))
 UPDATE {schema}.jobs AS job SET reason = doomed.reason
-FROM json_to_recordset(:doomed::json) AS doomed (id bigint, reason text)
-WHERE job.id = doomed.id AND state || '' = 'blocked'
+FROM doomed
+WHERE job.id = ANY (ARRAY(SELECT id FROM doomed)) AND job.id = doomed.id AND state || '' = 'blocked'
 RETURNING job.id;
 
 -- name: follow_ends_doomed_by
+WITH doomed AS MATERIALIZED (
+    SELECT id, dependency FROM json_to_recordset(:doomed::json) AS given (id bigint, dependency bigint)
+)
 UPDATE {schema}.workflow_jobs AS node SET cancelled_by = doomed.dependency
-FROM json_to_recordset(:doomed::json) AS doomed (id bigint, dependency bigint)
-WHERE node.job = doomed.id;
+FROM doomed WHERE node.job = ANY (ARRAY(SELECT id FROM doomed)) AND node.job = doomed.id;
 
 -- name: follow_ends_revive
 SELECT job, workflow FROM {schema}.workflow_jobs WHERE cancelled_by = {ids} ORDER BY job LIMIT :limit;
@@ -289,11 +307,13 @@ SELECT job, outcome, after FROM json_to_recordset(:ends::json) AS left_over (job
 ON CONFLICT (job) DO UPDATE SET outcome = excluded.outcome, after = excluded.after;
 
 -- name: follow_ends_workflows
-WITH locked AS MATERIALIZED (
+WITH tally AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:tally::json)
+        AS given (workflow bigint, unfinished bigint, completed bigint, cancelled bigint, dead bigint)
+), locked AS MATERIALIZED (
     SELECT flow.id, tally.*
-    FROM json_to_recordset(:tally::json)
-        AS tally (workflow bigint, unfinished bigint, completed bigint, cancelled bigint, dead bigint)
-    JOIN {schema}.workflows AS flow ON flow.id = tally.workflow
+    FROM tally JOIN {schema}.workflows AS flow ON flow.id = tally.workflow
+    WHERE flow.id = ANY (ARRAY(SELECT workflow FROM tally))
     ORDER BY flow.id FOR UPDATE OF flow
 )
 UPDATE {schema}.workflows AS flow
@@ -302,7 +322,7 @@ SET unfinished = flow.unfinished + locked.unfinished, completed = flow.completed
     finished_at = CASE WHEN flow.unfinished + locked.unfinished > 0 THEN NULL
                        WHEN locked.unfinished < 0 AND flow.sealed_at IS NOT NULL THEN {now} ELSE flow.finished_at END,
     look_at = CASE WHEN flow.unfinished + locked.unfinished > 0 THEN flow.look_at END
-FROM locked WHERE flow.id = locked.id
+FROM locked WHERE flow.id = ANY (ARRAY(SELECT id FROM locked)) AND flow.id = locked.id
 RETURNING flow.id, flow.unfinished = 0 AND flow.sealed_at IS NOT NULL,
           flow.dead + flow.cancelled, flow.hooks;
 
