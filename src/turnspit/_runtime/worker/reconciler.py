@@ -1,6 +1,8 @@
 """Compares what the store says of this worker's jobs with what it holds."""
 
+import json
 import logging
+from collections.abc import Sequence
 
 from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor
@@ -8,7 +10,7 @@ from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.registration import Registration
 from turnspit.contract import Engine
 from turnspit.contract.verbs import WakeKind
-from turnspit.records import Claim, Duties
+from turnspit.records import Claim, Duties, Pause
 
 __all__ = ["Reconciler"]
 
@@ -20,7 +22,7 @@ _LONGEST = 60.0
 class Reconciler:
     """Stops jobs whose cancellation was requested, and returns claims whose answer was lost.
 
-    After a pause it hands back what waits here, of whatever queue: what is not paused is claimed again.
+    After a pause it hands back what waits here and is paused.
     """
 
     name = "reconciler"
@@ -69,10 +71,12 @@ class Reconciler:
 
     async def _give_back(self) -> None:
         """Limited jobs stay: they begin at once or go back by themselves."""
+        pauses = await self._engine.aread(self._engine.list_pauses)
+        if not pauses:
+            return
         async with self._claimer.exchanging:  # a claim that is under way may have begun before the pause
-            waiting = self._executor.take(lambda claim: claim.lane is None)
+            waiting = self._executor.take(lambda claim: claim.lane is None and _is_paused(claim, pauses))
             await self._return(waiting)
-        self._claimer.work_waits()
 
     def _held(self) -> set[int]:
         return self._executor.held | self._finisher.held
@@ -101,3 +105,9 @@ class Reconciler:
         except BaseException:
             self.doubt()  # they are not held here any more
             raise
+
+
+def _is_paused(claim: Claim, pauses: Sequence[Pause]) -> bool:
+    tags = json.loads(claim.tags) if claim.tags else ()
+    places = {"queue": (claim.queue,), "task": (claim.task,), "tag": tags}
+    return any(pause.name in places[pause.kind] for pause in pauses)
