@@ -37,10 +37,10 @@ class ClaimBounds:
         with self._lock:
             if request.limit < _SMALLEST or monotonic() >= self._front_at:
                 return []
-            served = [queue for queue in self._last if request.queues is None or queue in request.queues]
-            if not served:
+            wanted = self._last.keys() if request.queues is None else self._last.keys() & request.queues
+            if not wanted:
                 return []
-            served.sort(key=lambda queue: (queue <= request.after, queue))
+            served = sorted(wanted, key=lambda queue: (queue <= request.after, queue))
             share = -(-request.limit // len(served))
             return [
                 {"queue": queue, "share": size, "priority": self._last[queue][0], "after": self._last[queue][1]}
