@@ -53,12 +53,13 @@ class WorkerRecord:
         return f"{self.host}:{self.pid}#{self.id}"
 
     def state_at(self, now: int) -> str:
-        """``live``, ``late`` (with its heartbeat), ``lost``, or ``stopped`` in order."""
+        """``live``, ``late`` with its heartbeat, ``lost`` (its lease ran out), or ``stopped`` in order."""
         if self.stopped_at is not None:
             # One that ended in order gave its lease back in the same moment; another's had run out.
             return "stopped" if self.stopped_at <= self.expires_at else "lost"
-        is_late = now - self.renewed_at > (self.expires_at - self.renewed_at) * 2 // 3
-        return "live" if self.live and not is_late else "late"
+        if not self.live:
+            return "lost"
+        return "late" if now - self.renewed_at > (self.expires_at - self.renewed_at) * 2 // 3 else "live"
 
 
 class RescueReport(NamedTuple):

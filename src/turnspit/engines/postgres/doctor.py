@@ -89,14 +89,14 @@ def _clock(connection: Connection) -> Finding:
 
 
 def _snapshots(connection: Connection) -> Finding:
-    """What keeps vacuum from removing dead rows: a transaction, a prepared one, a replication slot."""
+    """What keeps vacuum from removing dead rows: one that reads, or wrote and idles, a prepared one, a slot."""
     held = connection.execute(_HELD).fetchone()
     if held is None:
-        return "transactions", True, "none holds an old snapshot"
+        return "transactions", True, "none holds back vacuum"
     kind, name, seconds, age = held
     is_well = age < _OLD if seconds is None else seconds < _LONG
     since = f"{age:,} transactions behind" if seconds is None else f"{seconds} s old"
-    text = f"the oldest snapshot is {since}, of {kind} {name}"
+    text = f"what holds back vacuum most is {since}: {kind} {name}"
     cure = {
         "pid": f"end it with SELECT pg_terminate_backend({name.partition(' ')[0]})",
         "prepared transaction": f"ROLLBACK PREPARED '{name}', or commit it",
@@ -109,8 +109,10 @@ def _snapshots(connection: Connection) -> Finding:
 _HELD = """
 SELECT kind, name, seconds, age FROM (
     SELECT 'pid' AS kind, pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS name,
-           extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds, age(backend_xmin)::bigint AS age
-    FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+           extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds,
+           greatest(age(backend_xmin), age(backend_xid))::bigint AS age
+    FROM pg_stat_activity
+    WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
     UNION ALL
     SELECT 'prepared transaction', gid, extract(epoch FROM clock_timestamp() - prepared)::bigint,
            age(transaction)::bigint
