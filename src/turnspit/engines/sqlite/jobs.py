@@ -120,7 +120,7 @@ class SqliteJobVerbs(JobVerbs):
 
 def _fences(completions: Iterable[Completion]) -> str:
     """Of two claims of one job the newer can be the current one."""
-    ordered = sorted(completions, key=lambda each: each.fence)
+    ordered = sorted(completions, key=lambda each: each[:2])
     return pydantic_core.to_json({each.id: each.fence for each in ordered}).decode()
 
 
