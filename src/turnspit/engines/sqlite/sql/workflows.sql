@@ -41,9 +41,10 @@ SET is_used = 1, result = coalesce(result, (SELECT result FROM turnspit_history 
 WHERE job IN (SELECT value FROM json_each(:ids)) AND is_used = 0;
 
 -- name: extend_workflow_before
+-- The plus keeps it from walking over all jobs of the workflow for each portion of a fan-in.
 UPDATE turnspit_workflow_jobs SET waits_for = waits_for + more.count
 FROM (SELECT json_extract(value, '$.job') AS job, json_extract(value, '$.count') AS count FROM json_each(:counts)) AS more
-WHERE turnspit_workflow_jobs.job = more.job AND workflow = :workflow
+WHERE turnspit_workflow_jobs.job = more.job AND +workflow = :workflow
 RETURNING turnspit_workflow_jobs.job, on_failure;
 
 -- name: extend_workflow_waiting
