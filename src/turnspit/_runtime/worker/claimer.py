@@ -266,10 +266,10 @@ class Claimer:
     def _demand(self) -> int:
         """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""
         executor = self._executor
-        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
-            return 0
         waiting = executor.waiting
-        if waiting > self._prefetch // 2:
+        if waiting > self._prefetch // 2:  # first, for it is asked at the end of each job
+            return 0
+        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
             return 0
         return max(0, executor.concurrency + self._prefetch - executor.taken - waiting) + executor.lacking
 

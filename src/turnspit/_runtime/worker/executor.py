@@ -172,7 +172,7 @@ class Executor:
         if self.taken < self.concurrency:
             return True
         task = self.buffer[0].task
-        return self._gather(task) % self._size(task) != 0
+        return task in self._in_batches and self._gather(task) % self._size(task) != 0
 
     def _size(self, name: str) -> int:
         task = self._parts.tasks.get(name)
