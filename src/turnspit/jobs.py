@@ -297,6 +297,8 @@ class JobFilter:
     workflow: int | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    is_retrying: bool = False
+    """Of scheduled jobs, only those with an attempt behind them."""
 
     @property
     def is_empty(self) -> bool:

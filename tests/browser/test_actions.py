@@ -110,6 +110,10 @@ def test_keys(page: Page, shop: Shop) -> None:
     expect(page.locator("h1")).to_have_text("Jobs")
     page.keyboard.press("/")
     expect(page.get_by_label("Look for jobs")).to_be_focused()
+    page.goto("/queues")
+    expect(page.locator("#pulse")).to_have_text("live")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Look for jobs")).to_be_focused()
 
 
 def test_the_search_box_knows_what_there_is(page: Page) -> None:

@@ -130,6 +130,14 @@ def test_matches_are_counted_up_to_the_most(store: Store) -> None:
     assert matches(store, state="completed") == MatchCount(2, True)
 
 
+def test_jobs_that_retry_are_found_among_the_scheduled_ones(store: Store) -> None:
+    waiting, failed = store.insert(delay=60 * SECOND), store.insert()
+    store.end(store.claim_one(job=failed), delay=60)
+    assert store.ids(state="scheduled") == [failed, waiting]
+    assert store.ids(state="scheduled", is_retrying=True) == [failed]
+    assert matches(store, state="scheduled", is_retrying=True) == MatchCount(1, True)
+
+
 def test_dead_letters_are_grouped_newest_first(store: Store) -> None:
     first = store.clock.moment
     for number in range(3):

@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,8 @@ KEYS = {
 }
 """What can be written before a colon, and the field of the filter that it means."""
 
+RETRYING = "retrying"
+"""What people call a scheduled job with an attempt behind it."""
 _WORDS = {field: key for key, field in KEYS.items()}
 _TIMES = ("created_after", "created_before")
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
@@ -54,8 +57,10 @@ def parse_search(text: str) -> dict[str, Any]:
         elif word.startswith("args.") and "=" in word:
             name, _, value = word.removeprefix("args.").partition("=")
             fields.setdefault("args", {})[name] = _value(value)
+        elif word in (RETRYING, f"state:{RETRYING}"):
+            fields |= {"state": str(JobState.SCHEDULED), "is_retrying": True}
         elif colon and key in KEYS and value:
-            fields[KEYS[key]] = _field(KEYS[key], value)
+            fields[KEYS[key]] = _id(value) if key in ("id", "workflow") else value
         elif word in list(JobState):
             fields["state"] = word
         elif not colon and "=" not in word:
@@ -76,14 +81,18 @@ def make_search(text: str, now: datetime | None = None) -> JobFilter:
     for name in _TIMES:
         if name in fields:
             fields[name] = _moment(fields[name], now or utc_now())
-    return make_filter({name: value for name, value in fields.items() if name != "id"}, fields.get("id"))
+    job_id, is_retrying = fields.pop("id", None), fields.pop("is_retrying", False)
+    return replace(make_filter(fields, job_id), is_retrying=is_retrying)
 
 
 def write_search(fields: Mapping[str, Any]) -> str:
     """The text that means these fields."""
     words = []
     for name, value in fields.items():
-        if value is None:
+        if value is None or name == "is_retrying":
+            continue
+        if name == "state" and fields.get("is_retrying"):
+            words.append(f"state:{RETRYING}")
             continue
         if name == "args":
             words += [quote_word(f"args.{key}={_text(each)}") for key, each in value.items()]
@@ -98,7 +107,7 @@ def suggest(text: str, tasks: Iterable[str], queues: Iterable[str]) -> list[str]
     before, _, word = text.rpartition(" ")
     start = before + " " if before else ""
     key, colon, value = word.partition(":")
-    known: dict[str, Iterable[str]] = {"state": list(JobState), "task": tasks, "queue": queues}
+    known: dict[str, Iterable[str]] = {"state": [*JobState, RETRYING], "task": tasks, "queue": queues}
     if colon and key in known:
         found = [quote_word(f"{key}:{each}") for each in sorted(known[key]) if value.lower() in each.lower()]
     else:
@@ -113,14 +122,6 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         raise ConfigurationError("a quotation mark is left open in the search") from None
-
-
-def _field(name: str, value: str) -> Any:
-    if name in ("id", "workflow"):
-        return _id(value)
-    if name == "state" and value == "retrying":
-        return str(JobState.SCHEDULED)
-    return value
 
 
 def _id(text: str) -> int:

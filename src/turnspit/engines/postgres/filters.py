@@ -6,9 +6,8 @@ from pydantic_core import to_json
 
 from turnspit.clock import to_moment
 from turnspit.engines.postgres.blocks import has_nul
-from turnspit.engines.verbs.filters import EQUAL_COLUMNS, LARGEST
+from turnspit.engines.verbs.filters import EQUAL_COLUMNS, LARGEST, state_terms
 from turnspit.jobs import JobFilter
-from turnspit.states import JobState
 
 __all__ = ["where"]
 
@@ -23,9 +22,7 @@ def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         if value is not None:
             terms.append(f"{column} = :f_{field}")
             params[f"f_{field}"] = value
-    if filter_.state is not None:
-        # A literal, so that the planner may use the partial index of that state.
-        terms.append(f"state = '{JobState(filter_.state)}'")
+    terms += state_terms(filter_)
     if filter_.tag is not None:
         terms.append("EXISTS (SELECT FROM json_array_elements_text(tags) AS tag WHERE tag = :f_tag)")
         params["f_tag"] = filter_.tag

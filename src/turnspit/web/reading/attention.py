@@ -118,7 +118,7 @@ def _errors(scene: Scene) -> Iterator[Attention]:
                 title=f"{share(rate)} of the attempts of {task} fail",
                 detail=f"{failed:,} of {failed + completed:,} in the last 15 minutes. Failed attempts are tried again "
                 "by the task's retry policy.",
-                link="/jobs?" + urlencode({"q": f"state:scheduled task:{quote_word(task)}"}),
+                link="/jobs?" + urlencode({"q": f"state:retrying task:{quote_word(task)}"}),
             )
 
 

@@ -5,7 +5,7 @@ from turnspit.jobs import JobFilter
 from turnspit.states import JobState
 from turnspit.web.models import JobsPage
 from turnspit.web.rendering import Screen, View
-from turnspit.web.searching import make_search, parse_search, write_search
+from turnspit.web.searching import RETRYING, make_search, parse_search, write_search
 from turnspit.web.site import Site
 
 __all__ = ["PAGE", "confirm", "jobs", "refuse_hidden"]
@@ -26,7 +26,7 @@ async def jobs(site: Site, view: View) -> Screen:
     except ConfigurationError as error:
         return Screen("jobs.html", "Jobs", context | {"error": str(error)}, 400)
     page = await site.jobs.search(filter_, PAGE, int(before) if before.isdecimal() and len(before) < 19 else None)
-    state = None if filter_.state is None else str(filter_.state)
+    state = RETRYING if filter_.is_retrying else None if filter_.state is None else str(filter_.state)
     return Screen("jobs.html", "Jobs", context | {"page": page, "state": state, "tabs": _tabs(text)})
 
 
@@ -43,9 +43,11 @@ def refuse_hidden(site: Site, filter_: JobFilter) -> None:
 
 def _tabs(text: str) -> list[tuple[str, str]]:
     """The same search for each state: what it is called, and its text."""
-    fields = parse_search(text) | {"id": None}
-    tabs = [("all", write_search(fields | {"state": None}))]
-    return tabs + [(str(state), write_search({"state": state} | fields | {"state": state})) for state in JobState]
+    fields = parse_search(text) | {"id": None, "state": None, "is_retrying": None}
+    states = [str(state) for state in JobState]
+    states.insert(states.index("scheduled") + 1, RETRYING)
+    tabs = [("all", write_search(fields))]
+    return tabs + [(state, write_search({"state": state} | fields | {"state": state})) for state in states]
 
 
 async def confirm(site: Site, view: View) -> Screen:

@@ -153,11 +153,13 @@ function mark(step) {
   next.scrollIntoView({ block: "nearest" });
 }
 
+if (location.hash === "#search") document.querySelector("[data-search]")?.focus();
+
 const actions = {
   "/": () => {
     const box = document.querySelector("[data-search]");
     if (box) box.focus();
-    else location.assign(`${root}/jobs`);
+    else location.assign(`${root}/jobs#search`);
   },
   j: () => mark(1),
   k: () => mark(-1),
