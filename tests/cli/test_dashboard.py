@@ -34,17 +34,21 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
     assert (answer.code, "cannot listen on 127.0.0.1" in answer.err) == (1, True)
 
 
-def test_it_serves_until_a_signal(cli: Cli, start: Start) -> None:
+@pytest.mark.parametrize(("name", "named"), [("shop.py", "shop.py"), ("sqlite:///shop.db", "APP")])
+def test_it_serves_until_a_signal(cli: Cli, start: Start, name: str, named: str) -> None:
+    """What is copied names the app; a store's URL enqueues nothing, and may have a password."""
     cli("enqueue", "shop.py", "make_invoice", "order_id=7")
-    process = start("dashboard", "shop.py", "--port", "0", "--read-only")
+    process = start("dashboard", name, "--port", "0", "--read-only")
     assert process.stderr is not None
     banner = process.stderr.readline() + process.stderr.readline()
     found = re.search(r"http://127.0.0.1:\d+/", banner)
     assert found, banner
     with urllib.request.urlopen(found[0], timeout=20) as answer:
         page = answer.read().decode()
-    assert "No worker is running, and 1 job wait" in page
-    assert "turnspit worker shop.py" in page
+    assert "No worker is running, and 1 job waits" in page
+    assert f"turnspit worker {named}<" in page
+    with urllib.request.urlopen(f"{found[0]}jobs/1", timeout=20) as answer:
+        assert f"turnspit enqueue {named} make_invoice" in answer.read().decode()
     request = urllib.request.Request(f"{found[0]}jobs/1/cancel", data=b"", method="POST")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request, timeout=20)

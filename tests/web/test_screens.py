@@ -25,7 +25,7 @@ def test_an_empty_store_says_what_to_do(site: Site) -> None:
 def test_waiting_jobs_without_a_worker_come_first(site: Site, shop: TestStore) -> None:
     shop.app.tasks["send"].enqueue(to="ada")
     text = site.text("/")
-    assert "No worker is running, and 1 job wait" in text
+    assert "No worker is running, and 1 job waits" in text
     assert "turnspit worker shop:app" in text
     assert text.index("No worker is running") < text.index("Waiting 1 job ")
 

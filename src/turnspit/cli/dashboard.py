@@ -105,7 +105,7 @@ def _serve(
         read_only=read_only,
         redact=[*redaction.DEFAULT_NAMES, *redact],
         redact_tasks=redact_tasks,
-        app_name=target.name,
+        app_name=target.name if target.has_code else "APP",  # a store's URL enqueues nothing, and may have a password
         only_loopback=is_local,
     )
     _print_banner(target, listener, has_token=token is not None)

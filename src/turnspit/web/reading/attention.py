@@ -50,7 +50,7 @@ def _workers(scene: Scene) -> Iterator[Attention]:
     if waiting and not live:
         yield Attention(
             severity="bad",
-            title=f"No worker is running, and {_jobs(waiting)} wait",
+            title=f"No worker is running, and {_waiting(waiting)}",
             detail="Nothing is worked off until a worker starts.",
             command="turnspit worker APP",
             link="/workers",
@@ -82,7 +82,7 @@ def _queues(scene: Scene) -> Iterator[Attention]:
         if queue.ready and not queue.workers and has_workers:
             yield Attention(
                 severity="bad",
-                title=f"No worker serves the queue {queue.name}: {_jobs(queue.ready)} wait",
+                title=f"No worker serves the queue {queue.name}: {_waiting(queue.ready)}",
                 detail=f"The oldest waits for {duration(waited)}. Start a worker for it, or let one serve all queues.",
                 command=f"turnspit worker APP --queues {queue.name}",
                 link=link,
@@ -95,7 +95,7 @@ def _queues(scene: Scene) -> Iterator[Attention]:
             yield Attention(
                 severity="warn",
                 title=f"The queue {queue.name} is behind by {duration(waited)}",
-                detail=f"{_jobs(queue.ready)} wait for {queue.workers} live "
+                detail=f"{_waiting(queue.ready)} for {queue.workers} live "
                 f"{'worker' if queue.workers == 1 else 'workers'}; {left}, as in the last 5 minutes.",
                 link=link,
             )
@@ -152,7 +152,7 @@ def _pauses(scene: Scene) -> Iterator[Attention]:
         yield Attention(
             severity="warn",
             title=f"The {pause.kind} {pause.name} is paused for {since}",
-            detail=f"{_jobs(count)} wait for its end." if count else "None of its jobs starts until it is resumed.",
+            detail=f"{_waiting(count)} for its end." if count else "None of its jobs starts until it is resumed.",
             link="/queues",
             resume=pause,
         )
@@ -176,6 +176,10 @@ def _schedules(scene: Scene) -> Iterator[Attention]:
                 link="/schedules",
                 resume_schedule=schedule.name if schedule.is_own else None,
             )
+
+
+def _waiting(count: Count) -> str:
+    return f"{_jobs(count)} {'waits' if count.count == 1 else 'wait'}"
 
 
 def _jobs(count: Count) -> str:
