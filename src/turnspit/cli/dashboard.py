@@ -134,7 +134,8 @@ def _print_banner(target: Target, listener: socket.socket, *, has_token: bool) -
     console = err()
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    console.print(Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)}"), soft_wrap=True)
+    name = f" · {plain(target.name)}" if target.has_code else ""  # a store's URL may have a password
+    console.print(Text.assemble(("turnspit", "bold"), f" {__version__}{name}"), soft_wrap=True)
     rows = {"dashboard": f"http://{shown}:{port}/", "store": target.app.engine.location}
     rows["let in"] = "who shows the token" if has_token else "who is on this machine"
     for label, value in rows.items():
