@@ -235,18 +235,17 @@ WHERE edge.dependency = ANY (ARRAY(SELECT dependency FROM settled))
   AND edge.dependency = settled.dependency AND edge.dependant = settled.dependant;
 
 -- name: follow_ends_count
--- Whoever counts the last one makes it ready: the row's lock puts those who end its dependencies in a line.
+-- Whoever counts the last one makes it ready: the row's lock puts those who end its dependencies in a line. The counts are
+-- one object that is searched by id: joined with both, 5,000 ids were compared with each other (500 ms).
 WITH less AS MATERIALIZED (
-    SELECT job, count FROM json_to_recordset(:counts::json) AS given (job bigint, count bigint)
+    SELECT array_agg(job) AS jobs, jsonb_object_agg(job, count) AS counts
+    FROM json_to_recordset(:counts::json) AS given (job bigint, count bigint)
 ), locked AS MATERIALIZED (
-    SELECT node.job, less.count
-    FROM less JOIN {schema}.workflow_jobs AS node ON node.job = less.job
-    WHERE node.job = ANY (ARRAY(SELECT job FROM less))
-    ORDER BY node.job FOR UPDATE OF node
+    SELECT job FROM {schema}.workflow_jobs WHERE job = ANY ((SELECT jobs FROM less)::bigint[]) ORDER BY job FOR UPDATE
 )
-UPDATE {schema}.workflow_jobs AS node SET waits_for = waits_for - locked.count
-FROM locked WHERE node.job = ANY (ARRAY(SELECT job FROM locked)) AND node.job = locked.job
-RETURNING node.job, waits_for;
+UPDATE {schema}.workflow_jobs SET waits_for = waits_for - ((SELECT counts FROM less) ->> job::text)::bigint
+WHERE job = ANY (ARRAY(SELECT job FROM locked))
+RETURNING job, waits_for;
 
 -- name: follow_ends_waiting
 SELECT job, results, delay,
