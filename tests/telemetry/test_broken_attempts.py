@@ -15,11 +15,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, make_app, write_app
 from tests.faults.program import wait_until
+from tests.telemetry.lines import json_lines
 from tests.telemetry.spans import Spans
 from turnspit import Retry, Turnspit
 from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit.records import Claim, ClaimRequest, JobRecord, NewWorker
-from turnspit.telemetry.logs import JobFilter, JsonFormatter
 from turnspit.telemetry.tracing import trace_jobs
 
 MINUTE = 60_000_000
@@ -32,22 +32,9 @@ def spans() -> Spans:
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
-    """What Turnspit logs, as JSON."""
-    written: list[str] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            written.append(self.format(record))
-
-    handler, logger = Handler(), logging.getLogger("turnspit")
-    handler.addFilter(JobFilter())
-    handler.setFormatter(JsonFormatter())
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    yield written
-    logger.removeHandler(handler)
-    logger.setLevel(before)
+    """What Turnspit logs."""
+    with json_lines(logging.getLogger("turnspit")) as written:
+        yield written
 
 
 def claim_and_die(app: Turnspit, rescuer: Rescuer) -> Claim:

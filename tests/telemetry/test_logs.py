@@ -10,8 +10,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from tests.faults.fleet import Fleet, write_app
+from tests.telemetry.lines import json_lines
 from turnspit import Retry, Turnspit
-from turnspit.telemetry.logs import JobFilter, JsonFormatter
 
 pytestmark = pytest.mark.on_sqlite
 
@@ -38,19 +38,9 @@ def in_process() -> None:
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
-    """What a handler with both of them writes."""
-    written: list[str] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            written.append(self.format(record))
-
-    handler = Handler()
-    handler.addFilter(JobFilter())
-    handler.setFormatter(JsonFormatter({"service": "shop"}))
-    logger.addHandler(handler)
-    yield written
-    logger.removeHandler(handler)
+    """What the shop logs."""
+    with json_lines(logger, {"service": "shop"}) as written:
+        yield written
 
 
 def test_every_record_made_inside_a_job_names_it(app: Turnspit, lines: list[str]) -> None:
