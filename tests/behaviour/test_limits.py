@@ -255,8 +255,9 @@ def test_an_app_without_limits_asks_nothing_about_them(app: Turnspit, monkeypatc
 
     with app.worker():
         assert told.wait(DEADLINE)
-        task.enqueue().get_result(timeout=DEADLINE)
-        before = len(looks)  # what was due when the worker began
+        for _ in range(2):  # what was due when the worker began comes after the end of the first is stored
+            task.enqueue().get_result(timeout=DEADLINE)
+        before = len(looks)
         for _ in range(5):
             task.enqueue().get_result(timeout=DEADLINE)
         assert len(looks) == before

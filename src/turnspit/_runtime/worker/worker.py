@@ -238,7 +238,11 @@ class Worker:
 
     def request_stop(self) -> None:
         """Stop in order; a second request gives running jobs no more time."""
-        if self.stopping.is_set():
+        is_second = self.stopping.is_set()
+        self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
+        self.executor.ask_to_yield()
+        self.stopping.set()
+        if is_second:
             self._at_once.set()
             logger.info("worker %s: handing running jobs back at once", self.id)
         elif self.executor.running:
@@ -248,9 +252,6 @@ class Worker:
                 len(self.executor.running),
                 self._settings.grace,
             )
-        self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
-        self.executor.ask_to_yield()
-        self.stopping.set()
 
     def drain(self) -> None:
         """Claim nothing more, and stop once everything that runs here has ended, however long that takes.
