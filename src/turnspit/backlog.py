@@ -137,8 +137,8 @@ class Backlogs:
             pause = _FIRST_WAIT
             while not backlog.take(count):
                 if backlog.is_stale:
-                    began = monotonic()
-                    backlog.learn((yield queue), began)
+                    began, settled = monotonic(), backlog.settled
+                    backlog.learn((yield queue), began, settled)
                     if backlog.take(count):
                         break
                 backlog.check(count + has.get(queue, 0), until)
@@ -206,6 +206,8 @@ class _Backlog:
         self._counted = 0
         self._stored = 0
         self._under_way = 0
+        self.settled = 0
+        """How many this process has been done with, ever."""
         self._fresh_until = 0.0
         self._full_until = 0.0
 
@@ -223,11 +225,13 @@ class _Backlog:
             self._under_way += count
             return True
 
-    def learn(self, counted: int, began: float) -> None:
-        """So many waited when a count began; what is being stored meanwhile may be among them or not."""
+    def learn(self, counted: int, began: float, settled: int) -> None:
+        """So many waited when a count began, and so many were settled: what was being stored meanwhile may be among
+        them or not.
+        """
         ended = monotonic()
         with self._lock:
-            self._counted, self._stored = counted, self._under_way
+            self._counted, self._stored = counted, self._under_way + self.settled - settled
             costly = ended + (ended - began) * _SHARE_OF_TIME
             self._fresh_until = max(began + _FRESH, costly)
             self._full_until = ended if self.most <= _QUICKLY_COUNTED else costly
@@ -235,6 +239,7 @@ class _Backlog:
     def settle(self, count: int) -> None:
         with self._lock:
             self._under_way -= count
+            self.settled += count
 
     def check(self, count: int, until: float) -> None:
         if count > self.most:

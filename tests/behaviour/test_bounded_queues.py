@@ -114,6 +114,22 @@ def test_threads_together_never_go_beyond_it(stored: Any) -> None:
         assert sum(pool.map(enqueue, range(40))) == 3
 
 
+def test_a_count_that_others_overtake_forgets_none_of_theirs(stored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, send, _ = stored
+    count = backlog.Backlogs._count
+
+    def overtaken(self: backlog.Backlogs, queue: str, tx: object | None) -> int:
+        monkeypatch.setattr(backlog.Backlogs, "_count", count)
+        counted = count(self, queue, tx)
+        for number in range(3):
+            send.enqueue(number=number)
+        return counted
+
+    monkeypatch.setattr(backlog.Backlogs, "_count", overtaken)
+    with pytest.raises(QueueFull):
+        send.enqueue(number=3)
+
+
 def test_another_process_is_seen_within_a_second(stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two apps are to each other as two processes: each knows only what it stored itself since it counted."""
     now = 1000.0
