@@ -17,7 +17,7 @@ Figures = dict[str, float]
 OnLook = Callable[[Sequence[Agent]], None]
 
 _LOOK = 0.005
-_SETTLE = 1.5
+_SETTLE = 8.0
 _STUCK = 30.0
 _IDLE_RATE = 125.0
 _WARM_UP = 20  # that an agent enqueues one by one before it is timed
