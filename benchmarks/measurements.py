@@ -17,11 +17,10 @@ Figures = dict[str, float]
 OnLook = Callable[[Sequence[Agent]], None]
 
 _LOOK = 0.005
-_SETTLE = 8.0
 _STUCK = 30.0
 _IDLE_RATE = 125.0
 _WARM_UP = 20  # that an agent enqueues one by one before it is timed
-_OWN_STATEMENTS = 3  # of the harness, between two looks at what the database has used
+_OWN_STATEMENTS = 4  # of the harness, between two looks at what the database has used
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,12 @@ def drain(
 def _latency(bench: Bench) -> Figures:
     """On one worker process: jobs that come one by one, then jobs at half of what it can take."""
     sizes, system = bench.sizes, bench.system
-    with bench.kind.new_store() as store, bench.agent(store) as producer, bench.agent(store) as worker:
+    with (
+        bench.kind.new_store() as store,
+        store.undisturbed(),
+        bench.agent(store) as producer,
+        bench.agent(store) as worker,
+    ):
         producer.ask("prepare")
         producer.ask("open")
         worker.ask("open")
@@ -185,13 +189,13 @@ def _idle(bench: Bench) -> Figures:
         worker.tell("work")
         producer.ask("paced", first=0, count=10, rate=_IDLE_RATE)
         wait_drained(bench.system, store, [worker])
-        time.sleep(min(_SETTLE, bench.sizes.idle))
+        time.sleep(1.5 * bench.sizes.idle)  # a backend that idles says only after ten seconds what it did before
         before, used, since = store.usage(), worker.cpu_seconds(), time.perf_counter()
         time.sleep(bench.sizes.idle)
         used, seconds, after = worker.cpu_seconds() - used, time.perf_counter() - since, store.usage()
         figures = {"cpu_percent": used / seconds * 100, "memory": worker.memory()}
         if before and after:
-            # The harness's own three statements of the second look are taken off.
+            # The harness's own four statements of the second look are taken off.
             figures["transactions"] = max(0.0, after.transactions - before.transactions - _OWN_STATEMENTS) / seconds
         stop([worker])
     return figures

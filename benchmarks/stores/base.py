@@ -1,7 +1,7 @@
 """What the harness can do with a store, whatever its kind."""
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 __all__ = ["Kind", "Store", "Usage"]
@@ -40,6 +40,10 @@ class Store(ABC):
     def snapshot(self) -> AbstractContextManager[None]:
         """A transaction of another connection that sees the store as it is now, to its end."""
         raise NotImplementedError
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """While nobody but its clients asks it anything."""
+        return nullcontext()
 
     def usage(self) -> Usage | None:
         """What the database has used until now."""

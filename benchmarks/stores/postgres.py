@@ -77,6 +77,17 @@ class Database(Store):
             yield
             connection.rollback()
 
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Without autovacuum, whose look at a new database is a transaction for each table."""
+        self.execute("ALTER SYSTEM SET autovacuum = off")
+        self.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            self.execute("ALTER SYSTEM RESET autovacuum")
+            self.execute("SELECT pg_reload_conf()")
+
     def settle(self) -> None:
         self.execute("VACUUM ANALYZE")
         self.execute("CHECKPOINT")
@@ -91,6 +102,7 @@ class Database(Store):
                 continue
             seconds += each.user + each.system
         wal = self.number("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+        self.execute("SELECT pg_stat_force_next_flush()")  # what this connection asked before is told late otherwise
         self.execute("SELECT pg_stat_clear_snapshot()")
         transactions = self.number(
             "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
