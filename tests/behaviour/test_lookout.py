@@ -85,11 +85,12 @@ def test_an_idle_worker_makes_less_than_one_query_a_second(app: Turnspit) -> Non
                 for _ in range(2):  # what each duty does once at the start is over then
                     await lookout.wait_round()
                 seen, began = len(proxy.statements), time.monotonic()
-                for _ in range(3):
+                for _ in range(4):
                     await lookout.wait_round()
                 asked = [sql for sql in proxy.statements[seen:] if sql not in ("BEGIN", "COMMIT")]
                 return len(asked), time.monotonic() - began
 
     with Proxy(server(18).port) as proxy:
         queries, seconds = asyncio.run(main(proxy.url(url_of(app)), proxy))
-    assert queries <= seconds, f"{queries} in {seconds:.1f} s"
+    # A heartbeat every five seconds and a look every two: at its edges a short time may hold one of each too many.
+    assert queries <= seconds + 1, f"{queries} in {seconds:.1f} s"

@@ -172,9 +172,9 @@ def test_a_connection_to_a_server_that_is_no_primary_any_longer_is_left(primary:
         proxy.lead_to(standby.port)
         proxy.reset()
         with pytest.raises(EngineUnavailable, match="is read-only"):
-            engine.write(engine.insert_jobs, [NEW, NEW])
+            engine.write(engine.pause, "queue", "email")  # with a BEGIN, so that it is sent again
         proxy.lead_to(primary.port)
-        assert engine.write(engine.insert_jobs, [NEW, NEW])
+        assert engine.write(engine.pause, "queue", "email")
         engine.close()
 
 
