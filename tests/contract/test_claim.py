@@ -246,6 +246,25 @@ def test_threads_and_engines_that_race_never_get_the_same_job(store: Store, url:
     assert all(shares)
 
 
+@pytest.mark.parametrize("verb", ["claim_jobs", "claim_jobs_at_once"])
+def test_after_a_slow_claim_the_next_ones_look_behind_it_first(store: Store, verb: str) -> None:
+    """What has the same priority, then what has less; what is missed there is found once that is not enough."""
+    urgent = [store.insert(priority=5) for _ in range(15)]
+    others = [store.insert() for _ in range(15)]
+
+    def claim(limit: int) -> list[int]:
+        request = ClaimRequest(store.default_worker, limit, TASKS)
+        return [claim.id for claim in store.engine.write(getattr(store.engine, verb), request)]
+
+    assert claim(10) == urgent[:10]
+    store.engine.bounds._front_at = float("inf")  # type: ignore[attr-defined]
+    newer = store.insert(priority=9)
+    assert claim(10) == urgent[10:] + others[:5]
+    found = claim(11)
+    assert found[: len(others[5:])] == others[5:]
+    assert newer in found + claim(1)
+
+
 def at_once(store: Store, limit: int, **options: Any) -> list[Claim]:
     request = ClaimRequest(store.default_worker, limit, TASKS, **options)
     return store.engine.write(store.engine.claim_jobs_at_once, request)

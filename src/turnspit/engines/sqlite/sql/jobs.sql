@@ -40,7 +40,8 @@ SELECT {now};
 -- below, and stops at the share of a queue. What others know is left as it is: a claim that wrote to it woke everybody by
 -- its commit, who claimed again (21 commits a second and 6 % of a core, idle).
 SELECT json_group_array(value) FROM (
-    SELECT found.value FROM json_each(:turns) AS turn CROSS JOIN json_each((SELECT json_group_array(id) FROM ({line}))) AS found
+    SELECT found.value FROM json_each(:turns) AS turn
+    CROSS JOIN json_each((SELECT json_group_array(id) FROM ({line}))) AS found
     WHERE EXISTS (SELECT 1 FROM turnspit_workers WHERE id = :worker AND stopped_at IS NULL)
     LIMIT :limit
 );
@@ -48,23 +49,26 @@ SELECT json_group_array(value) FROM (
 -- name: claim_jobs_line
 -- It walks turnspit_jobs_ready in its own order.
 SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-WHERE state = 'ready' AND queue = turn.value ->> 'queue' AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
-          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
+WHERE state = 'ready' AND queue = turn.value ->> 'queue'
+  AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+  AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
 ORDER BY priority DESC, id LIMIT :share
 
 -- name: claim_jobs_behind
 -- The same behind a job: what has its priority, then what has less.
 SELECT * FROM (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-    WHERE state = 'ready' AND queue = turn.value ->> 'queue' AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
-          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
+    WHERE state = 'ready' AND queue = turn.value ->> 'queue'
+      AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+      AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
       AND priority = turn.value ->> 'priority' AND id > turn.value ->> 'after'
     ORDER BY id LIMIT :share)
 UNION ALL
 SELECT * FROM (
     SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_ready
-    WHERE state = 'ready' AND queue = turn.value ->> 'queue' AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
-          AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
+    WHERE state = 'ready' AND queue = turn.value ->> 'queue'
+      AND queue NOT IN {paused_queues} AND task IN (SELECT value FROM json_each(:tasks)) AND task NOT IN {paused_tasks}
+      AND (tags IS NULL OR {paused_tag} IS NULL) AND (expires_at IS NULL OR expires_at > {now})
       AND priority < turn.value ->> 'priority'
     ORDER BY priority DESC, id LIMIT :share)
 LIMIT :share
