@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from turnspit._runtime.outage import Outage
@@ -225,7 +226,7 @@ class Claimer:
         self._finisher.settle(batch, report)
         self._finisher.teller.add(batch.ended, report)
         if claims:
-            self._executor.add(await self._admission.admit(claims))
+            self._executor.add(_by_turns(await self._admission.admit(claims)))
 
     async def _ask(
         self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None
@@ -292,3 +293,13 @@ class Claimer:
         if elapsed >= _MEASURE or (elapsed > 0 and ended >= 2 * self._executor.concurrency):
             self._prefetch = min(_MOST_AHEAD, int(ended / elapsed * _AHEAD))
             self._measured_at, self._measured = now, self._finisher.finished
+
+
+def _by_turns(claims: list[Claim]) -> list[Claim]:
+    """One of each queue after the other: what was claimed from one queue does not wait behind all of another's."""
+    lines: dict[str, list[Claim]] = {}
+    for claim in claims:
+        lines.setdefault(claim.queue, []).append(claim)
+    if len(lines) <= 1:
+        return claims
+    return [claim for turn in zip_longest(*lines.values()) for claim in turn if claim is not None]
