@@ -1,5 +1,6 @@
 """A store that is away for longer than a lease, and workers that go on by themselves: on real servers."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -109,6 +110,42 @@ def test_workers_outlive_an_outage_longer_than_their_lease(
     url = with_schema(place.url, outage.__name__) + "&connect_timeout=2"
     # Where connections are ended one by one, a call comes through now and then.
     outlive(url, lambda: outage(place), caplog, is_whole=outage is not terminated)
+
+
+def cut_before(place: Place, words: str) -> None:
+    place.proxy.cut(lambda sql: words in sql, when="before")
+
+
+def cut_after(place: Place, words: str) -> None:
+    place.proxy.cut(lambda sql: words in sql, when="after")
+
+
+def end_at(place: Place, words: str) -> None:
+    """The server says that it ends the connection, as the answer to this statement."""
+
+    def matches(sql: str) -> bool:
+        if words in sql and not ended:
+            ended.append(sql)
+            place.end_backends()
+        return False
+
+    ended: list[str] = []
+    place.proxy.cut(matches, when="before")
+
+
+@pytest.mark.parametrize("words", ["SHOW synchronous", "FROM pg_class", "CREATE TABLE", "COMMIT", "SET lock_timeout"])
+@pytest.mark.parametrize("fault", [cut_before, cut_after, end_at])
+def test_a_worker_whose_first_connection_is_lost_at_this_statement_registers(
+    place: Place, fault: Callable[[Place, str], None], words: str
+) -> None:
+    first = len(place.proxy.statements)
+    fault(place, words)
+    with Turnspit(with_schema(place.url, f"first_{fault.__name__}_{words.rsplit(maxsplit=1)[-1].lower()}")) as app:
+        new = NewWorker("host", 1, "1", None, frozenset(), 1, 15_000_000)
+        worker = asyncio.run(app.engine.awrite(app.engine.register_worker, new))
+        assert [record.id for record in app.engine.read(app.engine.list_workers)] == [worker]
+    said = [sql for sql in place.proxy.statements[first:] if words in sql]
+    assert len(said) > 1, "it was lost, and said again"
 
 
 def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) -> None:

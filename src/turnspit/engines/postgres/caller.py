@@ -4,7 +4,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -13,8 +13,6 @@ from psycopg.rows import tuple_row
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.postgres.blocks import clean, to_numbered, to_pyformat
-from turnspit.engines.postgres.connection import execute
-from turnspit.engines.postgres.opening import Connection
 from turnspit.errors import EngineError, InvalidTransaction
 from turnspit.transactions import (
     DjangoTransaction,
@@ -64,10 +62,10 @@ class _Async(Protocol):
 class CallerTransactions:
     """Runs verbs on connections and sessions that callers bring."""
 
-    def __init__(self, location: str, schema: str, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
+    def __init__(self, location: str, schema: str, ask: Callable[[Statement], list[Row]]) -> None:
         self._location = location
         self._schema = schema
-        self._connect = connect
+        self._ask = ask
         self._checked: weakref.WeakSet[Any] = weakref.WeakSet()
         self._where: Row | None = None
         self._lock = threading.Lock()
@@ -124,8 +122,8 @@ class CallerTransactions:
 
     def _compare(self, theirs: Row, connection: object) -> None:
         if theirs != self._where:
-            with self._connect() as own:  # the server may have been started again since
-                [self._where] = execute(own, _WHERE)
+            # The server may have been started again since.
+            [self._where] = self._ask(_WHERE)
         if theirs != self._where:
             raise InvalidTransaction(
                 f"tx= is a transaction of the database {theirs[0]!r} of another server or name, but the jobs of this "

@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -11,20 +11,20 @@ import psycopg
 
 from turnspit.clock import Clock, SystemClock, monotonic
 from turnspit.contract import SchemaStatus
-from turnspit.contract.verbs import Verb
+from turnspit.contract.verbs import Row, Statement, Verb
 from turnspit.engines.calls import APART_DEADLINE, Call, await_answer, wait_for_answer
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
 from turnspit.engines.postgres.caller import CallerTransactions
-from turnspit.engines.postgres.connection import Reader, Writer
+from turnspit.engines.postgres.connection import Reader, Writer, execute
 from turnspit.engines.postgres.doctor import diagnose
 from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
 from turnspit.engines.postgres.moves import PostgresMoveVerbs
-from turnspit.engines.postgres.opening import Connection, connect_patiently, cut
+from turnspit.engines.postgres.opening import Connection, connect, cut, patiently
 from turnspit.engines.postgres.pool import Pool
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
@@ -106,7 +106,7 @@ class PostgresEngine(
         self._open: _Open | None = None
         self.bounds = ClaimBounds()
         self.wakeups = PostgresWakeups(self.settings)
-        self._callers = CallerTransactions(self.location, self.settings.schema, self._connect)
+        self._callers = CallerTransactions(self.location, self.settings.schema, self._ask)
 
     def prepare_fork(self) -> None:
         """Before a fork: let go of threads and connections, and open none until ``resume_after_fork``."""
@@ -168,13 +168,14 @@ class PostgresEngine(
         return await self._callers.arun(tx, lambda: verb(*args, **kwargs), self.wakeups.statement)
 
     def migrate(self) -> tuple[str, ...]:
-        with self._connect() as connection:
+        def work(connection: Connection) -> tuple[str, ...]:
             check_version(connection, self.location)
             return migrate(connection, self.schema, self.location)
 
+        return self._on_connection(work)
+
     def schema_status(self) -> SchemaStatus:
-        with self._connect(is_limited=True) as connection:
-            return self.schema.read_status(connection.execute)
+        return self._on_connection(lambda connection: self.schema.read_status(connection.execute), is_limited=True)
 
     def prepare(self) -> None:
         status = self.schema_status()
@@ -252,34 +253,43 @@ class PostgresEngine(
             Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, insert_each)),
         )
 
-    @contextmanager
-    def _connect(self, *, is_limited: bool = False) -> Iterator[Connection]:
-        """A connection for a moment, with PostgreSQL's errors translated.
+    def _ask(self, statement: Statement) -> list[Row]:
+        return self._on_connection(lambda connection: execute(connection, statement))
 
-        :param is_limited: it is cut at the deadline, also if no byte comes.
+    def _on_connection(self, work: Callable[[Connection], T], *, is_limited: bool = False) -> T:
+        """Do what can be done twice on a connection for a moment: again when the server goes away meanwhile.
+
+        :param is_limited: the connection is cut at the deadline, also if no byte comes.
         """
         until = monotonic() + self.deadline
-        with ExitStack() as stack:
 
-            def limit(connection: Connection) -> None:
-                timer = threading.Timer(max(0.0, until - monotonic()), cut, [connection])
-                timer.daemon = True
-                timer.start()
-                stack.callback(timer.cancel)
+        def attempt() -> T:
+            with ExitStack() as stack:
 
-            try:
-                opened = connect_patiently(
-                    self.settings, lambda: monotonic() < until, limit if is_limited else lambda _: None
-                )
-                yield stack.enter_context(closing(opened))
-            except psycopg.Error as error:
-                raise translate(error, self.location) from error
+                def limit(connection: Connection) -> None:
+                    if is_limited:
+                        stack.callback(_cut_at(until, connection))
+
+                return work(stack.enter_context(closing(connect(self.settings, limit))))
+
+        try:
+            return patiently(attempt, lambda: monotonic() < until)
+        except psycopg.Error as error:
+            raise translate(error, self.location) from error
 
     def _late(self) -> str:
         return (
             f"store {self.location} did not answer within {self.deadline:g} s (does another transaction hold a lock, "
             "or is the server away? `turnspit doctor` looks)"
         )
+
+
+def _cut_at(moment: float, connection: Connection) -> Callable[[], None]:
+    """Cut this connection at that moment, unless what is returned is called before."""
+    timer = threading.Timer(max(0.0, moment - monotonic()), cut, [connection])
+    timer.daemon = True
+    timer.start()
+    return timer.cancel
 
 
 def _writers(opened: _Open) -> Pool:

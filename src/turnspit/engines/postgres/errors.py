@@ -57,6 +57,7 @@ _LATER = (
     "shutting down",
     "in recovery mode",
     "closed the connection",
+    "terminating connection",
     "too many clients",
     "connection slots",
     "Connection reset",
@@ -88,7 +89,8 @@ def is_passing(error: BaseException) -> bool:
 
 def may_connect_later(error: psycopg.Error) -> bool:
     """Whether connecting can succeed in a moment: the server is away, not wrong."""
-    return any(words in str(error) for words in _LATER)
+    is_away = error.sqlstate is not None and error.sqlstate.startswith(_AWAY)
+    return is_away or any(words in str(error) for words in _LATER)
 
 
 def translate(error: psycopg.Error, location: str) -> EngineError:

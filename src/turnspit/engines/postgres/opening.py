@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import psycopg
 from psycopg.types.numeric import Int8Dumper
@@ -14,7 +14,9 @@ from turnspit.contract.verbs import Row
 from turnspit.engines.postgres.errors import may_connect_later
 from turnspit.engines.postgres.settings import Settings
 
-__all__ = ["IDLE_IN_TRANSACTION", "Connection", "connect", "connect_patiently", "cut"]
+__all__ = ["IDLE_IN_TRANSACTION", "Connection", "connect", "connect_patiently", "cut", "patiently"]
+
+T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 IDLE_IN_TRANSACTION = 10_000
@@ -66,10 +68,15 @@ def connect_patiently(
     settings: Settings, is_wanted: Callable[[], bool], on_open: Callable[[Connection], None] = lambda _: None
 ) -> Connection:
     """``connect``, tried again while the server is away and somebody waits for it."""
+    return patiently(lambda: connect(settings, on_open), is_wanted)
+
+
+def patiently(attempt: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
+    """What can be done twice on a connection that it opens itself, tried again while the server is away."""
     pause = _FIRST_PAUSE
     while True:
         try:
-            return connect(settings, on_open)
+            return attempt()
         except psycopg.Error as error:
             if not may_connect_later(error) or not is_wanted():
                 raise
