@@ -208,6 +208,26 @@ def test_a_worker_that_cannot_begin_says_why_and_leaves_nothing(app: Turnspit, f
     wait_until(lambda: threading.active_count() <= threads, "the end of the threads")
 
 
+def test_one_that_is_told_to_stop_while_its_store_is_away_just_stops(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor that stops meanwhile would take the error for a bad end."""
+
+    async def live() -> None:
+        worker = Worker(app.worker_parts(), WorkerSettings())
+
+        async def register(*_: Any) -> int:
+            worker.request_stop()
+            raise EngineUnavailable("away")
+
+        monkeypatch.setattr(app.engine, "awrite", register)
+        await worker.start()
+        assert worker.id == 0
+        assert not await worker.stop()
+
+    asyncio.run(live())
+
+
 def test_one_embedded_worker_can_be_used_again(app: Turnspit) -> None:
     @app.task
     async def task() -> int:

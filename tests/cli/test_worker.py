@@ -125,6 +125,37 @@ def test_a_signal_while_the_app_is_still_imported_ends_it_in_order(start: Start,
     assert (process.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.parametrize("options", [(), ("--max-jobs", "9")], ids=["alone", "supervised"])
+def test_a_signal_while_a_lifespan_waits_for_what_never_comes(
+    cli: Cli, start: Start, folder: Path, options: tuple[str, ...]
+) -> None:
+    """Once it was deaf until its lifespans were open: Ctrl-C did nothing, and a supervisor killed it in the end."""
+    with Gate(folder) as gate:
+        (folder / "waiting.py").write_text(
+            "import asyncio\n"
+            "from shop import app\n"
+            "@app.lifespan\n"
+            "async def lifespan(app):\n"
+            f"    reader, writer = await asyncio.open_unix_connection({gate.path!r})\n"
+            "    try:\n"
+            "        writer.write(b'.')\n"
+            "        await reader.read()\n"
+            "        yield\n"
+            "    finally:\n"
+            "        print('closed', flush=True)\n"
+            "        writer.close()\n"
+        )
+        process = start("worker", "waiting:app", *options)
+        gate.wait_for_job()
+        gate.last().recv(1)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "closed\n")
+    assert "a worker that had not begun stopped" in err
+    assert "Traceback" not in err
+    assert cli("workers", "list", "shop").err.startswith("no worker")
+
+
 def test_a_second_signal_on_the_way_out_changes_nothing(start: Start, folder: Path) -> None:
     (folder / "slow.py").write_text(
         "import atexit, os, signal\n"

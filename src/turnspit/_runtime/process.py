@@ -110,7 +110,7 @@ async def _live(
         link.start()
     try:
         await worker.start()
-        if on_start is not None:
+        if on_start is not None and worker.id:
             on_start(worker)
         await worker.stopping.wait()
         left = await worker.stop()

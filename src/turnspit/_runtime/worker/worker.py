@@ -27,7 +27,7 @@ from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit.clock import monotonic, sleep
 from turnspit.context import JobContext
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.errors import TurnspitError, WorkerDied
+from turnspit.errors import EngineUnavailable, TurnspitError, WorkerDied
 from turnspit.records import Duties, JobRecord
 
 __all__ = ["Worker"]
@@ -74,6 +74,7 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
         self._stop_listening: Callable[[], None] | None = None
+        self._opening: asyncio.Timeout | None = None
         self.registration = Registration(
             parts, settings, self._outage, self._registered, on_lost=self._lose_jobs, on_beat=self._loop_watch.look
         )
@@ -143,14 +144,18 @@ class Worker:
         return self.registration.id
 
     async def start(self) -> None:
-        """Open the lifespan, register, and begin to claim."""
+        """Open the lifespans, register, and begin to claim; nothing begins if a stop is requested meanwhile."""
         self._processes.check()
         try:
-            self.executor.resources = await open_lifespans(self._parts, self._stack)
-            await self.registration.register()
-        except BaseException:
+            await self._open()
+            if not self.stopping.is_set():
+                await self.registration.register()
+        except BaseException as error:
             await self._stack.aclose()
-            raise
+            if not (self.stopping.is_set() and isinstance(error, TimeoutError | EngineUnavailable)):
+                raise
+        if not self.id:
+            return
         self._stop_listening = self._engine.wakeups.listen(self._hear)
         for service in self.services.values():
             service.start()
@@ -160,6 +165,14 @@ class Worker:
         self._telling = asyncio.create_task(self.finisher.teller.run(), name="turnspit teller")
         if self._settings.until_empty:
             self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
+
+    async def _open(self) -> None:
+        """Open the lifespans, which may wait for what never comes: a stop does not wait for them."""
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                self.executor.resources = await open_lifespans(self._parts, self._stack)
+        finally:
+            self._opening = None
 
     def _stop_without_claimer(self, claiming: "asyncio.Task[None]") -> None:
         """A worker that cannot claim would hold its lease for ever and do nothing."""
@@ -242,10 +255,15 @@ class Worker:
         self.claimer.claiming = False  # at once: a claim that is under way starts nothing any more
         self.executor.ask_to_yield()
         self.stopping.set()
+        if self._opening is not None and not is_second:
+            self._opening.reschedule(self._loop.time())
         if is_second:
             self._at_once.set()
+        if not self.executor.running:
+            return
+        if is_second:
             logger.info("worker %s: handing running jobs back at once", self.id)
-        elif self.executor.running:
+        else:
             logger.info(
                 "worker %s: stopping; running jobs (%s) may take up to %g s, a second signal hands them back at once",
                 self.id,
@@ -289,6 +307,9 @@ class Worker:
         self.stopping.set()
         self.claimer.claiming = False
         self.executor.ask_to_yield()
+        if not self._tasks:  # it was stopped before it had begun
+            await self._close()
+            return Leftovers(self._engine, self.registration, self.executor, self.finisher)
         await self._hand_back_buffer()
         self._runners.gathering.flush()
         await self._wait_for_running(self._settings.grace)
@@ -373,4 +394,4 @@ class Worker:
                 await self._stack.aclose()
         except Exception:
             logger.exception("worker %s: a lifespan failed at its end", self.id)
-        logger.info("worker %s stopped", self.id)
+        logger.info("%s stopped", f"worker {self.id}" if self._tasks else "a worker that had not begun")
