@@ -190,6 +190,44 @@ def test_a_coroutine_that_will_not_end_does_not_keep_the_process(app: Turnspit, 
     assert (job.refresh().state, job.attempt) == ("ready", 0)
 
 
+def test_a_task_that_blocks_the_event_loop_does_not_keep_the_process(app: Turnspit, start: Start) -> None:
+    """No signal reached its worker. What had ended is stored, what runs beside it and what waits goes back."""
+    worker = start("grace=60", "ask=0.1", "concurrency=2")
+    quick, blocks = app.tasks["quick"], app.tasks["blocks"]
+    done, blocking, waiting = (
+        app.jobs.get(job) for job in app.enqueue_many([quick.new(1), blocks.new(), quick.new(2)])
+    )
+    worker.wait_for("blocks began")
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.stderr is not None
+    told = next(line for line in worker.process.stderr if "is told to stop" in line)
+    assert f"its event loop is blocked; 60 s are left to job {blocking.id} (blocks)" in told
+    worker.process.send_signal(signal.SIGINT)
+    _, err = worker.process.communicate(timeout=DEADLINE)
+    assert worker.process.returncode == 0
+    assert f"the event loop does not come back; leaving without job {blocking.id} (blocks), which is in\n" in err
+    assert "in blocks\n    threading.Event().wait()" in err
+    assert done.get_result(0) == 1
+    for job in (blocking, waiting):
+        assert (job.refresh().state, job.attempt, job.crashes, job.attempts) == ("ready", 0, 0, ())
+    [record] = app.engine.read(app.engine.list_workers)
+    assert record.stopped_at is not None
+
+
+def test_one_that_blocks_it_for_longer_than_its_time_has_failed(app: Turnspit, start: Start) -> None:
+    """Handed back with its attempt, it would block worker after worker."""
+    worker = start("grace=0.1", "ask=0.1")
+    [job] = enqueue(app, "blocks_too_long")
+    worker.wait_for("blocks began")
+    worker.process.send_signal(signal.SIGTERM)
+    _, err = worker.process.communicate(timeout=DEADLINE)
+    assert worker.process.returncode == 0, err
+    assert (job.refresh().state, job.attempt, job.crashes) == ("scheduled", 1, 0)
+    [attempt] = job.attempts
+    assert (attempt.outcome, attempt.error_type) == ("failed", "JobTimeout")
+    assert "in blocks" in (attempt.traceback or "")
+
+
 def test_what_was_claimed_ahead_goes_back_with_its_attempt(app: Turnspit, start: Start) -> None:
     worker = start("concurrency=1", "grace=60", "stale=60")
     quick, block = app.tasks["quick"], app.tasks["in_thread"]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from turnspit import JobContext, Retry, Turnspit
-from turnspit._runtime import process
+from turnspit._runtime import last_resort, process
 from turnspit._runtime.worker import claimer, worker
 
 may_end = threading.Event()
@@ -60,6 +60,12 @@ def never_ends() -> None:
     threading.Event().wait()
 
 
+async def blocks() -> None:
+    """Blocks the event loop for ever."""
+    say("blocks began")
+    threading.Event().wait()
+
+
 def over_its_time() -> None:
     """Ends neither in its time nor later."""
     say("over_its_time began")
@@ -93,8 +99,9 @@ async def quick(number: int) -> int:
 
 def declare(app: Turnspit) -> Turnspit:
     """The tasks, on this app."""
-    for function in (on_loop, stubborn, in_thread, never_ends, to_thread, holds_output, gives_in, quick):
+    for function in (on_loop, stubborn, in_thread, never_ends, to_thread, holds_output, gives_in, quick, blocks):
         app.task(function)
+    app.task(name="blocks_too_long", timeout=0.05, retry=Retry(attempts=2, delay=3600))(blocks)
     app.task(timeout=0.05, retry=Retry(attempts=2, delay=3600))(over_its_time)
     return app
 
@@ -125,6 +132,7 @@ def main(url: str, *given: str) -> int:
         may_close.set()
     threading.Thread(target=listen, daemon=True).start()
     worker._CANCEL_TIME = options.get("cancel_time", worker._CANCEL_TIME)
+    last_resort._ASK = options.get("ask", last_resort._ASK)
     process._CLOSE_TIME = options.get("close_time", process._CLOSE_TIME)
     watching: list[asyncio.Task[None]] = []
 

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import select
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,7 +109,7 @@ class Link:
                 return
             if readable and not self._hear():
                 logger.warning("the supervisor is gone: stopping")
-                self._call(self._worker.request_stop)
+                os.kill(os.getpid(), signal.SIGTERM)  # also a blocked loop is to stop
                 return
             self._declare()
             self.say()

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable
 
 from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
+from turnspit._runtime.last_resort import LastResort
 from turnspit._runtime.link import Counts, Link
+from turnspit._runtime.worker.leftovers import Leftovers
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.errors import ConfigurationError
@@ -93,7 +95,13 @@ async def _live(
 ) -> None:
     worker = Worker(parts, settings, on_register=lambda: link.say() if link is not None else None)
     loop = asyncio.get_running_loop()
-    _stop_on_signals(loop, worker, is_supervised=supervisor is not None)
+
+    def warn_blocked() -> None:
+        text = "worker %s is told to stop, but its event loop is blocked; %g s are left to %s"
+        logger.warning(text, worker.id, settings.grace, worker.loop_watch.describe())
+
+    last_resort = LastResort(loop, settings.grace, warn=warn_blocked, leave=lambda: _leave_blocked(parts, worker))
+    _stop_on_signals(loop, worker, last_resort, is_supervised=supervisor is not None)
     pulse = Pulse(loop) if health.is_wanted or supervisor is not None else None
 
     def report() -> HealthReport:
@@ -104,6 +112,7 @@ async def _live(
     link = None if supervisor is None else Link(supervisor, worker, report, counts)
     service = HealthService(health, report)
     service.start()
+    last_resort.start()
     if service.address is not None:
         logger.info("health is shown at http://%s:%s/livez and /readyz", *service.address)
     if link is not None:
@@ -121,6 +130,7 @@ async def _live(
             await left.hand_back()
             os._exit(0)
     finally:
+        last_resort.stop()
         service.stop()
         if link is not None:
             link.stop()
@@ -128,7 +138,20 @@ async def _live(
             pulse.stop()
 
 
-def _stop_on_signals(loop: asyncio.AbstractEventLoop, worker: Worker, *, is_supervised: bool) -> None:
+def _leave_blocked(parts: WorkerParts, worker: Worker) -> None:
+    """What blocks the loop may do so for ever, and only the end of its process ends it."""
+    logger.error(
+        "worker %s: the event loop does not come back; leaving without %s", worker.id, worker.loop_watch.describe()
+    )
+    if worker.id:
+        Leftovers(parts.engine, worker.registration, worker.executor, worker.finisher).hand_back_blocked()
+    _flush()
+    os._exit(0)
+
+
+def _stop_on_signals(
+    loop: asyncio.AbstractEventLoop, worker: Worker, last_resort: LastResort, *, is_supervised: bool
+) -> None:
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
@@ -138,6 +161,7 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop, worker: Worker, *, is_supe
             continue
         try:
             loop.add_signal_handler(number, worker.request_stop)
+            last_resort.hear(number)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(worker.request_stop))
 

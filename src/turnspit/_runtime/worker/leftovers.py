@@ -71,6 +71,35 @@ class Leftovers:
         was requested, ends as that.
         """
         await asyncio.to_thread(self._registration.let_go)
+        finishes, returned = self._abandon()
+        try:
+            await self._engine.awrite(_leave, self._engine, finishes, returned, self._worker)
+        except TurnspitError as error:
+            self._say(error)
+
+    def hand_back_blocked(self) -> None:
+        """The process ends now, for its loop is blocked: ``hand_back`` from another thread, with all that the loop
+        cannot store any more.
+        """
+        self._registration.let_go()
+        for running in self._running:
+            if running.task is not None and running.task is asyncio.current_task(running.task.get_loop()):
+                running.context.thread = threading.main_thread().ident
+            is_late = running.deadline is not None and running.deadline <= monotonic()
+            running.context.stop("timeout" if is_late else "shutdown")
+        finishes, returned = self._abandon()
+        finishes += [each.finish for each in (*self._finisher.in_flight, *self._finisher.take().ended)]
+        returned += [(claim.id, claim.fence) for claim in (*self._executor.take(), *self._executor.late)]
+        try:
+            self._engine.write(_leave, self._engine, finishes, returned, self._worker)
+        except TurnspitError as error:
+            self._say(error)
+
+    def _say(self, error: TurnspitError) -> None:
+        logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
+
+    def _abandon(self) -> tuple[list[Finish], list[tuple[int, int]]]:
+        """The ends of those that have one, and the claims of the others."""
         finishes: list[Finish] = []
         returned: list[tuple[int, int]] = []
         for running, claim in self._claims.items():
@@ -79,10 +108,7 @@ class Leftovers:
                 finishes.append(finish)
             elif claim is not None:
                 returned.append((claim.id, claim.fence))
-        try:
-            await self._engine.awrite(_leave, self._engine, finishes, returned, self._worker)
-        except TurnspitError as error:
-            logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
+        return finishes, returned
 
     def keep(self) -> None:
         """The program goes on: each job stays this worker's until it has ended, and its end is stored then."""

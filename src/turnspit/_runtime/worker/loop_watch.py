@@ -47,10 +47,15 @@ class LoopWatch:
             logger.warning(
                 "the event loop has been blocked for %.1f s by %s, and with it every job here; let the task await, "
                 "or declare it with def:\n%s",
-                monotonic() - self._asked_at,
-                self._job_of(asyncio.current_task(self._loop)) or "code outside a job",
-                stack_of(self._thread),
+                *(monotonic() - self._asked_at, self._whose(), stack_of(self._thread)),
             )
+
+    def _whose(self) -> str:
+        return self._job_of(asyncio.current_task(self._loop)) or "code outside a job"
+
+    def describe(self) -> str:
+        """What blocks the loop now, for people."""
+        return f"{self._whose()}, which is in\n{stack_of(self._thread)}"
 
     def _answer(self) -> None:
         if self._reported:

@@ -66,7 +66,7 @@ class Worker:
         self._engine = parts.engine
         self._loop = asyncio.get_running_loop()
         self._outage = Outage(lambda: self.id)
-        self._loop_watch = LoopWatch(self._loop, lambda task: self.executor.job_of(task))
+        self.loop_watch = LoopWatch(self._loop, lambda task: self.executor.job_of(task))
         self._stack = AsyncExitStack()
         self.stopping = asyncio.Event()
         """Set when the worker should stop: by ``request_stop``, or empty with ``until_empty``."""
@@ -76,7 +76,7 @@ class Worker:
         self._stop_listening: Callable[[], None] | None = None
         self._opening: asyncio.Timeout | None = None
         self.registration = Registration(
-            parts, settings, self._outage, self._registered, on_lost=self._lose_jobs, on_beat=self._loop_watch.look
+            parts, settings, self._outage, self._registered, on_lost=self._lose_jobs, on_beat=self.loop_watch.look
         )
         self._processes = Processes(parts)
         self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware, self._processes)
