@@ -152,7 +152,8 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
        OR EXISTS (SELECT FROM named WHERE pause IS NOT NULL AND NOT EXISTS (
            SELECT FROM {schema}.pauses WHERE kind || ' ' || name = named.pause)),
        owned, cancelled,
-       EXISTS (SELECT FROM {schema}.workers WHERE stopped_at IS NULL AND expires_at <= now AND id <> :worker)
+       EXISTS (SELECT FROM {schema}.workers WHERE stopped_at IS NULL AND id <> :worker
+                 AND (expires_at <= now OR renewed_at - now > expires_at - renewed_at))
        OR EXISTS (SELECT FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
            SELECT FROM {schema}.workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL))
        OR EXISTS (SELECT FROM {schema}.outbox WHERE NOT EXISTS (

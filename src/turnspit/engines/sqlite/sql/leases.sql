@@ -17,7 +17,7 @@ RETURNING id;
 -- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
 UPDATE turnspit_workers
 SET renewed_at = {now}, expires_at = {now} + :lease, memory = coalesce(:memory, memory),
-    gapless_since = CASE WHEN expires_at > {now} THEN gapless_since ELSE {now} END
+    gapless_since = CASE WHEN expires_at > {now} AND renewed_at <= {now} THEN gapless_since ELSE {now} END
 WHERE id = :worker AND stopped_at IS NULL
 RETURNING id;
 
@@ -28,10 +28,13 @@ UPDATE turnspit_workers SET stopped_at = {now}, expires_at = {now} WHERE id = :w
 -- The rescuer's own lease must have held for one lease time: after a suspended machine or an outage every lease has run
 -- out, and whoever looks first would rob the others before they can renew. And it must have been renewed not long ago:
 -- who waited here for most of a lease, for the lock or the disk, must believe that the others wait too.
+-- Where the clock was set back by more than a lease (or a standby whose clock is behind took over), the lease of who died
+-- before would last until the old time comes again: who has not renewed since is dead too. The rescuer has, and its own
+-- lease counts anew from there, so that everybody had the time to.
 UPDATE turnspit_workers SET stopped_at = {now}
-WHERE stopped_at IS NULL AND expires_at <= {now} AND id <> :worker
+WHERE stopped_at IS NULL AND (expires_at <= {now} OR renewed_at - {now} > expires_at - renewed_at) AND id <> :worker
   AND (SELECT stopped_at IS NULL AND expires_at > {now} AND {now} - gapless_since >= expires_at - renewed_at
-              AND 2 * ({now} - renewed_at) <= expires_at - renewed_at
+              AND {now} - renewed_at BETWEEN 0 AND (expires_at - renewed_at) / 2
        FROM turnspit_workers WHERE id = :worker)
 RETURNING id;
 

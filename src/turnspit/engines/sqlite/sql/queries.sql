@@ -138,7 +138,8 @@ SELECT CASE WHEN :queues IS NULL THEN EXISTS (SELECT 1 FROM turnspit_jobs WHERE 
        (SELECT count(*) FROM turnspit_jobs WHERE state = 'running' AND worker = :worker),
        EXISTS (SELECT 1 FROM turnspit_jobs
                WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL),
-       EXISTS (SELECT 1 FROM turnspit_workers WHERE stopped_at IS NULL AND expires_at <= moment AND id <> :worker)
+       EXISTS (SELECT 1 FROM turnspit_workers WHERE stopped_at IS NULL AND id <> :worker
+                 AND (expires_at <= moment OR renewed_at - moment > expires_at - renewed_at))
        OR EXISTS (SELECT 1 FROM owner WHERE worker IS NOT NULL AND NOT EXISTS (
            SELECT 1 FROM turnspit_workers AS live WHERE live.id = owner.worker AND stopped_at IS NULL))
        OR EXISTS (SELECT 1 FROM turnspit_outbox WHERE NOT EXISTS (
