@@ -1,17 +1,20 @@
-"""A busy worker stores what ended and claims in two transactions at a time; either may fail alone."""
+"""A busy worker stores what ended and claims by transactions that do not wait for each other; either may fail alone."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from tests.behaviour.support import DEADLINE, wait_until
 from turnspit import EngineUnavailable, Turnspit
+from turnspit._runtime.worker import claimer, finisher
 
 JOBS = 1500
 
 
-def run_all(app: Turnspit) -> Counter[int]:
+def enqueue_all(app: Turnspit) -> Counter[int]:
     ran: Counter[int] = Counter()
 
     @app.task
@@ -19,6 +22,11 @@ def run_all(app: Turnspit) -> Counter[int]:
         ran[number] += 1
 
     app.enqueue_many(count.new(number) for number in range(JOBS))
+    return ran
+
+
+def run_all(app: Turnspit) -> Counter[int]:
+    ran = enqueue_all(app)
     with app.worker(concurrency=100, until_empty=True) as worker:
         worker.wait()
     return ran
@@ -55,3 +63,56 @@ def test_what_one_of_them_did_counts_when_the_other_fails(
     assert run_all(app) == dict.fromkeys(range(JOBS), 1)
     assert app.jobs.count(state="completed") == JOBS
     assert failed or not app.engine.has_two_writers
+
+
+@pytest.mark.parametrize("held", ["claim_jobs_at_once", "finish_jobs_at_once"])
+def test_neither_waits_for_the_other(app: Turnspit, monkeypatch: pytest.MonkeyPatch, held: str) -> None:
+    answered: Counter[str] = Counter()
+    kept = asyncio.Event()
+
+    def keeping(name: str) -> None:
+        write = getattr(app.engine, name)
+
+        async def keep(verb: Any, *args: Any, **options: Any) -> Any:
+            is_batch = verb.__name__ == "finish_jobs_at_once" and len(args[0]) >= 50
+            is_busy = app.engine.has_two_writers and (is_batch or name == "awrite_beside")
+            if is_busy and verb.__name__ == held and not kept.is_set():
+                async with asyncio.timeout(DEADLINE):
+                    await kept.wait()
+            result = await write(verb, *args, **options)
+            if is_busy:
+                answered[verb.__name__] += 1
+                if verb.__name__ != held:
+                    kept.set()
+            return result
+
+        monkeypatch.setattr(app.engine, name, keep)
+
+    keeping("awrite")
+    keeping("awrite_beside")
+    assert run_all(app) == dict.fromkeys(range(JOBS), 1)
+    assert app.jobs.count(state="completed") == JOBS
+    assert (answered.keys() == {"claim_jobs_at_once", "finish_jobs_at_once"}) == app.engine.has_two_writers
+
+
+def test_a_worker_that_cannot_store_what_ended_claims_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finisher, "_FAR_BEHIND", 300)
+    monkeypatch.setattr(claimer, "_MOST_AHEAD", 100)
+    write, is_away, failures = app.engine.awrite, True, 0
+
+    async def fails(verb: Any, *args: Any, **options: Any) -> Any:
+        nonlocal failures
+        if is_away and (verb.__name__ == "finish_jobs_at_once" or (verb is claimer.exchange and args[1].ended)):
+            failures += 1
+            raise EngineUnavailable("not now")
+        return await write(verb, *args, **options)
+
+    monkeypatch.setattr(app.engine, "awrite", fails)
+    ran = enqueue_all(app)
+    with app.worker(concurrency=100, until_empty=True) as worker:
+        wait_until(lambda: failures >= 5, "a store that has refused for some time what ended")
+        assert (300 if app.engine.has_two_writers else 100) <= len(ran) <= 300 + 2 * (100 + 100)
+        is_away = False
+        worker.wait()
+    assert ran == dict.fromkeys(range(JOBS), 1)
+    assert app.jobs.count(state="completed") == JOBS

@@ -149,7 +149,7 @@ def test_a_worker_whose_first_connection_is_lost_at_this_statement_registers(
 
 
 def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) -> None:
-    with Turnspit(with_schema(place.url, "locked"), deadline=5) as app, psycopg.connect(place.server.url) as other:
+    with Turnspit(with_schema(place.url, "locked"), deadline=15) as app, psycopg.connect(place.server.url) as other:
         engine = app.engine
         engine.write(engine.insert_job, NewJob("hold", "default", "{}"))
         worker = engine.write(

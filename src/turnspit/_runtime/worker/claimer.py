@@ -1,7 +1,8 @@
 """Exchanges with the store: what ended goes out, new jobs come in, in one transaction.
 
-The worker buffers about 100 ms of its own measured work beyond its free slots, so that no-op jobs come in hundreds
-and slow jobs one by one.
+A busy worker on a store with two writers does the two by transactions of their own, neither waiting for the other
+(docs/decisions/0071). The worker buffers about 100 ms of its own measured work beyond its free slots, so that no-op
+jobs come in hundreds and slow jobs one by one.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ __all__ = ["Claimer", "exchange"]
 logger = logging.getLogger("turnspit")
 
 _AHEAD = 0.1
-_MOST_AHEAD = 1000
+_MOST_AHEAD = 2000
 _MEASURE = 0.05
 _STALE = 1.0
 _MUCH = 500
@@ -52,7 +53,7 @@ def exchange(engine: Engine, batch: Batch, request: ClaimRequest | None) -> Verb
 
 
 class Claimer:
-    """The worker's loop with the store. At most one exchange is under way."""
+    """The worker's loop with the store. At most one claim is under way, and one batch of what ended."""
 
     def __init__(
         self,
@@ -80,7 +81,9 @@ class Claimer:
         self._admission = Admission(engine, self.lanes, tasks=tasks)
         self._lanes_first = False
         self._signal = asyncio.Event()
-        self._backoff = Backoff()
+        self._backoff, self._storing_backoff = Backoff(), Backoff()
+        self._storing: asyncio.Task[None] | None = None
+        """The batch that is stored beside the claims."""
         self._work_waits = self._was_seen = True
         self._poll_at = 0.0
         self._after = ""
@@ -129,7 +132,7 @@ class Claimer:
     def _free_slots(self) -> int:
         """How many limited jobs could begin at once."""
         executor = self._executor
-        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
+        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
         return self.lanes.slots(self._prefetch)
 
@@ -139,9 +142,11 @@ class Claimer:
     async def flush(self) -> None:
         """Store everything that ended; raises if the store does not take it."""
         async with self.exchanging:
+            if self._storing is not None:
+                await self._storing
             batch = self._finisher.take()
             if batch:
-                await self._store(batch, None)
+                await self._transact(self._engine.awrite, batch, None)
 
     @property
     def found_nothing(self) -> bool:
@@ -157,10 +162,7 @@ class Claimer:
             except Exception as error:
                 self._on_doubt()
                 self._work_waits = True
-                delay = self._backoff.delay()
-                self._say(error, delay)
-                await sleep(delay)
-                self._finisher.retry()
+                await self._wait_after(error, "claimer", self._backoff)
         return True
 
     async def _exchange(self, request: ClaimRequest | None) -> bool:
@@ -170,8 +172,8 @@ class Claimer:
         if self._lanes_first:
             worked = await self._claim_limited()
             request = self._fitting(request)
-        if request is not None or self._finisher.is_due:
-            await self._store(self._finisher.take(), request)
+        if request is not None or (self._finisher.is_due and self._storing is None):
+            await self._store_and_claim(request)
             worked = True
         if not self._lanes_first:
             worked = await self._claim_limited() or worked
@@ -194,37 +196,57 @@ class Claimer:
         await self.lanes.give_back_late()
         return self._lanes_are_due() and await self.lanes.claim(self._free_slots())
 
-    def _say(self, error: Exception, delay: float) -> None:
+    async def _wait_after(self, error: Exception, who: str, backoff: Backoff) -> None:
+        """The store took nothing: say so, and let some time pass before it is asked again."""
+        delay = backoff.delay()
         if isinstance(error, EngineUnavailable):
-            self._outage.noticed("claimer", error)
-            return
-        unforeseen = not isinstance(error, TurnspitError)
-        logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay, exc_info=unforeseen)
+            self._outage.noticed(who, error)
+        else:
+            unforeseen = not isinstance(error, TurnspitError)
+            logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay, exc_info=unforeseen)
+        await sleep(delay)
+        self._finisher.retry()
 
-    async def _store(self, batch: Batch, request: ClaimRequest | None) -> None:
-        """Store a batch and claim: together, or by two transactions at a time where that pays."""
-        halves = [(self._engine.awrite, batch, request)]
-        if request is not None and len(batch.ended) >= _BUSY and self._engine.has_two_writers:
-            halves = [(self._engine.awrite, batch, None), (self._engine.awrite_beside, Batch(), request)]
-        storing = asyncio.gather(*(self._transact(*half) for half in halves), return_exceptions=True)
+    async def _store_and_claim(self, request: ClaimRequest | None) -> None:
+        """Store what ended and claim: together, or by two transactions of their own where that pays."""
+        if self._engine.has_two_writers and (self._storing or self._finisher.waiting >= _BUSY):
+            if self._storing is None:
+                self._storing = asyncio.create_task(self._store_beside(), name="turnspit store")
+            transaction = self._transact(self._engine.awrite_beside, Batch(), request)
+        else:
+            transaction = self._transact(self._engine.awrite, self._finisher.take(), request)
+        under_way = asyncio.ensure_future(transaction)
         if self._prefetch >= _MUCH:
             await sleep(0)  # they are handed over now
             give_way()
-        for error in await storing:
-            if error is not None:
-                raise error
+        await under_way
+
+    async def _store_beside(self) -> None:
+        """Store what ended; neither claims nor jobs wait for it."""
+        try:
+            await self._transact(self._engine.awrite, self._finisher.take(), None)
+        except Exception as error:
+            await self._wait_after(error, "finisher", self._storing_backoff)
+        else:
+            self._storing_backoff.reset()
+            self._outage.answered("finisher")
+        finally:
+            self._storing = None
+            self._signal.set()
 
     async def _transact(self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None) -> None:
         try:
             report, claims = await self._ask(write, batch, request)
         except BaseException:
-            self._finisher.put_back(batch)
+            if batch:
+                self._finisher.put_back(batch)
             raise
         if request is not None:
             self._work_waits = self._work_waits or len(claims) >= request.limit
             self._after = claims[-1].queue if claims else self._after
-        self._finisher.settle(batch, report)
-        self._finisher.teller.add(batch.ended, report)
+        if batch:
+            self._finisher.settle(batch, report)
+            self._finisher.teller.add(batch.ended, report)
         if claims:
             self._executor.add(_by_turns(await self._admission.admit(claims)))
 
@@ -232,6 +254,8 @@ class Claimer:
         self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None
     ) -> tuple[FinishReport, list[Claim]]:
         """Who only claims or only stores asks the shorter way first, by one statement, and then for what that left."""
+        if request is None and not batch:
+            return FinishReport(), []
         if request is None and batch.is_plain:
             done = set(await write(self._engine.finish_jobs_at_once, batch.finishes))
             batch = Batch([each for each in batch.ended if each.claim.id not in done])
@@ -270,7 +294,7 @@ class Claimer:
         waiting = executor.waiting
         if waiting > self._prefetch // 2:  # first, for it is asked at the end of each job
             return 0
-        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.teller.is_far_behind:
+        if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
         return max(0, executor.concurrency + self._prefetch - executor.taken - waiting) + executor.lacking
 

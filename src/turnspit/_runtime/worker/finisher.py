@@ -27,6 +27,8 @@ logger = logging.getLogger("turnspit")
 _ACK_DELAY = 0.01
 _PROGRESS_DELAY = 0.25
 _FULL = 500
+_FAR_BEHIND = 10_000
+"""Attempts that ended and are not stored."""
 _ASK_AGAIN = 1.0
 _LONGEST_LINE = 10_000
 _MOST_LINES = 1_000
@@ -104,6 +106,8 @@ class Finisher:
         self._ended.append(ended)
         self.finished += 1
         self.may_release = self.may_release or ended.claim.workflow is not None
+        if self._due:
+            return
         if len(self._ended) >= _FULL or self._is_idle():
             self._set_due()
         else:
@@ -185,6 +189,16 @@ class Finisher:
     def is_due(self) -> bool:
         """Whether something has waited long enough."""
         return self._due
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts ended and are not on their way to the store."""
+        return len(self._ended)
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether the store or the listeners cannot keep up with the jobs: then nothing more should begin."""
+        return self.teller.is_far_behind or len(self._ended) >= _FAR_BEHIND
 
     @property
     def is_empty(self) -> bool:
