@@ -57,6 +57,9 @@ class Link:
         self._to_declare: dict[int, float] = {}
         """Workers whose jobs are to be returned, and from when on."""
         self._declared: set[int] = set()
+        self._delayed: set[int] = set()
+        """Those of which it was said that the store did not take it."""
+        self._declaring: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="turnspit-link", daemon=True)
 
@@ -111,7 +114,7 @@ class Link:
                 logger.warning("the supervisor is gone: stopping")
                 os.kill(os.getpid(), signal.SIGTERM)  # also a blocked loop is to stop
                 return
-            self._declare()
+            self._begin_to_declare()
             self.say()
             self._say_counts()
 
@@ -130,16 +133,25 @@ class Link:
                 self._call(self._worker.drain)
         return bool(piece)
 
+    def _begin_to_declare(self) -> None:
+        """In another thread: while the store is away, the supervisor hears all the same that this worker lives."""
+        is_due = any(monotonic() >= moment for moment in self._to_declare.values())
+        if is_due and (self._declaring is None or not self._declaring.is_alive()):
+            self._declaring = threading.Thread(target=self._declare, name="turnspit-declare-dead", daemon=True)
+            self._declaring.start()
+
     def _declare(self) -> None:
         """Return the jobs of siblings that died; what the store does not take now is tried again.
 
         Each twice: the database may still hold what the dead one had begun, for as long as it takes it to notice.
         """
-        for worker in [each for each, moment in self._to_declare.items() if monotonic() >= moment]:
+        for worker in [each for each, moment in list(self._to_declare.items()) if monotonic() >= moment]:
             try:
                 report = self._worker.rescuer.declare_dead(worker)
             except TurnspitError as error:
-                logger.warning("the jobs of worker %s, which died, could not be returned yet: %s", worker, error)
+                level = logging.DEBUG if worker in self._delayed else logging.WARNING
+                self._delayed.add(worker)
+                logger.log(level, "the jobs of worker %s, which died, could not be returned yet: %s", worker, error)
                 return
             if worker in self._declared:
                 del self._to_declare[worker]
@@ -147,6 +159,7 @@ class Link:
                 self._declared.add(worker)
                 self._to_declare[worker] = monotonic() + _SAY
             self._call(self._tell, worker, report)
+            self.say()
 
     def _tell(self, worker: int, report: RescueReport) -> None:
         if report.workers:
