@@ -1,10 +1,13 @@
 """How a supervisor waits between starts, and what it says of an end."""
 
+import logging
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
+from turnspit._runtime import supervisor as supervisor_module
 from turnspit._runtime.children import describe_exit
 from turnspit._runtime.memory import memory_of
 from turnspit._runtime.supervisor import Slot, Supervisor, SupervisorSettings
@@ -43,3 +46,30 @@ def test_there_is_none_on_windows_and_it_says_what_to_do(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(ConfigurationError, match=r"which Windows is not: start `turnspit worker` several times there"):
         Supervisor(SupervisorSettings(processes=2, grace=1.0), lambda slot, line: [])
+
+
+HANGS_ONCE = """
+import json, os, signal, sys
+first, line = sys.argv[1:]
+if os.path.exists(first):
+    sys.exit()
+open(first, "w").close()
+said = {"worker": 1, "jobs": 0, "live": True, "ready": True, "problems": [], "declared": []}
+os.write(int(line), json.dumps(said).encode() + b"\\n")
+signal.pause()
+"""
+
+
+def test_a_process_that_says_nothing_any_more_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It hangs with all its threads: nothing but its end would ever make room for another one."""
+    monkeypatch.setattr(supervisor_module, "_LEAST_SILENCE", 0.2)
+    monkeypatch.setattr(supervisor_module, "_LOOK", 0.05)
+    caplog.set_level(logging.INFO, "turnspit")
+    settings = SupervisorSettings(processes=1, grace=1.0, lease=0.05, until_empty=True)
+    command = [sys.executable, "-S", "-c", HANGS_ONCE, str(tmp_path / "first")]
+    assert Supervisor(settings, lambda slot, line: [*command, str(line)]).run() == 0
+    _, killed, died, _, _ = (text.partition(") ")[2] for text in caplog.messages)
+    assert killed == "has said nothing for 0 s: killing it"
+    assert died == "was killed by SIGKILL; another one starts now"

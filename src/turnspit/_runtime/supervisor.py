@@ -31,6 +31,8 @@ _SETTLED = 10.0
 _FAILING = 3
 _SILENCE = 3.0
 """Seconds beyond the allowed lag: a process says every second how it is."""
+_LEASES, _LEAST_SILENCE = 4, 10.0
+"""Leases, and seconds, for which a process may say nothing: it renews no lease either, and others have had its jobs."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _MARGIN = 25.0
 """Seconds that a worker may need after its grace time: cancelled coroutines clean up, the last work is stored."""
@@ -42,6 +44,7 @@ class SupervisorSettings:
 
     processes: int
     grace: float
+    lease: float = 15.0
     until_empty: bool = False
     max_jobs: int | None = None
     max_memory: int | None = None
@@ -156,7 +159,10 @@ class Supervisor:
                 self._recycle(slot)
                 self._fill(slot)
         self._pass_on_deaths()
-        self._kill_late()
+        if self._stopping:
+            self._kill_late()
+        else:
+            self._kill_silent()
 
     def _is_over(self) -> bool:
         return not self._children and (self._stopping or all(slot.is_done for slot in self._slots))
@@ -198,8 +204,18 @@ class Supervisor:
             slot.renew = True
         self._changed.set()
 
+    def _kill_silent(self) -> None:
+        """C code that keeps Python's lock hangs every thread of its process, whose place would stay empty for good."""
+        limit = max(_LEASES * self._settings.lease, _LEAST_SILENCE)
+        for child in self._children.values():
+            silent = monotonic() - child.heard_at
+            if child.is_registered and silent > limit:
+                logger.error("%s has said nothing for %.0f s: killing it", child.name, silent)
+                child.signal(signal.SIGKILL)
+                child.heard_at = monotonic()  # this is its last word
+
     def _kill_late(self) -> None:
-        if self._stopping and monotonic() >= self._kill_at:
+        if monotonic() >= self._kill_at:
             for child in self._children.values():
                 logger.error("%s did not stop in time: killing it; others rescue its jobs", child.name)
                 child.signal(signal.SIGKILL)

@@ -101,6 +101,7 @@ def worker(
     several = SupervisorSettings(
         processes=processes,
         grace=settings.grace,
+        lease=settings.lease,
         until_empty=until_empty,
         max_jobs=max_jobs,
         max_memory=None if max_memory is None else parse_size(max_memory, "--max-memory"),
