@@ -71,14 +71,28 @@ def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Calla
     """Do something once an exchange with the store is committed and before its worker hears of it, the first time."""
     original, done = app.engine.awrite, []
 
-    async def awrite(verb: Any, *arguments: Any) -> Any:
-        answer = await original(verb, *arguments)
+    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
+        answer = await original(verb, *arguments, **options)
         batch, claims = next((each for each in arguments if isinstance(each, Batch)), None), []
         if verb.__name__ == "claim_jobs_at_once":
             batch, claims = Batch(), answer
         elif batch is not None:
             claims = answer[1]
         if batch is not None and not done and is_it(batch, claims):
+            done.append(True)
+            then()
+        return answer
+
+    app.engine.awrite = awrite  # type: ignore[method-assign]
+
+
+def after_finish_at_once(app: Turnspit, then: Callable[[], None]) -> None:
+    """The same, of what a worker stores without claiming."""
+    original, done = app.engine.awrite, []
+
+    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
+        answer = await original(verb, *arguments, **options)
+        if verb.__name__ == "finish_jobs_at_once" and not done:
             done.append(True)
             then()
         return answer
@@ -147,6 +161,8 @@ POINTS: dict[str, Callable[[Turnspit], None]] = {
     "the claim's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(claims), lose),
     "never renews": never_renews,
     "blocks the loop": blocks_the_loop,
+    "killed after a finish at once": lambda app: after_finish_at_once(app, die),
+    "the answer of a finish at once lost": lambda app: after_finish_at_once(app, lose),
     "the finish's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), lose),
 }
 

@@ -54,6 +54,10 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -21,6 +21,8 @@ IN_A_JOBS_LIFE = [
     "after the finish",
 ]
 
+AT_ONCE = ["killed after a finish at once", "the answer of a finish at once lost"]
+
 IN_A_FAN_IN = [
     "when a fan-in is settled",
     "when a fan-in is counted",
@@ -89,6 +91,25 @@ def test_an_answer_that_is_lost_costs_nothing(scene: Scene, point: str) -> None:
     assert proof.figures["late writes refused"] == 0
 
 
+@pytest.mark.parametrize("point", AT_ONCE)
+def test_a_finish_at_once(scene: Scene, point: str) -> None:
+    """Who stores without claiming does it by one statement, and asks the longer way where no answer came."""
+    with scene.victim(point) as worker:
+        worker.wait_for("started")
+        while worker.is_running and "lost" not in worker.so_far():  # a claim may ride with an end
+            scene.enqueue("quick")
+            wait_until(lambda: scene.store.unfinished() == 0 or not worker.is_running, "its end")
+        if "killed" in point:
+            scene.wait_death(worker)
+        else:
+            wait_until(lambda: scene.store.unfinished() == 0, "everything ended")
+            worker.signal(signal.SIGTERM)
+            worker.end()
+    proof = scene.finish()
+    assert proof.figures["completed"] == proof.figures["runs"] == proof.figures["accepted"], "none ran twice"
+    assert proof.figures["late writes refused"] == 0
+
+
 @pytest.mark.parametrize("point", IN_A_FAN_IN)
 def test_a_worker_killed_while_a_fan_in_is_counted(scene: Scene, point: str) -> None:
     """The end of a job and what follows from it are one transaction: nothing counts twice, nobody waits for good."""
@@ -111,6 +132,7 @@ def test_every_point_is_tested() -> None:
     tested = {
         *IN_A_JOBS_LIFE,
         *IN_A_FAN_IN,
+        *AT_ONCE,
         "in the middle of a return",
         "in the middle of a rescue",
         "late in a rescue",
