@@ -95,9 +95,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def monotonic() -> float:
-    """Seconds of a clock that never goes back; for measuring how long something took."""
-    return time.monotonic()
+monotonic = time.monotonic
+"""Seconds of a clock that never goes back; for measuring how long something took. A worker asks it six times a job."""
 
 
 async def sleep(seconds: float) -> None:

@@ -167,10 +167,11 @@ class Executor:
 
     def _has_room(self) -> bool:
         """Whether one may begin: in a free slot, or in one that is shared."""
+        is_free = (self.taken if self._in_batches else len(self.running)) < self.concurrency
         if not self.buffer:
-            return self.suspects.are_next and self.taken < self.concurrency
-        if self.taken < self.concurrency:
-            return True
+            return is_free and self.suspects.are_next
+        if is_free or not self._in_batches:
+            return is_free
         task = self.buffer[0].task
         return task in self._in_batches and self._gather(task) % self._size(task) != 0
 

@@ -7,7 +7,7 @@ because the work is done. A process is killed; a thread waits for it, so that it
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -44,11 +44,11 @@ class Runners:
         """Whether a task runs in a process of its own here. ``turnspit run`` and the test kit have none."""
         return task.isolate and self._processes is not None
 
-    async def run(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+    def run(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Awaitable[Any]:
         """What the function returns; raises what it raises."""
         if not self._middleware:
-            return await self._call(task, context, arguments)
-        return await self._wrapped(0, task, context, arguments)
+            return self._call(task, context, arguments)
+        return self._wrapped(0, task, context, arguments)
 
     async def _wrapped(self, depth: int, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         if depth == len(self._middleware):
@@ -59,14 +59,15 @@ class Runners:
 
         return await self._middleware[depth](context, call_next)
 
-    async def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
+    def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Awaitable[Any]:
         if isinstance(task, BatchTask):
-            return await self.gathering.run(task, context, arguments["item"])
+            return self.gathering.run(task, context, arguments["item"])
         if task.is_async:
-            return await task.signature.call(task.function, context, arguments)
+            coroutine: Awaitable[Any] = task.signature.call(task.function, context, arguments)
+            return coroutine
         if task.isolate and self._processes is not None:
-            return await self._in_thread(context, partial(self._processes.run, task, context))
-        return await self._in_thread(context, lambda: self.call_here(task, context, arguments))
+            return self._in_thread(context, partial(self._processes.run, task, context))
+        return self._in_thread(context, lambda: self.call_here(task, context, arguments))
 
     def call_here(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """Call a plain task's function in this thread, inside the app's thread middleware."""

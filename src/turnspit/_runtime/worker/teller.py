@@ -7,8 +7,8 @@ waits for another job of this worker does not wait for itself. While it is far b
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import isawaitable, iscoroutinefunction
+from typing import NamedTuple
 
 from turnspit._runtime.worker.failures import message_of
 from turnspit.blueprints import TaskRegistry
@@ -33,8 +33,7 @@ _EVENT_BY_STATE: dict[JobState, EventName] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """An attempt that ended, and what its listeners want to know."""
 
     finish: Finish

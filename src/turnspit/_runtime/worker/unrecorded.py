@@ -58,8 +58,8 @@ def _as_if_committed(ended: Ended) -> Ended:
     if not isinstance(ended.finish, Confirmation):
         return ended
     if isinstance(ended.error, FinishNotCommitted):
-        return replace(ended, finish=Completion(ended.claim.id, ended.claim.fence), error=None)
-    return replace(ended, finish=ended.finish.otherwise)
+        return ended._replace(finish=Completion(ended.claim.id, ended.claim.fence), error=None)
+    return ended._replace(finish=ended.finish.otherwise)
 
 
 async def run_unrecorded(

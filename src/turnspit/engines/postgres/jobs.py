@@ -1,6 +1,7 @@
 """The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import pydantic_core
@@ -18,6 +19,7 @@ from turnspit.states import JobState
 
 __all__ = ["PostgresJobVerbs"]
 
+_ID, _PRIORITY = attrgetter("id"), attrgetter("priority")
 _BOUND = "AND (-priority, id) > (-turn.priority, turn.after)"
 
 
@@ -164,9 +166,12 @@ class PostgresJobVerbs(JobVerbs):
 
 def _in_turn(rows: list[Row], queues: Sequence[str]) -> list[Claim]:
     """The claims of these rows, in the order in which their queues are served."""
-    places = {queue: place for place, queue in enumerate(queues)}
-    claims = [Claim._make(row) for row in rows]
-    claims.sort(key=lambda claim: (places[claim.queue], -claim.priority, claim.id))
+    claims = list(map(Claim._make, rows))
+    claims.sort(key=_ID)
+    claims.sort(key=_PRIORITY, reverse=True)
+    if len(queues) > 1:
+        places = {queue: place for place, queue in enumerate(queues)}
+        claims.sort(key=lambda claim: places[claim.queue])
     return claims
 
 
