@@ -24,6 +24,7 @@ class LastResort:
     """Hears signals between two steps of whatever blocks the loop, and looks from a thread whether it comes back.
 
     :param grace: seconds after the first signal in which a blocked loop is let be; a second signal ends them.
+    :param is_busy: whether jobs run. Where none does, a lifespan may take its time to close, until a second signal.
     :param warn: called in that thread, when the loop does not hear the first signal.
     :param leave: called in that thread, to end the process.
     """
@@ -33,13 +34,16 @@ class LastResort:
         loop: asyncio.AbstractEventLoop,
         grace: float,
         *,
+        is_busy: Callable[[], bool],
         warn: Callable[[], object],
         leave: Callable[[], object],
     ) -> None:
         self._loop = loop
         self._grace = grace
+        self._is_busy = is_busy
         self._warn = warn
         self._leave = leave
+        self._hurries = False
         self._over = threading.Event()
         # Its ``put`` may be called in a signal handler that interrupts another ``put``.
         self._signals: SimpleQueue[bool] = SimpleQueue()
@@ -67,13 +71,16 @@ class LastResort:
         until = monotonic() + self._grace
         if not self._answers() and not self._over.is_set():
             self._warn()
+        self._wait_for_another(max(0.0, until - monotonic()))
+        while not self._over.is_set():
+            is_blocked = not self._answers() and (self._hurries or self._is_busy())
+            if is_blocked and not self._over.is_set():
+                self._leave()
+            self._wait_for_another(_ASK)
+
+    def _wait_for_another(self, seconds: float) -> None:
         with contextlib.suppress(Empty):
-            self._signals.get(timeout=max(0.0, until - monotonic()))
-        while self._answers():
-            if self._over.wait(_ASK):
-                return
-        if not self._over.is_set():
-            self._leave()
+            self._hurries = self._signals.get(timeout=seconds) or self._hurries
 
     def _answers(self) -> bool:
         answered = threading.Event()

@@ -100,7 +100,13 @@ async def _live(
         text = "worker %s is told to stop, but its event loop is blocked; %g s are left to %s"
         logger.warning(text, worker.id, settings.grace, worker.loop_watch.describe())
 
-    last_resort = LastResort(loop, settings.grace, warn=warn_blocked, leave=lambda: _leave_blocked(parts, worker))
+    last_resort = LastResort(
+        loop,
+        settings.grace,
+        is_busy=lambda: bool(worker.executor.running),
+        warn=warn_blocked,
+        leave=lambda: _leave_blocked(parts, worker),
+    )
     _stop_on_signals(loop, worker, last_resort, is_supervised=supervisor is not None)
     pulse = Pulse(loop) if health.is_wanted or supervisor is not None else None
 
