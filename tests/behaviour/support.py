@@ -81,6 +81,11 @@ class Gate:
         for _ in range(count):
             assert self.came.acquire(timeout=DEADLINE), "nobody came to the gate"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may go through."""
+        return self._open.is_set()
+
     def open(self) -> None:
         """Let everybody through."""
         self._open.set()

@@ -1,12 +1,14 @@
 """Claims whose answer was lost: the worker owns jobs that it knows nothing of."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, wait_until
-from turnspit import Turnspit
+from tests.behaviour.support import DEADLINE, Gate, wait_until
+from turnspit import JobContext, Turnspit
+from turnspit._runtime.worker import claimer
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.errors import EngineUnavailable
@@ -84,6 +86,43 @@ def test_a_return_that_fails_is_tried_again(app: Turnspit, monkeypatch: pytest.M
         job = task.enqueue()
         assert job.get_result(DEADLINE) == 1
     assert failures == []
+
+
+def test_what_was_handed_back_without_an_answer_does_not_begin(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be another worker's by now. Jobs that were claimed ahead and wait behind a slow one go back."""
+    monkeypatch.setattr(claimer, "_STALE", 0.0)
+    original, ran, gate = app.engine.awrite, Counter[int](), Gate()
+    returned: set[int] = set()
+
+    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
+        answer = await original(verb, *arguments, **options)
+        if verb == app.engine.return_jobs and not gate.is_open:
+            returned.update(job for job, _ in arguments[0])
+            raise EngineUnavailable("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(app.engine, "awrite", awrite)
+
+    @app.task
+    async def quick(job: JobContext) -> None:
+        ran[job.id] += 1
+
+    @app.task
+    def slow() -> None:
+        gate.pass_through()
+
+    new = [*(quick.new() for _ in range(500)), slow.new(), *(quick.new() for _ in range(5))]
+    ids = app.enqueue_many(new)
+    with app.worker(concurrency=1):
+        gate.wait_for()
+        wait_until(lambda: returned, "the return of what waits")
+        gate.open()
+        wait_until(lambda: app.jobs.count(state="completed") == len(ids), "the end of all")
+    assert set(returned) <= set(ids[501:])
+    assert set(ran.values()) == {1}, "none ran twice"
+    assert "was no longer current" not in caplog.text
 
 
 def test_an_orderly_stop_leaves_none_behind(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:

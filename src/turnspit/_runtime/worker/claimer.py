@@ -308,8 +308,9 @@ class Claimer:
         try:
             await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in surplus])
         except TurnspitError as error:
-            logger.warning("worker %s could not hand back %s jobs: %s", self._worker(), len(surplus), error)
-            self._executor.add(surplus[::-1])
+            # Nobody knows whether they went back: to begin one could be to run it beside its next claim.
+            self._on_doubt()
+            logger.warning("worker %s could not hand back %s jobs yet: %s", self._worker(), len(surplus), error)
 
     def _measure(self, now: float) -> None:
         """How fast jobs end here: over some time, or where two rounds of all slots took less."""
