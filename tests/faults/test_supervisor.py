@@ -79,10 +79,12 @@ def test_a_process_that_is_the_only_one_is_replaced_at_once(app: Turnspit, name:
     assert job.crashes == 1
 
 
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os._exit(0)"])
 def test_a_job_that_keeps_killing_its_processes_is_stopped(
-    app: Turnspit, folder: Path, store_url: str, gate: Gate
+    app: Turnspit, folder: Path, store_url: str, end: str
 ) -> None:
-    deadly = "\n@app.task\ndef deadly() -> None:\n    os.kill(os.getpid(), 9)\n"
+    """Also by an end that looks like an orderly one."""
+    deadly = f"\n@app.task\ndef deadly() -> None:\n    {end}\n"
     name = write_app(folder, store_url, deadly.replace("app.task", "app.task(on_dead=lambda job, error: print(error))"))
 
     @app.task
@@ -206,6 +208,19 @@ def test_until_empty_ends_with_the_work(app: Turnspit, name: str) -> None:
     assert {job.refresh().state for job in jobs} == {JobState.COMPLETED}
     assert "  processes    2\n" in said
     assert said.splitlines()[-1].endswith("all processes have ended")
+
+
+@pytest.mark.on_sqlite
+def test_until_empty_does_not_take_a_jobs_exit_for_the_end(app: Turnspit, folder: Path, store_url: str) -> None:
+    more = "\n@app.task\ndef deadly() -> None:\n    os._exit(0)\n"
+
+    @app.task
+    def deadly() -> None: ...
+
+    job = deadly.enqueue()
+    with Fleet(write_app(folder, store_url, more), "--max-jobs", "9", "--until-empty", LONG_LEASE) as fleet:
+        fleet.end()
+    assert (job.refresh().state, job.crashes) == ("dead", 4)
 
 
 def _can_unshare() -> bool:

@@ -43,6 +43,8 @@ class Child:
         self.counts: dict[tuple[str, ...], list[float]] = {}
         """What it counted, as far as it was said since they were taken from here last."""
         self.is_draining = False
+        self.is_over = False
+        """Whether it said that its worker has ended: a task may end its process with exit code 0 too."""
         self.started_at = self.heard_at = monotonic()
         self.line, theirs = socket.socketpair()
         with theirs:
@@ -90,6 +92,8 @@ class Child:
     def _take_in(self, said: dict[str, Any]) -> None:
         if "counts" in said:
             self.counts.update((tuple(key), values) for key, values in said["counts"])
+        elif "over" in said:
+            self.is_over = True
         else:
             self.heard_at, self.status = monotonic(), _status(said)
 

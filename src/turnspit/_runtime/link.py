@@ -68,8 +68,9 @@ class Link:
         self._thread.start()
 
     def stop(self) -> None:
-        """The worker has ended."""
+        """The worker has ended in order, or did not begin."""
         self._say_counts()
+        self._send({"over": True})
         self._stopping.set()
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RD)  # wakes the thread

@@ -234,7 +234,7 @@ class Supervisor:
                 self._note_end(child, code)
 
     def _note_end(self, child: Child, code: int) -> None:
-        if code and child.is_registered:
+        if child.is_registered and (code or not child.is_over):
             self._dead.add(child.status.worker)
         slot = self._slots[child.slot - 1]
         if self._stopping:
@@ -245,7 +245,7 @@ class Supervisor:
             level = logging.WARNING if code else logging.INFO
             logger.log(level, "%s, which had been replaced, %s", child.name, describe_exit(code))
             return
-        elif code == 0 and self._settings.until_empty:
+        elif code == 0 and child.is_over and self._settings.until_empty:
             slot.is_done = child is slot.current
         else:
             self._note_failure(slot, child, code)
