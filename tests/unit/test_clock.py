@@ -1,6 +1,8 @@
 """Durations and moments, and what is refused."""
 
 import math
+import sys
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnspit import ConfigurationError
-from turnspit.clock import SystemClock, from_moment, to_duration, to_moment
+from turnspit.clock import SystemClock, elapsed, from_moment, to_duration, to_moment
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,13 @@ def test_a_moment_is_the_same_instant_in_every_zone(naive: datetime, hours: int)
     moment = naive.replace(tzinfo=timezone(timedelta(hours=hours)))
     assert from_moment(to_moment(moment)) == moment
     assert from_moment(to_moment(moment)).tzinfo is UTC
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the name of that clock is that of Linux")
+def test_what_elapsed_counts_the_sleep_of_the_machine() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= elapsed() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert elapsed.args == (time.CLOCK_BOOTTIME,)  # type: ignore[attr-defined]
 
 
 def test_a_moment_in_a_named_zone() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from turnspit._runtime.memory import memory_of
 from turnspit._runtime.outage import Outage
-from turnspit.clock import monotonic
+from turnspit.clock import elapsed
 from turnspit.contract import Engine
 from turnspit.errors import EngineUnavailable, TurnspitError
 
@@ -46,7 +46,7 @@ class Heartbeat:
         self._on_beat = on_beat
         self._longest_gap = min(lease, 2 * interval)
         self._outage = outage or Outage()
-        self._renewed_at = self._gapless_since = monotonic()
+        self._renewed_at = self._gapless_since = elapsed()
         self._error: TurnspitError | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
@@ -58,19 +58,19 @@ class Heartbeat:
     @property
     def is_current(self) -> bool:
         """Whether the lease is still running, as far as this worker can know."""
-        return monotonic() - self._renewed_at < self._lease
+        return elapsed() - self._renewed_at < self._lease
 
     @property
     def is_gapless(self) -> bool:
         """Whether the lease was renewed on time, again and again, for one lease time. Whoever was held up in it must
         believe that others were too, and may only not have had their turn yet.
         """
-        return self.is_current and monotonic() - self._gapless_since >= self._lease
+        return self.is_current and elapsed() - self._gapless_since >= self._lease
 
     @property
     def trouble(self) -> str | None:
         """What keeps the lease from being renewed, for people."""
-        silent = monotonic() - self._renewed_at
+        silent = elapsed() - self._renewed_at
         if not self.is_current:
             return f"its lease has run out: the store took no heartbeat for {silent:.1f} s"
         return None if self._error is None else f"the store takes no heartbeat: {self._error}"
@@ -104,12 +104,12 @@ class Heartbeat:
 
     def _beat(self) -> bool:
         """Renew the lease once; whether it is still this worker's."""
-        began = monotonic()
+        began = elapsed()
         memory = memory_of(os.getpid())
         if not self._engine.write_apart(self._engine.renew_lease, self.worker, self._microseconds, memory):
             return False
-        if monotonic() - self._renewed_at >= self._longest_gap:
-            self._gapless_since = monotonic()
+        if elapsed() - self._renewed_at >= self._longest_gap:
+            self._gapless_since = elapsed()
         self._renewed_at = began
         return True
 
