@@ -84,7 +84,8 @@ class LargeStore:
         definitions = [row[0] for row in indexes.fetchall()]
         with self.connection.transaction():
             run("TRUNCATE turnspit.jobs")  # in the transaction that fills it: it is written without a log
-            run(f"SELECT turnspit.make_partitions({now} - 2 * {DAY})")
+            for _ in range(4):
+                run(f"SELECT turnspit.make_partitions({now} - 2 * {DAY})")
             for definition in definitions:
                 run(f"DROP INDEX turnspit.{definition.split()[2]}")
             for statement in (_WORKERS, _JOBS, _HISTORY, *definitions):

@@ -92,6 +92,8 @@ class Claimer:
         self._measured_at = monotonic()
         self._measured = 0
         self.claiming = True
+        self.has_asked = asyncio.Event()
+        """Set when the store was asked for the first time, whatever became of it."""
         self.exchanging = asyncio.Lock()
         """Held while an exchange is under way; who holds it knows that no claim is in flight."""
 
@@ -118,7 +120,9 @@ class Claimer:
         """Exchange whenever something is due, until cancelled."""
         while True:
             self._signal.clear()
-            if not await self._round():
+            is_done = not await self._round()
+            self.has_asked.set()
+            if is_done:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._time_to_wait()):
                         await self._signal.wait()

@@ -44,6 +44,7 @@ _EMPTY_CHECK = 0.02
 _LOOK_AGAIN = 1.0
 _ADMITTED = 1000
 _LONGEST = 60.0
+_SERVED_BY = {WakeKind.SCHEDULED: "promoter", WakeKind.SCHEDULE: "scheduler", WakeKind.WORKFLOW: "tender"}
 
 
 class Worker:
@@ -157,14 +158,18 @@ class Worker:
         if not self.id:
             return
         self._stop_listening = self._engine.wakeups.listen(self._hear)
-        for service in self.services.values():
-            service.start()
         claiming = asyncio.create_task(self.claimer.run(), name="turnspit claimer")
         claiming.add_done_callback(self._stop_without_claimer)
-        self._tasks = [claiming]
+        self._tasks = [claiming, asyncio.create_task(self._start_services(), name="turnspit services")]
         self._telling = asyncio.create_task(self.finisher.teller.run(), name="turnspit teller")
         if self._settings.until_empty:
             self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
+
+    async def _start_services(self) -> None:
+        """Begin what is done beside running jobs: after the first claim, which else would wait for it."""
+        await self.claimer.has_asked.wait()
+        for service in self.services.values():
+            service.start()
 
     async def _open(self) -> None:
         """Open the lifespans, which may wait for what never comes: a stop does not wait for them."""
@@ -203,15 +208,11 @@ class Worker:
     def _react(self, kind: WakeKind) -> None:
         if kind is WakeKind.READY:
             self.claimer.work_waits()
-        elif kind is WakeKind.SCHEDULED and "promoter" in self.services:
-            self.services["promoter"].wake()
-        elif kind is WakeKind.SCHEDULE and "scheduler" in self.services:
-            self.services["scheduler"].wake()
-        elif kind is WakeKind.WORKFLOW and "tender" in self.services:
-            self.services["tender"].wake()
         elif kind in (WakeKind.CANCEL, WakeKind.PAUSE):
             self._reconciler.note(kind)
             self.services["reconciler"].wake()
+        elif kind in _SERVED_BY and _SERVED_BY[kind] in self.services:
+            self.services[_SERVED_BY[kind]].wake()
 
     def _act_on(self, duties: Duties) -> None:
         """What the lookout saw, whether a wake told of it or not."""

@@ -358,7 +358,8 @@ CREATE TABLE turnspit.counters (
     PRIMARY KEY (minute, queue, task, outcome, writer)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
 
--- Give the days to come a partition. It is made standalone and attached, with at most 100 ms of waiting for a lock:
+-- Give the next of this day and the three to come that has none a partition: one a call, for each takes 10 ms, and what is
+-- finished waits meanwhile. It is made standalone and attached, with at most 100 ms of waiting for a lock:
 -- `CREATE ... PARTITION OF` beside one open writer blocked every finish. Where no lock is free, or the default partition
 -- holds rows of that day already, the day is left out, and rows find their place in the default partition.
 CREATE FUNCTION turnspit.make_partitions(moment bigint) RETURNS void
@@ -375,6 +376,7 @@ BEGIN
                            name);
             EXECUTE format('ALTER TABLE turnspit.history ATTACH PARTITION turnspit.%I FOR VALUES FROM (%s) TO (%s)',
                            name, day * 86400000000, (day + 1) * 86400000000);
+            EXIT;
         EXCEPTION WHEN lock_not_available OR check_violation OR duplicate_table OR unique_violation THEN
             NULL;
         END;
@@ -483,5 +485,8 @@ BEGIN
     RETURN NULL;
 END
 $function$;
+
+-- The day has its partition before the first job ends.
+SELECT turnspit.make_partitions((extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
 
 INSERT INTO turnspit.migrations (version, name, works_with) VALUES (1, '0001_initial', 1);
