@@ -68,7 +68,7 @@ def known(request: pytest.FixtureRequest, bench: Bench) -> Bench:
     return bench
 
 
-ROW_BY_ID = r"SEARCH (turnspit_\w+|job) USING INTEGER PRIMARY KEY \(rowid[=<>]\?\)"
+ROW_BY_ID = r"SEARCH (turnspit_\w+|job|own) USING INTEGER PRIMARY KEY \(rowid[=<>]\?\)"
 ROWS_BY_JOB = r"SEARCH turnspit_(attempts|logs) USING .*\(job=\?\)"
 HARMLESS = (
     r"SCAN \S+ VIRTUAL TABLE|SCAN CONSTANT ROW|CO-ROUTINE|S\w+ \(subquery|.*SUBQUERY|SETUP|RECURSIVE STEP|"

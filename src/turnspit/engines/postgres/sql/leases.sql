@@ -32,17 +32,21 @@ WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.workers SET stopped_at = now, expires_at = now FROM moment WHERE id = :worker AND stopped_at IS NULL;
 
 -- name: rescue_jobs_workers
--- The rescuer's own lease must have held for one lease time: after a suspended machine or an outage every lease has run
--- out, and whoever looks first would rob the others before they can renew. And it must have been renewed not long ago:
--- who waited here for most of a lease, for the lock or the disk, must believe that the others wait too.
+-- The rescuer's own lease must have held for one lease time, its own or the other's: after a suspended machine or an outage
+-- every lease has run out, and whoever looks first would rob the others before they can renew. And it must have been
+-- renewed not long ago: who waited here for most of a lease, for the lock or the disk, must believe that others wait too.
 -- Where the clock was set back by more than a lease (or a standby whose clock is behind took over), the lease of who died
 -- before would last until the old time comes again: who has not renewed since is dead too. The rescuer has, and its own
 -- lease counts anew from there, so that everybody had the time to.
-UPDATE {schema}.workers SET stopped_at = {now}
-WHERE stopped_at IS NULL AND (expires_at <= {now} OR renewed_at - {now} > expires_at - renewed_at) AND id <> :worker
-  AND (SELECT stopped_at IS NULL AND expires_at > {now} AND {now} - gapless_since >= expires_at - renewed_at
-              AND {now} - renewed_at BETWEEN 0 AND (expires_at - renewed_at) / 2
-       FROM {schema}.workers WHERE id = :worker)
+UPDATE {schema}.workers AS other SET stopped_at = {now}
+WHERE stopped_at IS NULL AND id <> :worker AND EXISTS (
+    SELECT FROM {schema}.workers AS own
+    WHERE own.id = :worker AND own.stopped_at IS NULL AND own.expires_at > {now}
+      AND {now} - own.renewed_at BETWEEN 0 AND (own.expires_at - own.renewed_at) / 2
+      AND {now} - own.gapless_since >=
+          greatest(own.expires_at - own.renewed_at, other.expires_at - other.renewed_at)
+      AND (other.expires_at <= {now} OR other.renewed_at - {now} >
+          greatest(own.expires_at - own.renewed_at, other.expires_at - other.renewed_at)))
 RETURNING id;
 
 -- name: declare_dead
