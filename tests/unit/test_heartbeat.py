@@ -65,3 +65,24 @@ def test_one_that_was_held_up_believes_that_others_were_too(store: SlowStore) ->
     beat = beats(store, 4, every=5, takes=6)
     assert beat.is_current
     assert not beat.is_gapless
+
+
+def test_an_error_that_nobody_foresaw_does_not_stop_the_heart(caplog: pytest.LogCaptureFixture) -> None:
+    """The worker would have gone on without its lease, and started nothing any more."""
+    renewed = threading.Event()
+    failures = [OSError(24, "Too many open files")]
+
+    class Store:
+        renew_lease = None
+
+        def write_apart(self, verb: Any, *args: Any) -> bool:
+            if failures:
+                raise failures.pop()
+            renewed.set()
+            return True
+
+    beat = Heartbeat(Store(), 1, lease=1, interval=0.01, on_dead=lambda: None, on_beat=lambda: None)  # type: ignore[arg-type]
+    beat.start()
+    assert renewed.wait(20)
+    beat.stop()
+    assert "worker 1 could not renew its lease: [Errno 24] Too many open files" in caplog.text

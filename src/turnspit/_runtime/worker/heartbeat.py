@@ -47,7 +47,7 @@ class Heartbeat:
         self._longest_gap = min(lease, 2 * interval)
         self._outage = outage or Outage()
         self._renewed_at = self._gapless_since = elapsed()
-        self._error: TurnspitError | None = None
+        self._error: Exception | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
 
@@ -87,7 +87,7 @@ class Heartbeat:
             self._on_beat()
             try:
                 renewed = self._beat()
-            except TurnspitError as error:
+            except Exception as error:  # whatever it is: a worker whose heart stands still would do nothing any more
                 self._error = error
                 self._say(error)
                 delay = self._interval * random.uniform(0.1, 0.2)  # noqa: S311  (jitter, not a secret)
@@ -113,8 +113,9 @@ class Heartbeat:
         self._renewed_at = began
         return True
 
-    def _say(self, error: TurnspitError) -> None:
+    def _say(self, error: Exception) -> None:
         if isinstance(error, EngineUnavailable):
             self._outage.noticed("heartbeat", error)
-        else:
-            logger.warning("worker %s could not renew its lease: %s", self.worker, error)
+            return
+        unforeseen = not isinstance(error, TurnspitError)
+        logger.warning("worker %s could not renew its lease: %s", self.worker, error, exc_info=unforeseen)
