@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
-from turnspit import Job, JobContext, Retry, Turnspit
+from turnspit import EngineUnavailable, Job, JobContext, Retry, Turnspit
 from turnspit._runtime.worker import suspects
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +61,32 @@ def test_the_job_of_a_thread_stays_its_workers_until_it_ends(app: Turnspit, capl
         assert (job.attempt, job.crashes, [each.outcome for each in job.attempts]) == (1, 0, ["completed"])
         wait_until(lambda: is_retired(app, 1), "the end of the first worker")
     assert runs == [True]
+
+
+def test_its_end_is_offered_until_the_store_takes_it(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keeps the store from it: the lease goes on until then, and nobody else would have the job."""
+    gate, original = Gate(), app.engine.write
+    failures = [EngineUnavailable("away"), OSError(24, "Too many open files")]
+
+    def write(verb: Any, *arguments: Any, **options: Any) -> Any:
+        if failures and verb == app.engine.finish_jobs:
+            raise failures.pop(0)
+        return original(verb, *arguments, **options)
+
+    monkeypatch.setattr(app.engine, "write", write)
+
+    @app.task
+    def charge() -> str:
+        gate.pass_through()
+        return "charged"
+
+    with app.worker(grace=0):
+        job = charge.enqueue()
+        gate.wait_for()
+    gate.open()
+    assert job.get_result(DEADLINE) == "charged"
+    wait_until(lambda: is_retired(app, 1), "the end of its worker")
+    assert failures == []
 
 
 def test_a_thread_that_gives_in_later_hands_its_job_back_then(app: Turnspit) -> None:

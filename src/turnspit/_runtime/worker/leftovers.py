@@ -154,7 +154,7 @@ class Leftovers:
         while True:
             try:
                 self._engine.write(verb, *arguments)
-            except TurnspitError as error:
+            except Exception as error:  # whatever it is: the lease is kept until this is over
                 if monotonic() > until:
                     logger.error("worker %s could not store its last work: %s; others rescue it", self._worker, error)
                     return

@@ -119,9 +119,10 @@ class Registration:
             except EngineUnavailable as error:
                 self._outage.noticed("registration", error)
                 await sleep(backoff.delay())
-            except TurnspitError as error:
-                delay = backoff.delay()
-                logger.warning("could not register again: %s; trying again in %.1f s", error, delay)
+            except Exception as error:
+                delay, unforeseen = backoff.delay(), not isinstance(error, TurnspitError)
+                text = "could not register again: %s; trying again in %.1f s"
+                logger.warning(text, error, delay, exc_info=unforeseen)
                 await sleep(delay)
             else:
                 self._outage.answered("registration")
