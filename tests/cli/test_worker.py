@@ -2,7 +2,9 @@
 
 import re
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +239,19 @@ def test_a_worker_that_cannot_begin_is_one_line(
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (2, "")
     assert err == f"turnspit: {message.replace('{cwd}', str(folder))}\n"
+
+
+def test_a_worker_whose_store_does_not_take_it_is_one_line_too(start: Start, store: Turnspit, folder: Path) -> None:
+    """It can be read: of a full disk or a standby that shows only now."""
+    store.migrate()
+    with closing(sqlite3.connect(folder / "shop.db")) as other:
+        refuse = "BEFORE INSERT ON turnspit_workers BEGIN SELECT RAISE(FAIL, 'it is a standby'); END"
+        other.execute(f"CREATE TRIGGER refuse {refuse}")
+    process = start("worker", "shop")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert err.splitlines()[-1] == f"turnspit: store {folder}/shop.db: it is a standby"
+    assert "Traceback" not in err
 
 
 def test_a_lifespan_that_fails_shows_its_traceback_and_exits_with_1(start: Start, folder: Path) -> None:

@@ -209,6 +209,8 @@ def _command(name: str, given: dict[str, Any], flags: dict[str, bool]) -> Callab
 def _work(run: Callable[[], int]) -> int:
     try:
         return run()
+    except EngineError as error:  # it did not begin: one that works never ends because of its store
+        raise WrongUsage(str(error)) from error
     except TurnspitError:
         raise
     except Exception as error:
