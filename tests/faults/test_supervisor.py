@@ -210,6 +210,30 @@ def test_until_empty_ends_with_the_work(app: Turnspit, name: str) -> None:
     assert said.splitlines()[-1].endswith("all processes have ended")
 
 
+def test_a_task_that_blocks_the_loop_beyond_its_time_out_ends_its_process(
+    app: Turnspit, folder: Path, store_url: str
+) -> None:
+    """Nobody can cancel it, and nothing else in its process would ever go on."""
+    more = (
+        "\nimport threading\nfrom turnspit import Retry\n"
+        "@app.task(timeout=0.2, retry=Retry(attempts=1))\nasync def hog() -> None:\n    threading.Event().wait()\n"
+    )
+
+    @app.task
+    def hog() -> None: ...
+
+    late, behind = app.enqueue_many([hog.new(), app.tasks["quick"].new()])
+    with Fleet(write_app(folder, store_url, more), "--max-jobs", "9", LONG_LEASE) as fleet:
+        fleet.hear(f"the event loop does not come back; leaving without job {late} (hog)")
+        fleet.hear("ended with exit code 1; another one starts now")
+        assert app.jobs.get(behind).get_result(timeout=20) > 0
+        fleet.signal(signal.SIGTERM)
+        fleet.end()
+    job = app.jobs.get(late)
+    assert (job.state, job.attempt, job.crashes, job.error_type) == ("dead", 1, 0, "JobTimeout")
+    assert "in hog" in (job.attempts[0].traceback or "")
+
+
 @pytest.mark.on_sqlite
 def test_until_empty_does_not_take_a_jobs_exit_for_the_end(app: Turnspit, folder: Path, store_url: str) -> None:
     more = "\n@app.task\ndef deadly() -> None:\n    os._exit(0)\n"

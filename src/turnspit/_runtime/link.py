@@ -35,7 +35,10 @@ Counts = Callable[[], Mapping[tuple[str, ...], Sequence[float]]]
 
 
 class Link:
-    """Works in a thread of its own, so that a blocked event loop is told, and a sibling's jobs return all the same."""
+    """Works in a thread of its own, so that a blocked event loop is told, and a sibling's jobs return all the same.
+
+    :param on_round: called in that thread, once a second.
+    """
 
     def __init__(
         self,
@@ -43,11 +46,13 @@ class Link:
         worker: Worker,
         report: Callable[[], HealthReport],
         counts: Counts | None = None,
+        on_round: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._worker = worker
         self._report = report
         self._counts = counts
+        self._on_round = on_round
         self._counted: dict[tuple[str, ...], Sequence[float]] = {}
         """The counts that the supervisor was told."""
         self._loop = asyncio.get_running_loop()
@@ -118,6 +123,7 @@ class Link:
             self._begin_to_declare()
             self.say()
             self._say_counts()
+            self._on_round()
 
     def _hear(self) -> bool:
         """Do what the supervisor says; ``False`` if it is gone."""

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
 from turnspit._runtime.last_resort import LastResort
@@ -23,6 +24,8 @@ logger = logging.getLogger("turnspit")
 
 _CLOSE_TIME = 5.0
 _FLUSH_TIME = 1.0
+_HUNG = 3.0
+"""Seconds for which a job that is over its time-out may block the loop, where a supervisor starts another process."""
 
 
 def run_worker_process(
@@ -95,18 +98,7 @@ async def _live(
 ) -> None:
     worker = Worker(parts, settings, on_register=lambda: link.say() if link is not None else None)
     loop = asyncio.get_running_loop()
-
-    def warn_blocked() -> None:
-        text = "worker %s is told to stop, but its event loop is blocked; %g s are left to %s"
-        logger.warning(text, worker.id, settings.grace, worker.loop_watch.describe())
-
-    last_resort = LastResort(
-        loop,
-        settings.grace,
-        is_busy=lambda: bool(worker.executor.running),
-        warn=warn_blocked,
-        leave=lambda: _leave_blocked(parts, worker),
-    )
+    last_resort = _last_resort(loop, parts, worker, settings.grace)
     _stop_on_signals(loop, worker, last_resort, is_supervised=supervisor is not None)
     pulse = Pulse(loop) if health.is_wanted or supervisor is not None else None
 
@@ -115,7 +107,9 @@ async def _live(
         problems = (*blocked, *worker.troubles())
         return HealthReport(live=not blocked, ready=not problems, problems=problems)
 
-    link = None if supervisor is None else Link(supervisor, worker, report, counts)
+    link = None
+    if supervisor is not None and pulse is not None:
+        link = Link(supervisor, worker, report, counts, partial(_leave_if_hung, parts, worker, pulse))
     service = HealthService(health, report)
     service.start()
     last_resort.start()
@@ -144,7 +138,23 @@ async def _live(
             pulse.stop()
 
 
-def _leave_blocked(parts: WorkerParts, worker: Worker) -> None:
+def _last_resort(loop: asyncio.AbstractEventLoop, parts: WorkerParts, worker: Worker, grace: float) -> LastResort:
+    def warn() -> None:
+        text = "worker %s is told to stop, but its event loop is blocked; %g s are left to %s"
+        logger.warning(text, worker.id, grace, worker.loop_watch.describe())
+
+    def is_busy() -> bool:
+        return bool(worker.executor.running)
+
+    return LastResort(loop, grace, is_busy=is_busy, warn=warn, leave=lambda: _leave_blocked(parts, worker))
+
+
+def _leave_if_hung(parts: WorkerParts, worker: Worker, pulse: Pulse) -> None:
+    if pulse.lag > _HUNG and worker.executor.is_hung:
+        _leave_blocked(parts, worker, 1)
+
+
+def _leave_blocked(parts: WorkerParts, worker: Worker, code: int = 0) -> None:
     """What blocks the loop may do so for ever, and only the end of its process ends it."""
     logger.error(
         "worker %s: the event loop does not come back; leaving without %s", worker.id, worker.loop_watch.describe()
@@ -152,7 +162,7 @@ def _leave_blocked(parts: WorkerParts, worker: Worker) -> None:
     if worker.id:
         Leftovers(parts.engine, worker.registration, worker.executor, worker.finisher).hand_back_blocked()
     _flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def _stop_on_signals(

@@ -327,6 +327,13 @@ class Executor:
         logger.warning("job %s (%s) is over its time-out: %s", running.claim.id, running.claim.task, how)
 
     @property
+    def is_hung(self) -> bool:
+        """Whether the event loop is in a job that is over its time-out: nobody can cancel it. From any thread."""
+        task, now = asyncio.current_task(self._loop), monotonic()
+        running = [each for each in list(self.running.values()) if task is not None and each.task is task]
+        return any(each.deadline is not None and each.deadline < now for each in running)
+
+    @property
     def stuck(self) -> list[int]:
         """Jobs in threads that were told to stop and did not end: each keeps its slot."""
         return [running.claim.id for running in self._stuck()]
