@@ -12,7 +12,9 @@ from tests.contract.store import SECOND, TASKS, Store
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.engines import open_engine
-from turnspit.engines.verbs import bounds
+from turnspit.engines.postgres import jobs as postgres_jobs
+from turnspit.engines.sqlite import jobs as sqlite_jobs
+from turnspit.engines.verbs import bounds, claims
 from turnspit.records import Claim, ClaimRequest, EndingMove, JobChanges, NewWorker
 from turnspit.states import JobState
 
@@ -264,6 +266,25 @@ def test_after_a_slow_claim_the_next_ones_look_behind_it_first(store: Store, ver
     found = claim(11)
     assert found[: len(others[5:])] == others[5:]
     assert newer in found + claim(1)
+
+
+def test_after_a_slow_claim_what_nobody_knows_is_set_aside_before_the_next_look_at_the_front(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (claims, sqlite_jobs, postgres_jobs):
+        monkeypatch.setattr(module, "MOST_HELD", 3)
+    store.insert_many(10)
+    request = ClaimRequest(store.default_worker, 10, TASKS)
+    assert len(store.engine.write(store.engine.claim_jobs, request)) == 10
+    store.engine.bounds._front_at = float("inf")  # type: ignore[attr-defined]
+    store.insert_many(7, task="unknown")
+    behind = store.insert()
+    urgent = store.insert(priority=9)
+    found = []
+    for held in (3, 6, 7):
+        found.append([claim.id for claim in store.engine.write(store.engine.claim_jobs, request)])
+        assert store.count(state="held") == held
+    assert found == [[behind], [], [urgent]]
 
 
 def at_once(store: Store, limit: int, **options: Any) -> list[Claim]:

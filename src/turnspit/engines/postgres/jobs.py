@@ -117,15 +117,15 @@ class PostgresJobVerbs(JobVerbs):
         sql = self.sql["claim_jobs"].replace("{turns}", self.sql["claim_jobs_turns"]).replace("{bound}", bound)
         return Statement(sql, {**params, "turns": to_json(turns)}, ends=ends)
 
-    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[None]:
+    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[int]:
         turns = to_json({"queue": queue} for queue in queues)
         found = yield Statement(self.sql["claim_jobs_unknown"], {**params, "turns": turns, "limit": MOST_HELD})
-        if not found:
-            return
-        yield Statement(self.sql["lock_registration_shared"], {})
-        yield Statement(self.sql["claim_jobs_hold"], {"ids": to_json(job for (job,) in found)})
+        if found:
+            yield Statement(self.sql["lock_registration_shared"], {})
+            yield Statement(self.sql["claim_jobs_hold"], {"ids": to_json(job for (job,) in found)})
         if len(found) == MOST_HELD:
             yield Wake(WakeKind.READY)  # the rest in another claim
+        return len(found)
 
     def finish_jobs_at_once(self, completions: Sequence[Completion]) -> Verb[list[int]]:
         rows = yield self._finish(completions, which=self.sql["finish_jobs_at_once"], ends=True)

@@ -87,11 +87,12 @@ class SqliteJobVerbs(JobVerbs):
             busy += [row for row in again if row[0] <= after]
         return [queue for (queue,) in busy]
 
-    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[None]:
+    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[int]:
         params = {**params, "queues": to_json(queues), "limit": MOST_HELD}
         held = yield Statement(self.sql["claim_jobs_hold"], params)
         if len(held) == MOST_HELD:
             yield Wake(WakeKind.READY)  # the rest in another claim: others wait for the write lock
+        return len(held)
 
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
         fences = _fences(completions)

@@ -3,8 +3,9 @@
 A claim that begins at the front of its queue walks over what is no use to it: jobs of tasks that its worker does not
 know (77 ms for 300,000), and on PostgreSQL the index entries of claimed jobs, which a transaction that stays open keeps
 alive (190-330 ms at half a million to a million). So a claim looks behind the last job of its queue first. That is a
-hint and may miss jobs: a late commit, a retry, a more urgent one. Hence a claim begins at the front whenever the hint
-does not fill it, and regularly: as often as costs no more than a twentieth of the time.
+hint and may miss jobs: a late commit, a retry, a more urgent one. Hence a claim begins at the front regularly, as often
+as costs no more than a twentieth of the time, and whenever the hint does not fill it and nothing is left to be set
+aside before the jobs.
 """
 
 import threading
@@ -59,9 +60,9 @@ class ClaimBounds:
             self._front_at = now + took * _SHARE_OF_TIME if took > _SLOW else 0.0
 
     def remember(self, request: ClaimRequest, claims: list[Claim]) -> None:
-        """Keep where a complete batch ended; an incomplete one drops every bound."""
+        """Keep where a batch ended. An incomplete one drops every bound, unless looks at the front are slow."""
         with self._lock:
-            if len(claims) < request.limit:
+            if len(claims) < request.limit and not self._front_at:
                 self._last.clear()
             else:
                 self._last.update((claim.queue, (claim.priority, claim.id)) for claim in claims)

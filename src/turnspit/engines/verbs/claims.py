@@ -35,8 +35,10 @@ class ClaimVerbs(Brought):
         """Served queues that have work, beginning behind the one that was served last; ``MOST_QUEUES`` at the most."""
 
     @abstractmethod
-    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[None]:
-        """Set aside jobs that no live worker can run, so that they cannot slow later claims."""
+    def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[int]:
+        """Set aside jobs that no live worker can run, so that they cannot slow later claims; how many. ``MOST_HELD``
+        at once: then workers are woken for the rest.
+        """
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
         params = self.claim_params(request)
@@ -47,11 +49,16 @@ class ClaimVerbs(Brought):
         hints = self.bounds.turns(request)
         if hints:
             claims = yield from self.claim_turns(params, hints)
-        if len(claims) < request.limit:
+        if len(claims) < request.limit and not (hints and (yield from self._hold_before(params, hints, claims))):
             with self.bounds.looking():
                 claims += yield from self._claim_from_the_front(request, params, request.limit - len(claims))
         self.bounds.remember(request, claims)
         return claims
+
+    def _hold_before(self, params: Mapping[str, Any], hints: Sequence[Turn], claims: list[Claim]) -> Verb[bool]:
+        """Where a claim walks long, what it walked over is set aside before it walks again; whether there is more."""
+        incomplete = _incomplete(hints, claims)
+        return (yield from self.hold_unknown(params, incomplete)) == MOST_HELD
 
     def claim_params(self, request: ClaimRequest) -> dict[str, Any]:
         """What every claim asks with."""
@@ -68,13 +75,18 @@ class ClaimVerbs(Brought):
             turns = share_out(queues, limit - len(claims))
             claimed = yield from self.claim_turns(params, turns)
             claims += claimed
-            got = Counter(claim.queue for claim in claimed)
-            incomplete = [turn["queue"] for turn in turns if got[turn["queue"]] < turn["share"]]
+            incomplete = _incomplete(turns, claimed)
             if incomplete:
                 yield from self.hold_unknown(params, incomplete)
             emptied.update(incomplete)
             after = turns[-1]["queue"]
         return claims
+
+
+def _incomplete(turns: Sequence[Turn], claims: Sequence[Claim]) -> list[str]:
+    """The queues that gave less than their share."""
+    got = Counter(claim.queue for claim in claims)
+    return [turn["queue"] for turn in turns if got[turn["queue"]] < turn["share"]]
 
 
 def share_out(queues: Sequence[str], limit: int) -> list[Turn]:
