@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.store import SECOND, TASKS, Store
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.records import EndingMove, JobChanges, Lane, LimitedRequest, NewJob, UniqueRule
+from turnspit.records import EndingMove, JobChanges, Lane, LimitedRequest, LimitRule, NewJob, UniqueRule
 from turnspit.states import JobState
 
 MINUTE = 60
@@ -142,3 +142,17 @@ def test_whoever_looks_after_due_jobs_hears_of_it(store: Store, many: bool) -> N
     assert Wake(WakeKind.SCHEDULED) in store.wakes(verb, given)
     duties = store.engine.read(store.engine.find_duties, store.default_worker, None, TASKS)
     assert duties.until_due == SECOND
+
+
+def test_a_job_that_has_expired_spends_nothing_of_its_rate(store: Store) -> None:
+    """Nobody has cancelled it yet, and it waits with those that may begin."""
+    limit = LimitRule("rate", "rate", 2, 60 * SECOND)
+    text = Lane("default", "send", (limit,), None).to_text()
+    store.insert(lane=text, expires_in=SECOND)
+    store.clock.advance(2)
+    request = LimitedRequest(store.default_worker, 10, TASKS)
+    for _ in range(2):
+        job = store.insert(lane=text)
+        [claim] = store.engine.write(store.engine.claim_limited_jobs, request).claims
+        assert claim.id == job
+        store.clock.advance(1)

@@ -124,6 +124,10 @@ class LimitVerbs(Brought):
         counts = Counter(claim.lane for claim in claims)
         for lane in lanes:
             lane.claimed = counts[lane.text]
+            for rule in (
+                lane.rules if lane.claimed < lane.share else ()
+            ):  # jobs that have expired, or that somebody holds
+                keys[rule.key].give_back(lane.share - lane.claimed)
         rules = {lane.text: lane.rules for lane in lanes}
         slots = [
             {"key": rule.key, "job": claim.id}

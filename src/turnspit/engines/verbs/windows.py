@@ -44,6 +44,10 @@ class RateKey:
         else:
             self._admitted.append((self._now, count))
 
+    def give_back(self, count: int) -> None:
+        """So many of those that were to begin now do not."""
+        self._admitted[-1] = (self._now, self._admitted[-1][1] - count)
+
     def opens_at(self, rule: LimitRule) -> int:
         """When one more may begin, if none may now."""
         moment = max(self._now, self._held_back_until)
@@ -59,7 +63,7 @@ class RateKey:
 
     def kept(self) -> list[tuple[int, int]]:
         """What still counts."""
-        return [each for each in self._admitted if each[0] > self._now - self.longest]
+        return [each for each in self._admitted if each[0] > self._now - self.longest and each[1]]
 
     def _count(self, window: int) -> int:
         return sum(count for moment, count in self._admitted if moment > self._now - window)
@@ -79,6 +83,10 @@ class SlotKey:
         """So many begin now."""
         del rule
         self._taken += count
+
+    def give_back(self, count: int) -> None:
+        """So many of those that were to begin now do not."""
+        self._taken -= count
 
 
 def _windows(rule: LimitRule) -> list[tuple[int, int]]:
