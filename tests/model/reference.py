@@ -370,7 +370,7 @@ class Model:
         if job.state not in ("scheduled", "held", "ready"):
             return False
         job.queue, job.priority, job.tag, job.attempt = queue, priority, None, 0
-        job.paused_by = job.expires_at = None
+        job.paused_by = job.expires_at = job.lane = None
         job.wait(delay, self.now)
         return True
 
