@@ -1,6 +1,7 @@
 """From an enqueue to a result, with a real worker."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -279,3 +280,14 @@ def test_until_empty_ends_when_everything_is_done(app: Turnspit) -> None:
         worker.wait()
     assert sorted(done) == list(range(100))
     assert app.run_worker(until_empty=True) == 0
+
+
+def test_a_worker_s_process_does_not_look_for_garbage_in_the_program_itself(app: Turnspit) -> None:
+    @app.task
+    async def frozen() -> int:
+        return gc.get_freeze_count()
+
+    job = frozen.enqueue()
+    app.run_worker(until_empty=True)
+    assert job.get_result(DEADLINE) > 10_000
+    assert gc.get_freeze_count() == 0
