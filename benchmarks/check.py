@@ -40,10 +40,10 @@ class Floor:
 
 
 FLOORS = (
-    Floor("postgres", "drain_1", "jobs_per_second", "jobs_per_second", 0.45),
-    Floor("postgres", "enqueue", "one", "one", 0.60),
-    Floor("postgres", "enqueue", "at_once", "one", 4.0),
-    Floor("postgres", "enqueue", "bulk", "bulk", 0.40),
+    Floor("postgres", "drain_1", "jobs_per_second", "jobs_per_second", 0.55),
+    Floor("postgres", "enqueue", "one", "one", 0.70),
+    Floor("postgres", "enqueue", "at_once", "one", 5.5),
+    Floor("postgres", "enqueue", "bulk", "bulk", 0.48),
     Floor("sqlite", "drain_1", "jobs_per_second", "jobs_per_second", 0.23),
     Floor("sqlite", "enqueue", "one", "one", 0.62),
     Floor("sqlite", "enqueue", "at_once", "one", 4.0),

@@ -189,7 +189,7 @@ def _idle(bench: Bench) -> Figures:
         worker.tell("work")
         producer.ask("paced", first=0, count=10, rate=_IDLE_RATE)
         wait_drained(bench.system, store, [worker])
-        time.sleep(1.5 * bench.sizes.idle)  # a backend that idles says only after ten seconds what it did before
+        time.sleep(2 * bench.sizes.idle)  # a backend that idles says only after ten seconds what it did before
         before, used, since = store.usage(), worker.cpu_seconds(), time.perf_counter()
         time.sleep(bench.sizes.idle)
         used, seconds, after = worker.cpu_seconds() - used, time.perf_counter() - since, store.usage()
