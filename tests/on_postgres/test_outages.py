@@ -16,8 +16,10 @@ from tests.behaviour.support import DEADLINE, wait_until
 from tests.outages import outlive
 from tests.postgres import with_schema
 from tests.proxy import Proxy
-from turnspit import JobContext, Turnspit
+from turnspit import EngineUnavailable, JobContext, Turnspit
 from turnspit.contract.verbs import Statement, Verb
+from turnspit.engines.postgres import connection as connection_module
+from turnspit.engines.postgres.opening import Connection, cut
 from turnspit.records import NewJob, NewWorker
 
 
@@ -146,6 +148,43 @@ def test_a_worker_whose_first_connection_is_lost_at_this_statement_registers(
         assert [record.id for record in app.engine.read(app.engine.list_workers)] == [worker]
     said = [sql for sql in place.proxy.statements[first:] if words in sql]
     assert len(said) > 1, "it was lost, and said again"
+
+
+@pytest.fixture
+def failing_socket(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The next statement fails as it does where the socket breaks before the driver has read from it: the connection
+    is not closed then. What it was.
+    """
+    failed: list[str] = []
+
+    def fail_once(connection: Connection, statement: Statement) -> list[Any]:
+        if failed:
+            return execute(connection, statement)
+        failed.append(statement.sql)
+        cut(connection)
+        assert not connection.closed
+        raise psycopg.OperationalError("connection socket closed")
+
+    execute = connection_module.execute
+    monkeypatch.setattr(connection_module, "execute", fail_once)
+    return failed
+
+
+def test_what_fails_on_an_open_connection_by_its_socket_is_run_again(place: Place, failing_socket: list[str]) -> None:
+    failing_socket.append("none yet")
+    with Turnspit(with_schema(place.url, "socket")) as app:
+        app.engine.write(app.engine.insert_job, NewJob("hold", "default", "{}"))
+        assert app.jobs.count() == 1
+        failing_socket.clear()
+        assert app.jobs.count() == 1
+        assert len(failing_socket) == 1
+        new = NewWorker("host", 1, "1", None, frozenset(), 1, 15_000_000)
+        failing_socket.clear()
+        assert app.engine.write(app.engine.register_worker, new) == 1
+        failing_socket.clear()
+        with pytest.raises(EngineUnavailable, match="may or may not have been carried out"):
+            app.engine.write(app.engine.insert_job, NewJob("hold", "default", "{}"))
+        assert "INSERT INTO" in failing_socket[0]
 
 
 def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) -> None:

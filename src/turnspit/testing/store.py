@@ -2,10 +2,11 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from contextvars import copy_context
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 _PORTION = 5000
 _MOST = 10_000
+_LONG = 10 * 365 * 86_400_000_000
+"""Microseconds: no lease is longer."""
 
 
 class TestStore(Assertions):
@@ -232,10 +235,9 @@ class TestStore(Assertions):
         """``maintain`` for async code."""
         parts, engine = self.app.worker_parts(), self._engine
         async with AsyncExitStack() as stack:
-            # A worker declares others dead only after it held its own lease for one lease time: the shortest there is.
-            with self._a_microsecond_ago():
-                worker = await stack.enter_async_context(TestWorker(parts, lease=2))
-            await worker.rescue()
+            # A worker declares others dead only after it held its own lease for as long as they had theirs.
+            worker = TestWorker(parts, _LONG + 1, registers_by=self._long_ago())
+            await (await stack.enter_async_context(worker)).rescue()
         await engine.awrite(self._promote)
         request = PruneRequest(parts.history_retention, parts.dead_retention)
         while await engine.awrite(engine.prune_jobs, request) >= request.limit:
@@ -277,14 +279,11 @@ class TestStore(Assertions):
         times = [until for until in (until_next, until_tick, until_workflow) if until is not None]
         return total + fired, min(times, default=None)
 
-    @contextmanager
-    def _a_microsecond_ago(self) -> Iterator[None]:
-        now = self.now
-        self.clock.set(now - timedelta(microseconds=1))
-        try:
-            yield
-        finally:
-            self.clock.set(now)
+    def _long_ago(self) -> Any:
+        """The engine with a clock of its own, which is far behind."""
+        engine: Any = copy(self._engine)
+        engine.clock = TestClock(self.now - timedelta(microseconds=_LONG))
+        return engine
 
     def _after(self, microseconds: int | None) -> datetime | None:
         return None if microseconds is None else self.now + timedelta(microseconds=microseconds)

@@ -19,6 +19,7 @@ from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.context import JobContext
+from turnspit.contract import Engine
 from turnspit.errors import WorkerDied
 from turnspit.records import ClaimRequest, JobRecord, NewWorker
 
@@ -32,13 +33,17 @@ _CANCEL_TIME = 5.0
 
 
 class TestWorker:
-    """Used as an async context manager; lifespans are open inside it."""
+    """Used as an async context manager; lifespans are open inside it.
+
+    :param registers_by: the same store's engine with another clock.
+    """
 
     __test__ = False
 
-    def __init__(self, parts: WorkerParts, lease: int = _LEASE) -> None:
+    def __init__(self, parts: WorkerParts, lease: int = _LEASE, registers_by: Engine | None = None) -> None:
         self._parts = parts
         self._engine = parts.engine
+        self._registers_by = registers_by or parts.engine
         self._lease = lease
         self._id = 0
         self._due = asyncio.Event()
@@ -50,7 +55,7 @@ class TestWorker:
     async def __aenter__(self) -> "TestWorker":
         try:
             self._executor.resources = await open_lifespans(self._parts, self._stack)
-            self._id = await self._engine.awrite(self._engine.register_worker, self._description())
+            self._id = await self._engine.awrite(self._registers_by.register_worker, self._description())
         except BaseException:
             await self._stack.aclose()
             raise
@@ -100,7 +105,7 @@ class TestWorker:
                 self._executor.running[job].stop("cancelled")
 
     async def rescue(self) -> None:
-        """Return the jobs of workers whose lease ran out, once this worker has held its own for a microsecond."""
+        """Return the jobs of workers whose lease ran out, if this one has held its own for as long as they theirs."""
         await self._engine.awrite(self._engine.renew_lease, self._id, 1)
         rescuer = Rescuer(
             self._engine,

@@ -21,7 +21,7 @@ from turnspit.clock import monotonic
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.postgres.blocks import clean, to_pyformat
-from turnspit.engines.postgres.errors import is_lost, is_misplaced, is_passing, one_line, translate
+from turnspit.engines.postgres.errors import is_lost, is_misplaced, is_passing, is_unanswered, one_line, translate
 from turnspit.engines.postgres.opening import IDLE_IN_TRANSACTION, Connection, connect_patiently, cut
 from turnspit.engines.postgres.settings import Settings
 from turnspit.errors import EngineUnavailable
@@ -135,7 +135,7 @@ class ConnectionThread(CallThread):
         """After an error: leave no transaction open, and no connection that cannot even roll back."""
         if self._connection is None or self._connection.closed:
             return
-        if is_misplaced(error):  # the next connection may find the primary
+        if is_misplaced(error) or is_unanswered(error):  # the next connection may find the primary, or an open socket
             self._connection.close()
             return
         try:
@@ -281,7 +281,7 @@ class Writer(ConnectionThread):
         if error is None or self._is_committing or not self._is_worth_it(group, error, is_last):
             self._settle(group, error)
             return True
-        self._abandon()
+        self._abandon(error)
         return False
 
     def _is_worth_it(self, group: list[Call], error: BaseException, is_last: bool) -> bool:

@@ -4,7 +4,7 @@ import psycopg
 
 from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen, StoreRefused
 
-__all__ = ["is_lost", "is_misplaced", "is_passing", "may_connect_later", "one_line", "translate"]
+__all__ = ["is_lost", "is_misplaced", "is_passing", "is_unanswered", "may_connect_later", "one_line", "translate"]
 
 _RETRIED = ("40001", "40P01", "55P03")
 """Serialisation failure, deadlock, lock not available: another try can succeed."""
@@ -71,7 +71,14 @@ _LATER = (
 
 def is_lost(error: BaseException, connection: psycopg.Connection | None) -> bool:
     """Whether the connection is gone, so that nobody knows more than what was answered before."""
-    return isinstance(error, psycopg.Error) and (connection is None or connection.closed)
+    return is_unanswered(error) or (isinstance(error, psycopg.Error) and (connection is None or connection.closed))
+
+
+def is_unanswered(error: BaseException | None) -> bool:
+    """Whether the driver says this, not the server. A socket that fails before anything was read leaves a connection
+    that does not know yet that it is closed.
+    """
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
 
 
 def is_misplaced(error: BaseException | None) -> bool:
