@@ -1,10 +1,10 @@
 """One browser and one shop for each engine; every page watches what it logs and whom it asks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -17,6 +17,9 @@ from tests.postgres import new_schema
 from turnspit import Job
 from turnspit.web import make_dashboard
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @dataclass
 class Shop:
@@ -28,8 +31,12 @@ class Shop:
     def enqueue(self, task: str, *, delay: float | None = None, queue: str | None = None, **arguments: Any) -> Job[Any]:
         """A job, stored in another thread: Playwright's loop runs in this one."""
         bound = self.scene.app.tasks[task].using(delay=delay, queue=queue)
+        return self.call(bound.enqueue, **arguments)
+
+    def call(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """In another thread, for the same reason."""
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(bound.enqueue, **arguments).result()
+            return thread.submit(function, *args, **options).result()
 
 
 @dataclass

@@ -223,6 +223,19 @@ def test_a_schedule_is_run_now(page: Page, shop: Shop) -> None:
     assert shop.scene.app.jobs.count(task="clean_up") == before + 1
 
 
+def test_who_is_typing_keeps_the_focus_while_what_stands_before_goes_away(page: Page, shop: Shop) -> None:
+    queues = shop.scene.app.queues
+    shop.call(queues.pause, "reports")
+    page.goto("/queues")
+    expect(page.locator("#live h2", has_text="Paused")).to_have_count(1)
+    page.get_by_label("named").focus()
+    page.keyboard.type("resize")
+    shop.call(queues.resume, "reports")
+    expect(page.locator("#live h2", has_text="Paused")).to_have_count(0)
+    page.keyboard.type("_photo")
+    expect(page.get_by_label("named")).to_have_value("resize_photo")
+
+
 def test_a_task_is_paused_by_its_name(page: Page, shop: Shop) -> None:
     page.goto("/queues")
     page.get_by_label("Pause a").select_option("task")

@@ -40,7 +40,7 @@ function takeOverChildren(parent, fresh) {
     let match = key !== undefined ? keyed.get(key) : place;
     while (key === undefined && match && !isSame(match, next)) match = match.nextSibling; // what stood before it went away
     if (match && isSame(match, next)) {
-      if (match !== place) parent.insertBefore(match, place);
+      if (match !== place) bring(parent, match, place);
       else place = place.nextSibling;
       takeOver(match, next);
     } else {
@@ -51,6 +51,19 @@ function takeOverChildren(parent, fresh) {
     const gone = place;
     place = place.nextSibling;
     gone.remove();
+  }
+}
+
+// Put a child before another that comes earlier. What is moved loses the focus: where the child has it, the others move.
+function bring(parent, child, place) {
+  if (!child.contains(document.activeElement)) {
+    parent.insertBefore(child, place);
+    return;
+  }
+  const behind = child.nextSibling;
+  for (let other = place, next; other !== child; other = next) {
+    next = other.nextSibling;
+    parent.insertBefore(other, behind);
   }
 }
 
