@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from turnspit.clock import monotonic
+from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.records import Claim, ClaimRequest
 
 __all__ = ["ClaimBounds"]
@@ -41,7 +42,7 @@ class ClaimBounds:
             wanted = self._last.keys() if request.queues is None else self._last.keys() & request.queues
             if not wanted:
                 return []
-            served = sorted(wanted, key=lambda queue: (queue <= request.after, queue))
+            served = sorted(wanted, key=lambda queue: (queue <= request.after, queue))[:MOST_QUEUES]
             share = -(-request.limit // len(served))
             return [
                 {"queue": queue, "share": size, "priority": self._last[queue][0], "after": self._last[queue][1]}
@@ -59,10 +60,13 @@ class ClaimBounds:
             took = now - started
             self._front_at = now + took * _SHARE_OF_TIME if took > _SLOW else 0.0
 
-    def remember(self, request: ClaimRequest, claims: list[Claim]) -> None:
-        """Keep where a batch ended. An incomplete one drops every bound, unless looks at the front are slow."""
+    def remember(self, request: ClaimRequest, claims: list[Claim], *, is_all: bool = True) -> None:
+        """Keep where a batch ended; an incomplete one drops every bound.
+
+        :param is_all: whether the front was looked at, if the bounds gave too little.
+        """
         with self._lock:
-            if len(claims) < request.limit and not self._front_at:
+            if len(claims) < request.limit and is_all:
                 self._last.clear()
             else:
                 self._last.update((claim.queue, (claim.priority, claim.id)) for claim in claims)

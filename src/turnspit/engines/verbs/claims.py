@@ -49,7 +49,10 @@ class ClaimVerbs(Brought):
         hints = self.bounds.turns(request)
         if hints:
             claims = yield from self.claim_turns(params, hints)
-        if len(claims) < request.limit and not (hints and (yield from self._hold_before(params, hints, claims))):
+        if hints and len(claims) < request.limit and (yield from self._hold_before(params, hints, claims)):
+            self.bounds.remember(request, claims, is_all=False)
+            return claims
+        if len(claims) < request.limit:
             with self.bounds.looking():
                 claims += yield from self._claim_from_the_front(request, params, request.limit - len(claims))
         self.bounds.remember(request, claims)
