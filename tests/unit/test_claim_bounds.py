@@ -22,7 +22,7 @@ def test_a_claim_behind_its_bounds_goes_to_no_more_queues_than_one_from_the_fron
         Claim(number, 1, "t", name, "{}", 1, 0, 0, 0, 0, 0, None, None, None, None) for number, name in enumerate(names)
     ]
     kept.remember(ClaimRequest(1, len(claims), frozenset({"t"})), claims)
-    first = kept.turns(ClaimRequest(1, 1000, frozenset({"t"})))
+    first = kept.turns(ClaimRequest(1, 16 * MOST_QUEUES, frozenset({"t"})))
     assert [turn["queue"] for turn in first] == names[:MOST_QUEUES]
-    then = kept.turns(ClaimRequest(1, 1000, frozenset({"t"}), None, first[-1]["queue"]))
+    then = kept.turns(ClaimRequest(1, 16 * MOST_QUEUES, frozenset({"t"}), None, first[-1]["queue"]))
     assert [turn["queue"] for turn in then] == names[MOST_QUEUES:]
