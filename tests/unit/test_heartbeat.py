@@ -86,3 +86,30 @@ def test_an_error_that_nobody_foresaw_does_not_stop_the_heart(caplog: pytest.Log
     assert renewed.wait(20)
     beat.stop()
     assert "worker 1 could not renew its lease: [Errno 24] Too many open files" in caplog.text
+
+
+def test_what_goes_wrong_before_a_renewal_does_not_keep_the_lease_from_being_renewed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor is it said to be the store's trouble."""
+    renewed = threading.Semaphore(0)
+
+    class Store:
+        renew_lease = None
+
+        def write_apart(self, verb: Any, *args: Any) -> bool:
+            renewed.release()
+            return True
+
+    def fail() -> None:
+        raise RuntimeError("no place for it")
+
+    beat = Heartbeat(Store(), 1, lease=15, interval=0.01, on_dead=lambda: None, on_beat=fail)  # type: ignore[arg-type]
+    beat.start()
+    for _ in range(3):
+        assert renewed.acquire(timeout=20)
+    assert beat.trouble is None
+    beat.stop()
+    record = caplog.records[0]
+    assert record.getMessage() == "worker 1 renews its lease; what it does before failed: no place for it"
+    assert record.exc_info

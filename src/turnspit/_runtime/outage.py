@@ -1,11 +1,14 @@
-"""What a worker says of a store that is away: a line when it begins and one when it is over, not one for each retry."""
+"""What a worker says of what fails and is tried again.
+
+Of a store that is away a line when it begins and one when it is over, not one for each retry.
+"""
 
 import logging
 import threading
 from collections.abc import Callable
 
 from turnspit.clock import monotonic
-from turnspit.errors import EngineUnavailable
+from turnspit.errors import EngineUnavailable, TurnspitError
 
 __all__ = ["Outage"]
 
@@ -26,8 +29,22 @@ class Outage:
         self._missing: set[str] = set()
         self._since = 0.0
 
-    def noticed(self, who: str, error: EngineUnavailable) -> None:
-        """Somebody had no answer, and will ask again."""
+    def failed(self, who: str, error: Exception, delay: float, *, what: str | None = None) -> None:
+        """Somebody will try again: an outage is noticed, anything else is warned of, with a traceback if it is not one
+        of Turnspit's own errors.
+
+        :param who: to be given to ``answered`` once it worked.
+        :param delay: seconds until the next try.
+        :param what: what the worker could not do, where ``who`` alone does not say it.
+        """
+        if isinstance(error, EngineUnavailable):
+            self._notice(who, error)
+            return
+        unforeseen = not isinstance(error, TurnspitError)
+        text = "worker %s %s: %s; trying again in %.1f s"
+        logger.warning(text, self._worker(), what or f"({who})", error, delay, exc_info=error if unforeseen else None)
+
+    def _notice(self, who: str, error: EngineUnavailable) -> None:
         with self._lock:
             is_first = not self._missing
             self._missing.add(who)

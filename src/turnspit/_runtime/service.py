@@ -8,7 +8,6 @@ from typing import Protocol
 
 from turnspit._runtime.outage import Outage
 from turnspit.clock import monotonic
-from turnspit.errors import EngineUnavailable, TurnspitError
 
 __all__ = ["Backoff", "Duty", "Service"]
 
@@ -95,15 +94,9 @@ class Service:
         started = monotonic()
         try:
             delay = await self.duty.run_once()
-        except EngineUnavailable as error:
+        except Exception as error:
             delay = self._backoff.delay()
-            self._outage.noticed(self.duty.name, error)
-        except TurnspitError as error:
-            delay = self._backoff.delay()
-            logger.warning("%s: %s; trying again in %.1f s", self.duty.name, error, delay)
-        except Exception:
-            delay = self._backoff.delay()
-            logger.exception("%s failed; trying again in %.1f s", self.duty.name, delay)
+            self._outage.failed(self.duty.name, error, delay)
         else:
             self._backoff.reset()
             self._outage.answered(self.duty.name)

@@ -26,7 +26,7 @@ from turnspit.clock import give_way, monotonic, sleep
 from turnspit.contract import Engine
 from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Verb
-from turnspit.errors import EngineUnavailable, TurnspitError
+from turnspit.errors import TurnspitError
 from turnspit.records import Claim, ClaimRequest, FinishReport, ProgressReport
 
 __all__ = ["Claimer", "exchange"]
@@ -203,11 +203,7 @@ class Claimer:
     async def _wait_after(self, error: Exception, who: str, backoff: Backoff) -> None:
         """The store took nothing: say so, and let some time pass before it is asked again."""
         delay = backoff.delay()
-        if isinstance(error, EngineUnavailable):
-            self._outage.noticed(who, error)
-        else:
-            unforeseen = not isinstance(error, TurnspitError)
-            logger.warning("worker %s: %s; trying again in %.1f s", self._worker(), error, delay, exc_info=unforeseen)
+        self._outage.failed(who, error, delay)
         await sleep(delay)
         self._finisher.retry()
 

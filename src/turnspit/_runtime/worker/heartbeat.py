@@ -10,7 +10,6 @@ from turnspit._runtime.memory import memory_of
 from turnspit._runtime.outage import Outage
 from turnspit.clock import elapsed
 from turnspit.contract import Engine
-from turnspit.errors import EngineUnavailable, TurnspitError
 
 __all__ = ["Heartbeat"]
 
@@ -23,7 +22,7 @@ class Heartbeat:
     What failed is tried again sooner.
 
     :param on_dead: called once, in this thread, when another worker declared this one dead.
-    :param on_beat: called before each renewal, in this thread.
+    :param on_beat: called before each renewal, in this thread; the lease is renewed whatever it raises.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Heartbeat:
         self._on_dead = on_dead
         self._on_beat = on_beat
         self._longest_gap = min(lease, 2 * interval)
-        self._outage = outage or Outage()
+        self._outage = outage or Outage(lambda: worker)
         self._renewed_at = self._gapless_since = elapsed()
         self._error: Exception | None = None
         self._stopping = threading.Event()
@@ -84,13 +83,13 @@ class Heartbeat:
     def _run(self) -> None:
         delay = self._interval
         while not self._stopping.wait(delay):
-            self._on_beat()
+            self._tell()
             try:
                 renewed = self._beat()
             except Exception as error:  # whatever it is: a worker whose heart stands still would do nothing any more
                 self._error = error
-                self._say(error)
                 delay = self._interval * random.uniform(0.1, 0.2)  # noqa: S311  (jitter, not a secret)
+                self._outage.failed("heartbeat", error, delay, what="could not renew its lease")
                 continue
             self._error = None
             self._outage.answered("heartbeat")
@@ -102,6 +101,14 @@ class Heartbeat:
                 self._on_dead()
                 return
 
+    def _tell(self) -> None:
+        try:
+            self._on_beat()
+        except Exception as error:
+            logger.warning(
+                "worker %s renews its lease; what it does before failed: %s", self.worker, error, exc_info=True
+            )
+
     def _beat(self) -> bool:
         """Renew the lease once; whether it is still this worker's."""
         began = elapsed()
@@ -112,10 +119,3 @@ class Heartbeat:
             self._gapless_since = elapsed()
         self._renewed_at = began
         return True
-
-    def _say(self, error: Exception) -> None:
-        if isinstance(error, EngineUnavailable):
-            self._outage.noticed("heartbeat", error)
-            return
-        unforeseen = not isinstance(error, TurnspitError)
-        logger.warning("worker %s could not renew its lease: %s", self.worker, error, exc_info=unforeseen)

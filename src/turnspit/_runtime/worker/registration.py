@@ -12,7 +12,6 @@ from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit.clock import sleep
-from turnspit.errors import EngineUnavailable, TurnspitError
 from turnspit.records import NewWorker
 
 __all__ = ["Registration"]
@@ -116,13 +115,9 @@ class Registration:
         while True:
             try:
                 await self.register()
-            except EngineUnavailable as error:
-                self._outage.noticed("registration", error)
-                await sleep(backoff.delay())
             except Exception as error:
-                delay, unforeseen = backoff.delay(), not isinstance(error, TurnspitError)
-                text = "could not register again: %s; trying again in %.1f s"
-                logger.warning(text, error, delay, exc_info=unforeseen)
+                delay = backoff.delay()
+                self._outage.failed("registration", error, delay, what="could not register again")
                 await sleep(delay)
             else:
                 self._outage.answered("registration")
