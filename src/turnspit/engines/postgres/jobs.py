@@ -79,14 +79,12 @@ class PostgresJobVerbs(JobVerbs):
         return (yield Statement(self.sql[block], {**params, "turns": to_json(turns)}))
 
     def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        params = self.claim_params(request)
-        hints = self.bounds.turns(request)
-        if hints:
-            claims = _in_turn((yield self._claim(params, hints, ends=True)), [turn["queue"] for turn in hints])
-        else:
-            with self.bounds.looking():
-                rows = yield self._claim_from_all(params, request)
-            claims = _in_turn(rows, in_turn({row[3] for row in rows}, request.after))
+        if self.bounds.turns(request):
+            # What lies behind the bounds may be nothing, however much waits elsewhere: then the claim goes on.
+            return (yield from self.claim_jobs(request))
+        with self.bounds.looking():
+            rows = yield self._claim_from_all(self.claim_params(request), request)
+        claims = _in_turn(rows, in_turn({row[3] for row in rows}, request.after))
         self.bounds.remember(request, claims)
         return claims
 
@@ -110,12 +108,9 @@ class PostgresJobVerbs(JobVerbs):
         return {"queues": to_json(in_turn(request.queues, after)), "most": MOST_QUEUES}
 
     def claim_turns(self, params: Mapping[str, Any], turns: Sequence[Turn]) -> Verb[list[Claim]]:
-        return _in_turn((yield self._claim(params, turns)), [turn["queue"] for turn in turns])
-
-    def _claim(self, params: Mapping[str, Any], turns: Sequence[Turn], *, ends: bool = False) -> Statement:
         bound = _BOUND if "after" in turns[0] else ""
         sql = self.sql["claim_jobs"].replace("{turns}", self.sql["claim_jobs_turns"]).replace("{bound}", bound)
-        return Statement(sql, {**params, "turns": to_json(turns)}, ends=ends)
+        return _in_turn((yield Statement(sql, {**params, "turns": to_json(turns)})), [turn["queue"] for turn in turns])
 
     def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[int]:
         turns = to_json({"queue": queue} for queue in queues)
