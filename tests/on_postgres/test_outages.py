@@ -19,6 +19,7 @@ from tests.proxy import Proxy
 from turnspit import EngineUnavailable, JobContext, Turnspit
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.postgres import connection as connection_module
+from turnspit.engines.postgres import writer as writer_module
 from turnspit.engines.postgres.opening import Connection, cut
 from turnspit.records import NewJob, NewWorker
 
@@ -166,7 +167,8 @@ def failing_socket(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise psycopg.OperationalError("connection socket closed")
 
     execute = connection_module.execute
-    monkeypatch.setattr(connection_module, "execute", fail_once)
+    for module in (connection_module, writer_module):
+        monkeypatch.setattr(module, "execute", fail_once)
     return failed
 
 

@@ -13,8 +13,8 @@ from tests.contract.store import SECOND, OwnedClock
 from tests.postgres import Server
 from turnspit.contract.verbs import Row, Statement, Verb
 from turnspit.engines.postgres.blocks import to_numbered, to_pyformat
-from turnspit.engines.postgres.connection import BY_INDEX
 from turnspit.engines.postgres.engine import PostgresEngine
+from turnspit.engines.postgres.writer import BY_INDEX
 from turnspit.engines.verbs.bounds import ClaimBounds
 from turnspit.records import ClaimRequest, Completion, NewJob
 from turnspit.transactions import drive

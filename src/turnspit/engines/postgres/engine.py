@@ -17,7 +17,7 @@ from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
 from turnspit.engines.postgres.caller import CallerTransactions
-from turnspit.engines.postgres.connection import Reader, Writer, execute
+from turnspit.engines.postgres.connection import Reader, execute
 from turnspit.engines.postgres.doctor import diagnose
 from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
@@ -29,6 +29,7 @@ from turnspit.engines.postgres.pool import Pool
 from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
+from turnspit.engines.postgres.writer import Writer
 from turnspit.engines.verbs.alerts import AlertVerbs
 from turnspit.engines.verbs.bounds import ClaimBounds
 from turnspit.engines.verbs.control import ControlVerbs

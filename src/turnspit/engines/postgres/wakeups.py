@@ -1,9 +1,10 @@
-"""The bell of a database: ``NOTIFY``, sent by one thread of each process, and ``LISTEN`` in another.
+"""The bell of a database: ``NOTIFY`` behind each commit, and ``LISTEN`` in a thread of each process that listens.
 
 ``NOTIFY`` takes a lock at commit that serialises all writers. So it is sent outside the transaction that it speaks of,
-in one of its own that waits for no disk, and what waits meanwhile is sent together: a process that enqueues a
-thousand jobs a second notifies a few hundred times. The last wake is always sent. Only with ``tx=`` it rides in the
-caller's transaction, because only that knows when it commits.
+in one of its own that waits for no disk: right behind the commit on its connection, or, where commits follow each other
+closely, by a thread that sends together what waits. A process that enqueues a thousand jobs a second notifies a few
+hundred times. The last wake is always sent. Only with ``tx=`` it rides in the caller's transaction, because only that
+knows when it commits.
 
 A listener's connection never holds a snapshot: each of its statements is a transaction of its own. A half-open one is
 noticed by a question every few seconds; after it was made anew, everybody is told to look at everything.
@@ -18,7 +19,7 @@ import select
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -59,25 +60,44 @@ class PostgresWakeups:
         self._sender: _SenderThread | None = None
         self._receiver: _ReceiverThread | None = None
         self._paused = False
+        self._quiet_at = 0.0
 
     @property
     def arrive(self) -> bool:
         receiver = self._receiver
         return receiver is not None and receiver.is_listening
 
-    def send(self, wakes: list[Wake]) -> None:
+    def send(self, wakes: list[Wake], notify: Callable[[str], bool] = lambda _: False) -> None:
+        """Tell this process at once, and the others soon.
+
+        :param notify: sends a notification without waiting for anything, if it can. It is asked where the last one is
+            some time ago; those that follow closely are sent together, by a thread.
+        """
         if not wakes:
             return
         merged = merge(wakes)
+        if self._settings.poll_only or not (self._is_quiet() and notify(self._payload(merged))):
+            self._send_soon(merged)
         self._dispatch(merged)
-        if self._settings.poll_only:
-            return
+
+    def _is_quiet(self) -> bool:
         with self._lock:
-            if self._paused:
+            now = monotonic()
+            if self._paused or now < self._quiet_at or not (self._sender is None or self._sender.is_idle):
+                return False
+            self._quiet_at = now + _TOGETHER
+            return True
+
+    def _send_soon(self, wakes: tuple[Wake, ...]) -> None:
+        with self._lock:
+            if self._paused or self._settings.poll_only:
                 return
             if self._sender is None:
-                self._sender = _SenderThread(self._settings, self._token)
-            self._sender.add(merged)
+                self._sender = _SenderThread(self._settings, self._payload)
+            self._sender.add(wakes)
+
+    def _payload(self, wakes: Sequence[Wake]) -> str:
+        return f"{self._token}\n{to_text(wakes)}"
 
     def statement(self, wakes: list[Wake]) -> Statement | None:
         """What tells everybody, this process too, when the transaction that runs it commits."""
@@ -133,10 +153,12 @@ class PostgresWakeups:
 class _SenderThread:
     """Sends what waits, together."""
 
-    def __init__(self, settings: Settings, token: str) -> None:
+    def __init__(self, settings: Settings, payload: Callable[[Sequence[Wake]], str]) -> None:
         self._settings = settings
-        self._token = token
+        self._payload = payload
         self._waiting: list[Wake] = []
+        self.is_idle = True
+        """Nothing waits, and the last notification is some time ago."""
         self._work = threading.Condition()
         self._stopping = threading.Event()
         self._connection: Connection | None = None
@@ -148,7 +170,7 @@ class _SenderThread:
     def add(self, wakes: tuple[Wake, ...]) -> None:
         with self._work:
             if not self._waiting:
-                self._waiting = list(wakes)
+                self._waiting, self.is_idle = list(wakes), False
                 self._work.notify()
             elif any(wake not in self._waiting for wake in wakes):
                 self._waiting = list(merge([*self._waiting, *wakes]))
@@ -159,6 +181,7 @@ class _SenderThread:
     def _run(self) -> None:
         while True:
             with self._work:
+                self.is_idle = not self._waiting
                 while not self._waiting and not self._stopping.is_set():
                     self._work.wait()
                 wakes, self._waiting = self._waiting, []
@@ -178,8 +201,7 @@ class _SenderThread:
             if self._connection is None or self._connection.closed:
                 connect(self._settings, self._open).execute("SET synchronous_commit = off")
             assert self._connection is not None
-            payload = f"{self._token}\n{to_text(wakes)}"
-            self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, payload))
+            self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, self._payload(wakes)))
         except psycopg.Error as error:
             logger.debug("a wake was not sent: %s", error)
         finally:

@@ -1,0 +1,119 @@
+"""A commit's notification follows on its own connection, and nobody waits for it."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.behaviour.support import DEADLINE, wait_until
+from tests.postgres import Server, with_schema
+from turnspit import Turnspit
+from turnspit.engines.postgres import wakeups
+
+
+@pytest.fixture
+def heard(app: Turnspit, plain_url: str) -> Iterator[Any]:
+    """Waits for so many notifications of the app's store."""
+    with psycopg.connect(plain_url, autocommit=True) as listener:
+        listener.execute(f"LISTEN {app.engine.settings.channel}")  # type: ignore[attr-defined]
+        yield lambda count: len(list(listener.notifies(timeout=DEADLINE, stop_after=count)))
+
+
+@pytest.fixture
+def sender(app: Turnspit) -> Any:
+    """The thread that notifies, if there is one by now."""
+    return lambda: app.engine.wakeups._sender
+
+
+def test_a_commit_notifies_by_itself(
+    app: Turnspit, send: Any, heard: Any, sender: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "_TOGETHER", 0.0)
+    for number in range(3):
+        send.enqueue(number)
+        assert heard(1) == 1
+    assert sender() is None
+
+
+def test_what_follows_closely_is_sent_by_a_thread(
+    app: Turnspit, send: Any, heard: Any, sender: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "_TOGETHER", 60.0)
+    send.enqueue(1)
+    assert heard(1) == 1
+    assert sender() is None
+    for number in range(20):
+        send.enqueue(number)
+    assert heard(1) == 1
+    assert sender() is not None
+    app.close()  # the last one is sent, not those between
+    assert heard(1) == 1
+
+
+def test_a_connection_that_ends_behind_a_notification_is_made_anew(
+    app: Turnspit, send: Any, plain_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "_TOGETHER", 0.0)
+    with psycopg.connect(plain_url, autocommit=True) as other:
+        for number in range(1, 6):
+            send.enqueue(number)
+            other.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%pg_notify%'"
+                          " AND pid <> pg_backend_pid()")  # fmt: skip
+            assert app.jobs.count() == number
+
+
+def test_a_program_that_ends_at_once_has_notified(app: Turnspit, heard: Any, store_url: str) -> None:
+    program = """
+import sys
+from turnspit import Turnspit
+app = Turnspit(sys.argv[1])
+@app.task
+async def send(order_id: int) -> None: ...
+send.enqueue(1)
+"""
+    subprocess.run([sys.executable, "-c", program, store_url], check=True, timeout=DEADLINE)
+    assert heard(1) == 1
+
+
+@pytest.fixture
+def standbyless() -> Iterator[Server]:
+    """A server whose commits wait for a standby that does not exist: one that notifies holds the lock of all."""
+    server = Server(18, "fsync=off", "synchronous_standby_names=nobody")
+    yield server
+    server.remove()
+
+
+def test_a_lock_that_somebody_holds_on_all_notifications_is_waited_for_by_a_thread(
+    standbyless: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "_TOGETHER", 0.0)
+    with (
+        Turnspit(with_schema(standbyless.url, "waits"), durability="relaxed") as app,
+        psycopg.connect(standbyless.url, autocommit=True, options="-c synchronous_commit=local") as listener,
+    ):
+        app.migrate()
+
+        @app.task
+        async def send(order_id: int) -> None: ...
+
+        listener.execute(f"LISTEN {app.engine.settings.channel}")  # type: ignore[attr-defined]
+        holder = threading.Thread(target=_notify_and_wait, args=[standbyless.url])
+        holder.start()
+        locked = "SELECT FROM pg_locks WHERE locktype = 'object' AND mode = 'AccessExclusiveLock' AND granted"
+        wait_until(lambda: bool(listener.execute(locked).fetchall()), "the lock")
+        for number in range(3):
+            send.enqueue(number)
+        assert app.jobs.count() == 3
+        assert app.engine.wakeups._sender is not None  # type: ignore[attr-defined]
+        listener.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        assert list(listener.notifies(timeout=DEADLINE, stop_after=1))
+        holder.join()
+
+
+def _notify_and_wait(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("BEGIN; CREATE TABLE held (); NOTIFY other; COMMIT")
