@@ -21,6 +21,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_origin
 from turnspit.clock import Duration, to_duration
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, TurnspitError
+from turnspit.signatures import check_function
 from turnspit.task_options import TaskOptions
 from turnspit.tasks import Task
 
@@ -150,6 +151,5 @@ def make_batch_task(
 
     :raises ConfigurationError: if the handler or an option cannot be a batch task's.
     """
-    if not callable(function) or not hasattr(function, "__qualname__") or isinstance(function, type):
-        raise ConfigurationError(f"@batch_task belongs on a function, not on {function!r}")
+    check_function(function, "@batch_task")
     return BatchTask(function, options.name or prefix + function.__name__, options, size, wait)

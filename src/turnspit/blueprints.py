@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from turnspit.batches import Batch, BatchTask, make_batch_task
@@ -30,6 +31,8 @@ __all__ = ["Blueprint", "TaskDecorator", "TaskRegistry"]
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+_OPTIONS = [option.name for option in fields(TaskOptions)]
 
 
 class TaskDecorator(Protocol):
@@ -149,6 +152,10 @@ class TaskDeclarer:
 
         :raises ConfigurationError: if the function, its signature or an option cannot be a task's.
         """
+
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise ConfigurationError(f"@task has no option {', '.join(sorted(unknown))}; it has {', '.join(_OPTIONS)}")
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any]:
             task = make_task(function, self._prefix, TaskOptions(queue=queue or self._default_queue, **options))

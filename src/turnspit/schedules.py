@@ -189,7 +189,7 @@ def check_rules(schedule: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
 
     :raises ConfigurationError: for anything else.
     """
-    rules = () if schedule is None else (schedule,) if isinstance(schedule, Cron | Every) else tuple(schedule)
+    rules = () if schedule is None else tuple(schedule) if isinstance(schedule, list | tuple) else (schedule,)
     for rule in rules:
         if not isinstance(rule, Cron | Every):
             raise ConfigurationError(f"schedule takes Cron(...), Every(...) or a list of them, not {rule!r}")

@@ -30,7 +30,7 @@ from turnspit.codec import decode, encode
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments
 
-__all__ = ["Signature", "check_isolated", "describe_validation_error"]
+__all__ = ["Signature", "check_function", "check_isolated", "describe_validation_error"]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
@@ -243,6 +243,30 @@ def _holds_secret(schema: Any) -> bool:
             return True
         return any(_holds_secret(value) for key, value in schema.items() if key != "metadata")
     return isinstance(schema, (list, tuple)) and any(_holds_secret(value) for value in schema)
+
+
+def check_function(function: Callable[..., Any], decorator: str) -> None:
+    """Look whether a function can be a task's: it has a name, needs nothing but its arguments, and returns.
+
+    :param decorator: how it was declared, as ``@task``.
+    :raises ConfigurationError: if it cannot.
+    """
+    if isinstance(function, type) or not callable(function) or not hasattr(function, "__qualname__"):
+        raise ConfigurationError(f"{decorator} belongs on a function, not on {function!r}")
+    if function.__name__ == "<lambda>":
+        raise ConfigurationError(f"a lambda has no name to find it again by: give {decorator} a named function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"{decorator} belongs on a function that returns: {function.__qualname__} has a yield, and nobody would "
+            "run it to its end"
+        )
+    place = function.__qualname__.rpartition(".")[0]
+    is_in_class = place and not place.endswith("<locals>")
+    if is_in_class and next(iter(inspect.signature(function).parameters), None) in ("self", "cls"):
+        raise ConfigurationError(
+            f"{decorator} belongs on a function, not on the method {function.__qualname__}: the worker that runs it has "
+            f"no {place.rpartition('.')[2]}; declare a function that makes one, or a @staticmethod"
+        )
 
 
 def check_isolated(function: Callable[..., Any], task: str) -> None:

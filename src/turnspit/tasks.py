@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import update_wrapper
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from inspect import iscoroutinefunction
 from itertools import islice
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -29,7 +29,7 @@ from turnspit.placeholders import contains_placeholder, template_of
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.schedules import check_rules
-from turnspit.signatures import Signature, check_isolated
+from turnspit.signatures import Signature, check_function, check_isolated
 from turnspit.task_options import (
     TaskOptions,
     check_limits,
@@ -359,15 +359,9 @@ def make_task(function: Callable[..., Any], prefix: str, options: TaskOptions) -
 
     :raises ConfigurationError: if the function or an option cannot be a task's.
     """
-    if isinstance(function, (Task, type)) or not callable(function) or not hasattr(function, "__qualname__"):
+    if isinstance(function, Task):
         raise ConfigurationError(f"@task belongs on a function, not on {function!r}")
-    if function.__name__ == "<lambda>":
-        raise ConfigurationError("a lambda has no name to find it again by: give @task a named function")
-    if isgeneratorfunction(function) or isasyncgenfunction(function):
-        raise ConfigurationError(
-            f"@task belongs on a function that returns: {function.__qualname__} has a yield, and nobody would run "
-            "it to its end"
-        )
+    check_function(function, "@task")
     name = options.name or prefix + function.__name__
     kind = AsyncTask if iscoroutinefunction(function) else SyncTask
     return kind(function, name, options)

@@ -50,6 +50,12 @@ async def async_generator() -> AsyncIterator[int]:
     yield 1
 
 
+class Shop:
+    def method(self, order_id: int) -> None: ...
+    @staticmethod
+    def static(order_id: int) -> None: ...
+
+
 def fine(number: int = 1) -> int:
     return number
 
@@ -75,6 +81,11 @@ def fine(number: int = 1) -> int:
         (
             async_generator,
             "@task belongs on a function that returns: async_generator has a yield, and nobody would run it to its end",
+        ),
+        (
+            Shop.method,
+            "@task belongs on a function, not on the method Shop.method: the worker that runs it has no Shop; declare a "
+            "function that makes one, or a @staticmethod",
         ),
         (lambda: 1, "a lambda has no name to find it again by: give @task a named function"),
         (Unknown, f"@task belongs on a function, not on {Unknown!r}"),
@@ -116,6 +127,15 @@ def test_a_function_that_cannot_be_a_task_says_why(function: Any, beginning: str
             {"queue": "q" * 300},
             "a queue's name must be text of 1 to 255 characters without NUL, not " + repr("q" * 300),
         ),
+        (
+            {"schedule": "* * * * *"},
+            "schedule takes Cron(...), Every(...) or a list of them, not '* * * * *'",
+        ),
+        (
+            {"retries": 3},
+            "@task has no option retries; it has name, aliases, queue, priority, retry, timeout, isolate, keep_result, "
+            "unique, schedule, rate, concurrency, fair_key, upgrade, on_dead",
+        ),
         ({"aliases": [""]}, "a task's alias must be text of 1 to 255 characters without NUL, not ''"),
     ],
 )
@@ -148,6 +168,10 @@ def test_an_option_of_a_single_job(options: dict[str, Any], message: str | None)
     with pytest.raises((ConfigurationError, InvalidPayload)) as raised:
         task.using(**options)
     assert str(raised.value).startswith(message)
+
+
+def test_a_static_method_is_a_function() -> None:
+    assert declare(Shop.static)(7) is None
 
 
 def test_a_task_looks_like_its_function() -> None:
