@@ -108,4 +108,5 @@ class EventBus:
                 here = asyncio.current_task()
                 if here is not None and here.cancelling():
                     raise  # not the handler: whoever sends the event is being stopped
-                logger.exception("the %s handler %r failed for job %s", event.name, handler, event.job_id)
+                name = getattr(handler, "__qualname__", repr(handler))
+                logger.exception("the %s handler %s failed for job %s", event.name, name, event.job_id)

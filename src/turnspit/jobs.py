@@ -264,7 +264,8 @@ class Job(Generic[R]):
     def _result(self) -> R:
         record = self._record
         if record.state is JobState.DEAD:
-            raise JobDead(f"job {record.id} ({record.task}) is dead: {record.error_type}: {record.reason}")
+            why = ": ".join(filter(None, (record.error_type, record.reason)))
+            raise JobDead(f"job {record.id} ({record.task}) is dead: {why}")
         if record.state is JobState.CANCELLED:
             raise JobCancelled(f"job {record.id} ({record.task}) was cancelled: {record.reason}")
         if record.result is None:

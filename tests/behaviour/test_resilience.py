@@ -45,7 +45,7 @@ def test_whatever_a_task_raises_ends_its_attempt_and_nothing_else(
         return 1
 
     with app.worker(concurrency=1):
-        with pytest.raises(JobDead, match=rf"^job 1 \(task\) is dead: {type(error).__name__}: "):
+        with pytest.raises(JobDead, match=rf"^job 1 \(task\) is dead: {type(error).__name__}"):
             task.enqueue().get_result(DEADLINE)
         assert fine.enqueue().get_result(DEADLINE) == 1
 

@@ -67,6 +67,11 @@ def test_message_and_traceback_are_bounded_and_keep_both_ends() -> None:
     assert record.traceback.endswith("END\n")
 
 
+def test_an_error_is_one_text_without_a_colon_that_nothing_follows() -> None:
+    assert describe(ValueError("late"), "ship").text == "ValueError: late"
+    assert describe(KeyboardInterrupt(), "ship").text == "KeyboardInterrupt"
+
+
 def test_text_that_a_database_cannot_keep_is_made_storable() -> None:
     record = describe(raised(ValueError("nul \0 and surrogate \udc80")), "ship")
     assert record.message == "nul \\0 and surrogate ?"

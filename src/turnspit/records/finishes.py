@@ -26,6 +26,11 @@ class ErrorRecord(NamedTuple):
     traceback: str | None = None
     fingerprint: str | None = None
 
+    @property
+    def text(self) -> str:
+        """Type and message as Python writes them: ``OSError: out of paper``, and the type alone of one that says nothing."""
+        return f"{self.type}: {self.message}" if self.message else self.type
+
 
 class Completion(NamedTuple):
     """An attempt that returned. ``result`` is JSON or ``None``; it is kept ``keep`` microseconds, or as the job."""

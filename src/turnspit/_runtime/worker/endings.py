@@ -79,7 +79,12 @@ class Endings:
         if delay is None:
             return self._end(claim, EndingMove.DEAD, record)
         logger.info(
-            "job %s (%s) failed, attempt %s: %s: %s", claim.id, claim.task, claim.attempt, record.type, record.message
+            "job %s (%s) failed, attempt %s, the next in %.3g s: %s",
+            claim.id,
+            claim.task,
+            claim.attempt,
+            delay / 1_000_000,
+            record.text,
         )
         return self._end(claim, EndingMove.RETRY, record, delay)
 

@@ -40,7 +40,7 @@ def describe(error: BaseException, task: str) -> ErrorRecord:
     """The stored form of an exception."""
     origin = error.__cause__
     kind = origin.kind if isinstance(origin, Foreign) else type(error).__name__
-    message = (origin.message if isinstance(origin, Foreign) else message_of(error))[:_LONGEST_MESSAGE]
+    message = (origin.message if isinstance(origin, Foreign) else message_of(error))
     identity = f"{task}\n{kind}\n{normalise(message)}"
     fingerprint = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:12]
     return ErrorRecord(kind, storable(message), storable(format_traceback(error)), fingerprint)
@@ -71,11 +71,12 @@ def format_traceback(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """The text of an exception, whatever its ``__str__`` does."""
+    """The text of an exception, whatever its ``__str__`` does, and of bounded length."""
     try:
-        return str(error)
+        text = str(error)
     except Exception as failure:  # an exception of the user's own, in whose words another one is hidden
         return f"its text could not be made: {type(failure).__name__}"
+    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 
 def storable(text: str) -> str:

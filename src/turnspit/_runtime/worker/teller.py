@@ -10,7 +10,7 @@ from collections.abc import Callable
 from inspect import isawaitable, iscoroutinefunction
 from typing import NamedTuple
 
-from turnspit._runtime.worker.failures import message_of
+from turnspit._runtime.worker.failures import describe
 from turnspit.blueprints import TaskRegistry
 from turnspit.context import JobContext, in_job
 from turnspit.events import Event, EventBus, EventName
@@ -130,9 +130,7 @@ class Teller:
 
     async def _call_on_dead(self, context: JobContext, error: BaseException) -> None:
         task = self._tasks.get(context.task)
-        dead_letters.error(
-            "job %s (%s) is dead: %s: %s", context.id, context.task, type(error).__name__, message_of(error)
-        )
+        dead_letters.error("job %s (%s) is dead: %s", context.id, context.task, describe(error, context.task).text)
         if task is None or task.on_dead is None:
             return
         try:
