@@ -81,7 +81,7 @@ def test_a_store_that_is_not_there_is_said_and_not_made(cli: Cli, folder: Path) 
     ("name", "detail"),
     [
         ("junk.db", "store {cwd}/junk.db is not an SQLite database: check the URL (file is not a database)"),
-        (".", "{cwd} is a folder: name a file in it"),
+        (".", "store {cwd} is a folder: name a file in it"),
     ],
 )
 def test_what_is_no_store_is_a_finding(cli: Cli, folder: Path, name: str, detail: str) -> None:

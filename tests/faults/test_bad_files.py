@@ -79,6 +79,23 @@ def test_a_new_store_in_a_read_only_folder(url: str, folder: Path) -> None:
     folder.chmod(0o755)
 
 
+def look_around(url: str) -> str:
+    engine = Turnspit(url).engine
+    try:
+        engine.schema_status()
+    except EngineUnavailable as error:
+        return f"{error}\n{engine.diagnose()[-1][2]}"
+    return "seen"
+
+
+def test_a_folder_that_one_may_not_enter(url: str, folder: Path) -> None:
+    folder.chmod(0o000)
+    answers = as_somebody(try_to_insert, url), *as_somebody(look_around, url).splitlines()
+    folder.chmod(0o755)
+    why = f"store {folder}/jobs.db cannot be reached: this user may not enter its folder"
+    assert [answer.partition(";")[0] for answer in answers] == [why] * 3
+
+
 @pytest.mark.parametrize("content", [b"hello, world! " * 100, b"\x00" * 4096, b"x", b"buy milk\n"])
 def test_a_file_that_is_no_database(url: str, path: Path, content: bytes) -> None:
     path.write_bytes(content)

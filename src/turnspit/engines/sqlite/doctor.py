@@ -8,7 +8,9 @@ from pathlib import Path
 from turnspit.contract import SchemaStatus
 from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
+from turnspit.engines.sqlite.place import find_file
 from turnspit.engines.sqlite.schema import SqliteSchema
+from turnspit.errors import EngineUnavailable
 
 __all__ = ["diagnose"]
 
@@ -23,11 +25,13 @@ _BACKPORTS = {(3, 44): 6, (3, 50): 7}
 def diagnose(path: Path) -> list[tuple[str, bool, str]]:
     """Each finding: subject, whether it is well, and what it is or what to do."""
     findings = [_version(), _file_system(path)]
-    if not path.exists():
+    try:
+        file = find_file(path)
+    except EngineUnavailable as error:
+        return [*findings, ("file", False, str(error))]
+    if file is None:
         missing = "does not exist yet: the first enqueue or worker makes it; was another working directory meant?"
         return [*findings, ("file", False, f"{path} {missing}")]
-    if path.is_dir():
-        return [*findings, ("file", False, f"{path} is a folder: name a file in it")]
     try:
         with closing(connect_to_look(path)) as connection:
             return [*findings, *_inside(connection), _lock(path), _free_space(path)]

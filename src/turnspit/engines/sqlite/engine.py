@@ -25,6 +25,7 @@ from turnspit.engines.sqlite.filters import where
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.locks import begin
 from turnspit.engines.sqlite.moves import SqliteMoveVerbs
+from turnspit.engines.sqlite.place import check_place, find_file
 from turnspit.engines.sqlite.schema import SqliteSchema
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
@@ -49,7 +50,6 @@ T = TypeVar("T")
 logger = logging.getLogger("turnspit")
 
 _MIGRATION_PATIENCE = 10.0
-_SMALLEST_DATABASE = 512
 _SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
 
 
@@ -216,7 +216,7 @@ class SqliteEngine(
                 return self.schema.migrate(connection.execute, self.location)
 
     def schema_status(self) -> SchemaStatus:
-        if not self.path.exists():
+        if find_file(self.path) is None:
             with closing(sqlite3.connect(":memory:")) as empty:
                 return self.schema.read_status(empty.execute)
         with self._connected(connect_to_look) as connection:
@@ -308,18 +308,12 @@ class SqliteEngine(
         return _identity(self.path) == opened.identity
 
     def _check_place(self) -> None:
-        if not self.path.parent.is_dir():
-            raise EngineUnavailable(
-                f"store {self.path} cannot be made: its folder does not exist; create {self.path.parent} first"
-            )
+        check_place(self.path)
         if _identity(self.path) in _lost:
             raise EngineUnavailable(
                 f"store {self.path} cannot be used in this process: it was forked while a call of its parent waited "
                 "for the store's lock; fork when no call is under way, or use multiprocessing's spawn"
             )
-        if self.path.is_file() and 0 < self.path.stat().st_size < _SMALLEST_DATABASE:
-            # SQLite would take so short a file for an empty one, and overwrite it.
-            raise EngineUnavailable(f"store {self.path} is not an SQLite database: check the URL")
 
     def _new_turnstile(self) -> Turnstile:
         return Turnstile(self._folder / "turnstile")
@@ -330,8 +324,7 @@ class SqliteEngine(
     @contextmanager
     def _connected(self, connect_: Callable[[Path], sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
         """A connection for a moment, with SQLite's errors translated."""
-        if self.path.is_dir():
-            raise EngineUnavailable(f"store {self.location} is a folder: name a file in it")
+        find_file(self.path)
         try:
             with closing(connect_(self.path)) as connection:
                 connection.execute("PRAGMA busy_timeout = 10000")
