@@ -98,6 +98,10 @@ def test_without_a_name_the_cure_is_said(cli: Cli) -> None:
             ),
         ),
         ("raises.py", "raises could not be imported: ZeroDivisionError: division by zero ({cwd}/raises.py, line 1)"),
+        (
+            "models.py",
+            "models needs a Django project that is set up: python manage.py turnspit ... (Apps are not loaded yet.)",
+        ),
         ("syntax", "syntax could not be imported: SyntaxError: invalid syntax ({cwd}/syntax.py, line 1)"),
         ("leaves", "leaves could not be imported: SystemExit: 3 ({cwd}/leaves.py, line 1)"),
         (
@@ -118,6 +122,9 @@ def test_what_is_no_app_is_one_line_with_the_cure(cli: Cli, folder: Path, app: s
     (folder / "needs.py").write_text("import json\nimport not_installed\n")
     (folder / "raises.py").write_text("1 / 0\n")
     (folder / "syntax.py").write_text("def (\n")
+    (folder / "models.py").write_text(
+        "from django.core.exceptions import AppRegistryNotReady as Early\nraise Early('Apps are not loaded yet.')\n"
+    )
     (folder / "leaves.py").write_text("raise SystemExit(3)\n")
     (folder / "declares.py").write_text("from shop import app\n@app.task\ndef f(*a): ...\n")
     answer = cli("jobs", "list", app)

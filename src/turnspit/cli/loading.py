@@ -200,6 +200,8 @@ def _describe_import(name: str, error: BaseException) -> str:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<frozen"))]
         users = [frame for frame in frames if Path(frame.filename).parent.name != "importlib"]
         what, place = str(error), f"{users[-1].filename}, line {users[-1].lineno}" if users else ""
+    if type(error).__module__.startswith("django."):  # its text knows nothing of our command line
+        return f"{name} needs a Django project that is set up: python manage.py turnspit ... ({what})"
     return f"{name} could not be imported: {type(error).__name__}: {what}{place and f' ({place})'}"
 
 

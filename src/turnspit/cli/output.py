@@ -166,7 +166,7 @@ def relative(distance: timedelta) -> str:
     ('3 min ago', 'in 30 h')
     """
     seconds = distance.total_seconds()
-    if abs(seconds) < 0.5:
+    if abs(seconds) < 1:
         return "now"
     words = _about(abs(seconds))
     return f"in {words}" if seconds > 0 else f"{words} ago"

@@ -29,11 +29,12 @@ def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
     if not found:
         note(f"no schedules at {target.app.engine.location}; a worker stores what its code declares when it starts")
         return
-    table = new_table(["APP", ("SCHEDULE", {"max_width": 30}), ("RULE", {"ratio": 1}), "NEXT", "LAST"])
+    table = new_table(["APP", ("SCHEDULE", {"max_width": 30}), "NEXT", "LAST", ("RULE", {"ratio": 1})])
     table.expand = True
     for schedule in found:
         following = "paused" if schedule.is_paused else when(schedule.next_tick)
-        table.add_row(*map(plain, (schedule.app, schedule.name, schedule.rule)), following, when(schedule.last_tick))
+        app_name, name, rule = map(plain, (schedule.app, schedule.name, schedule.rule))
+        table.add_row(app_name, name, following, when(schedule.last_tick), rule)
     print_table(table)
 
 
