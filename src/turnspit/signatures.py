@@ -264,8 +264,8 @@ def check_function(function: Callable[..., Any], decorator: str) -> None:
     is_in_class = place and not place.endswith("<locals>")
     if is_in_class and next(iter(inspect.signature(function).parameters), None) in ("self", "cls"):
         raise ConfigurationError(
-            f"{decorator} belongs on a function, not on the method {function.__qualname__}: the worker that runs it has "
-            f"no {place.rpartition('.')[2]}; declare a function that makes one, or a @staticmethod"
+            f"{decorator} belongs on a function, not on the method {function.__qualname__}: the worker that runs it "
+            f"has no {place.rpartition('.')[2]}; declare a function that makes one, or a @staticmethod"
         )
 
 

@@ -84,8 +84,10 @@ def fine(number: int = 1) -> int:
         ),
         (
             Shop.method,
-            "@task belongs on a function, not on the method Shop.method: the worker that runs it has no Shop; declare a "
-            "function that makes one, or a @staticmethod",
+            (
+                "@task belongs on a function, not on the method Shop.method: the worker that runs it has no Shop; "
+                "declare a function that makes one, or a @staticmethod"
+            ),
         ),
         (lambda: 1, "a lambda has no name to find it again by: give @task a named function"),
         (Unknown, f"@task belongs on a function, not on {Unknown!r}"),
@@ -133,8 +135,10 @@ def test_a_function_that_cannot_be_a_task_says_why(function: Any, beginning: str
         ),
         (
             {"retries": 3},
-            "@task has no option retries; it has name, aliases, queue, priority, retry, timeout, isolate, keep_result, "
-            "unique, schedule, rate, concurrency, fair_key, upgrade, on_dead",
+            (
+                "@task has no option retries; it has name, aliases, queue, priority, retry, timeout, isolate, "
+                "keep_result, unique, schedule, rate, concurrency, fair_key, upgrade, on_dead"
+            ),
         ),
         ({"aliases": [""]}, "a task's alias must be text of 1 to 255 characters without NUL, not ''"),
     ],

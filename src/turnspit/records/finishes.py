@@ -28,7 +28,7 @@ class ErrorRecord(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Type and message as Python writes them: ``OSError: out of paper``, and the type alone of one that says nothing."""
+        """Type and message as Python writes them, ``OSError: out of paper``; the type alone if it says nothing."""
         return f"{self.type}: {self.message}" if self.message else self.type
 
 

@@ -40,7 +40,7 @@ def describe(error: BaseException, task: str) -> ErrorRecord:
     """The stored form of an exception."""
     origin = error.__cause__
     kind = origin.kind if isinstance(origin, Foreign) else type(error).__name__
-    message = (origin.message if isinstance(origin, Foreign) else message_of(error))
+    message = origin.message if isinstance(origin, Foreign) else message_of(error)
     identity = f"{task}\n{kind}\n{normalise(message)}"
     fingerprint = hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:12]
     return ErrorRecord(kind, storable(message), storable(format_traceback(error)), fingerprint)
