@@ -1,11 +1,14 @@
 """``drain`` runs what is ready, on the real path, and only that."""
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from turnspit import (
+    Batch,
     Cancel,
     ConfigurationError,
     Event,
@@ -318,3 +321,51 @@ def test_workflows_are_worked_off(t: TestStore) -> None:
     t.advance(3600)
     t.drain(recursive=True)
     assert t.app.workflows.get(late.id).state == "cancelled"
+
+
+def test_jobs_of_a_batch_task_are_run_by_one_call_as_far_as_they_fit(t: TestStore) -> None:
+    calls: list[list[str]] = []
+
+    @t.app.middleware
+    async def slow_to_join(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        await asyncio.sleep(0.001 * job.id)
+        if job.id == 2:
+            raise ValueError("it never joins")
+        return await call_next(job)
+
+    @t.app.batch_task(size=3, wait=60)
+    async def index(batch: Batch[str]) -> None:
+        calls.append(batch.values)
+        for item in batch:
+            if item.value == "d":
+                item.fail(OSError("an empty document"))
+
+    @t.app.task
+    async def another() -> None: ...
+
+    for value in "abcde":
+        index.enqueue(value)
+    another.enqueue()
+    ran = t.drain()
+    assert calls == [["a", "c"], ["d", "e"]]
+    assert [(job.id, job.state) for job in ran] == [
+        (1, "completed"),
+        (2, "scheduled"),
+        (3, "completed"),
+        (4, "scheduled"),
+        (5, "completed"),
+        (6, "completed"),
+    ]
+    assert isinstance(ran[3].error, OSError)
+
+
+def test_a_batch_that_fails_as_a_whole_ends_a_drain_that_raises(t: TestStore) -> None:
+    @t.app.batch_task(size=10, wait=60)
+    def index(batch: Batch[str]) -> None:
+        raise OSError(", ".join(batch.values))
+
+    index.enqueue("a")
+    index.enqueue("b")
+    with pytest.raises(OSError, match="a, b"):
+        t.drain(reraise=True)
+    assert [job.state for job in t.enqueued(index)] == ["scheduled", "scheduled"]

@@ -2,16 +2,18 @@
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from contextvars import copy_context
 from copy import copy
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar, overload
 
 from turnspit._runtime.maintenance.scheduler import synchronise_schedules
 from turnspit.app import Turnspit
+from turnspit.batches import BatchTask
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
@@ -104,7 +106,8 @@ class TestStore(Assertions):
     ) -> list[RanJob[Any]]:
         """Run every job that is ready or due now, each for one attempt, and return them in the order they ran.
 
-        They run one after another, larger priority first, then the oldest. What becomes ready meanwhile (a job
+        They run one after another, larger priority first, then the oldest; those of a batch task as many in one call
+        as it takes. What becomes ready meanwhile (a job
         that a job enqueues, a retry without a delay) waits for the next ``drain``, unless ``recursive``. Rates and
         other limits hold nothing up here.
 
@@ -130,13 +133,13 @@ class TestStore(Assertions):
         async with TestWorker(self.app.worker_parts()) as worker:
             while ready := await self._ready_jobs(served):
                 before = len(ran)
-                for job in ready:
-                    if recursive and len(ran) == _MOST:
+                for jobs in self._calls(ready):
+                    if recursive and len(ran) >= _MOST:
                         raise TurnspitError(
                             f"drain(recursive=True) ran {_MOST:,} jobs and more are ready: "
-                            f"does {job.task} enqueue itself?"
+                            f"does {jobs[0].task} enqueue itself?"
                         )
-                    ran += await self._run_attempt(worker, job, reraise=reraise)
+                    ran += await self._run_attempts(worker, jobs, reraise=reraise)
                 if not recursive or len(ran) == before:
                     break
         return ran
@@ -172,7 +175,7 @@ class TestStore(Assertions):
             await self._engine.awrite(self._promote)
             found = await self.jobs.aget(job_id)
             find_task(self.tasks, found.task)
-            ran = await self._run_attempt(worker, found, reraise=reraise)
+            ran = await self._run_attempts(worker, [found], reraise=reraise)
             if not ran:
                 raise MoveNotAllowed(self._why_not_ready(await self.jobs.aget(job_id)))
             return ran[0]
@@ -250,16 +253,30 @@ class TestStore(Assertions):
         chosen = [job for job in ready if job.task in self.tasks and (queues is None or job.queue in queues)]
         return sorted(chosen, key=lambda job: (-job.priority, job.id))
 
-    async def _run_attempt(self, worker: TestWorker, job: Job[Any], *, reraise: bool) -> list[RanJob[Any]]:
-        """The job after its attempt; nothing if it was not ready any more."""
-        ended = await worker.run(job.id)
-        if ended is None:
-            return []
-        stored = await self.jobs.aget(job.id)
-        ran = RanJob(stored, None if stored.state is JobState.COMPLETED else ended.error)
+    def _calls(self, ready: list[Job[Any]]) -> Iterator[list[Job[Any]]]:
+        """The jobs that are run together: each alone, except those of a batch task."""
+        left = {job.id: job for job in ready}
+        for job in ready:
+            if job.id not in left:
+                continue
+            task, jobs = self.tasks[job.task], [job]
+            if isinstance(task, BatchTask) and not job.crashes:
+                alike = (each for each in left.values() if each.task == job.task and not each.crashes)
+                jobs = [*islice(alike, task.size)]
+            for each in jobs:
+                del left[each.id]
+            yield jobs
+
+    async def _run_attempts(self, worker: TestWorker, jobs: list[Job[Any]], *, reraise: bool) -> list[RanJob[Any]]:
+        """The jobs after their attempts; without those that were not ready any more."""
+        ran = []
+        for ended in await worker.run([job.id for job in jobs]):
+            stored = await self.jobs.aget(ended.claim.id)
+            ran.append(RanJob(stored, None if stored.state is JobState.COMPLETED else ended.error))
         if reraise:
-            ran.raise_error()
-        return [ran]
+            for each in ran:
+                each.raise_error()
+        return ran
 
     def _promote(self) -> Verb[tuple[int, int | None]]:
         """Make ready what is due, also by schedule: how many jobs, and microseconds until the next is."""

@@ -1,4 +1,4 @@
-"""A worker for tests: it runs the jobs it is told to run, one at a time, and does nothing else.
+"""A worker for tests: it runs the jobs it is told to run, one at a time or as one batch, and does nothing else.
 
 It is made of the parts of the real one: the same claim, executor, runners, middleware, finisher and events. There
 is no claim loop, no heartbeat and no maintenance, so that what happens depends on the test alone.
@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 
@@ -21,7 +22,7 @@ from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.context import JobContext
 from turnspit.contract import Engine
 from turnspit.errors import WorkerDied
-from turnspit.records import ClaimRequest, JobRecord, NewWorker
+from turnspit.records import Claim, ClaimRequest, JobRecord, NewWorker
 
 __all__ = ["TestWorker"]
 
@@ -72,18 +73,25 @@ class TestWorker:
             lease=self._lease,
         )
 
-    async def run(self, job: int) -> Ended | None:
-        """Claim this job, run one attempt, store its end; ``None`` if the job was not ready."""
-        request = ClaimRequest(self._id, 1, self._parts.tasks.names, job=job)
-        _, claims = await self._engine.awrite(exchange, self._engine, Batch(), request)
-        self._executor.add(claims)
+    async def run(self, jobs: Sequence[int]) -> list[Ended]:
+        """Claim these jobs, run one attempt of each, store their ends; nothing of those that were not ready.
+
+        :param jobs: one, or several of one batch task, which are run by one call.
+        """
+        claims: list[Claim] = []
+        for job in jobs:
+            request = ClaimRequest(self._id, 1, self._parts.tasks.names, job=job)
+            claims += (await self._engine.awrite(exchange, self._engine, Batch(), request))[1]
         ended: list[Ended] = []
-        while claims and not ended:
+        self._runners.gathering.expect(len(claims))
+        self._executor.add(claims)
+        while len(ended) < len(claims):
             if not await self._becomes_due():
                 await self._stop_if_cancelled()
             if self._finisher.is_due:
-                ended = await self._store()
-        return ended[0] if ended else None
+                ended += await self._store()
+                self._runners.gathering.expect(len(claims) - len(ended))
+        return sorted(ended, key=lambda each: jobs.index(each.claim.id))
 
     async def _becomes_due(self) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -35,7 +35,7 @@ class Gathering:
 
     :param threads: where plain handlers run.
     :param call_here: calls a plain handler, in the thread that it is called in.
-    :param is_hasty: no job waits for others that have not come yet: for a run by hand, and the test kit.
+    :param is_hasty: nobody waits for what nobody expects: for a run by hand, and the test kit.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Gathering:
     ) -> None:
         self._threads = threads
         self._call_here = call_here
-        self._is_hasty = is_hasty
+        self._expected = 1 if is_hasty else None
         self._open: dict[str, _Group] = {}
         self._clean = copy_context()
         self.calls = 0
@@ -79,6 +79,13 @@ class Gathering:
             if context.call is not None and context.call.done():
                 context.call = None
 
+    def expect(self, count: int) -> None:
+        """So many jobs, and no others, come together here."""
+        self._expected = count
+        for group in list(self._open.values()):
+            if len(group.answers) >= count:
+                self._begin(group)
+
     def flush(self) -> None:
         """Nobody else is coming: run what waits."""
         for group in list(self._open.values()):
@@ -92,14 +99,14 @@ class Gathering:
             return group
         group = self._open.get(task.name) or self._open_group(task)
         group.answers[item] = answer
-        if len(group.answers) >= task.size:
+        if len(group.answers) >= (task.size if self._expected is None else min(task.size, self._expected)):
             self._begin(group)
         return group
 
     def _open_group(self, task: BatchTask[Any, Any]) -> _Group:
         group = self._open[task.name] = _Group(task)
-        wait = 0.0 if self._is_hasty else task.wait
-        group.timer = asyncio.get_running_loop().call_later(wait, self._begin, group)
+        if self._expected is None:
+            group.timer = asyncio.get_running_loop().call_later(task.wait, self._begin, group)
         return group
 
     def _begin(self, group: _Group) -> None:
