@@ -364,7 +364,7 @@ def _outside() -> int:
 
 def _found(record: JobRecord | None, job_id: int) -> JobRecord:
     if record is None:
-        raise JobNotFound(f"there is no job {job_id}: it never existed, or it was deleted or pruned")
+        raise JobNotFound.of(job_id)
     return record
 
 

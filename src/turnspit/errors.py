@@ -129,7 +129,15 @@ class QueueFull(TurnspitError):
 
 
 class JobNotFound(TurnspitError, LookupError):
-    """No job has this id: it never existed, or it was deleted or pruned."""
+    """No job has this id: it never existed, its transaction has not committed, or it was deleted or pruned."""
+
+    @classmethod
+    def of(cls, job_id: int) -> "JobNotFound":
+        """The error for this id."""
+        return cls(
+            f"there is no job {job_id}: it never existed, its transaction has not committed, or it was deleted or "
+            "pruned"
+        )
 
 
 class ScheduleNotFound(TurnspitError, LookupError):

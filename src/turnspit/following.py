@@ -125,7 +125,7 @@ class _Look:
         if self._job is not None:
             record = yield from engine.get_job(self._job)
             if record is None:
-                raise JobNotFound(f"there is no job {self._job}: it never existed, or it was deleted or pruned")
+                raise JobNotFound.of(self._job)
             return record.state.is_final, [record]
         assert self._workflow is not None
         workflow = yield from engine.get_workflow(self._workflow)

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.cli.gate import Gate
 from tests.cli.terminal import at_terminal
-from turnspit import JobState, Turnspit
+from turnspit import JobNotFound, JobState, Turnspit
 
 DEAD, WAITING, DONE = (1, 2), (4, 5), (3,)
 
@@ -44,7 +44,7 @@ def test_jobs_are_changed_by_id(cli: Cli, store: Turnspit) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("replay", "shop", "99"), "there is no job 99: it never existed, or it was deleted or pruned"),
+        (("replay", "shop", "99"), str(JobNotFound.of(99))),
         (
             ("replay", "shop", "4"),
             "job 4 (make_invoice) is ready and cannot be replayed: only a completed, cancelled or dead job can be",
@@ -62,7 +62,7 @@ def test_one_that_cannot_be_changed_keeps_no_other_from_it(cli: Cli, store: Turn
     assert answer.code == 1
     assert json.loads(answer.out) == {
         "replayed": 1,
-        "errors": [{"id": 99, "error": "there is no job 99: it never existed, or it was deleted or pruned"}],
+        "errors": [{"id": 99, "error": str(JobNotFound.of(99))}],
     }
     assert store.jobs.get(1).state is JobState.READY
 

@@ -30,7 +30,9 @@ def test_a_job_that_does_not_exist_is_404_and_a_wrong_month_422(tmp_path: Path) 
         missing = httpx.get(f"{url}/reports/7")
         wrong = httpx.post(f"{url}/reports", params={"month": "February"})
     assert missing.status_code == 404
-    assert missing.json() == {"detail": "there is no job 7: it never existed, or it was deleted or pruned"}
+    assert missing.json() == {
+        "detail": "there is no job 7: it never existed, its transaction has not committed, or it was deleted or pruned"
+    }
     assert wrong.status_code == 422
     with Turnspit(f"sqlite:///{tmp_path}/reports.db") as store:
         assert store.jobs.count() == 0

@@ -82,7 +82,7 @@ class JobReader:
         engine = self._app.engine
         record = await engine.aread(engine.get_job, job_id) if 0 < job_id < 2**63 else None
         if record is None:
-            raise JobNotFound(f"there is no job {job_id}: it never existed, or it was deleted or pruned")
+            raise JobNotFound.of(job_id)
         return record
 
     async def details(self, job_id: int) -> JobDetails:
