@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from inspect import iscoroutinefunction, isgeneratorfunction
+from inspect import iscoroutinefunction, isgeneratorfunction, signature
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -57,6 +57,9 @@ class HookDeclarer:
         """
         if isgeneratorfunction(function):
             raise ConfigurationError(f"a lifespan is an async generator: write async def {function.__name__}(app)")
+        if iscoroutinefunction(function):
+            raise ConfigurationError(f"a lifespan is an async generator: {function.__name__} yields nothing")
+        _check_parameters(function, "a lifespan takes the app", "app")
         self._lifespans.append(function)
         return function
 
@@ -72,8 +75,12 @@ class HookDeclarer:
         """Wrap every run: ``async def wrap(job, call_next): return await call_next(job)``.
 
         A plain ``def wrap(job, call_next): return call_next(job)`` wraps plain tasks only, inside their thread, where
-        what a library keeps for each thread is theirs. The first one declared is the outermost.
+        what a library keeps for each thread is theirs. The first one declared is the outermost. What it returns is the
+        job's result, also where it does not call ``call_next``.
+
+        :raises ConfigurationError: if it does not take the two.
         """
+        _check_parameters(function, "middleware takes the job and what it wraps", "job", "call_next")
         if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
             self._middleware.append(function)
         else:
@@ -135,6 +142,8 @@ class HookDeclarer:
 
         Both run on the worker's event loop: what takes long or may block belongs in a job of its own.
 
+        :raises ConfigurationError: if no event has such a name, or the function does not take one.
+
         ::
 
             @app.on("dead")
@@ -143,7 +152,19 @@ class HookDeclarer:
         check_event_names(names)
 
         def register(function: F) -> F:
+            _check_parameters(function, "an event's handler takes the event", "event")
             self.bus.on(names, function)
             return function
 
         return register
+
+
+def _check_parameters(function: Callable[..., Any], what: str, *names: str) -> None:
+    """See that a function can be called with so many arguments: nobody would hear of it before the first job."""
+    try:
+        signature(function).bind(*names)
+    except ValueError:
+        return  # one in C that does not say what it takes
+    except TypeError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise ConfigurationError(f"{what}, as in def {name}({', '.join(names)}): {error}") from None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from turnspit import Turnspit
+from turnspit import JobContext, Turnspit
 
 DEAD = """\
 job 1  send_confirmation  dead
@@ -157,3 +157,16 @@ def test_what_cannot_be_shown_is_one_line(
     answer = cli("jobs", "show", "shop", *words)
     assert (answer.code, answer.out) == (code, "")
     assert answer.err == f"turnspit: {message.replace('{cwd}', str(folder))}\n"
+
+
+def test_a_log_line_of_many_lines_cannot_look_like_another(cli: Cli) -> None:
+    with Turnspit("sqlite:///forged.db") as app:
+
+        @app.task
+        async def forge(job: JobContext) -> None:
+            job.log("a\n2030-01-01 12:00:00 UTC  attempt 1  info  forged")
+
+        forge.enqueue()
+        app.run_worker(until_empty=True)
+    lines = cli("jobs", "show", "sqlite:///forged.db", "1").out.splitlines()
+    assert lines[lines.index("log") + 2] == "    2030-01-01 12:00:00 UTC  attempt 1  info  forged"

@@ -1,11 +1,13 @@
 """Declaring tasks on apps and blueprints."""
 
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from turnspit import Blueprint, ConfigurationError, Turnspit, TurnspitError
+from turnspit import Blueprint, ConfigurationError, JobContext, Turnspit, TurnspitError
 from turnspit.errors import NotIncluded
 
 reports = Blueprint("reports", queue="slow")
@@ -162,6 +164,46 @@ def test_a_lifespan_is_async(app: Turnspit) -> None:
         ConfigurationError, match=r"^a lifespan is an async generator: write async def lifespan\(app\)$"
     ):
         app.lifespan(lifespan)
+
+
+async def yields_nothing(_: Turnspit) -> None: ...
+async def takes_no_app() -> AsyncIterator[None]:
+    yield
+
+
+async def takes_a_job_only(job: JobContext) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("hook", "function", "message"),
+    [
+        ("lifespan", yields_nothing, "a lifespan is an async generator: yields_nothing yields nothing"),
+        (
+            "lifespan",
+            takes_no_app,
+            "a lifespan takes the app, as in def takes_no_app(app): too many positional arguments",
+        ),
+        (
+            "middleware",
+            takes_a_job_only,
+            (
+                "middleware takes the job and what it wraps, as in def takes_a_job_only(job, call_next): "
+                "too many positional arguments"
+            ),
+        ),
+        (
+            "on",
+            takes_no_app,
+            "an event's handler takes the event, as in def takes_no_app(event): too many positional arguments",
+        ),
+    ],
+)
+def test_a_hook_that_could_not_be_called_is_refused_at_once(
+    app: Turnspit, hook: str, function: Any, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        (app.on("dead") if hook == "on" else getattr(app, hook))(function)
+    assert str(raised.value) == message
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def show_job(record: JobRecord, logs: list[LogLine], target: Target) -> None:
         _print_heading(console, "log")
         for line in logs:
             text = f"{absolute(line.at).partition(' (')[0]}  attempt {line.attempt}  {line.level}  {line.message}"
-            console.print(Text(f"  {plain(text)}"), soft_wrap=True)
+            # Further lines are indented, so that none can look like another one.
+            console.print(Text(f"  {plain(text)}".replace("\n", "\n    ")), soft_wrap=True)
     for number, hint in enumerate(_hints(record, target)):
         console.print(Text(f"{'' if number else chr(10)}→ {hint}", style="dim"), soft_wrap=True)
 
