@@ -59,7 +59,7 @@ bench-full: $(READY) ## The same, larger and with every peer in every repeat (mo
 soak: $(READY) ## All faults at random, with proof: MINUTES=30 STORE=sqlite|postgres
 	@$(BIN)/python -m soak --minutes $(or $(MINUTES),2) --store $(or $(STORE),sqlite) $(ARGUMENTS)
 
-bench-check: $(READY) ## Fail where Turnspit fell behind the raw limit (a minute)
+bench-check: $(READY) ## Fail where Turnspit fell behind the raw limit, or its own clean drain (a minute)
 	@$(BIN)/python -m benchmarks.check
 
 soak-both: $(READY) ## Soak SQLite and PostgreSQL side by side, and write docs/reliability.md: MINUTES=30

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.rows import MEASUREMENTS, ROWS
 
-__all__ = ["AIMS", "Samples", "Spread", "aims", "medians"]
+__all__ = ["AIMS", "Samples", "Spread", "aims", "by_repeat", "medians"]
 
 Samples = dict[str, dict[str, dict[str, dict[str, float]]]]
 """Measurement, system, repeat, figure."""
@@ -147,12 +147,12 @@ def aims(samples: Samples) -> list[dict[str, Any]]:
 
 def _values(aim: Aim, samples: Samples) -> list[float]:
     measurement, figure = aim.figure
-    own = _figures(samples, measurement, figure, aim.of_key)
+    own = by_repeat(samples, measurement, figure, aim.of_key)
     if not aim.beside:
         return list(own.values())
     measurement, figure = aim.beside_figure or aim.figure
     best: Callable[..., float] = min if (measurement, figure) in _LESS_IS_BETTER else max
-    others = [_figures(samples, measurement, figure, f"{aim.store}/{name}") for name in aim.beside]
+    others = [by_repeat(samples, measurement, figure, f"{aim.store}/{name}") for name in aim.beside]
     others = [each for each in others if each]
     if not others:
         return []
@@ -165,6 +165,7 @@ def _values(aim: Aim, samples: Samples) -> list[float]:
     ]
 
 
-def _figures(samples: Samples, measurement: str, figure: str, key: str) -> dict[str, float]:
+def by_repeat(samples: Samples, measurement: str, figure: str, key: str) -> dict[str, float]:
+    """One figure of one system, in each repeat that has it."""
     repeats = samples.get(measurement, {}).get(key, {})
     return {repeat: figures[figure] for repeat, figures in repeats.items() if figure in figures}

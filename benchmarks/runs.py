@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Run:
     folder: Path
     is_full: bool = True
     """Whether systems that are there for orientation are measured in every repeat, not in the first alone."""
+    once: Collection[str] = ("idle", *SCENARIOS)
+    """What is measured in the first repeat alone: it takes long."""
     samples: Samples = field(default_factory=dict)
     settings: dict[str, dict[str, str]] = field(default_factory=dict)
     conditions: dict[str, str] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Run:
 
     def _most(self, measurement: str, system: System) -> int:
         """In how many repeats this is measured."""
-        if measurement == "idle" or measurement in SCENARIOS:
+        if measurement in self.once:
             return 1
         return self.repeats if self.is_full or not system.once else 1
 

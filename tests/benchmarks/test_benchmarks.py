@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from benchmarks.chart import pictures
 from benchmarks.environments import Environment, Here, NotInstalled
-from benchmarks.figures import Spread, aims
+from benchmarks.figures import Samples, Spread, aims
 from benchmarks.measurements import Sizes
 from benchmarks.page import PICTURES, QUOTED, render, rewrite
 from benchmarks.runs import Run
@@ -42,22 +43,42 @@ def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
 
 
 def test_a_slower_turnspit_is_found_and_a_noisy_machine_is_not(capsys: pytest.CaptureFixture[str]) -> None:
-    """Rates are synthetic: half the speed everywhere, once beside the same limit and once beside half of it."""
-
-    def samples(own: float, raw: float) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-        found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-        for floor in check.FLOORS:
-            systems = found.setdefault(floor.measurement, {})
-            for name, rate, figure in (("turnspit", own * floor.measured, floor.figure), ("raw", raw, floor.raw)):
-                for repeat in "012":
-                    repeats = systems.setdefault(f"{floor.store}/{name}", {})
-                    repeats.setdefault(repeat, {}).setdefault(figure, rate)
-        return found
-
-    assert check._compare(samples(1000, 1000)) == 0
-    assert check._compare(samples(500, 500)) == 0
-    assert check._compare(samples(500, 1000)) == len(check.FLOORS)
+    """All ratios as they were measured once, on a fast machine and on a slow one; then half of them."""
+    assert check._compare(checked(1000)) == 0
+    assert check._compare(checked(500)) == 0
+    assert check._compare(checked(1000, measured=0.5)) == len(check.FLOORS)
     assert capsys.readouterr().out.count("SLOWER") == len(check.FLOORS)
+
+
+def test_what_slows_a_scenario_alone_is_found_beside_the_clean_drain_of_the_same_repeat(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    samples = checked(1000)
+    drains = (samples[name]["postgres/turnspit"] for name in ("drain_1", "many_queues"))
+    for clean, burdened in zip(*(drain.values() for drain in drains), strict=True):
+        burdened["jobs_per_second"] = clean["jobs_per_second"] / 10
+    assert check._compare(samples) == 1
+    assert "SLOWER postgres many_queues jobs_per_second: 0.10 of turnspit drain_1" in capsys.readouterr().out
+    for repeat in "12":
+        samples["many_queues"]["postgres/turnspit"][repeat]["jobs_per_second"] *= 10
+    assert check._compare(samples) == 0, "the machine stuttered once"
+    del samples["many_queues"]
+    assert check._compare(samples) == 2
+    assert capsys.readouterr().out.count("many_queues jobs_per_second: not measured") == 2
+
+
+def checked(raw: float, measured: float = 1.0) -> Samples:
+    """What the check finds where the raw limits are all alike, and each ratio is so much of what it was once."""
+    found: Samples = {}
+
+    def figures(store: str, system: str, measurement: str, repeat: str) -> dict[str, float]:
+        return found.setdefault(measurement, {}).setdefault(f"{store}/{system}", {}).setdefault(repeat, {})
+
+    for floor, repeat in product(check.FLOORS, "012"):
+        (measurement, figure), (divided_by, divisor) = floor.rate, floor.divisor
+        limit = figures(floor.store, floor.beside, divided_by, repeat).setdefault(divisor, raw)
+        figures(floor.store, "turnspit", measurement, repeat)[figure] = limit * floor.measured * measured
+    return found
 
 
 class Nowhere(Environment):
@@ -86,6 +107,14 @@ def test_a_repeat_visits_every_system_once_before_the_next_begins(tmp_path: Path
     ]
     assert not run.failures
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scenario_is_measured_once_or_where_it_is_checked_in_every_repeat(tmp_path: Path) -> None:
+    [system] = choose(["sqlite/turnspit"])
+    for options, repeats in (({}, 1), ({"once": ()}, 2)):
+        run = Run([system], ["many_queues"], SMALL, 2, tmp_path, **options)  # type: ignore[arg-type]
+        run._commands[system.key] = []
+        assert [repeat for repeat, _, _ in run.steps()] == [*range(repeats)]
 
 
 def test_a_peer_that_is_missing_or_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
