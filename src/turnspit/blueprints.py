@@ -19,7 +19,8 @@ from turnspit.clock import Duration
 from turnspit.codec import check_text
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
-from turnspit.limits import Concurrency, LimitKey, Rate
+from turnspit.keys import Key
+from turnspit.limits import Concurrency, Rate
 from turnspit.retries import Retry
 from turnspit.schedules import Rule
 from turnspit.task_options import TaskOptions
@@ -140,7 +141,7 @@ class TaskDeclarer:
         schedule: Rule | Sequence[Rule] | None = None,
         rate: Rate | None = None,
         concurrency: Concurrency | None = None,
-        fair_key: LimitKey = None,
+        fair_key: Key = None,
         upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         on_dead: Callable[[JobContext, BaseException], Any] | None = None,
     ) -> TaskDecorator: ...

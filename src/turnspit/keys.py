@@ -9,7 +9,7 @@ from turnspit.errors import ConfigurationError
 
 __all__ = ["Key", "Keyed", "bounded", "key_values"]
 
-Key = Sequence[str] | Callable[..., Any] | None
+Key = str | Sequence[str] | Callable[..., Any] | None
 
 _LONGEST_KEY = 200
 
@@ -21,11 +21,17 @@ class Keyed:
     """What the key is called in messages."""
     key: Key
 
-    def _check_key(self) -> None:
-        names = isinstance(self.key, Sequence) and not isinstance(self.key, str)
-        if not (self.key is None or callable(self.key) or (names and all(isinstance(name, str) for name in self.key))):
+    def _settle_key(self) -> None:
+        """Make a list of a single name.
+
+        :raises ConfigurationError: if it is no key.
+        """
+        if isinstance(self.key, str):
+            object.__setattr__(self, "key", (self.key,))
+        names = isinstance(self.key, Sequence) and all(isinstance(name, str) for name in self.key)
+        if not (self.key is None or callable(self.key) or names):
             raise ConfigurationError(
-                f"key is a list of arguments' names, or a function of the arguments, not {self.key!r}"
+                f"key is an argument's name, a list of names, or a function of the arguments, not {self.key!r}"
             )
 
     def check_names(self, task: str, names: Collection[str]) -> None:

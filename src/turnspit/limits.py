@@ -7,7 +7,7 @@ LimitRule(name='call concurrency', key='call concurrency', allowed=5, per=0, bur
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,9 +16,7 @@ from turnspit.errors import ConfigurationError
 from turnspit.keys import Key, Keyed
 from turnspit.records import Lane, LimitChange, LimitRule
 
-__all__ = ["Concurrency", "Limit", "LimitKey", "Rate", "make_fair_key", "make_lane"]
-
-LimitKey = str | Sequence[str] | Callable[..., Any] | None
+__all__ = ["Concurrency", "Limit", "Rate", "make_fair_key", "make_lane"]
 
 
 class Limit(Keyed, ABC):
@@ -56,12 +54,11 @@ class Rate(Limit):
 
     allowed: int
     per: Duration = 1.0
-    key: LimitKey = None
+    key: Key = None
     burst: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", _as_names(self.key))
-        self._check_key()
+        self._settle_key()
         _check_count(self.allowed, "a Rate")
         if not to_duration(self.per, "per"):
             raise ConfigurationError(f"per is more than 0 seconds, not {self.per!r}")
@@ -90,12 +87,11 @@ class Concurrency(Limit):
     what: ClassVar[str] = "concurrency"
 
     allowed: int
-    key: LimitKey = None
+    key: Key = None
     ordered: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", _as_names(self.key))
-        self._check_key()
+        self._settle_key()
         _check_count(self.allowed, "a Concurrency")
         if self.ordered and self.allowed != 1:
             raise ConfigurationError("jobs in order run one at a time: Concurrency(1, ordered=True)")
@@ -112,15 +108,15 @@ class _FairKey(Keyed):
     key: Key
 
     def __post_init__(self) -> None:
-        self._check_key()
+        self._settle_key()
 
 
-def make_fair_key(key: LimitKey) -> Keyed | None:
+def make_fair_key(key: Key) -> Keyed | None:
     """The key by which a task's jobs take turns.
 
     :raises ConfigurationError: if it is no key.
     """
-    return None if key is None else _FairKey(_as_names(key))
+    return None if key is None else _FairKey(key)
 
 
 def make_lane(
@@ -138,10 +134,6 @@ def make_lane(
     order = next((rule.key for rule, is_ordered in zip(rules, ordered, strict=True) if is_ordered), None)
     fair = None if fair_key is None else fair_key.key_of(task, arguments)
     return Lane(queue, task, rules, fair, order).to_text()
-
-
-def _as_names(key: LimitKey) -> Key:
-    return [key] if isinstance(key, str) else key
 
 
 def _check_count(allowed: int, what: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments
-from turnspit.limits import Concurrency, Limit, LimitKey, Rate
+from turnspit.keys import Key
+from turnspit.limits import Concurrency, Limit, Rate
 from turnspit.retries import Retry
 from turnspit.schedules import Rule
 from turnspit.signatures import Signature
@@ -61,7 +62,7 @@ class TaskOptions:
     schedule: Rule | Sequence[Rule] | None = None
     rate: Rate | None = None
     concurrency: Concurrency | None = None
-    fair_key: LimitKey = None
+    fair_key: Key = None
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     on_dead: Callable[[JobContext, BaseException], Any] | None = None
 

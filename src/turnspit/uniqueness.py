@@ -25,8 +25,8 @@ _DAY = 86_400_000_000
 class Unique(Keyed):
     """At most one job of the task with the same key.
 
-    :param key: names of arguments, or a function that takes the arguments and returns a JSON value; by default all
-        arguments together.
+    :param key: the name of an argument, a list of names, or a function that takes the arguments and returns a JSON
+        value; by default all arguments together.
     :param within: the key is also held this long (seconds or ``timedelta``) after the job was enqueued, whatever became
         of it, as long as the job is kept.
     :param states: the key is held while the job is in one of these; by default until it has ended.
@@ -48,7 +48,7 @@ class Unique(Keyed):
     on_conflict: Literal["keep", "replace", "raise"] = "keep"
 
     def __post_init__(self) -> None:
-        self._check_key()
+        self._settle_key()
         if self.on_conflict not in ("keep", "replace", "raise"):
             raise ConfigurationError(f'on_conflict is "keep", "replace" or "raise", not {self.on_conflict!r}')
         wrong = [state for state in self.states if state not in _KEEPING]
@@ -90,7 +90,7 @@ class Debounce(Keyed):
     max_wait: Duration | None = None
 
     def __post_init__(self) -> None:
-        self._check_key()
+        self._settle_key()
         self.rule()
 
     def rule(self) -> UniqueRule:

@@ -209,7 +209,7 @@ def test_code_outside_jobs_waits_for_a_named_limit(app: Turnspit) -> None:
         (lambda: Rate(0), "at least 1"),
         (lambda: Rate(5, per=0), "more than 0"),
         (lambda: Rate(5, burst=6), "from 1 to 5"),
-        (lambda: Rate(5, key=7), "key is a list"),  # type: ignore[arg-type]
+        (lambda: Rate(5, key=7), "key is an argument's name"),  # type: ignore[arg-type]
         (lambda: Concurrency(True), "at least 1"),
         (lambda: Concurrency(2, ordered=True), "one at a time"),
         (lambda: Queue("heavy", rate=Rate(1, key="a")), "without a key"),

@@ -172,10 +172,17 @@ def test_a_replay_whose_key_is_taken(app: Turnspit) -> None:
     assert app.jobs.replay(first.id) == 1
 
 
+def test_a_single_name_is_a_key_as_a_list_of_it_is() -> None:
+    assert Unique(key="order_id") == Unique(key=("order_id",))
+    assert Debounce(5, key="order_id").key_of("t", {"order_id": 7}) == Debounce(5, key=["order_id"]).key_of(
+        "t", {"order_id": 7}
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Unique(key="order_id"), "key is a list of arguments' names"),
+        (lambda: Unique(key=7), "key is an argument's name, a list of names, or a function of the arguments, not 7"),
         (lambda: Unique(on_conflict="skip"), 'on_conflict is "keep", "replace" or "raise"'),
         (lambda: Unique(states=["completed"]), "states is a list of scheduled, held, ready, running, dead"),
         (lambda: Unique(states=[]), "needs within="),
