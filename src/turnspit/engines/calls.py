@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Protocol, TypeVar
 
 from turnspit.contract.verbs import Verb, Wake
+from turnspit.delivery import delivery_to
 from turnspit.errors import EngineUnavailable
 from turnspit.records import NewJob
 
@@ -286,9 +286,7 @@ async def await_answer(
     """``wait_for_answer`` for async code."""
     loop = asyncio.get_running_loop()
     own: asyncio.Future[bool] = loop.create_future()
-    delivery = _deliveries.get(loop)
-    if delivery is None:
-        delivery = _deliveries[loop] = _Delivery(loop)
+    delivery = delivery_to(loop)
     future.add_done_callback(lambda _: delivery.add(own))
     patience = _Patience(loop, own, deadline, waiting)
     try:
@@ -301,34 +299,6 @@ async def await_answer(
     if is_answered or (future.done() and not future.cancelled()):
         return future.result()
     return _late_answer(future, late, TimeoutError(), waiting)
-
-
-class _Delivery:
-    """Tells an event loop of answers: those of one group together, for each time it is told costs a system call."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._answered: deque[asyncio.Future[bool]] = deque()
-        self._is_due = False
-
-    def add(self, own: "asyncio.Future[bool]") -> None:
-        """An answer is there. From any thread."""
-        self._answered.append(own)
-        loop = self._loop()
-        if not self._is_due and loop is not None:
-            self._is_due = True
-            with contextlib.suppress(RuntimeError):  # the loop was closed
-                loop.call_soon_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        self._is_due = False  # first: what is added from now on makes it due again
-        while self._answered:
-            own = self._answered.popleft()
-            if not own.done():
-                own.set_result(True)
-
-
-_deliveries: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Delivery]" = weakref.WeakKeyDictionary()
 
 
 class _Patience:

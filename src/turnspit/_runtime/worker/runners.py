@@ -18,6 +18,7 @@ from turnspit._runtime.worker.gathering import Gathering
 from turnspit._runtime.worker.processes import Processes
 from turnspit.batches import Batch, BatchTask
 from turnspit.context import JobContext
+from turnspit.delivery import delivery_to
 from turnspit.hooks import Middleware, ThreadMiddleware
 from turnspit.tasks import Task
 
@@ -97,9 +98,14 @@ class Runners:
         return self._thread_middleware[depth](context, lambda context: self._call_here(depth + 1, context, function))
 
     async def _in_thread(self, context: JobContext, function: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[bool] = loop.create_future()
+        delivery = delivery_to(loop)
         context.call = call = self._threads.submit(copy_context().run, function)
+        call.add_done_callback(lambda _: delivery.add(ended))
         try:
-            return await asyncio.shield(asyncio.wrap_future(call))
+            await ended  # it, not the call, is what a loop that ends cancels
+            return call.result()
         finally:
             if call.done():
                 context.call = None

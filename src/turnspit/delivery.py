@@ -1,0 +1,47 @@
+"""Answers on their way from threads to an event loop."""
+
+import asyncio
+import contextlib
+import weakref
+from collections import deque
+
+__all__ = ["Delivery", "delivery_to"]
+
+
+class Delivery:
+    """Tells an event loop of answers: those that come at about the same time together, for each costs a system call.
+
+    There is one for each loop: see ``delivery_to``.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._answered: deque[asyncio.Future[bool]] = deque()
+        self._is_due = False
+
+    def add(self, own: "asyncio.Future[bool]") -> None:
+        """An answer is there: ``own`` becomes true. From any thread."""
+        self._answered.append(own)
+        loop = self._loop()
+        if not self._is_due and loop is not None:
+            self._is_due = True
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._is_due = False  # first: what is added from now on makes it due again
+        while self._answered:
+            own = self._answered.popleft()
+            if not own.done():
+                own.set_result(True)
+
+
+_deliveries: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Delivery]" = weakref.WeakKeyDictionary()
+
+
+def delivery_to(loop: asyncio.AbstractEventLoop) -> Delivery:
+    """The one of this loop, which is running."""
+    delivery = _deliveries.get(loop)
+    if delivery is None:
+        delivery = _deliveries[loop] = Delivery(loop)
+    return delivery
