@@ -66,7 +66,6 @@ class Client:
         """Store jobs as a workflow of its own; its id."""
         with WorkflowBuilder(self.workflow_writer, NewWorkflow(name), tx=tx) as flow:
             flow.add_many(jobs)
-        assert flow.id is not None
         return flow.id
 
     async def astore_map(
@@ -75,7 +74,6 @@ class Client:
         """``store_map`` for async code."""
         async with WorkflowBuilder(self.workflow_writer, NewWorkflow(name), tx=tx) as flow:
             await flow.aadd_many(jobs)
-        assert flow.id is not None
         return flow.id
 
     @property

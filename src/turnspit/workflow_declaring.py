@@ -71,14 +71,12 @@ class WorkflowDeclarer:
         """
         with self.workflow(name, tx=tx) as flow:
             _add_chain(flow, jobs)
-        assert flow.id is not None
         return flow.id
 
     async def achain(self, *jobs: NewJob[Any], name: str = "chain", tx: object | None = None) -> int:
         """``chain`` for async code."""
         async with self.workflow(name, tx=tx) as flow:
             _add_chain(flow, jobs)
-        assert flow.id is not None
         return flow.id
 
 

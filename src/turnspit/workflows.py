@@ -66,10 +66,7 @@ class _Added(NamedTuple):
 
 
 class WorkflowBuilder:
-    """What ``with app.workflow(name) as flow:`` gives: jobs are added to it, and stored when the block ends.
-
-    :ivar id: the workflow's id, once something of it is stored.
-    """
+    """What ``with app.workflow(name) as flow:`` gives: jobs are added to it, and stored when the block ends."""
 
     def __init__(
         self,
@@ -79,7 +76,7 @@ class WorkflowBuilder:
         by: tuple[int, int] | None = None,
         tx: object | None = None,
     ) -> None:
-        self.id: int | None = None
+        self._id: int | None = None
         self._store = store
         self._new = new
         self._by = by
@@ -92,6 +89,16 @@ class WorkflowBuilder:
         self._repeats: Counter[str] = Counter()
         self._reserved: Counter[str] | None = Counter() if by is None else None
         self._is_closed = False
+
+    @property
+    def id(self) -> int:
+        """The workflow's id.
+
+        :raises ConfigurationError: inside the ``with`` block, as long as nothing of it is stored.
+        """
+        if self._id is None:
+            raise ConfigurationError(f"{self._title} has no id yet: the end of its with block stores it")
+        return self._id
 
     @property
     def _title(self) -> str:
@@ -222,25 +229,25 @@ class WorkflowBuilder:
             return  # what others wait for is still to come
         waiting = self._sorted()
         wide = [] if self._by is not None else [each for each in waiting if each.most_edges > _MOST_EDGES]
-        fits = is_last and self.id is None and len(waiting) <= _AT_ONCE and not wide
+        fits = is_last and self._id is None and len(waiting) <= _AT_ONCE and not wide
         while waiting or is_last:
             size = len(waiting) if fits else _PORTION
             part, waiting = waiting[:size], waiting[size:]
             ends = is_last and not waiting
-            opens = self._new if self.id is None and self._by is None else None
+            opens = self._new if self._id is None and self._by is None else None
             places = {each.number: place for place, each in enumerate(part)}
             jobs = tuple(self._stored(each, places) for each in part)
             if jobs or self._by is None:
-                step = WorkflowStep(self.id, opens, jobs, (), ends and not wide, self._by, self._tx, self._reserved)
-                self.id, ids = yield step
+                step = WorkflowStep(self._id, opens, jobs, (), ends and not wide, self._by, self._tx, self._reserved)
+                self._id, ids = yield step
                 for added, job in zip(part, ids, strict=True):
                     self._ids[added.number] = job
             if ends:
                 break
         for edges in self._further_edges(wide):
-            yield WorkflowStep(self.id, edges=edges, tx=self._tx)
+            yield WorkflowStep(self._id, edges=edges, tx=self._tx)
         if wide and is_last:
-            yield WorkflowStep(self.id, is_last=True, tx=self._tx)
+            yield WorkflowStep(self._id, is_last=True, tx=self._tx)
         self._buffer = []
 
     def _further_edges(self, wide: Sequence[_Added]) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -339,8 +346,8 @@ class WorkflowBuilder:
         finally:
             if self._reserved:
                 self._store.release(self._reserved)
-            if error is not None and self._must_give_up and self.id is not None:
-                self._store.give_up(self.id)
+            if error is not None and self._must_give_up and self._id is not None:
+                self._store.give_up(self._id)
 
     async def __aenter__(self) -> "WorkflowBuilder":
         return self
@@ -358,8 +365,8 @@ class WorkflowBuilder:
         finally:
             if self._reserved:
                 self._store.release(self._reserved)
-            if error is not None and self._must_give_up and self.id is not None:
-                await self._store.agive_up(self.id)
+            if error is not None and self._must_give_up and self._id is not None:
+                await self._store.agive_up(self._id)
 
     @property
     def _must_give_up(self) -> bool:

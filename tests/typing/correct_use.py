@@ -235,5 +235,6 @@ def build_workflows() -> None:
         many = flow.add_many(ship.new(Receipt(number=str(number))) for number in range(3))
         flow.add(add_up.new(many.results), after=[sent, "later"])
         flow.add(index.new(Order(number=1)), name="later")
+    assert_type(flow.id, int)
     use(index.enqueue(Order(number=2)), index_in_a_thread.enqueue(Order(number=3)))
     use(app.chain(charge.new(1), charge.new(2)))

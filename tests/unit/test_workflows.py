@@ -101,6 +101,7 @@ def test_a_unique_job_could_be_another_one() -> None:
 
 def test_an_id_is_known_when_the_block_has_ended() -> None:
     assert "not stored before the with block has ended" in refusal(lambda flow: flow.add(charge.new(1)).id)
+    assert "workflow fulfil has no id yet: the end of its with block stores it" in refusal(lambda flow: flow.id)
 
 
 @pytest.mark.parametrize(
