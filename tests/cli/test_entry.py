@@ -1,6 +1,7 @@
 """``turnspit`` as it is installed: the entry point, the extra, completion, pipes, and how it ends."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import turnspit
 from tests.cli.conftest import Cli, Start
 from turnspit import __main__, __version__
 
@@ -136,6 +138,16 @@ def test_a_wide_table_is_not_cut_in_a_pipe(cli: Cli, start: Start, monkeypatch: 
 def test_the_demo_of_a_checkout_is_found(start: Start) -> None:
     out, err = start("demo", "--orders", "0").communicate(timeout=30)
     assert "--orders" in out + err
+
+
+def test_the_help_of_an_installation_without_it_does_not_promise_the_demo(folder: Path) -> None:
+    """As pip installs it: without the examples beside it."""
+    shutil.copytree(Path(turnspit.__file__).parent, folder / "lib" / "turnspit")
+    program = [sys.executable, "-m", "turnspit", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(folder / "lib")}
+    shown = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert "doctor" in shown
+    assert "demo" not in shown
 
 
 def test_without_a_checkout_the_demo_says_where_it_is(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

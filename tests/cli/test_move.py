@@ -27,7 +27,8 @@ def test_it_moves_and_says_what(cli: Cli, folder: Path) -> None:
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     assert lines[:2] == [f"from {folder}/shop.db", f"to   {folder}/new.db"]
-    assert lines[2].startswith("jobs                  2 rows, checksum ")
+    assert lines[2].split()[:3] == ["jobs", "2", "rows,"]
+    assert len({row.index(" rows, checksum ") for row in lines[2:-1]}) == 1, "the figures stand below each other"
     assert lines[-1] == "moved: point the app's URL at the new store, and start its workers"
     assert json.loads(cli("jobs", "list", NEW, "--json").out)["jobs"][0]["id"] == 2
     document = json.loads(cli("move", OLD, NEW, "--json").out)

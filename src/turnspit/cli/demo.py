@@ -1,7 +1,6 @@
 """``turnspit demo``: the example shop, worked off before your eyes."""
 
 import importlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -11,12 +10,14 @@ import typer
 import turnspit
 from turnspit.cli.errors import Failed
 
-__all__ = ["EXAMPLES", "demo"]
+__all__ = ["EXAMPLES", "demo", "is_here"]
 
 EXAMPLES = ("turnspit demo",)
 
-_IN_THE_PACKAGE = "turnspit._demo"
-_IN_A_CHECKOUT = "examples.orders.demo"
+
+def is_here() -> bool:
+    """Whether the example shop is: it is no part of what is installed."""
+    return _checkout() is not None
 
 
 def demo(context: typer.Context) -> None:
@@ -24,23 +25,19 @@ def demo(context: typer.Context) -> None:
 
     It works in ./demo and needs a checkout of the repository. Further options go to examples/orders/demo.py.
     """
-    name = _find()
-    if name is None:
+    checkout = _checkout()
+    if checkout is None:
         raise Failed("the demo is not part of this installation: clone the repository and run `make demo`")
+    # Also for the workers that the demo starts, wherever it is started.
+    sys.path.insert(0, str(checkout))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
     try:
-        main = importlib.import_module(name).main
+        main = importlib.import_module("examples.orders.demo").main
     except ModuleNotFoundError as error:
         raise Failed(f"the demo needs {error.name}: run `make demo` in a checkout, which installs it") from error
     raise typer.Exit(main(context.args))
 
 
-def _find() -> str | None:
-    if importlib.util.find_spec(_IN_THE_PACKAGE) is not None:
-        return _IN_THE_PACKAGE
-    checkout = Path(turnspit.__file__).parents[2]
-    if not (checkout / "examples" / "orders" / "demo.py").is_file():
-        return None
-    # Also for the workers that the demo starts, wherever it is started.
-    sys.path.insert(0, str(checkout))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
-    return _IN_A_CHECKOUT
+def _checkout() -> Path | None:
+    folder = Path(turnspit.__file__).parents[2]
+    return folder if (folder / "examples" / "orders" / "demo.py").is_file() else None

@@ -81,8 +81,9 @@ def _render(command: Any, ctx: Any) -> str:
     rows = [(_words(param), param.help or "") for param in params if param.param_type_name == "argument"]
     _print_rows(console, "Arguments", rows)
     if isinstance(command, TyperGroup):
-        children = [child for name in command.list_commands(ctx) if (child := command.get_command(ctx, name))]
-        for heading, members in sections(children, "Commands").items():
+        children = (command.get_command(ctx, name) for name in command.list_commands(ctx))
+        shown = [child for child in children if child is not None and not child.hidden]
+        for heading, members in sections(shown, "Commands").items():
             _print_rows(console, heading, [(Text(child.name or "", "cyan"), _summary(child)) for child in members])
     options = [param for param in params if param.param_type_name == "option"]
     for heading, members in sorted(sections(options, "Options").items(), key=lambda item: item[0] == "Options"):

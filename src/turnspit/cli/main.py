@@ -90,7 +90,7 @@ def _make() -> typer.Typer:
     _add(root, "migrate", migrate.migrate, migrate.EXAMPLES, _STORE)
     _add(root, "move", move.move, move.EXAMPLES, _STORE)
     _add(root, "doctor", doctor.doctor, doctor.EXAMPLES, _STORE)
-    _add(root, "demo", demo.demo, demo.EXAMPLES, _STARTING, takes_more=True)
+    _add(root, "demo", demo.demo, demo.EXAMPLES, _STARTING, takes_more=True, hidden=not demo.is_here())
     return root
 
 
@@ -108,11 +108,17 @@ def _add(
     heading: str | None = None,
     *,
     takes_more: bool = False,
+    hidden: bool = False,
 ) -> None:
     settings = {"allow_extra_args": True, "ignore_unknown_options": True} if takes_more else None
-    group.command(name, cls=Command, epilog="\n\n".join(examples), context_settings=settings, rich_help_panel=heading)(
-        function
-    )
+    group.command(
+        name,
+        cls=Command,
+        epilog="\n\n".join(examples),
+        context_settings=settings,
+        rich_help_panel=heading,
+        hidden=hidden,
+    )(function)
 
 
 app = _make()

@@ -97,8 +97,9 @@ def _say(moved: Moved, source: str, target: str, as_json: bool) -> None:
         return
     line("from ", (source, "cyan"))
     line("to   ", (target, "cyan"))
+    widest = max(len(each.table) for each in moved.tables)
     for each in moved.tables:
-        line(f"{each.table:<12} {each.rows:>10,} rows, checksum {each.checksum} in both")
+        line(f"{each.table:<{widest}} {each.rows:>11,} rows, checksum {each.checksum} in both")
     line(
         "it was complete before"
         if moved.was_done
