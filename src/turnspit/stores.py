@@ -2,13 +2,21 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from turnspit.ambient import AmbientTransactions, joined
 from turnspit.contract import Engine
 from turnspit.engines import DEFAULT_URL, open_engine
 
-__all__ = ["Store"]
+__all__ = ["Replacement", "Store"]
+
+
+class Replacement(NamedTuple):
+    """What an app uses for a while instead of its own store."""
+
+    engine: Engine
+    is_joined: bool
+    """Whether its callers join a framework's transactions: where it is in the database of these."""
 
 
 class Store:
@@ -22,7 +30,7 @@ class Store:
         self.url = url
         self._options = options
         self._engine = None if url is None else open_engine(url, **options)
-        self._replacement: Engine | None = None
+        self.replacement: Replacement | None = None
         self._ambient: AmbientTransactions | None = None
         self._watch: Callable[[Engine], Engine] | None = None
         self._watched: tuple[Engine, Engine] | None = None
@@ -30,14 +38,13 @@ class Store:
     @property
     def engine(self) -> Engine:
         """The engine for callers: inside a transaction that ``join`` names, their calls are part of it."""
-        if self._ambient is None or self._replacement is not None:
-            return self.own_engine
-        return joined(self.own_engine, self._ambient)
+        ambient = self._joined_transactions
+        return self.own_engine if ambient is None else joined(self.own_engine, ambient)
 
     @property
     def own_engine(self) -> Engine:
         """The engine for workers, which join nobody's transaction."""
-        engine = self._replacement or self._engine
+        engine = self._current
         if engine is None:
             url = self.url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL
             engine = self._engine = open_engine(url, **self._options)
@@ -67,18 +74,27 @@ class Store:
 
     def in_transaction(self) -> bool:
         """Whether the caller is in a transaction that its calls join."""
-        return self._ambient is not None and self._replacement is None and self._ambient.current() is not None
+        ambient = self._joined_transactions
+        return ambient is not None and ambient.current() is not None
 
-    def replace(self, engine: Engine | None) -> Engine | None:
-        """Use this engine instead, until called with ``None``; what it replaces.
+    def replace(self, replacement: Replacement | None) -> Replacement | None:
+        """Use this instead, until called with ``None``; what it replaces.
 
         A replacement outlives ``configure``: an application factory that runs in a test cannot undo it.
         """
-        before, self._replacement = self._replacement, engine
+        before, self.replacement = self.replacement, replacement
         return before
 
     def close(self) -> None:
         """Let go of connections and threads."""
-        engine = self._replacement or self._engine
+        engine = self._current
         if engine is not None:
             engine.close()
+
+    @property
+    def _current(self) -> Engine | None:
+        return self._engine if self.replacement is None else self.replacement.engine
+
+    @property
+    def _joined_transactions(self) -> AmbientTransactions | None:
+        return self._ambient if self.replacement is None or self.replacement.is_joined else None

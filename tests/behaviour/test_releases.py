@@ -8,6 +8,7 @@ import pytest
 from tests.behaviour.support import DEADLINE, EventLog, url_of, wait_until
 from turnspit import JobDead, Turnspit
 from turnspit.records import NewJob
+from turnspit.stores import Replacement
 from turnspit.testing import TestStore, override
 
 
@@ -68,7 +69,7 @@ def test_a_newer_release_can_still_run_what_the_older_one_could_not(t: TestStore
     async def ship(order_id: int, express: bool = False) -> list[Any]:
         return [order_id, express]
 
-    newer.store.replace(t.app.engine)
+    newer.store.replace(Replacement(t.app.engine, is_joined=False))
     with newer.worker():
         assert newer.jobs.get(job).get_result(DEADLINE) == [7, True]
 

@@ -11,6 +11,7 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.orm import Session
 
 from turnspit import Blueprint, ConfigurationError, JobContext, Turnspit, TurnspitError
+from turnspit.telemetry.prometheus import Metrics
 from turnspit.testing import TestStore, override
 
 reports = Blueprint("reports")
@@ -202,3 +203,18 @@ def test_each_store_is_a_file_that_other_tools_can_read(t: TestStore) -> None:
 
 def _nothing() -> None:
     pass
+
+
+def test_an_app_that_is_measured_is_tested_as_any_other(app: Turnspit) -> None:
+    """Its metrics stand between everybody and the engine."""
+    Metrics(app)
+
+    @app.task
+    def task() -> int:
+        return 7
+
+    with override(app) as t:
+        task.enqueue()
+        assert [job.get_result(timeout=0) for job in t.drain()] == [7]
+    with pytest.raises(TurnspitError, match="this private store is not in use"):
+        t.drain()

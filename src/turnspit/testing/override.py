@@ -12,6 +12,7 @@ from urllib.parse import quote
 from turnspit.app import Turnspit
 from turnspit.engines import open_engine
 from turnspit.errors import ConfigurationError, TurnspitError
+from turnspit.stores import Replacement
 from turnspit.testing.clock import TestClock
 from turnspit.testing.store import TestStore
 
@@ -39,7 +40,8 @@ class Override:
             # What a test stores needs to survive no power cut.
             engine = open_engine(url, durability="relaxed", clock=clock)
             stack.callback(engine.close)
-            stack.callback(self._app.store.replace, self._app.store.replace(engine))
+            replacement = Replacement(engine, is_joined=self._url is not None)
+            stack.callback(self._app.store.replace, self._app.store.replace(replacement))
             stack.callback(self._app.replace_lifespans, self._app.replace_lifespans(None))
             store = TestStore(self._app, engine, clock, self._resources)
             self._stack = stack.pop_all()
@@ -78,7 +80,7 @@ def override(
     :param now: where the clock starts, an aware datetime; by default at the real time.
     :param resources: what tasks find in ``job.resources`` instead of what the app's lifespan provides.
     :param url: use this store, and leave it in place afterwards: where the test has a database of its own, in whose
-        transactions the app enqueues (``tx=``).
+        transactions the app enqueues, with ``tx=`` or because a framework's adapter joins them.
 
     ::
 

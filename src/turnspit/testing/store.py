@@ -66,7 +66,8 @@ class TestStore(Assertions):
 
         :raises TurnspitError: if it does not use this store any more.
         """
-        if self._app.engine is not self._engine:
+        replacement = self._app.store.replacement
+        if replacement is None or replacement.engine is not self._engine:
             raise TurnspitError(
                 "this private store is not in use: its override has ended, or another override of the same app is "
                 "inside it; use the innermost one"
