@@ -19,6 +19,8 @@ def test_an_order_and_its_job_are_stored_together_and_worked_off(tmp_path: Path)
     assert (placed.stdout, placed.stderr) == ("order 1 accepted, job 1 is ready\n", "")
     refused = shop(tmp_path, "place_order", "nobody")
     assert refused.stderr == "CommandError: order refused: Enter a valid email address.\n"
+    advice = " ".join(shop(tmp_path, "turnspit", "doctor").stdout.split())
+    assert "start python -m examples.django_shop.manage turnspit worker ✔" in advice, "words that can be copied"
     worker = shop(tmp_path, "turnspit", "worker", "--until-empty")
     assert worker.returncode == 0, worker.stderr
     listed = shop(tmp_path, "turnspit", "jobs", "list")

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from turnspit.cli import bulk
 from turnspit.cli.documents import group_document
+from turnspit.cli.launching import program
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import (
     All,
@@ -57,7 +58,7 @@ def groups(app: StoreArgument = None, task: TaskName = None, as_json: AsJson = F
         table.add_row(f"{group.count:,}", plain(group.fingerprint), plain(group.task), when(group.last_at), error)
     print_table(table)
     total = count_of(sum(group.count for group in found), "dead letter")
-    note(f"{total}; replay a group: turnspit dead replay {target.hint}--group {found[0].fingerprint}")
+    note(f"{total}; replay a group: {program()} dead replay {target.hint}--group {found[0].fingerprint}")
 
 
 def replay(

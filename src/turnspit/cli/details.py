@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turnspit.cli.documents import stored_json
+from turnspit.cli.launching import program
 from turnspit.cli.loading import Target
 from turnspit.cli.output import (
     absolute,
@@ -123,6 +124,6 @@ def _print_heading(console: Console, text: str) -> None:
 
 def _hints(record: JobRecord, target: Target) -> Iterator[str]:
     if record.state is JobState.DEAD:
-        yield f"turnspit jobs replay {target.hint}{record.id}"
+        yield f"{program()} jobs replay {target.hint}{record.id}"
         if target.has_code:
-            yield f"turnspit run {target.hint}{record.id} --pdb"
+            yield f"{program()} run {target.hint}{record.id} --pdb"

@@ -1,9 +1,11 @@
 """What the jobs and the workers of a store say about its health."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, when
 from turnspit.records import MoveRecord, Pause, QueueStats, TaskStats, WorkerRecord
 
@@ -51,7 +53,7 @@ def examine(
         yield Finding("oldest ready", True, f"due {when(oldest.oldest_ready_at)} in queue {oldest.queue}")
     dead = sum(task.dead for task in tasks)
     if dead:
-        yield Finding("dead letters", True, f"{dead:,}; see turnspit dead groups {hint}".rstrip())
+        yield Finding("dead letters", True, f"{dead:,}; see {program()} dead groups {hint}".rstrip())
 
 
 def examine_move(move: MoveRecord | None) -> Iterator[Finding]:
@@ -72,7 +74,8 @@ def _workers(live: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
         described = (f"{w.name} ({', '.join(w.queues) if w.queues else 'all queues'})" for w in live)
         return Finding("workers", True, f"{len(live)} live: {_some(described)}")
     if waiting:
-        said = f"none is alive, with {count_of(waiting, 'job')} waiting: start turnspit worker {_worker_of(hint)}"
+        start = f"{program()} worker {_worker_of(hint)}".rstrip()
+        said = f"none is alive, with {count_of(waiting, 'job')} waiting: start {start}"
         return Finding("workers", False, said)
     return Finding("workers", True, "none is alive, and no job waits for one")
 
@@ -107,7 +110,7 @@ def _unknown_tasks(tasks: Sequence[TaskStats], live: Sequence[WorkerRecord], hin
             "tasks",
             False,
             f"no live worker knows {task.task}, with {waiting} waiting: start a worker whose code declares it (a "
-            f"renamed task keeps its old name in aliases=), or turnspit jobs cancel {hint}--task {task.task}",
+            f"renamed task keeps its old name in aliases=), or {program()} jobs cancel {hint}--task {task.task}",
         )
     if not unknown:
         yield Finding("tasks", True, "a live worker knows the task of every waiting job")
@@ -127,7 +130,7 @@ def _unserved_queues(queues: Sequence[QueueStats], live: Sequence[WorkerRecord])
 def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
     if pauses:
         named = _some(f"{pause.kind} {pause.name} since {when(pause.paused_at)}" for pause in pauses)
-        yield Finding("paused", False, f"{named}: their jobs wait for turnspit queues resume")
+        yield Finding("paused", False, f"{named}: their jobs wait for {program()} queues resume")
 
 
 def _held(tasks: Sequence[TaskStats]) -> Iterator[Finding]:
@@ -146,4 +149,6 @@ def _some(names: Iterable[str]) -> str:
 
 def _worker_of(hint: str) -> str:
     """A worker needs the app: a store's URL does not do."""
+    if not hint and "TURNSPIT_APP" in os.environ:
+        return ""
     return hint.strip() if hint and "://" not in hint else "APP"

@@ -3,10 +3,12 @@
 Under a framework, as with ``manage.py turnspit``, the words before Turnspit's own set that framework up.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-__all__ = ["command_for", "note_start"]
+__all__ = ["command_for", "note_start", "program"]
 
 # -P: the working directory is searched after Turnspit was found, as the installed command does.
 _OWN = ("-P", "-m", "turnspit")
@@ -24,3 +26,12 @@ def note_start(words: Sequence[str] | None) -> None:
 def command_for(*words: str) -> list[str]:
     """The command that runs other words of Turnspit in the same way."""
     return [sys.executable, *_way, *words]
+
+
+def program() -> str:
+    """What a person types before Turnspit's own words: ``turnspit``, or ``python manage.py turnspit``."""
+    if _way == _OWN:
+        return "turnspit"
+    first, *rest = _way
+    is_script = Path(first).parent == Path(sys.executable).parent  # as flask
+    return shlex.join([Path(first).name, *rest] if is_script else ["python", *_way])

@@ -28,7 +28,7 @@ from turnspit.cli import (
 )
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage, exit_code_of
 from turnspit.cli.help import Command, Group
-from turnspit.cli.launching import note_start
+from turnspit.cli.launching import note_start, program
 from turnspit.cli.loading import close_all
 from turnspit.cli.output import complain
 from turnspit.errors import TurnspitError
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     note_start(arguments)
     try:
         _check_encoding(words)
-        answer = get_command(app).main(words, prog_name="turnspit", standalone_mode=False)
+        answer = get_command(app).main(words, prog_name=program(), standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         return 130
     except StopRequested:

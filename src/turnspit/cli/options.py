@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from turnspit.cli.errors import WrongUsage
+from turnspit.cli.launching import program
 from turnspit.cli.loading import is_job_id
 from turnspit.cli.values import parse_duration, parse_moment, parse_pairs
 from turnspit.clock import utc_now
@@ -162,7 +163,7 @@ def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:
     name = rest.pop(0) if rest and not is_job_id(rest[0]) else None
     for word in rest:
         if not is_job_id(word):
-            raise WrongUsage(f"{word!r} is no job's id: ids are numbers, as `turnspit jobs list` shows them")
+            raise WrongUsage(f"{word!r} is no job's id: ids are numbers, as `{program()} jobs list` shows them")
     return name, list(dict.fromkeys(int(word) for word in rest))
 
 

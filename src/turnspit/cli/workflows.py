@@ -7,6 +7,7 @@ from rich.text import Text
 
 from turnspit.cli.documents import workflow_document
 from turnspit.cli.errors import WrongUsage
+from turnspit.cli.launching import program
 from turnspit.cli.loading import Target, find_store
 from turnspit.cli.options import AsJson, StoreAndId, StoreArgument, split_name
 from turnspit.cli.output import (
@@ -78,7 +79,7 @@ def show(words: StoreAndId, as_json: AsJson = False) -> None:
         table.add_row(str(job.id), *_cells(job), _ids(after[job.id]))
     print_table(table)
     if workflow.next is not None:
-        rest = f"turnspit jobs list --workflow {workflow.id}"
+        rest = f"{program()} jobs list --workflow {workflow.id}"
         note(f"the first {_MOST:,} of {workflow.total:,} jobs; {rest} has the others")
 
 
