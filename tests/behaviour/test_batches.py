@@ -1,6 +1,7 @@
 """Batch tasks: many jobs in one call, and an answer for each."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from turnspit import (
     Turnspit,
     TurnspitError,
 )
+from turnspit.records import NewJob
 
 
 class Document(BaseModel):
@@ -192,3 +194,23 @@ async def takes_a_batch(batch: Batch[int]) -> None: ...
 def test_what_cannot_be_a_batch_task_is_refused(function: Any, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Blueprint("b").batch_task(**options)(function)
+
+
+def test_a_batch_of_jobs_that_have_an_old_name_takes_one_slot(app: Turnspit) -> None:
+    entered, may_leave = threading.Event(), threading.Event()
+
+    @app.batch_task(size=2, wait=DEADLINE, aliases=["old"])
+    async def index(batch: Batch[int]) -> None:
+        entered.set()
+        await asyncio.to_thread(may_leave.wait, DEADLINE)
+
+    @app.task
+    async def another() -> str:
+        return "beside it"
+
+    for _ in range(2):
+        app.engine.write(app.engine.insert_job, NewJob("old", "default", '{"item":1}'))
+    with app.worker(concurrency=2):
+        assert entered.wait(DEADLINE)
+        assert another.enqueue().get_result(DEADLINE) == "beside it"
+        may_leave.set()

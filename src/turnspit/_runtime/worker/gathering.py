@@ -53,7 +53,7 @@ class Gathering:
         self.calls = 0
         """How many handlers run now: each takes a slot."""
         self.called: Counter[str] = Counter()
-        """How many jobs of each task are part of a call."""
+        """How many jobs of each task, by the name under which they are stored, are part of a call."""
         self.on_free: Callable[[], None] = lambda: None
         """Told when a handler has ended."""
 
@@ -73,7 +73,7 @@ class Gathering:
             return await answer
         finally:
             if group.has_begun and item in group.answers:
-                self.called[task.name] -= 1
+                self.called[context.task] -= 1
             if answer.cancelled():
                 self._leave(group, item)
             if context.call is not None and context.call.done():
@@ -121,7 +121,7 @@ class Gathering:
             return
         group.has_begun = True
         self.calls += 1
-        self.called[group.task.name] += len(group.answers)
+        self.called.update(item.job.task for item in group.answers)
         if group.task.is_async:
             # A context of its own: what one job has set is not seen by the others.
             group.call = asyncio.get_running_loop().create_task(self._call(group), context=self._clean.copy())
