@@ -145,7 +145,14 @@ class ScheduleNotFound(TurnspitError, LookupError):
 
 
 class WorkflowNotFound(TurnspitError, LookupError):
-    """No workflow has this id: it never existed, or it was pruned."""
+    """No workflow has this id: it never existed, its transaction has not committed, or it was pruned."""
+
+    @classmethod
+    def of(cls, workflow: int) -> "WorkflowNotFound":
+        """The error for this id."""
+        return cls(
+            f"there is no workflow {workflow}: it never existed, its transaction has not committed, or it was pruned"
+        )
 
 
 class WorkerNotFound(TurnspitError, LookupError):

@@ -130,7 +130,7 @@ class _Look:
         assert self._workflow is not None
         workflow = yield from engine.get_workflow(self._workflow)
         if workflow is None:
-            raise WorkflowNotFound(f"there is no workflow {self._workflow}: it never existed, or it was pruned")
+            raise WorkflowNotFound.of(self._workflow)
         filter_, before = JobFilter(workflow=self._workflow), None
         records: list[JobRecord] = []
         while page := (yield from engine.list_jobs(filter_, _PAGE, before)):

@@ -251,9 +251,10 @@ def test_waiting_ends_at_its_time(app: Turnspit, shop: Shop) -> None:
 
 def test_what_is_not_there_is_named(app: Turnspit, shop: Shop) -> None:
     flow = app.chain(shop.notify.new())
-    for call in (app.workflows.get, app.workflows.cancel, app.workflows.replay):
+    for call in (app.workflows.get, app.workflows.get_results, app.workflows.cancel, app.workflows.replay):
         with pytest.raises(WorkflowNotFound, match="no workflow 99"):
             call(99)  # type: ignore[operator]
+    assert app.workflows.get_results(flow) == {}, "it is there, and nothing of it has ended"
     with pytest.raises(MoveNotAllowed, match="no job of it is dead or cancelled"):
         app.workflows.replay(flow)
     with pytest.raises(MoveNotAllowed, match="it has not ended"):

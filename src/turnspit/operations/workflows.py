@@ -208,22 +208,34 @@ class Workflows:
             await asyncio.to_thread(stop)
 
     def get_results(self, workflow: int) -> dict[str, Any]:
-        """What its completed jobs returned, by their names in the workflow. Those without a name: ``app.jobs``."""
+        """What its completed jobs returned, by their names in the workflow. Those without a name: ``app.jobs``.
+
+        :raises WorkflowNotFound: if there is none.
+        """
         engine = self._app.engine
-        return self._load(engine.read(engine.list_workflow_results, _id(workflow)))
+        return self._load(engine.read(_read_results, engine, _id(workflow)), workflow)
 
     async def aget_results(self, workflow: int) -> dict[str, Any]:
         """``get_results`` for async code."""
         engine = self._app.engine
-        return self._load(await engine.aread(engine.list_workflow_results, _id(workflow)))
+        return self._load(await engine.aread(_read_results, engine, _id(workflow)), workflow)
 
-    def _load(self, rows: Sequence[tuple[str, str, str | None]]) -> dict[str, Any]:
+    def _load(self, rows: Sequence[tuple[str, str, str | None]] | None, workflow: int) -> dict[str, Any]:
+        if rows is None:
+            raise WorkflowNotFound.of(workflow)
         results = {}
         for name, task_name, text in rows:
             task = self._app.tasks.get(task_name)
             if text is not None:
                 results[name] = decode(text) if task is None else task.signature.load_result(text)
         return results
+
+
+def _read_results(engine: Engine, workflow: int) -> Verb[Sequence[tuple[str, str, str | None]] | None]:
+    rows = yield from engine.list_workflow_results(workflow)
+    if not rows and (yield from engine.get_workflow(workflow)) is None:
+        return None
+    return rows
 
 
 def _read(
@@ -240,7 +252,7 @@ def _found(
     read: tuple[WorkflowRecord, list[WorkflowJobRecord], list[tuple[int, int]]] | None, workflow: int
 ) -> Workflow:
     if read is None:
-        raise WorkflowNotFound(f"there is no workflow {workflow}: it never existed, or it was pruned")
+        raise WorkflowNotFound.of(workflow)
     record, jobs, edges = read
     more = len(jobs) and jobs[-1].id if len(jobs) < record.jobs else None
     return _workflow(record, tuple(map(_job, jobs)), tuple(edges), more or None)
