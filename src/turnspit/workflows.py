@@ -88,7 +88,7 @@ class WorkflowBuilder:
         self._content_names: dict[int, str] = {}
         self._repeats: Counter[str] = Counter()
         self._reserved: Counter[str] | None = Counter() if by is None else None
-        self._is_closed = False
+        self._is_open: bool | None = None
 
     @property
     def id(self) -> int:
@@ -192,7 +192,9 @@ class WorkflowBuilder:
     def _check(self, new: NewJob[Any], on_failure: str) -> None:
         if not isinstance(new, NewJob):
             raise ConfigurationError(f"a workflow takes what task.new(...) returns, not {new!r}")
-        if self._is_closed:
+        if self._is_open is None:
+            raise ConfigurationError(f"{self._title} is stored by the end of its with block, and this is in none")
+        if not self._is_open:
             raise ConfigurationError(f"{self._title} is stored already: its with block has ended")
         if on_failure not in get_args(OnFailure):
             raise ConfigurationError(f"on_failure is {', '.join(get_args(OnFailure))}, not {on_failure!r}")
@@ -331,12 +333,13 @@ class WorkflowBuilder:
                 break
 
     def __enter__(self) -> "WorkflowBuilder":
+        self._is_open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_closed = True
+        self._is_open = False
         try:
             if error is None:
                 self._flush(is_last=True)
@@ -350,12 +353,13 @@ class WorkflowBuilder:
                 self._store.give_up(self._id)
 
     async def __aenter__(self) -> "WorkflowBuilder":
+        self._is_open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_closed = True
+        self._is_open = False
         try:
             if error is None:
                 await self._aflush(is_last=True)

@@ -48,6 +48,11 @@ async def forget() -> str:
 async def once(number: str) -> None: ...
 
 
+def begun() -> WorkflowBuilder:
+    """One in its with block."""
+    return app.workflow("fulfil").__enter__()
+
+
 def refusal(build: Callable[[WorkflowBuilder], object]) -> str:
     """What is said when a workflow is built so; nothing is stored: the store does not even exist."""
     with pytest.raises((ConfigurationError, InvalidArguments)) as raised, app.workflow("fulfil") as flow:
@@ -89,7 +94,7 @@ def test_what_is_no_job_is_refused() -> None:
 
 
 def test_a_job_of_another_workflow_is_refused() -> None:
-    other = app.workflow("other").add(charge.new(1))
+    other = begun().add(charge.new(1))
     assert "of its own workflow" in refusal(lambda flow: flow.add(charge.new(1), after=[other]))
     assert "of its own workflow" in refusal(lambda flow: flow.add(ship.new(1, other.result)))
 
@@ -133,7 +138,7 @@ def test_what_may_run_without_a_result_must_take_none() -> None:
 
 
 def test_results_in_lists_and_of_unknown_types_are_taken() -> None:
-    flow = app.workflow("fulfil")
+    flow = begun()
     job = flow.add(charge.new(1))
     assert add.new(job.result.lines[0], [1, job.result.lines[1]]).args == "{}"
     flow.add(add.new(job.result.lines[0], [1, job.result.lines[1]]))
@@ -156,23 +161,28 @@ def test_results_in_lists_and_of_unknown_types_are_taken() -> None:
     ],
 )
 def test_anything_else_done_with_a_result_raises(use: Callable[[Any], Any]) -> None:
-    result = app.workflow("fulfil").add(charge.new(1)).result
+    result = begun().add(charge.new(1)).result
     with pytest.raises(InvalidArguments, match="the result of charge is not known before it has run"):
         use(result)
 
 
 def test_a_result_shows_what_it_stands_for() -> None:
-    result = app.workflow("fulfil").add(charge.new(1)).result
+    result = begun().add(charge.new(1)).result
     assert repr(result) == "<the result of charge>"
     assert repr(result.lines[0]) == "<the result of charge, .lines[0]>"
 
 
 def test_results_belong_into_workflows() -> None:
-    result = app.workflow("fulfil").add(charge.new(1)).result
+    result = begun().add(charge.new(1)).result
     with pytest.raises(InvalidArguments, match="receipt"):
         ship.enqueue(1, result)
     with pytest.raises(ConfigurationError, match="add it to that workflow"):
         app.enqueue_many([ship.new(1, result)])
+
+
+def test_a_workflow_that_nothing_would_store_takes_no_job() -> None:
+    with pytest.raises(ConfigurationError, match="workflow fulfil is stored by the end of its with block, and this is"):
+        app.workflow("fulfil").add(charge.new(1))
 
 
 def test_a_workflow_that_is_stored_takes_no_more() -> None:
