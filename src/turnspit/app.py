@@ -294,7 +294,10 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
 
             api.mount("/turnspit", app.dashboard(authorize=lambda request, action: request.user.is_staff))
         """
-        from turnspit.web import make_dashboard  # noqa: PLC0415  (an extra)
+        try:
+            from turnspit.web import make_dashboard  # noqa: PLC0415  (an extra)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"the dashboard needs {error.name}: pip install 'turnspit[dashboard]'") from error
 
         return make_dashboard(
             self,

@@ -1,6 +1,9 @@
 """The dashboard inside FastAPI, Django and Flask, with the application's own idea of who may do what."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -113,3 +116,14 @@ def test_every_screen_works_on_wsgi(shop: TestStore, path: str) -> None:
 
     client = Client(shop.app.dashboard(authorize=lambda *_: True).wsgi)
     assert client.get(path).status_code == 200
+
+
+def test_where_its_extra_is_missing_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['starlette'] = None\n"
+        "from turnspit import ConfigurationError, Turnspit\n"
+        "try:\n    Turnspit('sqlite:///shop.db').dashboard(token='x' * 20)\n"
+        "except ConfigurationError as error:\n    print(error)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert re.fullmatch(r"the dashboard needs starlette\S*: pip install 'turnspit\[dashboard\]'\n", answer.stdout)
