@@ -2,16 +2,22 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from turnspit.cli.launching import program
-from turnspit.cli.output import count_of, when
-from turnspit.records import MoveRecord, Pause, QueueStats, TaskStats, WorkerRecord
+from turnspit.cli.output import count_of, describe_duration, when
+from turnspit.records import JobRecord, MoveRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
 
-__all__ = ["Finding", "examine", "examine_move"]
+__all__ = ["Finding", "examine", "examine_move", "examine_progress", "examine_schedules"]
 
+_SECOND = 1_000_000
 _SHOWN = 5
+_LATE = 60.0
+"""Seconds after which a tick that has not come, or a worker that begins nothing, is worth a word."""
+_STANDSTILL = 300.0
+"""Seconds after which a worker that begins nothing is a fault: a task may take its minutes."""
+_ENDING = ("quiet", "stop")
 
 
 class Finding(NamedTuple):
@@ -34,18 +40,15 @@ def examine(
     :param hint: what a suggested command needs to find the same store: nothing, or its name and a space.
     """
     live = [worker for worker in workers if worker.live]
+    serving = [worker for worker in live if worker.asked_to not in _ENDING]
     waiting = sum(task.ready + task.scheduled + task.held for task in tasks)
-    yield _workers(live, waiting, hint)
+    yield _workers(live, serving, waiting, hint)
     yield from _lost_workers(workers, live)
     yield from _versions(live)
-    if live:
-        yield from _unknown_tasks(tasks, live, hint)
-        yield from _unserved_queues(queues, live)
+    if serving:
+        yield from _unknown_tasks(tasks, serving, hint)
+        yield from _unserved_queues(queues, serving)
     yield from _paused(pauses)
-    if all(pause.kind != "tag" for pause in pauses):  # else any of them may be held for it
-        explained = {pause.name for pause in pauses if pause.kind == "task"}
-        explained |= {name for worker in live for name in worker.tasks}  # these wait for their limits
-        yield from _held([task for task in tasks if task.task not in explained])
     oldest = min(
         (queue for queue in queues if queue.oldest_ready_at), key=lambda q: q.oldest_ready_at or 0, default=None
     )
@@ -69,14 +72,79 @@ def examine_move(move: MoveRecord | None) -> Iterator[Finding]:
     yield Finding("move", False, said)
 
 
-def _workers(live: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
+def examine_progress(
+    running: Sequence[JobRecord],
+    queues: Sequence[QueueStats],
+    workers: Sequence[WorkerRecord],
+    pauses: Sequence[Pause],
+    now: int,
+    hint: str = "",
+) -> Iterator[Finding]:
+    """Workers whose slots are full of jobs that began long ago, while others wait for them.
+
+    :param running: as many running jobs as are looked at.
+    :param now: the store's time.
+    """
+    paused = {pause.name for pause in pauses if pause.kind == "queue"}
+    late = [queue for queue in queues if queue.queue not in paused and _age(queue.oldest_ready_at, now) > _LATE]
+    for worker in workers:
+        jobs = sorted((job for job in running if job.worker == worker.name), key=lambda job: job.started_at or now)
+        waiting = {q.queue: q.ready for q in late if worker.queues is None or q.queue in worker.queues}
+        idle = _age(jobs[-1].started_at, now) if jobs else 0.0
+        if not (worker.live and waiting and len(jobs) >= worker.concurrency and idle > _LATE):
+            continue
+        longest = jobs[0]
+        yield Finding(
+            "progress",
+            idle < _STANDSTILL,
+            f"{worker.name} has begun no job for {describe_duration(idle)}: its {count_of(worker.concurrency, 'slot')} "
+            f"run {count_of(len(jobs), 'job')}, {longest.id} ({longest.task}) for "
+            f"{describe_duration(_age(longest.started_at, now))}, while others wait in {_counted(waiting, 'ready')}: "
+            f"see {program()} jobs show {hint}{longest.id}; start another worker, or {program()} workers stop "
+            f"{hint}{worker.id}",
+        )
+
+
+def examine_schedules(
+    schedules: Sequence[ScheduleRecord], workers: Sequence[WorkerRecord], now: int
+) -> Iterator[Finding]:
+    """Schedules whose tick is due and has not come.
+
+    :param now: the store's time.
+    """
+    known = {name for worker in workers if worker.live for name in worker.tasks}
+    late = [each for each in schedules if each.paused_at is None and _age(each.next_tick, now) > _LATE]
+    for is_known, cure in (
+        (True, "a live worker knows its task: look into that worker's log"),
+        (False, "no live worker knows its task: start one whose code declares it, or remove the schedule"),
+    ):
+        found = [each for each in late if (each.task in known) is is_known]
+        if found:
+            named = _some(
+                f"{each.name} of {each.app} ({each.task}) since {describe_duration(_age(each.next_tick, now))}"
+                for each in found
+            )
+            yield Finding("schedules", False, f"due and not run: {named}; {cure}")
+    paused = [each.name for each in schedules if each.paused_at is not None]
+    if paused:
+        yield Finding("schedules", True, f"paused: {_some(paused)}")
+
+
+def _age(moment: int | None, now: int) -> float:
+    return 0.0 if moment is None else (now - moment) / _SECOND
+
+
+def _workers(live: Sequence[WorkerRecord], serving: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
+    start = f"{program()} worker {_worker_of(hint)}".rstrip()
+    cure = f"with {count_of(waiting, 'job')} waiting: start {start}"
+    if waiting and live and not serving:
+        asked = _some(f"{worker.name} ({worker.asked_to})" for worker in live)
+        return Finding("workers", False, f"each was asked to end and takes no more jobs, {cure}; {asked}")
     if live:
-        described = (f"{w.name} ({', '.join(w.queues) if w.queues else 'all queues'})" for w in live)
+        described = (f"{w.name} ({_some(w.queues) if w.queues else 'all queues'})" for w in live)
         return Finding("workers", True, f"{len(live)} live: {_some(described)}")
     if waiting:
-        start = f"{program()} worker {_worker_of(hint)}".rstrip()
-        said = f"none is alive, with {count_of(waiting, 'job')} waiting: start {start}"
-        return Finding("workers", False, said)
+        return Finding("workers", False, f"none is alive, {cure}")
     return Finding("workers", True, "none is alive, and no job waits for one")
 
 
@@ -101,30 +169,31 @@ def _versions(live: Sequence[WorkerRecord]) -> Iterator[Finding]:
         yield Finding("versions", True, f"several releases work at once: {named}; that is fine while you deploy")
 
 
-def _unknown_tasks(tasks: Sequence[TaskStats], live: Sequence[WorkerRecord], hint: str) -> Iterator[Finding]:
-    known = {name for worker in live for name in worker.tasks}
-    unknown = [task for task in tasks if task.ready + task.scheduled + task.held and task.task not in known]
-    for task in unknown:
-        waiting = count_of(task.ready + task.scheduled + task.held, "job")
-        yield Finding(
-            "tasks",
-            False,
-            f"no live worker knows {task.task}, with {waiting} waiting: start a worker whose code declares it (a "
-            f"renamed task keeps its old name in aliases=), or {program()} jobs cancel {hint}--task {task.task}",
-        )
+def _unknown_tasks(tasks: Sequence[TaskStats], serving: Sequence[WorkerRecord], hint: str) -> Iterator[Finding]:
+    known = {name for worker in serving for name in worker.tasks}
+    waiting = {task.task: task.ready + task.scheduled + task.held for task in tasks if task.task not in known}
+    unknown = {name: count for name, count in waiting.items() if count}
     if not unknown:
         yield Finding("tasks", True, "a live worker knows the task of every waiting job")
-
-
-def _unserved_queues(queues: Sequence[QueueStats], live: Sequence[WorkerRecord]) -> Iterator[Finding]:
-    if any(worker.queues is None for worker in live):
         return
-    served = {name for worker in live for name in worker.queues or ()}
-    for queue in queues:
-        if queue.ready and queue.queue not in served:
-            ready = count_of(queue.ready, "job")
-            said = f"no live worker serves {queue.queue}, with {ready} ready: start one with --queues {queue.queue}"
-            yield Finding("queues", False, said)
+    named, one = _counted(unknown, "waiting"), min(unknown)
+    yield Finding(
+        "tasks",
+        False,
+        f"no live worker knows {named}: start a worker whose code declares "
+        f"{'it' if len(unknown) == 1 else 'them'} (a renamed task keeps its old name in aliases=), "
+        f"or {program()} jobs cancel {hint}--task {one if len(unknown) == 1 else 'NAME'}",
+    )
+
+
+def _unserved_queues(queues: Sequence[QueueStats], serving: Sequence[WorkerRecord]) -> Iterator[Finding]:
+    if any(worker.queues is None for worker in serving):
+        return
+    served = {name for worker in serving for name in worker.queues or ()}
+    unserved = {queue.queue: queue.ready for queue in queues if queue.ready and queue.queue not in served}
+    if unserved:
+        named, first = _counted(unserved, "ready"), ",".join(_largest(unserved))
+        yield Finding("queues", False, f"no live worker serves {named}: start one with --queues {first}")
 
 
 def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
@@ -133,12 +202,19 @@ def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
         yield Finding("paused", False, f"{named}: their jobs wait for {program()} queues resume")
 
 
-def _held(tasks: Sequence[TaskStats]) -> Iterator[Finding]:
-    held = {task.task: task.held for task in tasks if task.held}
-    if held:
-        named = _some(f"{count:,} of {name}" for name, count in held.items())
-        said = f"until a worker comes that knows the task: {named}"
-        yield Finding("held", False, said)
+def _counted(waiting: Mapping[str, int], state: str) -> str:
+    """Names with their jobs: however many there are, one line that a person can read."""
+    if len(waiting) == 1:
+        [(name, count)] = waiting.items()
+        return f"{name}, with {count_of(count, 'job')} {state}"
+    shown = _largest(waiting)
+    named = ", ".join(f"{name} ({waiting[name]:,})" for name in shown)
+    more = f" and {len(waiting) - len(shown):,} more" if len(waiting) > len(shown) else ""
+    return f"{named}{more}, with {count_of(sum(waiting.values()), 'job')} {state}"
+
+
+def _largest(waiting: Mapping[str, int]) -> list[str]:
+    return sorted(waiting, key=lambda name: (-waiting[name], name))[:_SHOWN]
 
 
 def _some(names: Iterable[str]) -> str:

@@ -1,0 +1,276 @@
+"""What ``turnspit doctor`` makes of jobs, workers and schedules."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from turnspit.cli import diagnosis, output
+from turnspit.cli.diagnosis import Finding, examine, examine_progress, examine_schedules
+from turnspit.clock import from_moment
+from turnspit.records import JobRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
+from turnspit.states import JobState
+
+NOW = 1_900_000_000_000_000
+MINUTE = 60_000_000
+
+
+def worker(number: int = 1, *, tasks: Sequence[str] = ("send",), queues: Sequence[str] | None = None, live: bool = True,
+           stopped: int | None = None, expires: int = NOW + MINUTE, running: int = 0) -> WorkerRecord:  # fmt: skip
+    return WorkerRecord(
+        id=number,
+        host="box",
+        pid=40 + number,
+        version="1",
+        queues=None if queues is None else tuple(queues),
+        tasks=tuple(tasks),
+        concurrency=10,
+        started_at=NOW - 60 * MINUTE,
+        renewed_at=NOW - MINUTE,
+        expires_at=expires,
+        stopped_at=stopped,
+        live=live,
+        running=running,
+    )
+
+
+def task(name: str, *, ready: int = 0, scheduled: int = 0, held: int = 0, dead: int = 0) -> TaskStats:
+    return TaskStats(name, ready, scheduled, held, 0, dead, None)
+
+
+def queue(name: str, *, ready: int = 0, oldest: int | None = None) -> QueueStats:
+    return QueueStats(
+        queue=name,
+        ready=ready,
+        scheduled=0,
+        retrying=0,
+        held=0,
+        running=0,
+        dead=0,
+        oldest_ready_at=oldest,
+        completed_last_hour=0,
+        failed_last_hour=0,
+    )
+
+
+@pytest.fixture
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "utc_now", lambda: from_moment(NOW))
+
+
+@pytest.mark.usefixtures("_now")
+@pytest.mark.parametrize(
+    ("tasks", "queues", "workers", "expected"),
+    [
+        ([], [], [], [("workers", True, "none is alive, and no job waits for one")]),
+        (
+            [task("send", scheduled=2)],
+            [],
+            [],
+            [("workers", False, "none is alive, with 2 jobs waiting: start turnspit worker shop:app")],
+        ),
+        (
+            [task("send", ready=1)],
+            [queue("email", ready=1, oldest=NOW - 5 * MINUTE), queue("rare", ready=1, oldest=NOW - 4 * MINUTE)],
+            [worker(), worker(2, queues=["email", "slow"])],
+            [
+                ("workers", True, "2 live: box:41#1 (all queues), box:42#2 (email, slow)"),
+                ("tasks", True, "a live worker knows the task of every waiting job"),
+                ("oldest ready", True, "due 5 min ago in queue email"),
+            ],
+        ),
+        (
+            [task("old_name", ready=1, held=2), task("send", ready=1)],
+            [],
+            [worker()],
+            [
+                ("workers", True, "1 live: box:41#1 (all queues)"),
+                (
+                    "tasks",
+                    False,
+                    (
+                        "no live worker knows old_name, with 3 jobs waiting: start a worker whose code "
+                        "declares it (a "
+                        "renamed task keeps its old name in aliases=), or turnspit jobs cancel shop:app --task old_name"
+                    ),
+                ),
+            ],
+        ),
+        (
+            [task("send", ready=4)],
+            [queue("email", ready=1), queue("slow", ready=3), queue("quiet")],
+            [worker(queues=["email"])],
+            [
+                ("workers", True, "1 live: box:41#1 (email)"),
+                ("tasks", True, "a live worker knows the task of every waiting job"),
+                ("queues", False, "no live worker serves slow, with 3 jobs ready: start one with --queues slow"),
+            ],
+        ),
+        (
+            [],
+            [],
+            [worker(live=False, expires=NOW - 1, running=8), worker(2)],
+            [
+                ("workers", True, "1 live: box:42#2 (all queues)"),
+                (
+                    "lost worker",
+                    False,
+                    "box:41#1 stopped renewing its lease 60 s ago with 8 jobs running: the others take its jobs back",
+                ),
+                ("tasks", True, "a live worker knows the task of every waiting job"),
+            ],
+        ),
+        (
+            [],
+            [],
+            [worker(live=False, expires=NOW - 1, running=1)],
+            [
+                ("workers", True, "none is alive, and no job waits for one"),
+                (
+                    "lost worker",
+                    False,
+                    (
+                        "box:41#1 stopped renewing its lease 60 s ago with 1 job running: start a worker, "
+                        "which takes its "
+                        "jobs back"
+                    ),
+                ),
+            ],
+        ),
+        (
+            [task("send", dead=1200)],
+            [],
+            [
+                worker(live=False, stopped=NOW - MINUTE, expires=NOW - 2 * MINUTE),
+                worker(2, live=False, stopped=NOW, expires=NOW),
+            ],
+            [
+                ("workers", True, "none is alive, and no job waits for one"),
+                (
+                    "lost worker",
+                    True,
+                    "1 died within the last hour, their jobs were rescued: box:41#1 60 s ago",
+                ),
+                ("dead letters", True, "1,200; see turnspit dead groups shop:app"),
+            ],
+        ),
+    ],
+    ids=["nothing", "no worker", "well", "unknown task", "unserved queue", "lost", "lost alone", "died"],
+)
+def test_what_jobs_and_workers_say(
+    tasks: list[TaskStats],
+    queues: list[QueueStats],
+    workers: list[WorkerRecord],
+    expected: list[tuple[str, bool, str]],
+) -> None:
+    assert list(examine(tasks, queues, workers, "shop:app ")) == [Finding(*each) for each in expected]
+
+
+def test_releases_that_work_side_by_side_are_named() -> None:
+    workers = [worker(1), worker(2), replace(worker(3), version="9.0")]
+    found = [finding for finding in examine([], [], workers) if finding.subject == "versions"]
+    said = "several releases work at once: 1 (2 workers), 9.0 (1 worker); that is fine while you deploy"
+    assert found == [Finding("versions", True, said)]
+
+
+def test_many_names_are_cut() -> None:
+    said = next(iter(examine([], [], [worker(number) for number in range(1, 9)]))).detail
+    assert said.endswith("box:45#5 (all queues) and 3 more")
+    exported = ["Finding", "examine", "examine_move", "examine_progress", "examine_schedules"]
+    assert diagnosis.__all__ == exported
+
+
+def test_many_queues_and_tasks_that_nobody_serves_are_one_line_each() -> None:
+    tasks = [task(f"old{number}", ready=number) for number in range(1, 8)]
+    queues = [queue(f"q{number:03}", ready=250 if number else 900) for number in range(200)]
+    found = {finding.subject: finding for finding in examine(tasks, queues, [worker(queues=["email"])])}
+    assert found["queues"] == Finding(
+        "queues",
+        False,
+        "no live worker serves q000 (900), q001 (250), q002 (250), q003 (250), q004 (250) and 195 more, with 50,650 "
+        "jobs ready: start one with --queues q000,q001,q002,q003,q004",
+    )
+    assert found["tasks"].detail.startswith(
+        "no live worker knows old7 (7), old6 (6), old5 (5), old4 (4), old3 (3) and 2 more, with 28 jobs waiting: start "
+        "a worker whose code declares them "
+    )
+
+
+def test_workers_that_were_asked_to_end_serve_nothing() -> None:
+    workers = [replace(worker(1), asked_to="quiet"), replace(worker(2), asked_to="stop")]
+    [only] = examine([task("send", ready=3)], [queue("email", ready=3)], workers)
+    assert only == Finding(
+        "workers",
+        False,
+        "each was asked to end and takes no more jobs, with 3 jobs waiting: start turnspit worker APP; "
+        "box:41#1 (quiet), box:42#2 (stop)",
+    )
+
+
+def running(number: int, *, minutes: float) -> JobRecord:
+    began = NOW - int(minutes * MINUTE)
+    return JobRecord(number, "make_invoice", "email", JobState.RUNNING, "{}", started_at=began, worker="box:41#1")
+
+
+@pytest.mark.parametrize(
+    ("youngest", "waited", "paused", "expected"),
+    [(6, 7, False, False), (3, 7, False, True), (0.5, 7, False, None), (6, 0.5, False, None), (6, 7, True, None)],
+    ids=["stands still", "for a while", "begins jobs", "nothing is late", "paused"],
+)
+def test_a_worker_whose_slots_are_full_of_old_jobs_is_found(
+    youngest: float, waited: float, paused: bool, expected: bool | None
+) -> None:
+    busy = replace(worker(queues=["email"]), concurrency=2)
+    jobs = [running(1, minutes=9), running(2, minutes=youngest)]
+    queues = [queue("email", ready=4, oldest=NOW - int(waited * MINUTE)), queue("rare", ready=1, oldest=1)]
+    pauses = [Pause("queue", "email", NOW)] if paused else []
+    found = list(examine_progress(jobs, queues, [busy, worker(2)], pauses, NOW, "shop:app "))
+    assert [finding.ok for finding in found] == ([] if expected is None else [expected])
+    assert list(examine_progress(jobs[:1], queues, [busy], [], NOW)) == []
+    if expected is False:
+        assert found[0].detail == (
+            "box:41#1 has begun no job for 6 min: its 2 slots run 2 jobs, 1 (make_invoice) for 9 min, while others "
+            "wait in email, with 4 jobs ready: see turnspit jobs show shop:app 1; start another worker, or turnspit "
+            "workers stop shop:app 1"
+        )
+
+
+def schedule(name: str, due: float, *, task: str = "send", is_paused: bool = False) -> ScheduleRecord:
+    tick, paused_at = NOW - int(due * MINUTE), NOW if is_paused else None
+    return ScheduleRecord("shop", name, task, "", "", "skip", "allow", True, NOW, paused_at, tick, None, None, "[]")
+
+
+def test_ticks_that_are_due_and_have_not_come_are_found() -> None:
+    schedules = [
+        schedule("soon", -5),
+        schedule("just", 0.5),
+        schedule("late", 4),
+        schedule("gone", 9, task="old"),
+        schedule("off", 60, is_paused=True),
+    ]
+    assert list(examine_schedules(schedules, [worker()], NOW)) == [
+        Finding(
+            "schedules",
+            False,
+            "due and not run: late of shop (send) since 4 min; a live worker knows its task: look into that worker's "
+            "log",
+        ),
+        Finding(
+            "schedules",
+            False,
+            "due and not run: gone of shop (old) since 9 min; no live worker knows its task: start one whose code "
+            "declares it, or remove the schedule",
+        ),
+        Finding("schedules", True, "paused: off"),
+    ]
+
+
+@pytest.mark.usefixtures("_now")
+def test_pauses_are_named_and_jobs_that_are_held_are_no_fault() -> None:
+    pauses = [Pause("queue", "email", NOW - 5 * MINUTE), Pause("task", "send", NOW - 4 * MINUTE)]
+    found = {finding.subject: finding for finding in examine([task("send", held=2)], [], [worker()], pauses=pauses)}
+    assert not found["paused"].ok
+    assert found["paused"].detail == (
+        "queue email since 5 min ago, task send since 4 min ago: their jobs wait for turnspit queues resume"
+    )
+    assert "held" not in found
