@@ -22,6 +22,7 @@ from turnspit.cli.output import (
     state_text,
     when,
 )
+from turnspit.cli.waiting import find_obstacle
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState
 
@@ -33,7 +34,7 @@ def show_job(record: JobRecord, logs: list[LogLine], target: Target) -> None:
     console = out()
     head = Text.assemble((f"job {record.id}", "bold"), f"  {plain(record.task)}  ", _state(record))
     console.print(head, soft_wrap=True)
-    print_table(_facts(record))
+    print_table(_facts(record, find_obstacle(record, target.app.engine, target.hint)))
     if record.attempts:
         _print_attempts(console, record)
     if logs:
@@ -53,9 +54,9 @@ def _state(record: JobRecord) -> Text:
     return text
 
 
-def _facts(record: JobRecord) -> Table:
+def _facts(record: JobRecord, obstacle: str) -> Table:
     table = new_facts()
-    for label, value in _rows(record):
+    for label, value in [*_rows(record), ("waits for", Text(plain(obstacle), "yellow") if obstacle else "")]:
         if value:
             table.add_row(f"  {label}", value if isinstance(value, Text) else Text(plain(value)))
     return table
