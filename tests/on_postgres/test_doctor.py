@@ -19,6 +19,7 @@ WELL = [
     "connections",
     "transactions",
     "schema",
+    "privileges",
     "tables",
     "indexes",
     "waking",
@@ -45,6 +46,49 @@ def test_a_server_that_is_well(url: str) -> None:
     assert found["tables"][1].endswith("with their indexes; vacuum keeps up")
     assert found["indexes"] == (True, "none is much larger than its entries")
     assert look(f"{url}&poll_only=true")["waking"] == (True, "poll_only: workers look once a second")
+
+
+@pytest.mark.parametrize(
+    ("grant", "expected"),
+    [
+        (
+            "SELECT, DELETE",
+            "{guest} lacks INSERT, UPDATE on alerts, attempts, counters and ",
+        ),
+        (
+            "SELECT, INSERT, UPDATE, DELETE",
+            (
+                "{guest} may not make and drop the partitions of {schema}.history: workers that connect as {guest} "
+                "prune nothing, and the tables grow; their owner is the superuser postgres: give them to a role of "
+                "their own, and make {guest} a member of it"
+            ),
+        ),
+    ],
+    ids=["reads", "writes"],
+)
+def test_privileges_that_a_worker_lacks(url: str, grant: str, expected: str) -> None:
+    with Turnspit(url) as app:
+        schema = app.engine.settings.schema  # type: ignore[attr-defined]
+    guest = f"guest_{schema}"
+    with psycopg.connect(server_url(url), autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {guest} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {guest}")
+        connection.execute(f"GRANT {grant} ON ALL TABLES IN SCHEMA {schema} TO {guest}")
+        try:
+            is_well, said = look(url.replace("postgres@", f"{guest}@"))["privileges"]
+            assert not is_well
+            assert said.startswith(expected.format(guest=guest, schema=schema))
+            connection.execute(f"GRANT postgres TO {guest}")
+            assert look(url.replace("postgres@", f"{guest}@"))["privileges"][0]
+        finally:
+            connection.execute(f"DROP OWNED BY {guest}; DROP ROLE {guest}")
+
+
+def test_a_schema_that_lacks_its_tables_is_not_well(url: str) -> None:
+    with Turnspit(url) as app, psycopg.connect(server_url(url), autocommit=True) as connection:
+        schema = app.engine.settings.schema  # type: ignore[attr-defined]
+        connection.execute(f"DROP TABLE {schema}.history CASCADE")
+    said = f"there is no table {schema}.history: the schema is not whole; restore it from a backup"
+    assert look(url)["privileges"] == (False, said)
 
 
 @pytest.mark.parametrize(("hours", "side"), [(1, "ahead of"), (-1, "behind")])

@@ -23,6 +23,7 @@ _SKEWED = 5.0
 _PATIENCE = 3.0
 """Seconds until a notification that must come counts as lost."""
 _MANY_DEAD = 100_000
+_SHOWN = 3
 _LARGE = 64 * 1024 * 1024
 _ENTRY = 100
 """Bytes that an entry of an index takes at most, about."""
@@ -36,7 +37,10 @@ def diagnose(settings: Settings) -> list[Finding]:
         with closing(connect(settings)) as connection:
             looks = (_version, _writable, _durability, _clock, _connections, _snapshots)
             findings = [look(connection) for look in looks]
-            findings.append(_schema(PostgresSchema(settings.schema).read_status(connection.execute)))
+            status = PostgresSchema(settings.schema).read_status(connection.execute)
+            findings.append(_schema(status))
+            if status.current:
+                findings.append(_privileges(connection, settings.schema))
             findings += [_tables(connection, settings.schema), _indexes(connection, settings.schema)]
             return [*findings, _waking(settings, connection)]
     except psycopg.Error as error:
@@ -176,6 +180,46 @@ def _schema(status: SchemaStatus) -> Finding:
     if status.pending:
         return "schema", False, f"version {status.current}; run `turnspit migrate` for {', '.join(status.pending)}"
     return "schema", True, f"version {status.current}, up to date"
+
+
+def _privileges(connection: Connection, schema: str) -> Finding:
+    """Whether this user may do all that a worker does."""
+    row = connection.execute(_OWNER, [schema]).fetchone()
+    if row is None:
+        text = f"there is no table {schema}.history: the schema is not whole; restore it from a backup"
+        return "privileges", False, text
+    user, owner, is_superuser, may_prune = row
+    cure = f"make it a member of the role that owns them, {owner}"
+    if is_superuser:
+        cure = f"their owner is the superuser {owner}: give them to a role of their own, and make {user} a member of it"
+    lacking = connection.execute(_LACKING, [schema]).fetchall()
+    if lacking:
+        kinds = sorted({kind for _, kind in lacking})
+        tables = sorted({table for table, _ in lacking})
+        shown = ", ".join(tables[:_SHOWN]) + (f" and {len(tables) - _SHOWN} more" if len(tables) > _SHOWN else "")
+        text = (
+            f"{user} lacks {', '.join(kinds)} on {shown} in {schema}: GRANT {owner} TO {user}, the owner of the tables"
+        )
+        return "privileges", False, f"{text}, or those alone where it only enqueues"
+    if not may_prune:
+        text = f"{user} may not make and drop the partitions of {schema}.history: workers that connect as {user} prune"
+        return "privileges", False, f"{text} nothing, and the tables grow; {cure}"
+    return "privileges", True, f"{user} may do all that a worker does"
+
+
+_OWNER = """
+SELECT current_user::text, rolname::text, rolsuper,
+       pg_has_role(relowner, 'USAGE') AND has_schema_privilege(relnamespace, 'CREATE')
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace JOIN pg_roles ON pg_roles.oid = relowner
+WHERE nspname = %s AND relname = 'history'
+"""
+_LACKING = """
+SELECT relname, kind
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace,
+     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS kind
+WHERE nspname = %s AND relkind IN ('r', 'p') AND NOT relispartition AND (relname <> 'migrations' OR kind = 'SELECT')
+  AND NOT has_table_privilege(pg_class.oid, kind)
+"""
 
 
 def _waking(settings: Settings, connection: Connection) -> Finding:
