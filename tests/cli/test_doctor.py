@@ -163,3 +163,13 @@ def test_the_work_of_a_store_that_cannot_be_reached_is_not_waited_for(
     answer = cli("doctor", "postgresql://postgres@127.0.0.1:1/none", "--json")
     assert answer.code == 1
     assert [each["subject"] for each in json.loads(answer.out)["findings"]] == ["connection"]
+
+
+def test_a_store_that_lacks_a_table_is_not_well(cli: Cli, folder: Path) -> None:
+    cli("migrate", PLAIN)
+    with sqlite3.connect(folder / "shop.db") as connection:
+        connection.execute("DROP TABLE turnspit_pauses")
+    connection.close()
+    is_well, found = findings(cli)
+    assert not is_well
+    assert found["work"][1].endswith("no such table: turnspit_pauses")

@@ -38,7 +38,7 @@ def doctor(app: StoreArgument = None, as_json: AsJson = False) -> None:
 
 
 def _look_at_work(target: Target) -> list[Finding]:
-    """Nothing where the store cannot be read: ``engine.diagnose`` has said why."""
+    """Nothing where there is no schema to read: ``engine.diagnose`` has said why."""
     engine = target.app.engine
     try:
         status = engine.schema_status()
@@ -54,8 +54,8 @@ def _look_at_work(target: Target) -> list[Finding]:
             *examine_progress(running, queues, workers, pauses, now, target.hint),
             *examine_schedules(engine.read(engine.list_schedules), workers, now),
         ]
-    except EngineError:
-        return []
+    except EngineError as error:
+        return [Finding("work", False, f"jobs and workers cannot be looked at: {error}")]
 
 
 def _table(findings: list[Finding]) -> Table:
