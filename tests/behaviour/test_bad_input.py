@@ -26,7 +26,7 @@ from turnspit import (
     TurnspitError,
 )
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.errors import InvalidTransaction, NotIncluded, SchemaMismatch
+from turnspit.errors import InvalidTransaction, NotIncluded, SchemaMismatch, StoreRefused
 from turnspit.records import NewJob
 
 pytestmark = pytest.mark.on_sqlite
@@ -198,7 +198,7 @@ def test_a_wrong_url(url: str, message: str) -> None:
 
 def test_no_folder(send: Any, folder: Path, app: Turnspit) -> None:
     app.configure(f"sqlite:///{folder}/missing/shop.db")
-    assert said(EngineUnavailable, lambda: send.enqueue("ada@example.com", 7)) == (
+    assert said(StoreRefused, lambda: send.enqueue("ada@example.com", 7)) == (
         f"store {folder}/missing/shop.db cannot be made: its folder does not exist; create {folder}/missing first"
     )
 
@@ -207,7 +207,7 @@ def test_not_a_database(send: Any, folder: Path, app: Turnspit) -> None:
     (folder / "shop.db").write_text("This is a letter, not a database. " * 100)
     app.configure(f"sqlite:///{folder}/shop.db")
     for _ in range(2):
-        assert said(EngineUnavailable, lambda: send.enqueue("ada@example.com", 7)) == (
+        assert said(StoreRefused, lambda: send.enqueue("ada@example.com", 7)) == (
             f"store {folder}/shop.db is not an SQLite database: check the URL (file is not a database)"
         )
 

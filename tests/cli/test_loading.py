@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from turnspit.engines.sqlite.engine import SqliteEngine
+from turnspit.errors import EngineUnavailable
 
 NO_APP = (
     "turnspit: which app or store? Name it, as in shop.jobs:app or sqlite:///shop.db, or set TURNSPIT_APP or "
@@ -176,6 +178,17 @@ def test_what_is_no_store_is_one_line_with_the_cure(cli: Cli, folder: Path, url:
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == f"turnspit: {message.replace('{cwd}', str(folder))}\n"
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_store_that_is_away_is_no_wrong_usage(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script tries again after 1, and not after 2."""
+
+    def away(self: object) -> None:
+        raise EngineUnavailable("store shop.db is away")
+
+    monkeypatch.setattr(SqliteEngine, "schema_status", away)
+    answer = cli("jobs", "list", "sqlite:///shop.db")
+    assert (answer.code, answer.out, answer.err) == (1, "", "turnspit: store shop.db is away\n")
 
 
 @pytest.mark.parametrize("words", [("run", "1"), ("worker",), ("enqueue", "make_invoice")])

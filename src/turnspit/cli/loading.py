@@ -17,7 +17,6 @@ from types import ModuleType
 
 from turnspit.app import Turnspit
 from turnspit.cli.errors import WrongUsage
-from turnspit.errors import EngineError
 
 __all__ = ["Target", "app_name", "close_all", "find_app", "find_store", "is_job_id", "require_store", "wait_for_store"]
 
@@ -92,11 +91,9 @@ def require_store(app: Turnspit) -> None:
     """Look whether the app's store is there, and change nothing.
 
     :raises WrongUsage: if it is not, or another release's.
+    :raises EngineError: if it cannot be looked at; no fault of the command where the database is down.
     """
-    try:
-        status = app.engine.schema_status()
-    except EngineError as error:
-        raise WrongUsage(str(error)) from error
+    status = app.engine.schema_status()
     if not status.current:
         raise WrongUsage(
             f"there are no jobs at {app.engine.location}: the first enqueue or worker makes the store; "

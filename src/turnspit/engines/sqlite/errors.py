@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen
+from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen, StoreRefused
 
 __all__ = ["translate"]
 
@@ -33,4 +33,5 @@ def translate(error: sqlite3.Error, location: str) -> EngineError:
     reason = _REASONS.get(code)
     if reason is None:
         return EngineError(f"store {location}: {error}")
-    return EngineUnavailable(f"store {location} {reason} ({error})")
+    kind = StoreRefused if code == sqlite3.SQLITE_NOTADB else EngineUnavailable
+    return kind(f"store {location} {reason} ({error})")
