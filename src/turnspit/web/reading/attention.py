@@ -1,7 +1,8 @@
 """What needs attention, the worst first: what is wrong, why, and what mends it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlencode
 
 from turnspit.clock import to_moment
@@ -22,6 +23,7 @@ _HIGH_ERROR_RATE = 0.2
 _FEWEST_ATTEMPTS = 10
 _LATE_TICK = 60.0
 _MOST_GROUPS = 3
+_MOST_QUEUES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +76,72 @@ def _is_lost(worker: WorkerRecord) -> bool:
 
 def _queues(scene: Scene) -> Iterator[Attention]:
     has_workers = any(worker.live for worker in scene.workers)
-    for queue in scene.queues:
-        link = "/queue?" + urlencode({"name": queue.name})
-        waited = queue.oldest_seconds or 0.0
-        if queue.paused_at is not None:
-            continue
-        if queue.ready and not queue.workers and has_workers:
-            yield Attention(
-                severity="bad",
-                title=f"No worker serves the queue {queue.name}: {_waiting(queue.ready)}",
-                detail=f"The oldest waits for {duration(waited)}. Start a worker for it, or let one serve all queues.",
-                command=f"turnspit worker APP --queues {queue.name}",
-                link=link,
-            )
-        elif queue.ready and waited > _LONG_WAIT and has_workers:
-            rate = queue.completed_per_minute
-            left = (
-                f"that takes {duration(queue.ready.count / rate * 60)} at {rate:.0f} a minute" if rate else "none ended"
-            )
-            yield Attention(
-                severity="warn",
-                title=f"The queue {queue.name} is behind by {duration(waited)}",
-                detail=f"{_waiting(queue.ready)} for {queue.workers} live "
-                f"{'worker' if queue.workers == 1 else 'workers'}; {left}, as in the last 5 minutes.",
-                link=link,
-            )
-        if queue.unknown:
-            yield Attention(
-                severity="bad",
-                title=f"No live worker knows the task of {_jobs(queue.unknown)} in the queue {queue.name}",
-                detail="They are held until a worker starts that declares it: is a deploy missing, or a name changed?",
-                link="/jobs?" + urlencode({"q": f"state:held queue:{quote_word(queue.name)}"}),
-            )
+    open_ = [queue for queue in scene.queues if queue.paused_at is None]
+    waiting = [queue for queue in open_ if queue.ready and has_workers]
+    unserved = [queue for queue in waiting if not queue.workers]
+    behind = [queue for queue in waiting if queue.workers and (queue.oldest_seconds or 0.0) > _LONG_WAIT]
+    unknown = [queue for queue in open_ if queue.unknown]
+    yield from _worst(unserved, _unserved, "have no worker", "bad")
+    yield from _worst(behind, _behind, "are behind", "warn")
+    yield from _worst(unknown, _unknown, "have jobs whose task no live worker knows", "bad")
+
+
+def _worst(
+    queues: Sequence[QueueDocument],
+    tell: Callable[[QueueDocument], Attention],
+    what: str,
+    severity: Literal["bad", "warn"],
+) -> Iterator[Attention]:
+    """Those with the most jobs; of the others how many there are, so that two hundred hide nothing else."""
+    queues = sorted(queues, key=lambda queue: (queue.ready + queue.unknown).count, reverse=True)
+    shown = len(queues) if len(queues) <= _MOST_QUEUES + 1 else _MOST_QUEUES
+    yield from map(tell, queues[:shown])
+    others = queues[shown:]
+    if others:
+        jobs = sum((queue.ready + queue.unknown for queue in others), Count(count=0))
+        names = ", ".join(queue.name for queue in others[:_MOST_QUEUES])
+        yield Attention(
+            severity=severity,
+            title=f"{len(others)} more queues {what}",
+            detail=f"{_waiting(jobs)} in {names}{', …' if len(others) > _MOST_QUEUES else ''}.",
+            link="/queues",
+        )
+
+
+def _unserved(queue: QueueDocument) -> Attention:
+    waited = duration(queue.oldest_seconds or 0.0)
+    return Attention(
+        severity="bad",
+        title=f"No worker serves the queue {queue.name}: {_waiting(queue.ready)}",
+        detail=f"The oldest waits for {waited}. Start a worker for it, or let one serve all queues.",
+        command=f"turnspit worker APP --queues {queue.name}",
+        link=_link(queue),
+    )
+
+
+def _behind(queue: QueueDocument) -> Attention:
+    rate = queue.completed_per_minute
+    left = f"that takes {duration(queue.ready.count / rate * 60)} at {rate:.0f} a minute" if rate else "none ended"
+    return Attention(
+        severity="warn",
+        title=f"The queue {queue.name} is behind by {duration(queue.oldest_seconds or 0.0)}",
+        detail=f"{_waiting(queue.ready)} for {queue.workers} live "
+        f"{'worker' if queue.workers == 1 else 'workers'}; {left}, as in the last 5 minutes.",
+        link=_link(queue),
+    )
+
+
+def _unknown(queue: QueueDocument) -> Attention:
+    return Attention(
+        severity="bad",
+        title=f"No live worker knows the task of {_jobs(queue.unknown)} in the queue {queue.name}",
+        detail="They are held until a worker starts that declares it: is a deploy missing, or a name changed?",
+        link="/jobs?" + urlencode({"q": f"state:held queue:{quote_word(queue.name)}"}),
+    )
+
+
+def _link(queue: QueueDocument) -> str:
+    return "/queue?" + urlencode({"name": queue.name})
 
 
 def _errors(scene: Scene) -> Iterator[Attention]:
