@@ -10,17 +10,17 @@ from typing import Any, Protocol, TypeVar
 from turnspit.backlog import Backlogs
 from turnspit.blueprints import TaskRegistry
 from turnspit.chunks import achunks, chunks
-from turnspit.clock import from_moment, give_way, monotonic, sleep
+from turnspit.clock import give_way, monotonic, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
-from turnspit.contract.verbs import Verb, Wake, WakeKind
-from turnspit.errors import JobNotFound, ResultTimeout
+from turnspit.contract.verbs import Verb
+from turnspit.errors import JobNotFound
+from turnspit.job_waiting import is_in_loop, time_to_wait, when_finished
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
 from turnspit.records import Inserted, JobRecord, LogLine, NewJob, NewWorkflow
 from turnspit.sending import Sender, Sendings
-from turnspit.states import JobState
 from turnspit.workflow_store import WorkflowWriter
 from turnspit.workflows import WorkflowBuilder
 
@@ -29,8 +29,6 @@ __all__ = ["Client", "Stored"]
 R = TypeVar("R")
 
 Progress = Callable[[int], None]
-
-_LOOK_AGAIN = 0.5
 
 
 class Stored(Protocol):
@@ -248,19 +246,20 @@ class Client:
         :raises ResultTimeout: if it has not ended after ``timeout`` seconds.
         """
         self._warn_in_loop()
+        blocks = is_in_loop()
         finished = threading.Event()
         until = None if timeout is None else monotonic() + timeout
         record = self.get_record(job_id)
         if record.state.is_final:
             return record
-        stop_listening = self._app.engine.wakeups.listen(_when_finished(job_id, finished.set))
+        stop_listening = self._app.engine.wakeups.listen(when_finished(job_id, finished.set))
         try:
             while True:
                 finished.clear()
                 record = self.get_record(job_id)
                 if record.state.is_final:
                     return record
-                finished.wait(_time_to_wait(record, until, timeout))
+                finished.wait(time_to_wait(record, until, timeout, blocks_loop=blocks))
         finally:
             stop_listening()
 
@@ -272,7 +271,7 @@ class Client:
         record = await self.aget_record(job_id)
         if record.state.is_final:
             return record
-        listener = _when_finished(job_id, lambda: loop.call_soon_threadsafe(finished.set))
+        listener = when_finished(job_id, lambda: loop.call_soon_threadsafe(finished.set))
         stop_listening = self._app.engine.wakeups.listen(listener)
         try:
             while True:
@@ -281,7 +280,7 @@ class Client:
                 if record.state.is_final:
                     return record
                 try:
-                    async with asyncio.timeout(_time_to_wait(record, until, timeout)):
+                    async with asyncio.timeout(time_to_wait(record, until, timeout)):
                         await finished.wait()
                 except TimeoutError:
                     continue
@@ -316,11 +315,7 @@ class Client:
         return Job(record, self, created=True)
 
     def _warn_in_loop(self) -> None:
-        if self._warned:
-            return
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if self._warned or not is_in_loop():
             return
         self._warned = True
         warnings.warn(
@@ -369,30 +364,3 @@ def _found(record: JobRecord | None, job_id: int) -> JobRecord:
 def _possible(job_id: int) -> int:
     """A number that no job has, where the store could not even ask for it."""
     return job_id if isinstance(job_id, int) and 0 < job_id < 2**63 else 0
-
-
-def _when_finished(job_id: int, then: Callable[[], object]) -> Callable[[Wake], None]:
-    def listener(wake: Wake) -> None:
-        if wake.kind is WakeKind.FINISHED and (not wake.jobs or job_id in wake.jobs):
-            then()
-
-    return listener
-
-
-def _time_to_wait(record: JobRecord, until: float | None, timeout: float | None) -> float:
-    if until is None:
-        return _LOOK_AGAIN
-    left = until - monotonic()
-    if left <= 0:
-        raise ResultTimeout(
-            f"job {record.id} ({record.task}) is still {record.state} after {timeout:g} s{_why_waiting(record)}"
-        )
-    return min(left, _LOOK_AGAIN)
-
-
-def _why_waiting(record: JobRecord) -> str:
-    if record.state is JobState.READY:
-        return f"; is a worker running that serves the queue {record.queue!r}?"
-    if record.state is JobState.SCHEDULED:
-        return f"; it is due at {from_moment(record.run_at):%Y-%m-%d %H:%M:%S} UTC"
-    return f": {record.reason}" if record.state is JobState.HELD else ""

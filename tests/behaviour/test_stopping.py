@@ -309,3 +309,22 @@ def test_get_result_says_that_the_job_is_still_on_its_way(app: Turnspit, events:
         with pytest.raises(ResultTimeout) as raised:
             job.get_result(timeout=timedelta(milliseconds=20))
     assert str(raised.value) == f"job {job.id} (task) is still running after 0.02 s"
+
+
+def test_get_result_in_a_task_says_that_nothing_runs_meanwhile(app: Turnspit) -> None:
+    @app.task
+    async def inner() -> None: ...
+
+    @app.task
+    async def outer() -> str:
+        job = await inner.aenqueue()
+        with (
+            pytest.warns(RuntimeWarning, match="a sync verb was called inside"),
+            pytest.raises(ResultTimeout) as raised,
+        ):
+            job.get_result(timeout=0.05)
+        return str(raised.value)
+
+    with app.worker():
+        said = outer.enqueue().get_result(DEADLINE)
+    assert said.endswith("after 0.05 s; a worker in this event loop cannot run it meanwhile: await job.aget_result()")

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from turnspit.clock import monotonic
@@ -16,6 +17,7 @@ __all__ = ["LoopWatch", "stack_of"]
 logger = logging.getLogger("turnspit")
 
 _FRAMES = 8
+_RUNTIME = str(Path(__file__).parents[1])
 
 
 class LoopWatch:
@@ -65,6 +67,11 @@ class LoopWatch:
 
 
 def stack_of(thread: int | None) -> str:
-    """What a thread of this process is doing, innermost last; empty where it has ended."""
+    """What a thread of this process is doing, innermost last; empty where it has ended. Of a job, without those who
+    called it.
+    """
     frame = None if thread is None else sys._current_frames().get(thread)
-    return "" if frame is None else "".join(traceback.format_stack(frame, _FRAMES)).rstrip()
+    stack = [] if frame is None else traceback.extract_stack(frame)
+    callers = [place for place, each in enumerate(stack, 1) if each.filename.startswith(_RUNTIME)]
+    own = stack[callers[-1] :] if callers else stack
+    return "".join(traceback.format_list((own or stack)[-_FRAMES:])).rstrip()
