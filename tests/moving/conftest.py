@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.postgres import new_schema
-from turnspit import Retry, Turnspit, Unique
+from turnspit import Cron, Retry, Turnspit, Unique
 from turnspit.operations import Moved, move_store
 
 DIRECTIONS = [("sqlite", "postgres"), ("postgres", "sqlite"), ("sqlite", "sqlite"), ("postgres", "postgres")]
@@ -22,6 +22,9 @@ def add_tasks(app: Turnspit) -> Any:
 
     @app.task(unique=Unique(within=3600))
     def once(name: str) -> None: ...
+
+    @app.task
+    def tidy() -> None: ...
 
     return double
 
@@ -60,6 +63,8 @@ def filled(old: Turnspit) -> Turnspit:
     double.using(delay=3600, priority=7).enqueue(4)
     old.enqueue_many(double.new(number) for number in range(20))
     old.tasks["once"].enqueue("ada")
+    old.schedules.create("yearly", old.tasks["tidy"], Cron("0 3 1 1 *"))
+    old.queues.pause("unused")
     return old
 
 

@@ -23,6 +23,8 @@ def test_everything_arrives_as_it_was(filled: Turnspit, new: Turnspit) -> None:
     assert everything(new) == before
     rows = {each.table: each.rows for each in moved.tables}
     assert (rows["jobs"], rows["history"], rows["attempts"], rows["unique_keys"]) == (23, 3, 2, 1)
+    assert (rows["schedules"], rows["pauses"]) == (1, 1)
+    assert [each.name for each in new.schedules.list(all=True)] == ["yearly"]
 
 
 @pytest.mark.parametrize("urls", DIRECTIONS[:1], indirect=True, ids="-to-".join)
