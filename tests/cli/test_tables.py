@@ -92,6 +92,17 @@ def test_pauses_of_queues_tasks_and_tags(cli: Cli) -> None:
     assert (answer.code, "name what is meant: one of --queue, --task and --tag" in answer.err) == (2, True)
 
 
+def test_a_pause_of_what_nobody_knows_is_pointed_out(cli: Cli) -> None:
+    """Somebody who stops a bad deploy at night may have mistyped."""
+    answer = cli("queues", "pause", "shop", "--queue", "defualt")
+    assert (answer.code, answer.out) == (0, "queue defualt is paused; running jobs run on\n")
+    assert answer.err == (
+        "no job is in it now and no worker names it: if queue defualt is not what was meant, resume it\n"
+    )
+    assert cli("queues", "pause", "shop", "--queue", "default").err == ""
+    assert cli("queues", "pause", "shop", "--tag", "import").err == ""
+
+
 def test_queues_as_json(cli: Cli) -> None:
     queues = json.loads(cli("queues", "list", "sqlite:///shop.db", "--json").out)["queues"]
     by_name = {queue["queue"]: queue for queue in queues}

@@ -1,5 +1,6 @@
 """``turnspit queues``: how much waits where, and what is paused."""
 
+from turnspit.app import Turnspit
 from turnspit.cli.documents import pause_document, queue_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
@@ -57,8 +58,11 @@ def _show(found: list[QueueStats]) -> None:
 def pause(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
     """Let no worker start jobs of a queue, a task or a tag, until they are resumed."""
     name = _named(queue, task, tag)
-    changed = find_store(app).app.queues.pause(queue, task=task, tag=tag)
+    store = find_store(app).app
+    changed = store.queues.pause(queue, task=task, tag=tag)
     line(f"{name} is paused; running jobs run on" if changed else f"{name} was paused already")
+    if not _is_known(store, queue, task):
+        note(f"no job is in it now and no worker names it: if {name} is not what was meant, resume it")
 
 
 def resume(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
@@ -66,6 +70,17 @@ def resume(app: StoreArgument = None, queue: Queue = None, task: TaskName = None
     name = _named(queue, task, tag)
     changed = find_store(app).app.queues.resume(queue, task=task, tag=tag)
     line(f"{name} goes on" if changed else f"{name} was not paused")
+
+
+def _is_known(app: Turnspit, queue: str | None, task: str | None) -> bool:
+    """Whether jobs or workers speak of this queue or task; a tag may come with any job."""
+    engine = app.engine
+    workers = engine.read(engine.list_workers)
+    if queue is not None:
+        return any(queue in (each.queues or ()) for each in workers) or queue in {q.queue for q in app.queues.stats()}
+    if task is not None:
+        return any(task in each.tasks for each in workers) or task in {t.task for t in engine.read(engine.list_tasks)}
+    return True
 
 
 def _named(queue: str | None, task: str | None, tag: str | None) -> str:
