@@ -92,7 +92,7 @@ def test_neither_waits_for_the_other(app: Turnspit, monkeypatch: pytest.MonkeyPa
     keeping("awrite_beside")
     assert run_all(app) == dict.fromkeys(range(JOBS), 1)
     assert app.jobs.count(state="completed") == JOBS
-    assert (answered.keys() == {"claim_jobs_at_once", "finish_jobs_at_once"}) == app.engine.has_two_writers
+    assert (answered.keys() >= {"claim_jobs_at_once", "finish_jobs_at_once"}) == app.engine.has_two_writers
 
 
 def test_a_worker_that_cannot_store_what_ended_claims_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:

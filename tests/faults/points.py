@@ -21,6 +21,7 @@ from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker.finisher import Batch, Finisher
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.errors import EngineUnavailable
+from turnspit.records import ClaimAtOnce, ClaimRequest
 
 LEASE, HEARTBEAT = 0.8, 0.2
 
@@ -75,7 +76,7 @@ def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Calla
         answer = await original(verb, *arguments, **options)
         batch, claims = next((each for each in arguments if isinstance(each, Batch)), None), []
         if verb.__name__ == "claim_jobs_at_once":
-            batch, claims = Batch(), answer
+            batch, claims = Batch(), answer.claims
         elif batch is not None:
             claims = answer[1]
         if batch is not None and not done and is_it(batch, claims):
@@ -138,7 +139,11 @@ def blocks_the_loop(app: Turnspit) -> None:
 def in_the_middle_of_a_claim(app: Turnspit) -> None:
     """Of a busy worker: an idle one claims by one statement, on PostgreSQL without a middle."""
     after_statement(app, "claim_jobs", 2)
-    app.engine.claim_jobs_at_once = app.engine.claim_jobs  # type: ignore[method-assign]
+
+    def claim_the_longer_way(request: ClaimRequest) -> Verb[ClaimAtOnce]:
+        return ClaimAtOnce((yield from app.engine.claim_jobs(request)), is_partial=False)
+
+    app.engine.claim_jobs_at_once = claim_the_longer_way  # type: ignore[method-assign]
 
 
 POINTS: dict[str, Callable[[Turnspit], None]] = {

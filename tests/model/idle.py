@@ -14,7 +14,7 @@ class WithIdleWorkers(EngineAndModel):
     def claim_at_once(self, data: st.DataObject, limit: int) -> None:
         worker = self.model.workers[self.worker(data)]
         request = ClaimRequest(worker.id, limit, worker.tasks, None, self.after)
-        claims = self.write(self.engine.claim_jobs_at_once, request)
+        claims = self.write(self.engine.claim_jobs_at_once, request).claims
         possible = [] if worker.stopped else self.model.claimable(worker.tasks, None)
         assert len(claims) <= min(limit, len(possible))
         for queue in QUEUES:

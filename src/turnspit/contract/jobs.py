@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from turnspit.contract.verbs import Verb
 from turnspit.records import (
     Claim,
+    ClaimAtOnce,
     ClaimRequest,
     Completion,
     Finish,
@@ -56,10 +57,10 @@ class Jobs(Protocol):
         """
         ...
 
-    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
+    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[ClaimAtOnce]:
         """``claim_jobs``, as soon as the store can. It may leave jobs that nobody knows where they are. Of several
         queues it may claim fewer jobs than it was asked for: of each its share, of which there are ``MOST_QUEUES`` at
-        the most.
+        the most. It may also have looked behind what was claimed last and nowhere else. Then the answer is partial.
         """
         ...
 

@@ -10,6 +10,7 @@ __all__ = [
     "AttemptRecord",
     "BrokenAttempt",
     "Claim",
+    "ClaimAtOnce",
     "ClaimRequest",
     "Inserted",
     "JobChanges",
@@ -136,6 +137,14 @@ class ClaimRequest:
     """The queue that was served last: the round begins behind it."""
     job: int | None = None
     """Only this job, whatever its queue and its limits; for the test kit."""
+
+
+class ClaimAtOnce(NamedTuple):
+    """What the short way brought."""
+
+    claims: list[Claim]
+    is_partial: bool
+    """It looked at a part of what may wait: there may be more."""
 
 
 class AttemptRecord(NamedTuple):

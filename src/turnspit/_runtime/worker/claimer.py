@@ -24,7 +24,6 @@ from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import give_way, monotonic, sleep
 from turnspit.contract import Engine
-from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Verb
 from turnspit.errors import TurnspitError
 from turnspit.records import Claim, ClaimRequest, FinishReport, ProgressReport
@@ -262,10 +261,10 @@ class Claimer:
             if not batch:
                 return FinishReport(), []
         if is_claim := request is not None and not batch:
-            claims = await write(self._engine.claim_jobs_at_once, request)
-            if claims or not self._was_seen:
+            claims, is_partial = await write(self._engine.claim_jobs_at_once, request)
+            if claims or not (self._was_seen or is_partial):
                 self._was_seen = False
-                self._work_waits = self._work_waits or 1 < len(claims) >= request.limit / MOST_QUEUES
+                self._work_waits = self._work_waits or is_partial
                 return FinishReport(), claims
         answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
         self._was_seen = self._was_seen and not is_claim

@@ -14,7 +14,7 @@ from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.errors import InvalidPayload
-from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
+from turnspit.records import Claim, ClaimAtOnce, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
 from turnspit.states import JobState
 
 __all__ = ["PostgresJobVerbs"]
@@ -78,15 +78,17 @@ class PostgresJobVerbs(JobVerbs):
     def run_turns(self, block: str, params: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Verb[list[Row]]:
         return (yield Statement(self.sql[block], {**params, "turns": to_json(turns)}))
 
-    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        if self.bounds.turns(request):
-            # What lies behind the bounds may be nothing, however much waits elsewhere: then the claim goes on.
-            return (yield from self.claim_jobs(request))
+    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[ClaimAtOnce]:
+        params = self.claim_params(request)
+        if hints := self.bounds.turns(request):
+            claims = _in_turn((yield self._claim(params, hints, ends=True)), [turn["queue"] for turn in hints])
+            self.bounds.remember(request, claims, is_all=False)
+            return ClaimAtOnce(claims, is_partial=True)
         with self.bounds.looking():
-            rows = yield self._claim_from_all(self.claim_params(request), request)
+            rows = yield self._claim_from_all(params, request)
         claims = _in_turn(rows, in_turn({row[3] for row in rows}, request.after))
         self.bounds.remember(request, claims)
-        return claims
+        return ClaimAtOnce(claims, is_partial=1 < len(claims) >= request.limit / MOST_QUEUES)
 
     def _claim_from_all(self, params: Mapping[str, Any], request: ClaimRequest) -> Statement:
         """Find the busy queues and claim from them, in one statement."""
@@ -108,9 +110,12 @@ class PostgresJobVerbs(JobVerbs):
         return {"queues": to_json(in_turn(request.queues, after)), "most": MOST_QUEUES}
 
     def claim_turns(self, params: Mapping[str, Any], turns: Sequence[Turn]) -> Verb[list[Claim]]:
+        return _in_turn((yield self._claim(params, turns)), [turn["queue"] for turn in turns])
+
+    def _claim(self, params: Mapping[str, Any], turns: Sequence[Turn], *, ends: bool = False) -> Statement:
         bound = _BOUND if "after" in turns[0] else ""
         sql = self.sql["claim_jobs"].replace("{turns}", self.sql["claim_jobs_turns"]).replace("{bound}", bound)
-        return _in_turn((yield Statement(sql, {**params, "turns": to_json(turns)})), [turn["queue"] for turn in turns])
+        return Statement(sql, {**params, "turns": to_json(turns)}, ends=ends)
 
     def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[int]:
         turns = to_json({"queue": queue} for queue in queues)

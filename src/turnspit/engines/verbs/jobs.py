@@ -12,7 +12,7 @@ from turnspit.engines.verbs.limits import LimitVerbs
 from turnspit.engines.verbs.rows import has_a_time, to_json
 from turnspit.engines.verbs.uniqueness import UniquenessVerbs
 from turnspit.records import (
-    Claim,
+    ClaimAtOnce,
     ClaimRequest,
     Completion,
     Confirmation,
@@ -73,8 +73,8 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
             return (yield from self.insert_unique_jobs(new))
         return (yield from self.store_jobs(new))
 
-    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[list[Claim]]:
-        return (yield from self.claim_jobs(request))
+    def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[ClaimAtOnce]:
+        return ClaimAtOnce((yield from self.claim_jobs(request)), is_partial=False)
 
     def finish_jobs(self, finishes: Sequence[Finish]) -> Verb[FinishReport]:
         report = FinishReport()
