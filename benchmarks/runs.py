@@ -40,7 +40,7 @@ class Run:
     folder: Path
     is_full: bool = True
     """Whether systems that are there for orientation are measured in every repeat, not in the first alone."""
-    once: Collection[str] = ("idle", *SCENARIOS)
+    once: Collection[str] = ("idle", "old_rows", "snapshot", "long")
     """What is measured in the first repeat alone: it takes long."""
     samples: Samples = field(default_factory=dict)
     settings: dict[str, dict[str, str]] = field(default_factory=dict)
