@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from turnspit._runtime.maintenance.promoter import Promoter
-from turnspit._runtime.maintenance.pruner import Pruner
+from turnspit._runtime.maintenance.pruner import pruners
 from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit._runtime.maintenance.scheduler import Scheduler
 from turnspit._runtime.maintenance.tender import Tender
@@ -33,7 +33,7 @@ def on_call_duties(parts: WorkerParts, rescuer: Rescuer) -> list[OnCallDuty]:
 
 def timed_duties(parts: WorkerParts) -> list[Duty]:
     """The duties that have a time of their own."""
-    duties: list[Duty] = [Pruner(parts.engine, PruneRequest(parts.history_retention, parts.dead_retention))]
+    duties: list[Duty] = [*pruners(parts.engine, PruneRequest(parts.history_retention, parts.dead_retention))]
     if parts.alerts:
         duties.append(Watcher(parts.engine, parts.name, parts.alerts))
     return duties
