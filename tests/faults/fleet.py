@@ -42,6 +42,12 @@ async def block(gate: str) -> None:
         connection.connect(gate)
         connection.recv(1)
 
+@app.task(timeout=0.05)
+def hang(gate: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(gate)
+        connection.recv(1)
+
 @app.task
 def grow(megabytes: int) -> None:
     kept.append(b"x" * megabytes * 1_000_000)

@@ -29,7 +29,8 @@ class Health:
         report as JSON. An orderly end removes it.
     :param port: where ``GET /livez`` and ``/readyz`` answer 200 or 503, with the report as JSON; 0 takes a free one.
     :param host: the address of that port; by default nobody on another machine can ask.
-    :param max_lag: seconds or ``timedelta`` that the event loop may be blocked until the worker is not live.
+    :param max_lag: seconds or ``timedelta`` that the event loop may be blocked, or that threads over their time-out may
+        take every slot, until the worker is not live.
     :raises ConfigurationError: for what cannot be meant.
 
     ::

@@ -107,7 +107,9 @@ async def _live(
     def report() -> HealthReport:
         blocked = pulse.problems(health.max_lag) if pulse is not None else ()
         problems = (*blocked, *worker.troubles())
-        return HealthReport(live=not blocked, ready=not problems, problems=problems)
+        # Only the end of this process frees such slots, as it does a blocked loop.
+        is_live = not blocked and worker.executor.hung_for <= health.max_lag
+        return HealthReport(live=is_live, ready=not problems, problems=problems)
 
     link = None
     if supervisor is not None and pulse is not None:

@@ -91,7 +91,7 @@ HealthPort = Annotated[
 ]
 HealthHost = Annotated[str, _option("--health-host", "HOST", "The address of that port.", _HEALTH)]
 MaxLag = Annotated[
-    str, _option("--max-lag", "TIME", "How long the event loop may be blocked until it is not live.", _HEALTH)
+    str, _option("--max-lag", "TIME", "How long the loop or all slots may hang until it is not live.", _HEALTH)
 ]
 MetricsPort = Annotated[
     int | None,

@@ -307,7 +307,7 @@ class Executor:
             if running.deadline is None:
                 continue
             if running.deadline <= now + 0.001:
-                running.deadline = None
+                running.deadline, running.overdue_at = None, now
                 running.stop("timeout")
                 self._report_time_out(running)
             else:
@@ -353,6 +353,19 @@ class Executor:
             return None
         jobs = ", ".join(str(running.claim.id) for running in stuck[:_NAMED])
         return f"all its slots are taken by threads that were told to stop and do not end (jobs {jobs})"
+
+    @property
+    def hung_for(self) -> float:
+        """For how many seconds every slot has been taken by a thread over its time-out; 0.0 where it is not so.
+
+        Threads that were told to stop for another reason, as after an outage of the store, have time left to end in.
+        """
+        overdue = {
+            running.context.thread: running.overdue_at
+            for running in list(self.running.values())
+            if running.overdue_at is not None and running.context.thread is not None
+        }
+        return monotonic() - max(overdue.values()) if len(overdue) >= self.concurrency else 0.0
 
     def close(self) -> None:
         """Forget the timers, and be counted no more."""

@@ -21,6 +21,7 @@ class Running:
         "is_async",
         "is_isolated",
         "is_lost",
+        "overdue_at",
         "started",
         "successor",
         "task",
@@ -31,6 +32,8 @@ class Running:
         self.context = context
         self.started = monotonic()
         self.deadline: float | None = None
+        self.overdue_at: float | None = None
+        """When it was told that its time is over, if it was."""
         self.is_async = True
         self.is_isolated = False
         """Whether it runs in a process of its own, which is killed where a thread would be left to itself."""
