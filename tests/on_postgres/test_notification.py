@@ -12,6 +12,7 @@ import pytest
 from tests.behaviour.support import DEADLINE, wait_until
 from tests.postgres import Server, with_schema
 from turnspit import Turnspit
+from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.postgres import wakeups
 
 
@@ -54,6 +55,21 @@ def test_what_follows_closely_is_sent_by_a_thread(
     assert heard(1) == 1
 
 
+def test_after_a_rollback_a_commit_notifies_as_before(
+    app: Turnspit, send: Any, heard: Any, sender: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "_TOGETHER", 0.0)
+    for number in range(1, 10):
+        send.enqueue(number)
+    assert heard(9) == 9
+    with pytest.raises(LookupError):
+        app.engine.write(_fail)
+    for number in range(3):
+        send.enqueue(number)
+        assert heard(1) == 1
+    assert sender() is None
+
+
 def test_a_connection_that_ends_behind_a_notification_is_made_anew(
     app: Turnspit, send: Any, plain_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +86,7 @@ def test_a_program_that_ends_at_once_has_notified(app: Turnspit, heard: Any, sto
     program = """
 import sys
 from turnspit import Turnspit
+from turnspit.contract.verbs import Statement, Verb
 app = Turnspit(sys.argv[1])
 @app.task
 async def send(order_id: int) -> None: ...
@@ -105,13 +122,24 @@ def test_a_lock_that_somebody_holds_on_all_notifications_is_waited_for_by_a_thre
         holder.start()
         locked = "SELECT FROM pg_locks WHERE locktype = 'object' AND mode = 'AccessExclusiveLock' AND granted"
         wait_until(lambda: bool(listener.execute(locked).fetchall()), "the lock")
-        for number in range(3):
-            send.enqueue(number)
-        assert app.jobs.count() == 3
+        send.enqueue(1)
+        app.engine.write(_nothing)  # finds that the notification was refused
+        assert app.jobs.count() == 1
         assert app.engine.wakeups._sender is not None  # type: ignore[attr-defined]
         listener.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
         assert list(listener.notifies(timeout=DEADLINE, stop_after=1))
         holder.join()
+
+
+def _nothing() -> Verb[None]:
+    yield Statement("SELECT 1", {})
+
+
+def _fail() -> Verb[None]:
+    """A transaction that is rolled back."""
+    yield Statement("SELECT 1", {})
+    yield Statement("SELECT 2", {})
+    raise LookupError
 
 
 def _notify_and_wait(url: str) -> None:

@@ -9,9 +9,11 @@ import contextlib
 import logging
 import select
 import weakref
+from collections.abc import Iterator
 
 import psycopg
-from psycopg.pq import ExecStatus
+from psycopg.pq import Escaping, ExecStatus
+from psycopg.pq.abc import PGresult
 
 from turnspit.engines.postgres.opening import Connection
 
@@ -19,8 +21,6 @@ __all__ = ["Notification"]
 
 logger = logging.getLogger("turnspit")
 
-_NAME, _NOTIFY = b"turnspit_notify", b"SELECT pg_notify($1, $2)"
-"""A transaction of its own. It waits for no disk and no standby, for it writes nothing that could be lost."""
 _LAST = 1.0
 """Seconds that the answer to the last one is waited for before its connection is closed."""
 
@@ -30,36 +30,51 @@ _notifications: "weakref.WeakSet[Notification]" = weakref.WeakSet()
 class Notification:
     """The notification that is under way on a connection, if one is.
 
+    A command of its own, not a prepared statement: the driver forgets those behind each rollback. It waits for no disk
+    and no standby, for its transaction writes nothing that could be lost.
+
     :param channel: where listeners hear it.
     """
 
     def __init__(self, connection: Connection, channel: str) -> None:
         self._connection = connection
-        self._channel = channel.encode()
+        self._command = f"NOTIFY {channel}, ".encode()
         self._is_under_way = False
         self._is_possible = True
-        connection.pgconn.prepare(_NAME, _NOTIFY)
         _notifications.add(self)
 
     def send(self, payload: str) -> bool:
         """Send it, and wait for nothing; whether it was sent."""
         if not self._is_possible:
             return False
+        pgconn = self._connection.pgconn
         try:
-            self._connection.pgconn.send_query_prepared(_NAME, [self._channel, payload.encode()])
+            pgconn.send_query(self._command + Escaping(pgconn).escape_literal(payload.encode()))
         except psycopg.Error:
             return False  # the connection is lost: its next call will notice
         self._is_under_way = True
         return True
 
-    def finish(self) -> None:
-        """Fetch the answer to the last one: the connection can be used again.
+    def finish(self) -> bool:
+        """Fetch the answer to the last one, so that the connection can be used again.
 
-        :raises psycopg.OperationalError: if the connection is lost.
+        :returns: whether the listeners were told. Not if the connection is lost, which its next call will notice.
         """
         if not self._is_under_way:
-            return
+            return True
         self._is_under_way = False
+        try:
+            refusals = [result for result in self._results() if result.status != ExecStatus.COMMAND_OK]
+        except psycopg.Error as error:
+            logger.debug("a wake may not have been sent: %s", error)
+            return False
+        for refusal in refusals:
+            # Somebody holds the lock of all notifications for long: from now on a thread waits for it.
+            self._is_possible = False
+            logger.debug("a wake was not sent: %s", refusal.error_message.decode(errors="replace"))
+        return not refusals
+
+    def _results(self) -> Iterator[PGresult]:
         pgconn = self._connection.pgconn
         while True:
             while pgconn.is_busy():
@@ -68,10 +83,7 @@ class Notification:
             result = pgconn.get_result()
             if result is None:
                 return
-            if result.status != ExecStatus.TUPLES_OK:
-                # Somebody holds the lock of all notifications for long: from now on a thread waits for it.
-                self._is_possible = False
-                logger.debug("a wake was not sent: %s", result.error_message.decode(errors="replace"))
+            yield result
 
     def await_answer(self) -> None:
         """Before the connection is closed: bytes that nobody has read would take the notification along."""

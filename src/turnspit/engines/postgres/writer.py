@@ -69,6 +69,8 @@ class Writer(ConnectionThread):
         self._at: Call | None = None
         self._was_connected = False
         self._notification: Notification | None = None
+        self._told: list[Wake] = []
+        """What the last transaction had to tell."""
         super().__init__(queue, is_helper, settings, deadline)
 
     def _prepare(self, connection: Connection) -> None:
@@ -83,6 +85,10 @@ class Writer(ConnectionThread):
 
     def _notify(self, payload: str) -> bool:
         return self._notification is not None and self._notification.send(payload)
+
+    def _finish_notification(self) -> None:
+        if self._notification is not None and not self._notification.finish():
+            self._send(self._told, lambda _: False)  # once more, by a thread
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
@@ -153,8 +159,7 @@ class Writer(ConnectionThread):
             until = monotonic() + self._deadline
             connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
             self._was_connected = True
-            if self._notification is not None:
-                self._notification.finish()
+            self._finish_notification()
             joined = [call for call in group if call.new is not None] if len(group) > 1 else []
             if len(joined) < len(group) != 1 or self._settings.poll_only or _has_news(connection):
                 self._begin(connection)
@@ -232,6 +237,7 @@ class Writer(ConnectionThread):
             elif error is not None and self._gave_up:
                 call.error = EngineUnavailable(f"store {self._settings.location}: {late}: the call was not carried out")
         if error is None or unsure is not None:
-            self._send([wake for call in group for wake in call.wakes], self._notify)
+            self._told = [wake for call in group for wake in call.wakes]
+            self._send(self._told, self._notify)
         for call in group:
             call.resolve()
