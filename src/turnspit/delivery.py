@@ -1,7 +1,6 @@
 """Answers on their way from threads to an event loop."""
 
 import asyncio
-import contextlib
 import weakref
 from collections import deque
 
@@ -23,10 +22,14 @@ class Delivery:
         """An answer is there: ``own`` becomes true. From any thread."""
         self._answered.append(own)
         loop = self._loop()
-        if not self._is_due and loop is not None:
-            self._is_due = True
-            with contextlib.suppress(RuntimeError):  # the loop was closed
-                loop.call_soon_threadsafe(self._deliver)
+        if self._is_due or loop is None:
+            return
+        self._is_due = True
+        try:
+            loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:  # the loop was closed: what is kept here would keep it
+            self._is_due = False
+            self._answered.clear()
 
     def _deliver(self) -> None:
         self._is_due = False  # first: what is added from now on makes it due again

@@ -40,6 +40,23 @@ def test_a_failed_job_is_tried_again_until_it_succeeds_and_every_attempt_is_kept
     assert "ConnectionError: try 1" in (job.attempts[0].traceback or "")
 
 
+def test_a_traceback_begins_with_the_job(t: TestStore) -> None:
+    @t.app.task
+    def plain() -> None:
+        raise KeyError("order")
+
+    @t.app.task
+    async def awaited() -> None:
+        raise KeyError("order")
+
+    plain.enqueue()
+    awaited.enqueue()
+    for ran in t.drain():
+        first, frame, *_ = (ran.attempts[0].traceback or "").splitlines()
+        assert first == "Traceback (most recent call last):"
+        assert frame.endswith(f"in {ran.task}"), ran.attempts[0].traceback
+
+
 def test_a_retrying_job_says_so(t: TestStore) -> None:
     @t.app.task(retry=Retry(attempts=3, base=10, jitter="none"))
     async def flaky() -> None:

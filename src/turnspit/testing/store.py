@@ -18,6 +18,7 @@ from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, MoveNotAllowed, TurnspitError
+from turnspit.job_waiting import is_in_loop
 from turnspit.jobs import Job
 from turnspit.operations import Jobs
 from turnspit.records import PruneRequest
@@ -108,9 +109,8 @@ class TestStore(Assertions):
         """Run every job that is ready or due now, each for one attempt, and return them in the order they ran.
 
         They run one after another, larger priority first, then the oldest; those of a batch task as many in one call
-        as it takes. What becomes ready meanwhile (a job
-        that a job enqueues, a retry without a delay) waits for the next ``drain``, unless ``recursive``. Rates and
-        other limits hold nothing up here.
+        as it takes. What becomes ready meanwhile (a job that a job enqueues, a retry without a delay) waits for the
+        next ``drain``, unless ``recursive``. Rates and other limits hold nothing up here.
 
         :param queues: only jobs of these queues.
         :param recursive: go on until nothing is ready; not for what is scheduled for later.
@@ -331,9 +331,7 @@ class TestStore(Assertions):
 
 def _run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine to its end, on an event loop of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not is_in_loop():
         return _run_here(make)
     warnings.warn(
         "a sync verb of the test store was called inside a running event loop, which waits meanwhile: use the verb "

@@ -7,7 +7,7 @@
 import hashlib
 import re
 import traceback
-from concurrent.futures import thread
+from concurrent import futures
 from pathlib import Path
 
 from turnspit.records import ErrorRecord
@@ -16,7 +16,7 @@ __all__ = ["Foreign", "describe", "format_traceback", "is_ours", "message_of", "
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 16_000
-_OURS = (str(Path(__file__).parents[2]), thread.__file__, "<frozen", "<string>")
+_OURS = (str(Path(__file__).parents[2]), str(Path(futures.__file__).parent), "<frozen", "<string>")
 _VARIABLE = re.compile(
     r"[\w.+-]+@[\w-]+\.[\w.-]+"  # e-mail addresses
     r"|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"  # UUIDs
