@@ -172,4 +172,7 @@ def test_a_store_that_lacks_a_table_is_not_well(cli: Cli, folder: Path) -> None:
     connection.close()
     is_well, found = findings(cli)
     assert not is_well
-    assert found["work"][1].endswith("no such table: turnspit_pauses")
+    is_whole, said = found["schema"]
+    assert not is_whole
+    assert said.startswith("version 1, but without turnspit_pauses, which somebody dropped: restore a backup, for")
+    assert "work" not in found

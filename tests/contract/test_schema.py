@@ -1,5 +1,6 @@
 """How a store gets its tables."""
 
+import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 
 from tests.contract.store import Store
 from turnspit.contract import Engine
+from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines import open_engine
 from turnspit.engines.migrations import Migration
-from turnspit.errors import SchemaMismatch
+from turnspit.errors import EngineError, SchemaMismatch
 from turnspit.records import NewJob
 
 NEW = NewJob("send", "default", "{}")
@@ -49,6 +51,31 @@ def test_many_migrate_at_once_and_one_does_it(url: str) -> None:
     with ThreadPoolExecutor(len(engines)) as threads:
         applied = list(threads.map(lambda engine: engine.migrate(), engines))
     assert sorted(applied) == [()] * 11 + [pending]
+
+
+def test_a_table_that_was_dropped_is_named_with_the_cure(engine: Engine) -> None:
+    """The version says that nothing is to be migrated: that would be no cure."""
+    engine.migrate()
+    engine.read(engine.list_pauses)
+    [table] = re.findall(r"^CREATE TABLE (\S*pauses) ", engine.schema_sql(), re.MULTILINE)
+
+    def drop() -> Verb[None]:
+        yield Statement(f"DROP TABLE {table}", {})
+
+    engine.write(drop)
+    with pytest.raises(
+        EngineError, match=r"lacks a table that was there before: somebody dropped it; restore a backup"
+    ):
+        engine.read(engine.list_pauses)
+    engine.close()
+    status = engine.schema_status()
+    assert (status.missing, status.pending) == ((table,), ())
+    for use in (engine.migrate, lambda: engine.read(engine.list_queues)):
+        with pytest.raises(SchemaMismatch) as raised:
+            use()
+        stands = f"store {engine.location} has schema {status.current}, but without {table}, which somebody dropped: "
+        cure = "restore a backup, for `turnspit migrate` makes no table a second time"
+        assert str(raised.value) == stands + cure
 
 
 def test_looking_at_the_status_makes_nothing(engine: Engine, folder: Path) -> None:

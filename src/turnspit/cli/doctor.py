@@ -42,7 +42,7 @@ def _look_at_work(target: Target) -> list[Finding]:
     engine = target.app.engine
     try:
         status = engine.schema_status()
-        if not status.current or status.is_too_new:
+        if not status.current or status.is_too_new or status.missing:
             return []
         tasks, queues = engine.read(engine.list_tasks), engine.read(engine.list_queues)
         workers, pauses = engine.read(engine.list_workers), engine.read(engine.list_pauses)

@@ -90,7 +90,8 @@ def find_store(typed: str | None, *, must_exist: bool = True) -> Target:
 def require_store(app: Turnspit) -> None:
     """Look whether the app's store is there, and change nothing.
 
-    :raises WrongUsage: if it is not, or another release's.
+    :raises WrongUsage: if it is not there.
+    :raises SchemaMismatch: if it is a newer release's, or tables of it are gone.
     :raises EngineError: if it cannot be looked at; no fault of the command where the database is down.
     """
     status = app.engine.schema_status()
@@ -100,6 +101,7 @@ def require_store(app: Turnspit) -> None:
             "if there should be one, check its URL and the working directory"
         )
     status.refuse_too_new(app.engine.location)
+    status.refuse_incomplete(app.engine.location)
 
 
 def wait_for_store(app: Turnspit) -> None:

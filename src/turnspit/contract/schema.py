@@ -6,6 +6,8 @@ from turnspit.errors import SchemaMismatch
 
 __all__ = ["SchemaStatus"]
 
+_NAMED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
@@ -19,6 +21,8 @@ class SchemaStatus:
     """The names of the migrations to apply."""
     works_with: int
     """The oldest release, named by the newest schema that it knows, whose code can work with this store."""
+    missing: tuple[str, ...] = ()
+    """Tables that its migrations made and that are not there."""
 
     @property
     def is_newer(self) -> bool:
@@ -54,3 +58,20 @@ class SchemaStatus:
                 f"store {location} {stands if self.current else 'has no schema yet'}, {why}: run `turnspit migrate` as "
                 f"a user who may change it, or have what `turnspit migrate --sql{since}` prints run there"
             )
+
+    def refuse_incomplete(self, location: str) -> None:
+        """Stop here if tables are gone that no migration is going to make again.
+
+        :raises SchemaMismatch: with the cure.
+        """
+        if self.missing:
+            raise SchemaMismatch(f"store {location} has schema {self.current}, but {self.lacks}")
+
+    @property
+    def lacks(self) -> str:
+        """What is gone and what to do, as a sentence goes on."""
+        others = f" and {len(self.missing) - _NAMED} more" if len(self.missing) > _NAMED else ""
+        return (
+            f"without {', '.join(self.missing[:_NAMED])}{others}, which somebody dropped: restore a backup, for "
+            "`turnspit migrate` makes no table a second time"
+        )

@@ -7,7 +7,7 @@ knows whether it may go on.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import NamedTuple
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Row
 
-__all__ = ["Execute", "Migration", "Schema", "load_migrations", "refuse_unprepared"]
+__all__ = ["Execute", "Migration", "Schema", "examine_status", "load_migrations", "refuse_unprepared"]
 
 Execute = Callable[[str], Iterable[Row]]
 """Runs one statement, as it is, on some connection."""
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
+_TABLE = re.compile(r"^CREATE TABLE (\S+)", re.MULTILINE)
 _WORKS_WITH = re.compile(r"-- works-with: (\d+)\b")
 
 
@@ -89,10 +90,12 @@ class Schema(ABC):
     def migrate(self, execute: Execute, location: str = "") -> tuple[str, ...]:
         """Apply what is missing, inside a transaction that the caller has begun; the names applied.
 
-        :raises SchemaMismatch: if the schema was made by a newer release that this one cannot work with.
+        :raises SchemaMismatch: if the schema was made by a newer release that this one cannot work with, or
+            tables of it are gone.
         """
         status = self.read_status(execute)
         status.refuse_too_new(location)
+        status.refuse_incomplete(location)
         if status.pending:
             for statement in self.statements(status.current):
                 execute(statement)
@@ -116,17 +119,36 @@ class Schema(ABC):
         """The migrations after version ``since`` as one script, as ``turnspit migrate --sql`` prints it."""
         return "".join(self.steps(since))
 
-    def find_status(self, version: int | None, works_with: int | None) -> SchemaStatus:
-        """Where a store stands that tells of these as the largest of its migrations."""
+    def find_status(self, version: int | None, works_with: int | None, tables: Collection[str] = ()) -> SchemaStatus:
+        """Where a store with these tables stands that tells of these as the largest of its migrations."""
         known, current = self.migrations(), version or 0
         pending = tuple(migration.name for migration in known if migration.number > current)
-        return SchemaStatus(current, known[-1].number, pending, works_with or 0)
+        # A newer release may have done away with some.
+        applied = [each for each in known if each.number <= current <= known[-1].number]
+        made = (table for migration in applied for table in _TABLE.findall(self.named(migration.sql)))
+        missing = tuple(table for table in made if table not in tables)
+        return SchemaStatus(current, known[-1].number, pending, works_with or 0, missing)
 
 
 def refuse_unprepared(status: SchemaStatus, location: str) -> None:
     """The first use of an app that does not migrate.
 
-    :raises SchemaMismatch: unless its schema is up to date, or newer and said to be compatible.
+    :raises SchemaMismatch: unless its schema is whole and up to date, or newer and said to be compatible.
     """
     status.refuse_too_new(location)
+    status.refuse_incomplete(location)
     status.refuse_too_old(location, "and this app was told not to migrate by itself")
+
+
+def examine_status(status: SchemaStatus) -> tuple[str, bool, str]:
+    """What ``turnspit doctor`` says of a schema: its subject, whether it is well, and what it is or what to do."""
+    stands = f"version {status.current}"
+    if status.is_newer and not status.is_too_new:
+        return "schema", True, f"{stands}, of a newer Turnspit, with which this one still works"
+    if status.is_newer:
+        return "schema", False, f"{stands} is newer than this Turnspit ({status.newest}): upgrade it"
+    if status.missing:
+        return "schema", False, f"{stands}, but {status.lacks}"
+    if status.pending:
+        return "schema", False, f"{stands}; run `turnspit migrate` for {', '.join(status.pending)}"
+    return "schema", True, f"{stands}, up to date"

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 
 from turnspit.clock import utc_now
-from turnspit.contract import SchemaStatus
+from turnspit.engines.migrations import examine_status
 from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.opening import Connection, connect
 from turnspit.engines.postgres.schema import PostgresSchema
@@ -38,7 +38,7 @@ def diagnose(settings: Settings) -> list[Finding]:
             looks = (_version, _writable, _durability, _clock, _connections, _snapshots)
             findings = [look(connection) for look in looks]
             status = PostgresSchema(settings.schema).read_status(connection.execute)
-            findings.append(_schema(status))
+            findings.append(examine_status(status))
             if status.current:
                 findings.append(_privileges(connection, settings.schema))
             findings += [_tables(connection, settings.schema), _indexes(connection, settings.schema)]
@@ -170,16 +170,6 @@ def _indexes(connection: Connection, schema: str) -> Finding:
 
 def _size(octets: int) -> str:
     return f"{octets / 1e9:.1f} GB" if octets >= 1e9 else f"{octets / 1e6:.1f} MB"
-
-
-def _schema(status: SchemaStatus) -> Finding:
-    if status.is_newer and not status.is_too_new:
-        return "schema", True, f"version {status.current}, of a newer Turnspit, with which this one still works"
-    if status.is_newer:
-        return "schema", False, f"version {status.current} is newer than this Turnspit ({status.newest}): upgrade it"
-    if status.pending:
-        return "schema", False, f"version {status.current}; run `turnspit migrate` for {', '.join(status.pending)}"
-    return "schema", True, f"version {status.current}, up to date"
 
 
 def _privileges(connection: Connection, schema: str) -> Finding:

@@ -180,6 +180,7 @@ class PostgresEngine(
 
     def prepare(self) -> None:
         status = self.schema_status()
+        status.refuse_incomplete(self.location)
         if not self._migrates:
             refuse_unprepared(status, self.location)
         elif status.pending or status.current != status.newest:

@@ -18,9 +18,10 @@ _FROZEN = "TS001"
 _REASONS = {
     "42501": "refuses: this user lacks a privilege; grant it, or run `turnspit migrate` as a user who has it",
     "25006": "is read-only (a standby, or default_transaction_read_only): connect to a primary that can be written",
-    "42P01": "lacks a table of Turnspit's: run `turnspit migrate`",
-    "42883": "lacks a function of Turnspit's: run `turnspit migrate`",
-    "3F000": "lacks Turnspit's schema: run `turnspit migrate`",
+    "42P01": "lacks a table that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`",
+    "42883": "lacks a function that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`",
+    "3F000": "lacks its schema, which was there before: somebody dropped it; restore a backup, or make an empty one "
+    "with `turnspit migrate`",
     "53100": "has no disk space left: free some, nothing acknowledged was lost",
     "53200": "is out of memory",
     "53300": "takes no more connections: raise max_connections, or use a pooler with poll_only=true in the URL",

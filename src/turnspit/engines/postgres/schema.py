@@ -50,13 +50,14 @@ class PostgresSchema(Schema):
 
     def read_status(self, execute: Execute) -> SchemaStatus:
         # Asked of the catalogue by a query: to_regclass() may answer from a cache that is older than migrate()'s lock.
-        query = (
-            "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE relname = 'migrations'"
-        )
-        if not list(execute(f"{query} AND nspname = '{self.name}'")):
+        query = "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+        query = f"{query} WHERE nspname = '{self.name}'"
+        if not list(execute(f"{query} AND relname = 'migrations'")):
             return self.find_status(None, None)
         [(version, works_with)] = execute(f"SELECT max(version), max(works_with) FROM {self.name}.migrations")  # noqa: S608
-        return self.find_status(version, works_with)
+        # After the version: a migration that commits in between has made its tables.
+        tables = {f"{self.name}.{name}" for (name,) in execute(query)}
+        return self.find_status(version, works_with, tables)
 
     def migrate(self, execute: Execute, location: str = "") -> tuple[str, ...]:
         """As on every engine. Any number of processes may do this at once: they take turns."""
@@ -109,6 +110,7 @@ def migrate(connection: Connection, schema: PostgresSchema, location: str) -> tu
 
     status = schema.read_status(execute)
     status.refuse_too_new(location)
+    status.refuse_incomplete(location)
     if not status.pending:
         return ()
     try:

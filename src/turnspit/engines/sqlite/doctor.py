@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from turnspit.contract import SchemaStatus
+from turnspit.engines.migrations import examine_status
 from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.place import find_file
@@ -41,7 +41,7 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
 
 def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
     status = SqliteSchema().read_status(connection.execute)
-    findings = [_schema(status), _integrity(connection)]
+    findings = [examine_status(status), _integrity(connection)]
     # The first use of a file sets WAL.
     return [*findings, _journal(connection), *_clock(connection), _bloat(connection)] if status.current else findings
 
@@ -101,16 +101,6 @@ def _file_system(path: Path) -> tuple[str, bool, str]:
         )
         return "file system", False, text
     return "file system", True, f"{best[1]} at {best[0] or '/'}"
-
-
-def _schema(status: SchemaStatus) -> tuple[str, bool, str]:
-    if status.is_newer and not status.is_too_new:
-        return "schema", True, f"version {status.current}, of a newer Turnspit, with which this one still works"
-    if status.is_newer:
-        return "schema", False, f"version {status.current} is newer than this Turnspit ({status.newest}): upgrade it"
-    if status.pending:
-        return "schema", False, f"version {status.current}; run `turnspit migrate` for {', '.join(status.pending)}"
-    return "schema", True, f"version {status.current}, up to date"
 
 
 def _journal(connection: sqlite3.Connection) -> tuple[str, bool, str]:

@@ -11,6 +11,8 @@ _PRIMARY_CODE = 0xFF
 _FROZEN = "turnspit: "
 """How the notice of a frozen store begins (``freeze_store_refuse``)."""
 
+_NO_TABLE = "no such table: turnspit_"
+
 _REASONS = {
     sqlite3.SQLITE_BUSY: "is locked by another connection that holds its write lock for long",
     sqlite3.SQLITE_LOCKED: "is locked by another connection of this process",
@@ -31,6 +33,9 @@ def translate(error: sqlite3.Error, location: str) -> EngineError:
         return StoreFrozen(f"store {location} {str(error).removeprefix(_FROZEN)}")
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     reason = _REASONS.get(code)
+    if str(error).startswith(_NO_TABLE):
+        reason = "lacks a table that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`"
+        return EngineError(f"store {location} {reason} ({error})")
     if reason is None:
         return EngineError(f"store {location}: {error}")
     kind = StoreRefused if code == sqlite3.SQLITE_NOTADB else EngineUnavailable

@@ -32,7 +32,9 @@ class SqliteSchema(Schema):
         if not list(execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'")):
             return self.find_status(None, None)
         [(version, works_with)] = execute("SELECT max(version), max(works_with) FROM turnspit_schema")
-        return self.find_status(version, works_with)
+        # After the version: a migration that commits in between has made its tables.
+        tables = {str(name) for (name,) in execute("SELECT name FROM sqlite_master")}
+        return self.find_status(version, works_with, tables)
 
     def migrate(self, execute: Execute, location: str = "") -> tuple[str, ...]:
         """As on every engine. A savepoint holds it together where the caller's driver begins no transaction for it."""
