@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from turnspit.cli import connecting
 from turnspit.engines.sqlite.engine import SqliteEngine
 from turnspit.errors import EngineUnavailable
 
@@ -198,3 +199,19 @@ def test_a_command_that_needs_code_says_that_a_store_is_not_enough(cli: Cli, wor
     assert answer.err == (
         "turnspit: sqlite:///shop.db is a store: this command needs the app with its tasks, as in shop.jobs:app\n"
     )
+
+
+@pytest.mark.parametrize("words", [("jobs", "list"), ("migrate",), ("enqueue", "send"), ("worker", "--until-empty")])
+def test_who_waits_for_a_store_is_told_soon(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(connecting, "_SOON", 0.02)
+    url = "postgresql://postgres@127.0.0.1:1/none"
+    code = f"from turnspit import Turnspit\napp = Turnspit({url!r}, deadline=0.3)\n@app.task\ndef send() -> None: ...\n"
+    (folder / "away.py").write_text(code)
+    monkeypatch.setenv("TURNSPIT_APP", "away:app")
+    answer = cli(*words)
+    said, error = answer.err.splitlines()
+    assert answer.code != 0
+    assert said == f"turnspit: store {url} does not answer yet; it is asked for 0.3 s"
+    assert error.startswith(f"turnspit: store {url} cannot be reached: is the server running, and the URL right? (")

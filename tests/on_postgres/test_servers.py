@@ -46,7 +46,9 @@ def test_a_wrong_user_is_named() -> None:
 
 
 def test_nobody_listens() -> None:
-    assert "cannot be reached" in failure("postgresql://postgres@127.0.0.1:1/postgres")
+    assert "cannot be reached: is the server running, and the URL right? (connection" in failure(
+        "postgresql://postgres@127.0.0.1:1/postgres"
+    )
 
 
 def test_a_password_is_never_shown() -> None:

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from turnspit.app import Turnspit
+from turnspit.cli.connecting import telling_of_waits
 from turnspit.cli.documents import job_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_app
@@ -83,7 +84,10 @@ def enqueue(
         tags=tag,
         metadata=parse_pairs(metadata, "--metadata") if metadata else None,
     )
-    _show(app, bound.enqueue(**_arguments(task, args, pairs)), as_json)
+    arguments = _arguments(task, args, pairs)
+    with telling_of_waits(app):
+        job = bound.enqueue(**arguments)
+    _show(app, job, as_json)
 
 
 def _expiry(text: str) -> timedelta | datetime:

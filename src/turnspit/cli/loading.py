@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from turnspit.app import Turnspit
+from turnspit.cli.connecting import telling_of_waits
 from turnspit.cli.errors import WrongUsage
 
 __all__ = ["Target", "app_name", "close_all", "find_app", "find_store", "is_job_id", "require_store", "wait_for_store"]
@@ -94,7 +95,8 @@ def require_store(app: Turnspit) -> None:
     :raises SchemaMismatch: if it is a newer release's, or tables of it are gone.
     :raises EngineError: if it cannot be looked at; no fault of the command where the database is down.
     """
-    status = app.engine.schema_status()
+    with telling_of_waits(app):
+        status = app.engine.schema_status()
     if not status.current:
         raise WrongUsage(
             f"there are no jobs at {app.engine.location}: the first enqueue or worker makes the store; "

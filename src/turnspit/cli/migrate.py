@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from turnspit.cli.connecting import telling_of_waits
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import AsJson, StoreArgument
@@ -42,13 +43,15 @@ def migrate(
         raise WrongUsage("--sql prints migrations and takes no --status or --check")
     if since and not sql:
         raise WrongUsage("--since says where --sql begins, and means nothing without it")
-    engine = find_store(app, must_exist=False).app.engine
+    target = find_store(app, must_exist=False)
+    engine = target.app.engine
     if sql:
         sys.stdout.write(engine.schema_sql(since))
         return
     try:
-        applied = () if status or check else engine.migrate()
-        standing = engine.schema_status()
+        with telling_of_waits(target.app):
+            applied = () if status or check else engine.migrate()
+            standing = engine.schema_status()
     except EngineError as error:
         raise WrongUsage(str(error)) from error
     if as_json:

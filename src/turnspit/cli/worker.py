@@ -20,6 +20,7 @@ from turnspit._runtime.supervisor import Supervisor, SupervisorSettings
 from turnspit._runtime.worker.failures import describe
 from turnspit._runtime.worker.settings import WorkerSettings, make_settings
 from turnspit.app import Turnspit
+from turnspit.cli.connecting import telling_of_waits
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
 from turnspit.cli.launching import command_for
 from turnspit.cli.loading import Target, find_app
@@ -184,7 +185,8 @@ def _prepare(app: str | None, log_level: str, log_format: str, supervised: str |
         as_json=log_format == "json",
     )
     try:
-        target.app.engine.prepare()
+        with telling_of_waits(target.app):
+            target.app.engine.prepare()
     except EngineError as error:
         raise WrongUsage(str(error)) from error
     return target

@@ -15,6 +15,8 @@ _AWAY = ("08", "57P01", "57P02", "57P03", "53300")
 _FROZEN = "TS001"
 """The state of the error that a frozen store raises (``refuse_change``)."""
 
+_UNREACHED = "cannot be reached: is the server running, and the URL right?"
+
 _REASONS = {
     "42501": "refuses: this user lacks a privilege; grant it, or run `turnspit migrate` as a user who has it",
     "25006": "is read-only (a standby, or default_transaction_read_only): connect to a primary that can be written",
@@ -108,13 +110,13 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
     if state is None and isinstance(error, psycopg.OperationalError):
         refusal = _refusal(text)
         if refusal is None:
-            return EngineUnavailable(f"store {location} cannot be reached ({text})")
+            return EngineUnavailable(f"store {location} {_UNREACHED} ({text})")
         return StoreRefused(f"store {location} {refusal} ({text})")
     if state == _FROZEN:
         return StoreFrozen(f"store {location} {text}")
     reason = _REASONS.get(state or "")
     if state is not None and state.startswith(_AWAY):
-        return EngineUnavailable(f"store {location} {reason or 'cannot be reached'} ({text})")
+        return EngineUnavailable(f"store {location} {reason or _UNREACHED} ({text})")
     if reason is not None:
         kind = EngineUnavailable if state in ("25006", "55P03", "53100", "53200", "57014", "25P03") else EngineError
         return kind(f"store {location} {reason} ({text})")
