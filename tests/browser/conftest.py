@@ -15,7 +15,7 @@ from tests.browser.scene import Scene, shop_at_noon
 from tests.conftest import ENGINES
 from tests.postgres import new_schema
 from turnspit import Job
-from turnspit.web import make_dashboard
+from turnspit.web import CommandLine, make_dashboard
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         is_file = engine == "sqlite"
         url = f"sqlite:///{folder}/shop.db" if is_file else stack.enter_context(_schema(engine))
         scene = stack.enter_context(shop_at_noon(url, minutes=12))
-        dashboard = make_dashboard(scene.app, only_loopback=True, app_name="shop.jobs:app")
+        dashboard = make_dashboard(scene.app, only_loopback=True, command_line=CommandLine(app="shop.jobs:app"))
         yield Shop(scene, stack.enter_context(served(dashboard)))
 
 

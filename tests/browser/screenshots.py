@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.browser.chromium import chromium, served
 from tests.browser.scene import shop_at_noon
-from turnspit.web import make_dashboard
+from turnspit.web import CommandLine, make_dashboard
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "dashboard"
 SCREENS = {
@@ -39,7 +39,7 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, shop_at_noon(f"sqlite:///{folder}/shop.db") as scene:
         dead = scene.app.jobs.list(state="dead", error="HTTPStatusError", limit=1)[0].id
         scene.app.engine.location = "/srv/shop/shop.db"  # the same on every machine
-        dashboard = make_dashboard(scene.app, only_loopback=True, app_name="shop.jobs:app")
+        dashboard = make_dashboard(scene.app, only_loopback=True, command_line=CommandLine(app="shop.jobs:app"))
         with served(dashboard) as url, chromium() as browser:
             for width_name, width in WIDTHS.items():
                 for scheme in ("light", "dark"):

@@ -64,6 +64,12 @@ class Dashboard(TransactionTestCase):
         client = self.client_of(is_staff=True)
         page = client.get("/ops/turnspit/jobs").content.decode()
         assert f'href="/ops/turnspit/jobs/{self.job.id}"' in page, page
+        overview, workers, job = (
+            client.get(f"/ops/turnspit/{path}").content.decode() for path in ("", "workers", f"jobs/{self.job.id}")
+        )
+        assert '<code class="command">python manage.py turnspit worker</code>' in overview, overview
+        assert "<code>python manage.py turnspit worker</code>" in workers, workers
+        assert "python manage.py turnspit enqueue send_confirmation --args" in job, job
         assert "Cancel" not in client.get(f"/ops/turnspit/jobs/{self.job.id}").content.decode()
         assert client.get("/ops/turnspit/static/turnspit.js")["Content-Type"].startswith("text/javascript")
         assert client.get("/ops/turnspit/nowhere").status_code == 404

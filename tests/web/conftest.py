@@ -10,7 +10,7 @@ import pytest
 
 from turnspit import Turnspit
 from turnspit.testing import TestStore
-from turnspit.web import make_dashboard
+from turnspit.web import CommandLine, make_dashboard
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have httpx2, which nothing else here needs
@@ -66,6 +66,6 @@ def shop(turnspit_app: Turnspit, t: TestStore) -> TestStore:
 @pytest.fixture
 def site(shop: TestStore) -> Iterator[Site]:
     """Somebody who may do everything."""
-    dashboard = make_dashboard(shop.app, only_loopback=True, app_name="shop:app")
+    dashboard = make_dashboard(shop.app, only_loopback=True, command_line=CommandLine(app="shop:app"))
     with TestClient(dashboard, base_url=ORIGIN) as client:
         yield Site(client)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from turnspit import __version__
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
+from turnspit.cli.launching import program
 from turnspit.cli.loading import Target, find_store, wait_for_store
 from turnspit.cli.options import StoreArgument
 from turnspit.cli.output import err, plain
@@ -99,13 +100,14 @@ def _serve(
         raise WrongUsage(
             f"{host} can be reached from elsewhere: give --token or set {web.TOKEN}, or listen on 127.0.0.1"
         )
+    named = target.name if target.has_code else "APP"  # a store's URL enqueues nothing, and may have a password
     served = web.make_dashboard(
         target.app,
         token=token,
         read_only=read_only,
         redact=[*redaction.DEFAULT_NAMES, *redact],
         redact_tasks=redact_tasks,
-        app_name=target.name if target.has_code else "APP",  # a store's URL enqueues nothing, and may have a password
+        command_line=web.CommandLine(program(), named),
         only_loopback=is_local,
     )
     _print_banner(target, listener, has_token=token is not None)

@@ -7,9 +7,27 @@
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["as_command", "as_python"]
+__all__ = ["CommandLine", "as_command", "as_python"]
+
+
+class CommandLine(NamedTuple):
+    """How the command line is called where this app is served, for what is copied."""
+
+    program: str = "turnspit"
+    app: str | None = "APP"
+    """As the command line names it; ``None`` where the program knows it, as ``manage.py`` does."""
+
+    def say(self, command: str) -> str:
+        """A command that begins with ``turnspit`` and names ``APP``, as a person types it here.
+
+        >>> CommandLine("python manage.py turnspit", None).say("turnspit worker APP --queues email")
+        'python manage.py turnspit worker --queues email'
+        """
+        app = f" {shlex.quote(self.app)}" if self.app else ""
+        verb, _, rest = command.removeprefix("turnspit").partition(" APP")
+        return f"{self.program}{verb}{app}{rest}"
 
 
 def as_python(task: str, arguments: Any, options: Mapping[str, Any]) -> str:
@@ -21,13 +39,13 @@ def as_python(task: str, arguments: Any, options: Mapping[str, Any]) -> str:
     return f"{name}{using}.enqueue({_keywords(arguments)})"
 
 
-def as_command(app: str, task: str, arguments: Any, options: Mapping[str, Any]) -> str:
+def as_command(line: CommandLine, task: str, arguments: Any, options: Mapping[str, Any]) -> str:
     """A line for a shell."""
-    words = ["turnspit", "enqueue", app, task, "--args", json.dumps(arguments, ensure_ascii=False)]
+    words = [task, "--args", json.dumps(arguments, ensure_ascii=False)]
     for name, value in options.items():
         values = value if isinstance(value, list) else [value]
         words += [part for each in values for part in (f"--{name.removesuffix('s')}", str(each))]
-    return shlex.join(words)
+    return line.say(f"turnspit enqueue APP {shlex.join(words)}")
 
 
 def _keywords(values: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from turnspit.clock import from_moment, sleep, utc_now
 from turnspit.errors import TurnspitError
 from turnspit.web.api import api_routes
 from turnspit.web.buttons import FLASH, Buttons, back_to, local_path
+from turnspit.web.copying import CommandLine
 from turnspit.web.forms import read_form
 from turnspit.web.guard import Access, Guard
 from turnspit.web.live import Broadcaster
@@ -49,13 +50,13 @@ class Dashboard:
         access: Access,
         *,
         title: str = "",
-        app_name: str = "APP",
+        command_line: CommandLine,
         redact: Iterable[str] = DEFAULT_NAMES,
         redact_tasks: Iterable[str] = (),
         version: str = "",
     ) -> None:
         self._access = access
-        self._site = Site.of(app, title=title or app.name, app_name=app_name, names=redact, tasks=redact_tasks)
+        self._site = Site.of(app, title=title or app.name, command_line=command_line, names=redact, tasks=redact_tasks)
         self._renderer = Renderer()
         self._version = version
         self._broadcaster = Broadcaster()

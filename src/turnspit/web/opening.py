@@ -7,6 +7,7 @@ from importlib import metadata
 from starlette.requests import Request
 
 from turnspit.errors import ConfigurationError
+from turnspit.web.copying import CommandLine
 from turnspit.web.dashboard import Dashboard
 from turnspit.web.guard import Access
 from turnspit.web.permissions import Authorize
@@ -31,12 +32,12 @@ def make_dashboard(
     redact: Iterable[str] | None = None,
     redact_tasks: Iterable[str] = (),
     title: str = "",
-    app_name: str = "APP",
+    command_line: CommandLine | None = None,
     only_loopback: bool = False,
 ) -> Dashboard:
     """The dashboard of an app; see ``Turnspit.dashboard``.
 
-    :param app_name: how the command line calls the app, for what is copied from there.
+    :param command_line: how it is called where this app is served, for what is copied from there.
     :param only_loopback: let in everybody who asks for this machine by its own name, with neither token nor hook.
     :raises ConfigurationError: if anybody could come in.
     """
@@ -59,7 +60,7 @@ def make_dashboard(
         app,
         access,
         title=title,
-        app_name=app_name,
+        command_line=command_line or CommandLine(),
         redact=DEFAULT_NAMES if redact is None else redact,
         redact_tasks=redact_tasks,
         version=metadata.version("turnspit"),

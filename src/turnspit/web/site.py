@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from turnspit.web.bulk import Bulk
 from turnspit.web.changes import Changes
+from turnspit.web.copying import CommandLine
 from turnspit.web.models.answers import TaskDocument
 from turnspit.web.reading.jobs import JobReader
 from turnspit.web.reading.store import StoreReader
@@ -24,8 +25,7 @@ class Site:
 
     app: Served
     title: str
-    app_name: str
-    """How the command line calls the app, for what is copied."""
+    command_line: CommandLine
     redaction: Redaction
     jobs: JobReader
     store: StoreReader
@@ -34,7 +34,9 @@ class Site:
     bulk: Bulk
 
     @classmethod
-    def of(cls, app: Served, *, title: str, app_name: str, names: Iterable[str], tasks: Iterable[str]) -> "Site":
+    def of(
+        cls, app: Served, *, title: str, command_line: CommandLine, names: Iterable[str], tasks: Iterable[str]
+    ) -> "Site":
         """The site of an app.
 
         :param names: of fields that are redacted, and ``tasks`` of which everything is.
@@ -43,7 +45,9 @@ class Site:
         jobs = JobReader(app, redaction)
         store = StoreReader(app, redaction, jobs)
         changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
-        return cls(app, title, app_name, redaction, jobs, store, WorkflowReader(app, store.shared, jobs), changes, bulk)
+        return cls(
+            app, title, command_line, redaction, jobs, store, WorkflowReader(app, store.shared, jobs), changes, bulk
+        )
 
     def tasks(self) -> list[TaskDocument]:
         """The tasks that the app declares."""

@@ -24,13 +24,14 @@ from django.views.decorators.csrf import csrf_exempt
 from starlette.types import Receive, Scope, Send
 
 from turnspit.contrib.django.settings import read_settings
-from turnspit.web import Permission, make_dashboard
+from turnspit.web import CommandLine, Permission, make_dashboard
 from turnspit.web.wsgi import WsgiApp
 
 __all__ = ["dashboard_urls"]
 
 _ALLOWED = "turnspit.django.allowed"
 _USER = "turnspit.django.user"
+_COMMAND_LINE = CommandLine("python manage.py turnspit", app=None)
 
 
 def dashboard_urls(
@@ -69,6 +70,7 @@ def dashboard_urls(
             redact=redact,
             redact_tasks=redact_tasks,
             title=title,
+            command_line=_COMMAND_LINE,
         )
 
         async def apart(scope: Scope, receive: Receive, send: Send) -> None:

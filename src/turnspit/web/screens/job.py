@@ -49,7 +49,7 @@ async def job(site: Site, view: View) -> Screen:
         "job": details,
         "timeline": _timeline(details),
         "python": as_python(details.task, details.args, options),
-        "command": as_command(site.app_name, details.task, details.args, options),
+        "command": as_command(site.command_line, details.task, details.args, options),
         "last_error": next((each for each in reversed(details.attempts) if each.traceback), None),
     }
     return Screen("job.html", f"Job {details.id}", context)
