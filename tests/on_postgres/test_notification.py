@@ -40,12 +40,13 @@ def test_a_commit_notifies_by_itself(
     assert sender() is None
 
 
-def test_what_follows_closely_is_sent_by_a_thread(
+def test_many_that_follow_closely_are_sent_together_by_a_thread(
     app: Turnspit, send: Any, heard: Any, sender: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeups, "_TOGETHER", 60.0)
-    send.enqueue(1)
-    assert heard(1) == 1
+    for number in range(1 + wakeups._AT_ONCE):
+        send.enqueue(number)
+        assert heard(1) == 1
     assert sender() is None
     for number in range(20):
         send.enqueue(number)

@@ -38,7 +38,9 @@ __all__ = ["PostgresWakeups"]
 logger = logging.getLogger("turnspit")
 
 _TOGETHER = 0.002
-"""Seconds between two notifications of a process: what comes meanwhile is sent together."""
+"""Seconds between two notifications of a process, over some time: what comes meanwhile is sent together."""
+_AT_ONCE = 5
+"""How many more than one may follow each other closely: commits at random moments do, and none should wait."""
 _QUESTION = 15.0
 _ANSWER = 5.0
 """Seconds without an answer after which a connection is given up."""
@@ -60,7 +62,7 @@ class PostgresWakeups:
         self._sender: _SenderThread | None = None
         self._receiver: _ReceiverThread | None = None
         self._paused = False
-        self._quiet_at = 0.0
+        self._covered_until = 0.0
 
     @property
     def arrive(self) -> bool:
@@ -70,8 +72,8 @@ class PostgresWakeups:
     def send(self, wakes: list[Wake], notify: Callable[[str], bool] = lambda _: False) -> None:
         """Tell this process at once, and the others soon.
 
-        :param notify: sends a notification without waiting for anything, if it can. It is asked where the last one is
-            some time ago; those that follow closely are sent together, by a thread.
+        :param notify: sends a notification without waiting for anything, if it can. It is asked for a few at a time;
+            where many follow closely they are sent together, by a thread.
         """
         if not wakes:
             return
@@ -83,9 +85,10 @@ class PostgresWakeups:
     def _is_quiet(self) -> bool:
         with self._lock:
             now = monotonic()
-            if self._paused or now < self._quiet_at or not (self._sender is None or self._sender.is_idle):
+            is_idle = self._sender is None or self._sender.is_idle
+            if self._paused or not is_idle or now < self._covered_until - _AT_ONCE * _TOGETHER:
                 return False
-            self._quiet_at = now + _TOGETHER
+            self._covered_until = max(now, self._covered_until) + _TOGETHER
             return True
 
     def _send_soon(self, wakes: tuple[Wake, ...]) -> None:
