@@ -29,7 +29,7 @@ has one app only. The working directory is searched first. Commands that only lo
 wrong is one line on stderr. Results go to stdout, everything else to stderr.
 
 **`--json`** prints one document whose field names are stable; times are ISO 8601 in UTC, durations seconds. Tables are
-as wide as the terminal, or as `$COLUMNS` says; `$NO_COLOR` switches colours off.
+as wide as the terminal, or as `$COLUMNS` says; `$NO_COLOR` switches colours off, and bold too.
 
 **Shell completion**: `turnspit --install-completion` (bash, zsh, fish, PowerShell).
 

@@ -40,7 +40,7 @@ Health and metrics
   --health-file PATH   A file that is written every 5 s while it is live.
   --health-port N      Where HTTP answers /livez and /readyz; 0: a free one.
   --health-host HOST   The address of that port. Default: 127.0.0.1.
-  --max-lag TIME       How long the event loop may be blocked until it is not
+  --max-lag TIME       How long the loop or all slots may hang until it is not
                        live. Default: 30.
   --metrics-port N     Where HTTP answers with metrics for Prometheus; 0: a free
                        one.

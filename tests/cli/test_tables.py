@@ -73,6 +73,41 @@ def test_queues_at_80_columns(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("later")
+def test_queues_at_50_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither names nor numbers are cut."""
+    monkeypatch.setenv("COLUMNS", "50")
+    assert cli("queues", "list", "shop").out.splitlines() == [
+        "a-queue-with-a-very-long-name-indeed",
+        "  READY 1, OLDEST 3 min ago",
+        "default",
+        "  RETRYING 1, DONE 1, FAILED 1",
+        "email",
+        "  DEAD 2, FAILED 4",
+        "payments",
+        "  DEAD 1, FAILED 1",
+    ]
+    monkeypatch.setenv("COLUMNS", "20")
+    assert cli("queues", "list", "shop").out.splitlines()[:3] == [
+        "a-queue-with-a-very-long-name-indeed",
+        "  READY 1,",
+        "  OLDEST 3 min ago",
+    ]
+
+
+@pytest.mark.parametrize("words", [("queues", "list", "shop"), ("dead", "groups", "shop"), ("--help",)])
+def test_no_color_is_no_escape_at_all_whatever_force_color_says(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    answer = cli(*words)
+    assert "\x1b" not in answer.out + answer.err
+    monkeypatch.delenv("NO_COLOR")
+    if words != ("--help",):  # which asks the terminal alone
+        assert "\x1b[1m" in cli(*words).out
+
+
+@pytest.mark.usefixtures("later")
 def test_queues_at_140_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "140")
     lines = cli("queues", "list", "shop").out.splitlines()

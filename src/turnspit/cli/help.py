@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
-from turnspit.cli.output import console_width
+from turnspit.cli.output import color_system, console_width
 
 __all__ = ["Command", "Group", "described", "option_names", "parameters", "sections", "usage"]
 
@@ -71,7 +71,13 @@ def _render(command: Any, ctx: Any) -> str:
     file = io.StringIO()
     width = min(console_width(sys.stdout) or _WIDEST, _WIDEST)
     console = Console(
-        file=file, width=width, force_terminal=sys.stdout.isatty(), highlight=False, markup=False, emoji=False
+        file=file,
+        width=width,
+        force_terminal=sys.stdout.isatty(),
+        color_system=color_system(),
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
     console.print(Text.assemble(("Usage: ", "bold"), usage(command, ctx)))
     for paragraph in (command.help or "").split("\n\n"):

@@ -11,9 +11,10 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,12 +23,14 @@ from turnspit.states import JobState
 
 __all__ = [
     "absolute",
+    "color_system",
     "complain",
     "console_width",
     "count_of",
     "describe_duration",
     "describe_size",
     "err",
+    "fits",
     "line",
     "new_facts",
     "new_table",
@@ -43,6 +46,7 @@ __all__ = [
 ]
 
 _PIPE_WIDTH = 160
+_ENDLESS = 10_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _STYLES = {
     "blocked": "magenta",
@@ -79,7 +83,19 @@ def err() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     width = console_width(sys.stderr if stderr else sys.stdout)
-    return Console(stderr=stderr, width=width or _PIPE_WIDTH, highlight=False, emoji=False, markup=False)
+    return Console(
+        stderr=stderr,
+        width=width or _PIPE_WIDTH,
+        color_system=color_system(),
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+
+
+def color_system() -> Literal["auto"] | None:
+    """``None`` where ``$NO_COLOR`` says so: not even bold, and whatever ``$FORCE_COLOR`` says."""
+    return None if os.environ.get("NO_COLOR") else "auto"
 
 
 def console_width(stream: TextIO) -> int | None:
@@ -110,6 +126,12 @@ def print_table(table: Table) -> None:
     with console.capture() as captured:
         console.print(table)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def fits(table: Table) -> bool:
+    """Whether a table needs no cell cut, but for what its columns' own widths cut."""
+    console = out()
+    return Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum <= console.width
 
 
 def new_facts() -> Table:

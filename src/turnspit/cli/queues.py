@@ -1,11 +1,14 @@
 """``turnspit queues``: how much waits where, and what is paused."""
 
+import textwrap
+from collections.abc import Iterable
+
 from turnspit.app import Turnspit
 from turnspit.cli.documents import pause_document, queue_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import AsJson, Queue, StoreArgument, Tag, TaskName
-from turnspit.cli.output import line, new_table, note, out, plain, print_json, print_table, when
+from turnspit.cli.output import fits, line, new_table, note, out, plain, print_json, print_table, when
 from turnspit.records import QueueStats
 
 __all__ = ["EXAMPLES", "HELP", "list_", "pause", "resume"]
@@ -21,6 +24,7 @@ EXAMPLES = {
 }
 
 _WIDE = 100
+_NARROWEST = 20
 
 
 def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
@@ -47,12 +51,32 @@ def _show(found: list[QueueStats]) -> None:
     name = ("QUEUE", {"max_width": 14 if is_narrow else 36})
     table = new_table([name, *((heading, right) for heading in headings), "OLDEST"], gap=1 if is_narrow else 2)
     for queue in found:
-        counts = (queue.ready, queue.scheduled, queue.retrying, queue.held, queue.running, queue.dead)
-        hour = (queue.completed_last_hour, queue.failed_last_hour)
-        cells = (f"{count:,}" if count else "·" for count in (*counts, *hour))
+        cells = (f"{count:,}" if count else "·" for count in _counts(queue))
         table.add_row(plain(queue.queue), *cells, when(queue.oldest_ready_at))
-    print_table(table)
+    if fits(table):
+        print_table(table)
+    else:
+        for queue in found:
+            _show_alone(queue, headings)
     note("DONE and FAILED count the last hour; OLDEST: since when a ready job waits")
+
+
+def _show_alone(queue: QueueStats, headings: Iterable[str]) -> None:
+    """Where a table has no room: the name, and below it what is not 0, whole."""
+    counts = zip(headings, _counts(queue), strict=True)
+    facts = [f"{heading} {count:,}" for heading, count in counts if count]
+    facts += [f"OLDEST {when(queue.oldest_ready_at)}"] if queue.oldest_ready_at is not None else []
+    width = max(_NARROWEST, out().width)
+    line((plain(queue.queue), "bold"))
+    # A fact is one word here.
+    together = ", ".join(fact.replace(" ", "\xa0") for fact in facts)
+    for each in textwrap.wrap(together, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False):
+        line(each.replace("\xa0", " "))
+
+
+def _counts(queue: QueueStats) -> tuple[int, ...]:
+    counts = (queue.ready, queue.scheduled, queue.retrying, queue.held, queue.running, queue.dead)
+    return (*counts, queue.completed_last_hour, queue.failed_last_hour)
 
 
 def pause(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
