@@ -1,12 +1,15 @@
 """``turnspit schedules`` and ``turnspit limits``."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Cli
-from turnspit import Cron, Turnspit
+from turnspit import Concurrency, Cron, Turnspit
+from turnspit.limits import make_lane
+from turnspit.records import LimitedRequest, NewJob, NewWorker
 
 CODE = """
 from turnspit import Concurrency, Cron, Every, Queue, Rate, Turnspit
@@ -127,3 +130,27 @@ def test_limits_are_listed_changed_and_reset(cli: Cli) -> None:
 def test_what_cannot_be_meant(cli: Cli, words: tuple[str, ...], said: str) -> None:
     answer = cli("limits", *words)
     assert (answer.code, said in answer.err) == (2, True), answer.err
+
+
+def test_the_keys_that_jobs_wait_for_are_shown_also_for_a_store_s_url(cli: Cli) -> None:
+    limit = Concurrency(1, key="customer_id")
+    with Turnspit("sqlite:///store.db") as app:
+        engine = app.engine
+        tasks = frozenset({"charge"})
+        worker = engine.write(engine.register_worker, NewWorker("host", 1, "", None, tasks, 10, 60_000_000))
+        for customer in (7, 7, 8):
+            lane = make_lane("default", "charge", [("charge", limit)], None, {"customer_id": customer})
+            engine.write(engine.insert_job, NewJob("charge", "default", "{}", lane=lane))
+        engine.write(engine.claim_limited_jobs, LimitedRequest(worker, 10, tasks))
+        assert asyncio.run(app.limits.afull_keys()) == app.limits.full_keys()
+    answer = cli("limits", "list", "sqlite:///store.db")
+    assert [line.split() for line in answer.out.splitlines()] == [
+        ["FULL", "KEY", "RUNNING", "ALLOWED"],
+        ["charge", "[7]", "1", "1"],
+    ]
+    assert answer.err.splitlines() == [
+        "no limit was changed; the app knows the others",
+        "FULL: jobs wait for a place of that concurrency's key",
+    ]
+    document = json.loads(cli("limits", "list", "sqlite:///store.db", "--json").out)
+    assert document == {"limits": [], "full": [{"name": "charge", "key": "[7]", "allowed": 1, "running": 1}]}

@@ -10,6 +10,7 @@ from turnspit.records import (
     Confirmation,
     Ending,
     EndingMove,
+    FullKey,
     JobChanges,
     Lane,
     LimitChange,
@@ -271,3 +272,21 @@ def test_a_late_confirmation_frees_no_slot_of_a_newer_run(store: Store) -> None:
     store.complete(again)
     claim(store)
     assert store.state(last) is JobState.RUNNING
+
+
+def test_the_keys_that_jobs_wait_for_are_listed(store: Store) -> None:
+    of_ada, of_bob = (ONE._replace(key=f'send concurrency ["{name}"]') for name in ("ada", "bob"))
+    all_ = LimitRule("queue mail concurrency", "queue mail concurrency", 1, 0)
+    for rules in ((of_ada,), (of_ada,), (of_bob,), (all_,), (all_,), (all_,)):
+        store.insert(lane=lane(*rules))
+    claims = claim(store)
+    assert len(claims) == 3
+    full = [FullKey("queue mail", "", 1, 1), FullKey("send", '["ada"]', 1, 1)]
+    assert store.engine.read(store.engine.list_full_keys, 10) == full, "nobody waits for bob's"
+    assert store.engine.read(store.engine.list_full_keys, 1) == full[:1]
+    store.engine.write(store.engine.set_limit, LimitChange("queue mail concurrency", 2, 0, None))
+    assert len(claim(store)) == 1
+    assert store.engine.read(store.engine.list_full_keys, 10)[0] == FullKey("queue mail", "", 2, 2)
+    store.complete(*claims)
+    claim(store)
+    assert [each.key for each in store.engine.read(store.engine.list_full_keys, 10)] == []

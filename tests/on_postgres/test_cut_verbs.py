@@ -202,6 +202,7 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "find_cancelled": live_worker,
     "count_waiting": lambda store: ("default", 10) if ready(store) else (),
     "find_unknown_tasks": lambda store: held(store)[:0],
+    "list_full_keys": lambda store: (10,) if held(store) else (),
     "list_pauses": lambda store: paused(store)[:0],
     "list_workers": lambda store: live_worker(store)[:0],
     "count_queues": lambda store: (10,) if final_jobs(store) else (),

@@ -12,6 +12,7 @@ from turnspit.cli.output import describe_duration, line, new_table, note, plain,
 from turnspit.cli.values import parse_duration
 from turnspit.limits import Concurrency, Rate
 from turnspit.operations import LimitInfo
+from turnspit.records import FullKey
 
 __all__ = ["EXAMPLES", "HELP", "list_", "reset", "set_"]
 
@@ -24,18 +25,39 @@ EXAMPLES = {
     ),
     "reset": ("turnspit limits reset shop.jobs:app call_partner",),
 }
+_MOST = 100
 
 
 def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
-    """Show every limit that the app declares or that was changed at run time."""
+    """Show every limit that the app declares or that was changed at run time, and for which keys jobs wait.
+
+    A store's URL knows of no limit that was only declared, but of every key of a concurrency that is full.
+    """
     target = find_store(app)
-    found = target.app.limits.list()
+    found, full = target.app.limits.list(), target.app.limits.full_keys(_MOST + 1)
     if as_json:
-        print_json({"limits": [limit_document(limit) for limit in found]})
+        shown = [key._asdict() for key in full[:_MOST]]
+        print_json({"limits": [limit_document(limit) for limit in found], "full": shown})
         return
-    if not found:
+    if found:
+        _show(found)
+    else:
         note("the app declares no limits" if target.has_code else "no limit was changed; the app knows the others")
-        return
+    if full:
+        _show_full(full)
+
+
+def _show_full(full: list[FullKey]) -> None:
+    right = {"justify": "right"}
+    table = new_table([("FULL", {"max_width": 40}), ("KEY", {"max_width": 40}), ("RUNNING", right), ("ALLOWED", right)])
+    for key in full[:_MOST]:
+        table.add_row(plain(key.name), plain(key.key), f"{key.running:,}", f"{key.allowed:,}")
+    print_table(table)
+    more = f"the first {_MOST} keys; " if len(full) > _MOST else ""
+    note(f"{more}FULL: jobs wait for a place of that concurrency's key")
+
+
+def _show(found: list[LimitInfo]) -> None:
     table = new_table([("LIMIT", {"max_width": 40}), "KIND", ("ALLOWED", {"justify": "right"}), "SINCE"])
     for limit in found:
         table.add_row(plain(limit.name), limit.kind, _allowed(limit), _since(limit))

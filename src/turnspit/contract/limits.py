@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from turnspit.contract.verbs import Verb
-from turnspit.records import LimitChange, LimitedClaims, LimitedRequest, LimitRule
+from turnspit.records import FullKey, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 
 __all__ = ["Limits"]
 
@@ -42,6 +42,10 @@ class Limits(Protocol):
 
     def list_limits(self) -> Verb[list[LimitChange]]:
         """The limits that were changed, by name."""
+        ...
+
+    def list_full_keys(self, limit: int) -> Verb[list[FullKey]]:
+        """Keys of concurrencies for which jobs wait now, by name and key, at most ``limit``."""
         ...
 
     def prune_limits(self, limit: int) -> Verb[int]:

@@ -9,7 +9,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, LimitTimeout
 from turnspit.limits import Concurrency, Limit, Rate
-from turnspit.records import LimitChange, LimitRule
+from turnspit.records import FullKey, LimitChange, LimitRule
 
 __all__ = ["LimitInfo", "Limits"]
 
@@ -34,6 +34,7 @@ class LimitInfo(NamedTuple):
 
 
 LimitInfos = list[LimitInfo]
+FullKeys = list[FullKey]
 
 
 class Limits:
@@ -77,6 +78,23 @@ class Limits:
     async def alist(self) -> LimitInfos:
         """``list`` for async code."""
         return self._merged(await self._app.engine.aread(self._app.engine.list_limits))
+
+    def full_keys(self, limit: int = 100) -> FullKeys:
+        """For which keys of a ``Concurrency`` jobs wait now, since as many run as may: what the store knows, also of
+        limits that this app does not declare.
+
+        :param limit: how many at most, by name and key.
+
+        ::
+
+            for full in app.limits.full_keys():
+                print(full.name, full.key, full.running, "of", full.allowed)     # call_partner [7] 2 of 2
+        """
+        return self._app.engine.read(self._app.engine.list_full_keys, limit)
+
+    async def afull_keys(self, limit: int = 100) -> FullKeys:
+        """``full_keys`` for async code."""
+        return await self._app.engine.aread(self._app.engine.list_full_keys, limit)
 
     def set(self, name: str, limit: Rate | Concurrency) -> None:
         """Change a limit, for every key and in every worker, until ``reset``: it wins over what tasks declare.

@@ -42,7 +42,7 @@ from turnspit.records.jobs import (
     UniqueRule,
 )
 from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
-from turnspit.records.limits import Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
+from turnspit.records.limits import FullKey, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
 from turnspit.records.pauses import Pause, PauseKind
 from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
@@ -73,6 +73,7 @@ __all__ = [
     "Finish",
     "FinishReport",
     "FoundJobs",
+    "FullKey",
     "Inserted",
     "JobChanges",
     "JobRecord",

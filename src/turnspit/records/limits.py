@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from turnspit.records.jobs import Claim
 
-__all__ = ["Lane", "LimitChange", "LimitRule", "LimitedClaims", "LimitedRequest"]
+__all__ = ["FullKey", "Lane", "LimitChange", "LimitRule", "LimitedClaims", "LimitedRequest"]
 
 
 class LimitRule(NamedTuple):
@@ -57,6 +57,17 @@ class LimitChange(NamedTuple):
     allowed: int
     per: int
     burst: int | None
+
+
+class FullKey(NamedTuple):
+    """A key of a concurrency for which jobs wait, since all its places are taken."""
+
+    name: str
+    """Of a task, or ``queue`` and a queue's name."""
+    key: str
+    """The values of the key as JSON, as ``[7]``; empty where the limit has no key."""
+    allowed: int
+    running: int
 
 
 class LimitedRequest(NamedTuple):

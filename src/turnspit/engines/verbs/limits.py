@@ -17,12 +17,13 @@ from turnspit.engines.verbs.brought import Brought
 from turnspit.engines.verbs.ordered import After, Head, WaitingLane, put_in_order
 from turnspit.engines.verbs.rows import to_json
 from turnspit.engines.verbs.windows import RateKey, SlotKey
-from turnspit.records import Claim, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
+from turnspit.records import Claim, FullKey, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 
 __all__ = ["LimitVerbs"]
 
 _MOST_LISTED = 2000
 _MOST_LANES = 64
+_MOST_PARKED = 10_000
 _ROUNDS = 8
 _SOON = 20_000
 
@@ -222,6 +223,11 @@ class LimitVerbs(Brought):
     def list_limits(self) -> Verb[list[LimitChange]]:
         return [LimitChange(*row) for row in (yield Statement(self.sql["list_limits"], {}))]
 
+    def list_full_keys(self, limit: int) -> Verb[list[FullKey]]:
+        rows = yield Statement(self.sql["list_full_keys"], {"limit": limit, "most": _MOST_PARKED})
+        changes = {change.name: change for change in (yield from self.list_limits())} if rows else {}
+        return [_full_key(changes, *row) for row in rows]
+
     def prune_limits(self, limit: int) -> Verb[int]:
         params = {"now": self.clock.now(), "limit": limit}
         yield Statement(self.sql["claim_limited_jobs_lock"], {})
@@ -239,6 +245,12 @@ def _changed(rule: LimitRule, changes: Mapping[str, LimitChange]) -> LimitRule:
     if change is None or bool(change.per) is not rule.is_rate:
         return rule
     return rule._replace(allowed=change.allowed, per=change.per, burst=change.burst)
+
+
+def _full_key(changes: Mapping[str, LimitChange], key: str, lane: str, running: int) -> FullKey:
+    """A key that a lane of this text waits for."""
+    rule = next(_changed(rule, changes) for rule in Lane.from_text(lane).rules if rule.key == key)
+    return FullKey(rule.name.rpartition(" ")[0], key.removeprefix(rule.name).strip(), rule.allowed, running)
 
 
 def _share_out(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], free: int) -> None:

@@ -182,3 +182,10 @@ WHERE parked_on IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turnspit_slots WHERE k
 DELETE FROM turnspit_lanes
 WHERE lane IN (SELECT lane FROM turnspit_lanes WHERE next_at IS NULL LIMIT :limit)
 RETURNING lane;
+
+-- name: list_full_keys
+-- Of so many lanes that wait for a place: their number has no bound, and this is for people.
+SELECT parked_on, min(lane),
+       (SELECT count(*) FROM turnspit_slots AS slot WHERE slot.key = parked_on AND slot.is_free = 0)
+FROM (SELECT parked_on, lane FROM turnspit_lanes WHERE parked_on IS NOT NULL ORDER BY parked_on LIMIT :most) AS waiting
+GROUP BY parked_on ORDER BY parked_on LIMIT :limit;
