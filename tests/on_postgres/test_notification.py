@@ -14,6 +14,7 @@ from tests.postgres import Server, with_schema
 from turnspit import Turnspit
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.postgres import wakeups
+from turnspit.engines.postgres.notification import Notification
 
 
 @pytest.fixture
@@ -78,9 +79,34 @@ def test_a_connection_that_ends_behind_a_notification_is_made_anew(
     with psycopg.connect(plain_url, autocommit=True) as other:
         for number in range(1, 6):
             send.enqueue(number)
-            other.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%pg_notify%'"
+            other.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'NOTIFY %'"
                           " AND pid <> pg_backend_pid()")  # fmt: skip
             assert app.jobs.count() == number
+
+
+def test_a_thread_whose_connection_the_server_ended_notifies_on_a_new_one(
+    app: Turnspit, send: Any, heard: Any, plain_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Notification, "send", lambda *_: False)
+    with psycopg.connect(plain_url, autocommit=True) as other:
+        for number in range(3):
+            send.enqueue(number)
+            assert heard(1) == 1
+            other.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%pg_notify%'"
+                          " AND pid <> pg_backend_pid()")  # fmt: skip
+
+
+def test_who_enqueues_where_no_thread_can_begin_has_enqueued(
+    app: Turnspit, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    send.enqueue(1)
+    monkeypatch.setattr(Notification, "send", lambda *_: False)
+    monkeypatch.setattr(wakeups, "_SenderThread", refuse)
+    send.enqueue(2)
+    assert app.jobs.count() == 2
 
 
 def test_a_program_that_ends_at_once_has_notified(app: Turnspit, heard: Any, store_url: str) -> None:

@@ -95,8 +95,11 @@ class PostgresWakeups:
         with self._lock:
             if self._paused or self._settings.poll_only:
                 return
-            if self._sender is None:
-                self._sender = _SenderThread(self._settings, self._payload)
+            try:
+                self._sender = self._sender or _SenderThread(self._settings, self._payload)
+            except RuntimeError as error:  # no thread begins any more, as at the end of a program: polling is behind it
+                logger.debug("a wake was not sent: %s", error)
+                return
             self._sender.add(wakes)
 
     def _payload(self, wakes: Sequence[Wake]) -> str:
@@ -196,19 +199,35 @@ class _SenderThread:
             self._connection.close()
 
     def _notify(self, wakes: list[Wake]) -> None:
-        """One notification. One that cannot be sent is dropped: polling is behind it, and a listener that was cut off
-        looks at everything.
+        """One notification; once more where the connection was lost since the last one. One that cannot be sent is
+        dropped: polling is behind it, and a listener that was cut off looks at everything.
         """
         self._since = monotonic()
         try:
-            if self._connection is None or self._connection.closed:
-                connect(self._settings, self._open).execute("SET synchronous_commit = off")
-            assert self._connection is not None
-            self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, self._payload(wakes)))
+            is_told = is_new = False
+            while not (is_told or is_new):
+                is_new = self._connect()
+                is_told = self._send(wakes)
         except psycopg.Error as error:
             logger.debug("a wake was not sent: %s", error)
         finally:
             self._since = None
+
+    def _connect(self) -> bool:
+        """Whether the connection is a new one."""
+        if self._connection is not None and not self._connection.closed:
+            return False
+        connect(self._settings, self._open).execute("SET synchronous_commit = off")
+        return True
+
+    def _send(self, wakes: list[Wake]) -> bool:
+        """Whether the connection is still there, whatever the server said."""
+        assert self._connection is not None
+        try:
+            self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, self._payload(wakes)))
+        except psycopg.Error as error:
+            logger.debug("a wake was not sent: %s", error)
+        return not self._connection.closed
 
     def _open(self, connection: Connection) -> None:
         self._connection = connection
