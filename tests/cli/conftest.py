@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from turnspit import Turnspit
-from turnspit.cli import output
+from turnspit.cli import connecting, output
 from turnspit.cli.main import main
 from turnspit.clock import utc_now
 
@@ -41,6 +41,7 @@ def _here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("TURNSPIT_APP", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(connecting, "_SOON", 60.0)  # a slow machine is no news here
     monkeypatch.chdir(folder)
     shutil.copy(SHOP, folder)
     modules, path = set(sys.modules), list(sys.path)
