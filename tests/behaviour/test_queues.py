@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, change, wait_until
+from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import Job, JobContext, Retry, Turnspit
 from turnspit._runtime.worker import suspects
 from turnspit.records import JobRecord
@@ -195,3 +195,19 @@ def test_retries_do_not_block_the_slots(app: Turnspit, events: EventLog) -> None
         jobs = [failing.enqueue() for _ in range(5)]
         assert fine.enqueue().get_result(DEADLINE) == 1
     assert {job.refresh().is_retrying for job in jobs} == {True}
+
+
+def test_a_job_that_nobody_knows_holds_up_no_other_queue(app: Turnspit) -> None:
+    """A worker with few free slots asked the unknown job's queue in vain for its next job, and slept."""
+    producer = Turnspit(url_of(app))
+
+    @producer.task(queue="a")
+    def unknown() -> None: ...
+
+    @app.task(queue="b")
+    def known() -> None: ...
+
+    with producer, app.worker(concurrency=2):
+        known.enqueue().get_result(DEADLINE)
+        producer.enqueue_many([unknown.new(), *(known.new() for _ in range(40))])
+        wait_until(lambda: app.jobs.count(state="completed") == 41, "the known ones")

@@ -262,8 +262,9 @@ class Claimer:
                 return FinishReport(), []
         if is_claim := request is not None and not batch:
             claims, is_partial = await write(self._engine.claim_jobs_at_once, request)
-            if claims or not (self._was_seen or is_partial):
-                self._was_seen = False
+            is_partial = is_partial or self._was_seen
+            if claims or not is_partial:
+                # What was seen may wait behind jobs that nobody knows, which only the long way sets aside.
                 self._work_waits = self._work_waits or is_partial
                 return FinishReport(), claims
         answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
