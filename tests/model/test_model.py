@@ -39,6 +39,7 @@ from turnspit.records.moves import MOVED_TABLES
 
 SOAK = int(os.environ.get("TURNSPIT_SOAK", "0"))
 NO_VERB_OF_A_JOB = {"list_logs", "group_dead_letters", "list_workers", "ask_worker", "declare_schedules"}
+NO_VERB_OF_A_JOB |= {"list_full_keys"}
 """What is only looked at or about releases, and has its own tests in ``tests/contract``."""
 TABLES = [table.name for table in MOVED_TABLES] + ["counters"]
 
