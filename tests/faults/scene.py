@@ -10,9 +10,10 @@ from soak.proof import Proof, prove
 from soak.stores import Store
 from soak.tasks import make_app
 
+from tests.behaviour.support import change
 from tests.faults.points import HEARTBEAT, LEASE
 from tests.faults.program import PATIENCE, Program, wait_until
-from turnspit import Turnspit
+from turnspit import EngineUnavailable, Turnspit
 from turnspit._runtime.worker.embedded import EmbeddedWorker
 
 
@@ -39,6 +40,21 @@ class Scene:
 
     def victim(self, point: str, concurrency: int = 4) -> Program:
         return Program("-m", "tests.faults.points", self.url, str(self.folder), point, str(concurrency))
+
+    def suspend(self, victim: Program) -> None:
+        """Stop a process that is not in the middle of a write: on SQLite it would keep everybody out."""
+        nothing = "UPDATE {jobs} SET priority = priority WHERE id < 0"
+        with Turnspit(self.url, deadline=0.5) as others:
+            change(others, nothing)  # it opens the store
+            while True:
+                victim.signal(signal.SIGSTOP)
+                try:
+                    change(others, nothing)
+                except EngineUnavailable:
+                    victim.signal(signal.SIGCONT)
+                    change(self.app, nothing)  # it goes on, and ends its write
+                else:
+                    return
 
     def survivor(self) -> EmbeddedWorker:
         """A worker in this process."""

@@ -29,7 +29,7 @@ def test_a_cancellation_outlives_its_worker(scene: Scene) -> None:
     with scene.victim("nowhere") as elsewhere:
         wait_until(lambda: scene.written("begun"), "begun")
         scene.ledger.write("killed", detail=str(elsewhere.pid))
-        elsewhere.signal(signal.SIGSTOP)
+        scene.suspend(elsewhere)
         assert scene.app.jobs.cancel(job) == 1
         elsewhere.kill()
     proof = scene.finish()
