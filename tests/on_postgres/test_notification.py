@@ -113,7 +113,6 @@ def test_a_program_that_ends_at_once_has_notified(app: Turnspit, heard: Any, sto
     program = """
 import sys
 from turnspit import Turnspit
-from turnspit.contract.verbs import Statement, Verb
 app = Turnspit(sys.argv[1])
 @app.task
 async def send(order_id: int) -> None: ...
