@@ -34,8 +34,8 @@ dashboard: $(READY) ## Look at the demo's store in a browser
 screenshots: $(READY) ## Draw docs/images/dashboard anew: every screen, light and dark, for a desk and a phone
 	@$(BIN)/python -m tests.browser.screenshots
 
-test: $(READY) ## Run every test
-	@$(BIN)/python -m pytest -q -n auto
+test: $(READY) ## Run every test: half of their time they wait, so one process more than there are processors
+	@$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1))
 
 check: $(READY) ## Lint, types, import floors, sizes, public names
 	@$(BIN)/ruff check .

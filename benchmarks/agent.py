@@ -42,9 +42,9 @@ def _one(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
 
 
 def _paced(program: Program, ask: dict[str, Any]) -> dict[str, Any]:
-    """Enqueue ``count`` jobs, ``rate`` a second, at random moments so that no poll can fall into step.
+    """Enqueue ``count`` jobs, ``rate`` a second, at random moments so that no poll can fall into step with them.
 
-    Moments do not move when a call is slow. When each call began.
+    A slow call does not delay the moments of later ones. Returns when each call began.
     """
     called, due = {}, time.monotonic()
     for number in range(ask["first"], ask["first"] + ask["count"]):
@@ -102,7 +102,7 @@ def load(name: str) -> type[Program]:
 
 
 def main() -> None:
-    """Answer until the lines end."""
+    """Answer one verb after another, until stdin ends."""
     # What a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.check``: has Turnspit become slower, beside what the same machine did at the same moment?
+"""``python -m benchmarks.check``: has Turnspit become slower, relative to what this machine does at the same moment?
 
-Beside the raw limit, and with many queues or jobs of unknown tasks beside its own clean drain. A minute, small, for CI.
-It fails when the median of a ratio falls below the floor, which is what was measured when it was written down, less a
-margin for a noisy machine. Raise a floor when Turnspit became faster for good.
+It is compared with the raw limit; with many queues, or jobs of unknown tasks, with its own clean drain. It takes a
+minute, for CI. It fails if the median of a ratio falls below its floor: the ratio that was measured once, less a margin
+for a noisy machine. Raise a floor when Turnspit has become faster for good.
 """
 
 import statistics
@@ -65,7 +65,7 @@ FLOORS = (
 
 
 def ratio(floor: Floor, samples: Samples) -> float | None:
-    """The median of the repeats' own ratios; nothing where a step failed in every repeat."""
+    """The median of the repeats' own ratios; ``None`` if a step failed in every repeat."""
     own = by_repeat(samples, *floor.rate, f"{floor.store}/turnspit")
     other = by_repeat(samples, *floor.divisor, f"{floor.store}/{floor.beside}")
     found = [own[repeat] / other[repeat] for repeat in own if repeat in other]

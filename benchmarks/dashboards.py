@@ -1,7 +1,7 @@
 """What a hundred open dashboards cost a busy queue: BENCHMARK_STORE=URL python -m benchmarks.dashboards
 
-A worker process works off jobs that do nothing, with and without a hundred pages open on a dashboard beside it, turn
-about. Processor time is told beside it: on a machine that does other things too it can be relied on.
+A worker process works off jobs that do nothing, in turns without and with a hundred pages open on a dashboard. The
+dashboard's processor time is printed, too: it is reliable even if the machine does other things.
 """
 
 import os
@@ -60,7 +60,7 @@ def dashboard() -> Iterator[tuple[str, psutil.Process]]:
 
 @contextmanager
 def viewers(url: str) -> Iterator[list[int]]:
-    """A hundred open pages, each reading what it is told: how many bytes each got."""
+    """A hundred open pages that read their updates: how many bytes each has got."""
     got, chosen, over = [0] * VIEWERS, selectors.DefaultSelector(), threading.Event()
     host, _, port = url.removeprefix("http://").partition(":")
     for number in range(VIEWERS):
@@ -98,7 +98,7 @@ def main() -> None:
                 before, began = sum(process.cpu_times()[:2]), perf_counter()
                 watched.append(work())
                 shares.append((sum(process.cpu_times()[:2]) - before) / (perf_counter() - began))
-                assert all(got), "somebody was told nothing"
+                assert all(got), "a page got no update"
     print(f"alone                       {statistics.median(alone):8,.0f} jobs/s")
     print(f"with {VIEWERS} open dashboards    {statistics.median(watched):8,.0f} jobs/s")
     print(f"the dashboard's process     {statistics.median(shares):8.1%} of one core")

@@ -1,7 +1,7 @@
-"""Where a system's packages are: a virtual environment, a ``node_modules`` or an unpacked Debian package of its own.
+"""Where each system's packages are: in a virtual environment, ``node_modules`` or unpacked Debian packages of its own.
 
-All are made once, under ``~/.cache/turnspit-bench`` (or ``$TURNSPIT_BENCH_CACHE``), by the ordinary clients of the
-registries. Direct requirements are pinned; another pin makes another folder.
+Each is made once, under ``~/.cache/turnspit-bench`` (or ``$TURNSPIT_BENCH_CACHE``), by the registries' ordinary
+clients. Direct requirements are pinned; another pin makes another folder.
 """
 
 import hashlib
@@ -103,7 +103,7 @@ class Debian(Environment):
 
 @contextmanager
 def _made(kind: str, pins: tuple[str, ...]) -> Iterator[tuple[Path, bool]]:
-    """The folder for these pins, and whether the block has to fill it; it counts as made when the block succeeds."""
+    """The folder for these pins, and whether the block has to fill it; if the block fails, it will be filled again."""
     name = "".join(letter if letter.isalnum() else "-" for letter in pins[0])
     digest = hashlib.sha256(repr(pins).encode()).hexdigest()[:8]
     folder = cache() / f"{kind}-{name}-{digest}"

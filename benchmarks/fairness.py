@@ -18,7 +18,7 @@ from turnspit.contract import Engine
 from turnspit.engines import open_engine
 from turnspit.records import ClaimRequest, Completion, Lane, LimitedRequest, NewJob, NewWorker
 
-__all__ = ["DURATION", "Clock", "Wait", "draw", "flood", "measured", "told", "worst"]
+__all__ = ["DURATION", "Clock", "Wait", "draw", "flood", "measured", "summary", "worst"]
 
 DURATION = 10_000
 """Microseconds that a job runs."""
@@ -92,13 +92,13 @@ def worst(waits: list[Wait]) -> int:
     return max(wait.waited for wait in waits)
 
 
-def told(waits: list[Wait]) -> str:
-    """The figures as the picture gives them."""
+def summary(waits: list[Wait]) -> str:
+    """Mean and worst wait, as the picture shows them."""
     return f"mean {mean(wait.waited for wait in waits) / 1000:,.0f} ms, worst {worst(waits) / 1000:,.0f} ms"
 
 
 def measured(*, with_flood: bool, fair: bool) -> list[Wait]:
-    """The same on a new SQLite file."""
+    """``flood`` on a new SQLite file."""
     clock = Clock()
     with tempfile.TemporaryDirectory(prefix="turnspit-") as folder:
         engine = open_engine(f"sqlite:///{folder}/jobs.db", durability="relaxed")
@@ -149,7 +149,7 @@ def draw(runs: dict[str, list[Wait]]) -> str:
         parts.append(
             f'<rect x="{left}" y="{top - 10}" width="10" height="10" rx="2" fill="{_COLOURS[name]}"/>'
             f'<text x="{left + 16}" y="{top}">{name}</text>'
-            f'<text class="note" x="{left + 16}" y="{top + 16}">{told(waits)}</text>'
+            f'<text class="note" x="{left + 16}" y="{top + 16}">{summary(waits)}</text>'
         )
     body = "\n".join(parts)
     return (
@@ -169,7 +169,7 @@ def main() -> None:
     }
     _PICTURE.write_text(draw(runs), encoding="utf-8")
     for name, waits in runs.items():
-        sys.stdout.write(f"{name}: {told(waits)}\n")
+        sys.stdout.write(f"{name}: {summary(waits)}\n")
 
 
 if __name__ == "__main__":

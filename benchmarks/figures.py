@@ -51,7 +51,7 @@ class Aim:
 
 
 _PYTHON = ("pgqueuer", "procrastinate", "oban", "chancy")
-_PEERS = (*_PYTHON, "graphile-worker", "pg-boss")
+_PEERS = (*_PYTHON, "awa", "graphile-worker", "pg-boss")
 _ONE, _TWO = ("drain_1", "jobs_per_second"), ("drain_2", "jobs_per_second")
 _P50, _P99 = ("latency", "idle_p50"), ("latency", "idle_p99")
 _BULK = ("enqueue", "bulk")

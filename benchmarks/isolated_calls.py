@@ -1,9 +1,9 @@
 """One call after another in a warm process: Turnspit's, a ``ProcessPoolExecutor``'s, and pebble's, in turns.
 
-``python -c "from benchmarks.isolated_calls import main; main()"`` prints the median of the rounds, in microseconds
-a call.
+``python -m benchmarks.isolated_calls`` prints the median of the rounds, in microseconds a call.
 """
 
+import importlib
 import multiprocessing
 import statistics
 import sys
@@ -56,3 +56,8 @@ def main(calls: int = 1000, rounds: int = 9) -> None:
         sys.stdout.write(
             f"{name:20} {statistics.median(times):7.0f} µs a call ({min(times):.0f} to {max(times):.0f})\n"
         )
+
+
+if __name__ == "__main__":
+    # Under its own name: there the processes find the task.
+    importlib.import_module("benchmarks.isolated_calls").main()

@@ -98,12 +98,12 @@ def _drain(workers: int) -> Callable[[Bench], Figures]:
 def drain(
     bench: Bench, store: Store, count: int, workers: int, on_look: OnLook | None = None, **options: Any
 ) -> Figures:
-    """From the moment at which ready workers are let go to the moment at which the store has nothing left.
+    """Measure from the moment at which ready workers are let go until the store has nothing left.
 
     A ready worker has imported everything and opened the store. Registering, claiming, running and finishing are
-    inside the clock; nothing is claimed before it, which is checked; that every job is completed is checked after.
+    timed. Checked are that nothing was claimed before, and that every job is completed afterwards.
 
-    :param on_look: called with the agents whenever the store was looked at.
+    :param on_look: called with the agents each time that the store was asked whether anything is left.
     :param options: of the program's ``work``.
     """
     system = bench.system
@@ -175,7 +175,7 @@ def _latency(bench: Bench) -> Figures:
 
 
 def _half_rate(earlier: dict[str, Figures]) -> float | None:
-    """Half of what one caller and one worker made in this repeat, whichever is less."""
+    """Half of the rate of one caller or of one worker in this repeat, whichever is less."""
     if "one" not in earlier.get("enqueue", {}) or "drain_1" not in earlier:
         return None
     return min(earlier["enqueue"]["one"], earlier["drain_1"]["jobs_per_second"]) / 2
@@ -189,7 +189,7 @@ def _idle(bench: Bench) -> Figures:
         worker.tell("work")
         producer.ask("paced", first=0, count=10, rate=_IDLE_RATE)
         wait_drained(bench.system, store, [worker])
-        time.sleep(2 * bench.sizes.idle)  # a backend that idles says only after ten seconds what it did before
+        time.sleep(2 * bench.sizes.idle)  # an idle backend reports its statistics only after ten seconds
         before, used, since = store.usage(), worker.cpu_seconds(), time.perf_counter()
         time.sleep(bench.sizes.idle)
         used, seconds, after = worker.cpu_seconds() - used, time.perf_counter() - since, store.usage()

@@ -53,7 +53,7 @@ class Agent:
         return "".join(self._errors[-20:])
 
     def tell(self, verb: str, **ask: Any) -> None:
-        """Let it begin with something; while it works, any line ends that."""
+        """Send a verb, without waiting for the answer. To a process that works, any verb means to stop."""
         assert self._process.stdin is not None
         self._what = verb
         try:
@@ -63,7 +63,7 @@ class Agent:
             raise self._failed() from error
 
     def answer(self) -> dict[str, Any]:
-        """What it says when it is done."""
+        """Wait for its answer."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -72,7 +72,7 @@ class Agent:
         return answer
 
     def ask(self, verb: str, **ask: Any) -> dict[str, Any]:
-        """Let it do something, and wait for it."""
+        """Send a verb, and wait for the answer."""
         self.tell(verb, **ask)
         return self.answer()
 

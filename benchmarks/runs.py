@@ -39,9 +39,9 @@ class Run:
     repeats: int
     folder: Path
     is_full: bool = True
-    """Whether systems that are there for orientation are measured in every repeat, not in the first alone."""
+    """Whether systems with ``once`` are measured in every repeat all the same, not only in the first."""
     once: Collection[str] = ("idle", "old_rows", "snapshot", "long")
-    """What is measured in the first repeat alone: it takes long."""
+    """Measurements that take long, and are made only in the first repeat."""
     samples: Samples = field(default_factory=dict)
     settings: dict[str, dict[str, str]] = field(default_factory=dict)
     conditions: dict[str, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Run:
         return self._kinds[store]
 
     def measure(self, say: Callable[[str], None], keep: Callable[[], None]) -> None:
-        """Measure; a step that fails is said and left out, and the others go on."""
+        """Measure every step; one that fails is reported and left out."""
         steps = self.steps()
         for number, (repeat, measurement, system) in enumerate(steps, start=1):
             found = self.samples.setdefault(measurement, {}).setdefault(system.key, {})

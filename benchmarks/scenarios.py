@@ -24,14 +24,14 @@ _SAMPLE = 0.2
 
 @dataclass(slots=True)
 class Laden:
-    """A store with jobs to drain, to be burdened."""
+    """A store with jobs to drain, to which a scenario adds its burden."""
 
     bench: Bench
     store: Store
 
     @property
     def prefix(self) -> str:
-        """What stands before the names of Turnspit's tables."""
+        """The prefix of the names of Turnspit's tables."""
         return _PREFIX[self.bench.system.store]
 
     def copy(self, table: str, count: int, **changes: str) -> None:
@@ -151,7 +151,7 @@ def _in_threads(laden: Laden) -> None:
 
 
 def _nothing(laden: Laden) -> None:
-    """Only the size is another."""
+    """No burden: the scenario differs only in size, or in what goes on beside it."""
 
 
 SCENARIOS: dict[str, Callable[[Bench], Figures]] = {

@@ -28,7 +28,7 @@ class System:
     left: str = ""
     """Asks whether any job waits or runs (0: none). Asked often: it must not walk past what is finished."""
     completed: str = ""
-    """Asks how many jobs are completed; nothing where the store forgets them: then the handlers count."""
+    """Asks how many jobs are completed; empty if the store does not keep them: then the handlers count."""
     measurements: tuple[str, ...] = _ALL
     enqueues: tuple[str, ...] = ("one", "at_once", "bulk")
     share: float = 1.0
@@ -135,6 +135,23 @@ SYSTEMS = (
         left="SELECT 1 FROM chancy_jobs WHERE state IN ('pending', 'running') LIMIT 1",
         completed="SELECT count(*) FROM chancy_jobs WHERE state = 'succeeded'",
         share=0.06,
+        once=True,
+    ),
+    System(
+        "postgres",
+        "awa",
+        "awa_",
+        Venv(("awa-pg==0.6.9", "uvloop==0.23.0")),
+        waiting="SELECT count(*) FROM awa.jobs WHERE state = 'available'",
+        # Its ready rows stay when they are claimed: what was ever enqueued, less what ended.
+        left="SELECT (SELECT coalesce(sum(awa.sequence_next_value(seq_name) - 1), 0) FROM awa.queue_enqueue_heads)"
+        " - (SELECT coalesce(sum(completed_count), 0) FROM awa.receipt_completion_batches)"
+        " - (SELECT count(*) FROM awa.done_entries)"
+        " - (SELECT coalesce(sum(pruned_completed_count + pruned_failed_count), 0) FROM awa.queue_terminal_rollups)",
+        # It prunes what was completed within seconds and keeps the number.
+        completed="SELECT (SELECT count(*) FROM awa.terminal_jobs WHERE state = 'completed')"
+        " + (SELECT coalesce(sum(pruned_completed_count), 0) FROM awa.queue_terminal_rollups)",
+        share=0.3,
         once=True,
     ),
     _turnspit("sqlite", "turnspit_", tuple(name for name in _SCENARIOS if name != "snapshot")),

@@ -5,7 +5,8 @@ python -m benchmarks.workflows --only sqlite postgres --hops 200 --jobs 1000
 python -m benchmarks.workflows --url postgresql://...                    # Turnspit alone, on an empty store of yours
 python -m benchmarks.workflows --only sqlite postgres --flows 0 --hops 0 --jobs 1000000       # and its memory
 
-Each system is one process that stores and runs, with one worker of 50 slots. What is not there is said, and left out.
+Each system is one process that stores and runs, with one worker of 50 slots. A system that is not installed is reported
+and left out.
 """
 
 import argparse
@@ -59,7 +60,10 @@ class Column:
 
 
 def measure(agent: Agent, options: argparse.Namespace, column: Column, *, is_tree: bool) -> None:
-    """Ask one system for everything; a part that fails is said, and ends it."""
+    """Measure everything of one system.
+
+    :raises AgentFailed: at the first part that fails; the figures before it stay in ``column``.
+    """
     figures = column.figures
     agent.ask("prepare")
     agent.ask("open")
@@ -95,7 +99,7 @@ def table(columns: Sequence[Column]) -> str:
 
 
 def measure_system(system: System, options: argparse.Namespace, say: Callable[[str], None]) -> Column:
-    """One system on a store of its own; what is not there, or fails, is said."""
+    """Measure one system on a store of its own; if it is not installed, or fails, say so."""
     column = Column(system.title)
     kind: Kind | None = None
     with tempfile.TemporaryDirectory(prefix="turnspit-") as folder:

@@ -33,7 +33,8 @@ class Server:
         self.bin = Path(wheel.origin).parent / _FOLDERS[version] / "bin"
         self.folder = Path(tempfile.mkdtemp(prefix=f"turnspit-pg{version}-"))
         self.data = self.folder / "data"
-        self.port = free_port()
+        self._held = hold_port()
+        self.port = port_of(self._held)
         self._options = options
         # PostgreSQL refuses to run as root.
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
@@ -48,6 +49,8 @@ class Server:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
+        if sys.platform != "linux":
+            self._held.close()
         settings = (f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}")
         options = " ".join(f"-c {option}" for option in (*settings, *self._options))
         self._run("pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", self.folder / "log", "-o", options, "start")
@@ -59,6 +62,7 @@ class Server:
         """Stop it and delete its data."""
         if (self.data / "postmaster.pid").exists():
             self.stop()
+        self._held.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
@@ -76,11 +80,20 @@ class Server:
             raise RuntimeError(f"{program}: {(answer.stderr or b'see the log').decode()}")
 
 
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def hold_port() -> socket.socket:
+    """A port of this machine that is given to nobody else as long as this socket is open.
+
+    Linux lets a server listen there all the same, if it sets ``SO_REUSEADDR``, as servers do.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def port_of(held: socket.socket) -> int:
+    """Its number."""
+    return int(held.getsockname()[1])
 
 
 def main(command: Sequence[str]) -> int:

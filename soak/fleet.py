@@ -1,12 +1,13 @@
-"""The processes of a soak, and what befalls them."""
+"""The processes of a soak, and the faults that they suffer."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -71,7 +72,7 @@ class Fleet:
         self._started[name] = time.monotonic()
 
     def look_after(self) -> None:
-        """Start again what ended by itself, which nothing here should."""
+        """Restart processes that ended by themselves, which is unexpected unless the store was away."""
         with self._lock:
             for name, process in self.processes.items():
                 if name not in self._busy and process.poll() is not None:
@@ -94,7 +95,7 @@ class Fleet:
         return found
 
     def strike(self) -> Fault | None:
-        """One fault at random, in a thread of its own; ``None`` where everybody suffers already."""
+        """Cause one fault at random, in a thread of its own; ``None`` if all its victims suffer another one already."""
         kinds: dict[str, tuple[int, Callable[[Fault, str], None]]] = {
             "worker killed": (6, self._kill),
             "worker suspended": (3, self._suspend),
@@ -128,7 +129,7 @@ class Fleet:
         if not kind.startswith("worker"):
             return set()
         free = sorted(everyone - self._busy)
-        # One stays whole: with nobody to notice, nothing could recover.
+        # One worker stays unharmed: somebody has to notice the fault.
         return {self._dice.choice(free)} if len(free) > 1 else None
 
     def _run(self, act: Callable[[Fault, str], None], fault: Fault, name: str, victims: set[str]) -> None:
@@ -143,6 +144,7 @@ class Fleet:
     def _kill(self, fault: Fault, name: str) -> None:
         process = self.processes[name]
         began = time.monotonic()
+        # Before, so that no rescue is earlier than its fault; and after, so that each run that it cut off has an end.
         self._ledger.write("killed", detail=str(process.pid))
         process.kill()
         process.wait()
@@ -156,23 +158,31 @@ class Fleet:
         process = self.processes[name]
         began = time.monotonic()
         self._ledger.write("suspended", detail=str(process.pid))
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(self._dice.uniform(0.3, 2.5) * LEASE)
-        process.send_signal(signal.SIGCONT)
-        # A stopped process that holds a file's lock keeps this question waiting too: asked afterwards.
+        with self._stopped(process):
+            time.sleep(self._dice.uniform(0.3, 2.5) * LEASE)
+        # Asked only now: while a suspended process holds the file's lock, this question has to wait as well.
         claims = self._asked(lambda: self.store.running_of(process.pid))
         self._await(fault, began, lambda: not self.store.running_of(process.pid) & claims)
 
     def _suspend_all(self, fault: Fault, name: str) -> None:
-        """Not written down as a fault of each: none of them may lose a job to another by it."""
+        """Not written to the ledger as a fault of each worker: none of them may lose a job to another because of it."""
         processes = [self.processes[each] for each in self._names if each.startswith("worker")]
-        for process in processes:
-            process.send_signal(signal.SIGSTOP)
-        time.sleep(self._dice.uniform(1.1, 2) * LEASE)
         self._dice.shuffle(processes)
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
+        with contextlib.ExitStack() as stopped:
+            for process in processes:
+                stopped.enter_context(self._stopped(process))
+            time.sleep(self._dice.uniform(1.1, 2) * LEASE)
         self._await_progress(fault)
+
+    @contextlib.contextmanager
+    def _stopped(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Suspend a process inside the block."""
+        with self._shut() if self.store.is_shut_by_stopped else contextlib.nullcontext():
+            process.send_signal(signal.SIGSTOP)
+            try:
+                yield
+            finally:
+                process.send_signal(signal.SIGCONT)
 
     def _restart(self, fault: Fault, name: str) -> None:
         process = self.processes[name]
@@ -192,13 +202,21 @@ class Fleet:
         self._await(fault, began, lambda: not self.store.running_of(process.pid))
 
     def _outage(self, fault: Fault, befall: Callable[[float], None]) -> None:
-        self._out_until = time.monotonic() + _LONGEST_RECOVERY
-        befall(self._dice.uniform(0.2, 2 * LEASE))
-        self._out_until = time.monotonic()
+        with self._shut():
+            befall(self._dice.uniform(0.2, 2 * LEASE))
         self._await_progress(fault)
 
+    @contextlib.contextmanager
+    def _shut(self) -> Iterator[None]:
+        """Inside the block the store may be away: a process that starts may end with an error, and is restarted."""
+        self._out_until = time.monotonic() + _LONGEST_RECOVERY
+        try:
+            yield
+        finally:
+            self._out_until = time.monotonic()
+
     def _await_progress(self, fault: Fault) -> None:
-        """From here on, where the store or the workers are back: until another job ended."""
+        """The store or the workers are back: wait until another job has ended."""
         before = self.ended()
         self._await(fault, time.monotonic(), lambda: self.ended() > before)
 

@@ -1,7 +1,7 @@
-"""What really happened, written beside the store: one file a process, a line an event, there before ``write`` returns.
+"""What really happened, written beside the store: a file per process, a line per event, written when ``write`` returns.
 
-A line that was written survives ``kill -9``: the kernel has it. Each is ``what job fence moment detail``, with moments
-in microseconds of this machine's clock, which the stores on it read too.
+A written line survives ``kill -9``, because the kernel has it. Each line is ``what job fence moment detail``; moments
+are microseconds by this machine's clock, which the stores on it use too.
 """
 
 import os

@@ -15,7 +15,7 @@ from soak.ledger import Ledger
 from soak.stores import open_own
 from soak.tasks import LEASE, declare_limited, ledger_in, make_app
 from turnspit import Turnspit
-from turnspit._runtime.worker.finisher import Batch, Finisher
+from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit._runtime.worker.registration import Registration
 from turnspit.errors import TurnspitError
 from turnspit.records import Completion, Confirmation, FinishReport
@@ -25,7 +25,7 @@ _BATCH = 200
 
 
 def worker(url: str, folder: str, seed: str) -> None:
-    """A worker that also writes down which ends the store accepted."""
+    """A worker that also writes to the ledger which ends of jobs the store accepted."""
     ledger = ledger_in(folder)
     write_down_ends(ledger)
     app = make_app(url, ledger)
@@ -34,13 +34,13 @@ def worker(url: str, folder: str, seed: str) -> None:
 
 
 def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = setattr) -> None:
-    """Wrap two methods of the worker: nothing else in it knows of the ledger."""
+    """Wrap two methods of the worker, so that the ledger learns what the store accepted, and which process it is."""
     settle, register = Finisher.settle, Registration.register
 
-    def settle_and_write(self: Finisher, batch: Batch, report: FinishReport) -> None:
+    def settle_and_write(self: Finisher, portion: Portion, report: FinishReport) -> None:
         lost = set(report.lost) | report.undecided
         ended = []
-        for finish in batch.finishes:
+        for finish in portion.finishes:
             if (finish.id, finish.fence) in lost:
                 continue
             is_completed = isinstance(finish, Completion | Confirmation) and finish.id not in report.states
@@ -49,7 +49,7 @@ def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = 
                 ended.append((finish.id, finish.fence, state))
         ledger.write_many("stored", ended)
         ledger.write_many("refused", [(job, fence, "-") for job, fence in report.lost])
-        settle(self, batch, report)
+        settle(self, portion, report)
 
     async def register_and_write(self: Registration) -> None:
         await register(self)
@@ -60,7 +60,7 @@ def write_down_ends(ledger: Ledger, replace: Callable[[type, str, Any], None] = 
 
 
 class Producer:
-    """Enqueues at a rate, mostly in bulk, and writes down what was accepted."""
+    """Enqueues at a rate, mostly in bulk, and writes to the ledger what was accepted."""
 
     def __init__(self, app: Turnspit, url: str, ledger: Ledger, dice: random.Random) -> None:
         self._app = app
@@ -147,7 +147,7 @@ class Producer:
                 produced += self._dice.choices(ways, (90, 5, 5))[0]()
                 while not stopping and self._app.jobs.count(state="ready") > _BACKLOG:
                     time.sleep(0.2)
-            except Exception as error:  # the store is away: whether the last batch was stored, the proof will see
+            except Exception as error:  # the store is away; the proof allows the last batch either way
                 if not isinstance(error, TurnspitError | sqlite3.OperationalError | psycopg.OperationalError):
                     raise
                 self._ledger.write("unavailable", 0, 0, type(error).__name__)
@@ -156,7 +156,7 @@ class Producer:
             if behind > 0:
                 time.sleep(min(behind, 1.0))
             elif behind < -1:
-                began, produced = time.monotonic(), 0  # an outage is not made good for by a flood
+                began, produced = time.monotonic(), 0  # do not catch up after an outage with a flood of jobs
 
 
 def producer(url: str, folder: str, seed: str, rate: str) -> None:

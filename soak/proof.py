@@ -1,4 +1,4 @@
-"""The proof: every sentence is a query over what the ledger and the store say, and finds nothing.
+"""The proof: each sentence has a query over the ledger and the store that finds the jobs which break it; none must.
 
 Fault tests and the soak share it: ``prove(ledger_folder, store)``.
 """
@@ -165,7 +165,10 @@ class Proof:
 
 
 def prove(ledger: Path, store: Evidence, place: str = ":memory:") -> Proof:
-    """Compare the ledger with the store; ``place`` is a file for what does not fit into memory."""
+    """Compare the ledger with the store.
+
+    :param place: a file to work in, if that does not fit into memory.
+    """
     base = sqlite3.connect(place, isolation_level=None)
     base.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _TABLES)
     base.execute("BEGIN")

@@ -42,7 +42,7 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether everything is proven, and nothing happened that nobody meant."""
+        """Whether every sentence of the proof holds, and nothing unexpected happened."""
         return self.proof is not None and self.proof.holds and not self.unexpected
 
     def write(self, folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ def schema_of(url: str) -> str:
 
 
 class Own:
-    """A connection of a handler's or a producer's own."""
+    """A database connection of the application's own, whose transactions jobs join."""
 
     def __init__(self, url: str) -> None:
         self._is_file = url.startswith("sqlite:")
@@ -69,7 +69,10 @@ def open_own(url: str) -> Iterator[Own]:
 
 
 class Store:
-    """What a store says, read behind Turnspit's back."""
+    """Reads a store directly, without Turnspit."""
+
+    is_shut_by_stopped = False
+    """Whether a process that is suspended in the middle of a write keeps all others from writing."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -118,7 +121,7 @@ class Store:
         return int(count)
 
     def outages(self) -> dict[str, Callable[[float], None]]:
-        """What can befall the store itself, each given how many seconds it may last."""
+        """The faults of the store itself: functions that take the seconds that the fault may last."""
         return {}
 
     def close(self) -> None:
@@ -127,6 +130,8 @@ class Store:
 
 class SqliteStore(Store):
     """A file of its own."""
+
+    is_shut_by_stopped = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"sqlite:///{folder}/soak.db")

@@ -18,7 +18,7 @@ _QUICK = Retry(attempts=4, delay=0.2)
 
 
 def _fence(job: JobContext) -> int:
-    """The result of every task: the fence of the claim that made it, so that a stale one would be seen."""
+    """The result of every task: the fence of its claim, so that a stale write would be noticed."""
     return job._claim.fence
 
 
@@ -106,7 +106,7 @@ def _declare_transactional(app: Turnspit, url: str) -> None:
 
 
 def declare_limited(app: Turnspit, ledger: Ledger) -> None:
-    """What a soak has beside the tasks that fault tests share: ticks, and jobs in order."""
+    """The tasks that a soak has beyond those of the fault tests: ticks of a schedule, and jobs in order."""
 
     @app.task(queue="ticks", schedule=Every(seconds=1, missed="run_all"))
     async def ticking(job: JobContext) -> int:

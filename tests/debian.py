@@ -10,26 +10,33 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["CACHE", "environment", "unpack", "unpack_whole"]
+__all__ = ["CACHE", "environment", "unpack_whole", "unpack_with_libraries"]
 
 CACHE = Path(os.environ.get("TURNSPIT_TEST_CACHE", Path(tempfile.gettempdir()) / f"turnspit-debian-{os.getuid()}"))
 
 
-def unpack(*packages: str) -> Path:
-    """The folder that stands for ``/``, with these packages in it; the test is skipped where there is no Debian."""
-    return _unpack("-".join(sorted(packages)), packages)
+@cache
+def unpack_whole(*packages: str) -> Path:
+    """The folder that stands for ``/``, with these packages in it and all that they need and this machine has not; the
+    test is skipped where there is no Debian.
+    """
+    return _unpack("-".join([*packages, "whole"]), tuple(_needed(packages)))
 
 
 @cache
-def unpack_whole(*packages: str) -> Path:
-    """``unpack`` with all that these packages need and this machine has not."""
+def unpack_with_libraries(package: str) -> Path:
+    """``unpack_whole`` without what only its installation or its service needs."""
+    libraries = [name for name in _needed((package,)) if name.startswith("lib") and name != package]
+    return _unpack(f"{package}-with-libraries", (package, *libraries))
+
+
+def _needed(packages: Iterable[str]) -> list[str]:
     _look_for_debian(packages)
     command = ["apt-get", "install", "--simulate", "--no-install-recommends", "-q", *packages]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         pytest.skip(f"apt-get does not know {', '.join(packages)}: {answer.stderr.strip()[-200:]}")
-    needed = [line.split()[1] for line in answer.stdout.splitlines() if line.startswith("Inst ")]
-    return _unpack("-".join([*packages, "whole"]), tuple(needed))
+    return [line.split()[1] for line in answer.stdout.splitlines() if line.startswith("Inst ")]
 
 
 def _look_for_debian(packages: Iterable[str]) -> None:

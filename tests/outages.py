@@ -54,13 +54,13 @@ def outlive(
         jobs = [apps[0].tasks["hold"].enqueue(number) for number in range(4)]
         wait_until(lambda: len(work.begun) == 4, "running jobs")
         with outage():
-            wait_until(lambda: _said(caplog, _BEGINS) == 2, "a word of each worker")
+            wait_until(lambda: len(_who_said(caplog, _BEGINS)) == 2, "a word of each worker")
             work.may_end[0].set()
             until = time.monotonic() + 1.2 * _LEASE
             wait_until(lambda: time.monotonic() > until, "the end of every lease")
             work.may_end[1].set()
             wait_until(lambda: len(work.ended) == 2, "handlers that end meanwhile")
-        wait_until(lambda: _said(caplog, _ENDS) >= 2, "a word of each worker")
+        wait_until(lambda: len(_who_said(caplog, _ENDS)) == 2, "a word of each worker")
         for event in work.may_end:
             event.set()
         for number, job in enumerate(jobs):
@@ -74,4 +74,14 @@ def outlive(
 
 
 def _said(caplog: pytest.LogCaptureFixture, words: str) -> int:
-    return sum(words in record.getMessage() for record in caplog.records)
+    return len(_records(caplog, words))
+
+
+def _who_said(caplog: pytest.LogCaptureFixture, words: str) -> set[str]:
+    """The workers that did, by their numbers."""
+    said = [re.match(r"worker (\d+)", record.getMessage()) for record in _records(caplog, words)]
+    return {number[1] for number in said if number is not None}
+
+
+def _records(caplog: pytest.LogCaptureFixture, words: str) -> list[logging.LogRecord]:
+    return [record for record in list(caplog.records) if words in record.getMessage()]

@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from functools import cache
 
 import psycopg
-from examples.private_postgres import Server, free_port
+from examples.private_postgres import Server, hold_port, port_of
 
 __all__ = [
     "VERSIONS",
     "Server",
-    "free_port",
+    "hold_port",
     "new_database",
     "new_schema",
+    "port_of",
     "postgres_url",
     "server",
     "server_url",
@@ -54,11 +55,14 @@ def server_url(url: str) -> str:
     return re.sub(r"[?&]schema=\w+", "", url)
 
 
-def new_database(version: int = 18) -> str:
-    """The URL of an empty database, which stays until the server is removed."""
+def new_database(version: int = 18, options: str = "") -> str:
+    """The URL of an empty database, which stays until the server is removed.
+
+    :param options: of ``CREATE DATABASE``.
+    """
     url, name = server(version).url, f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} {options}")
     return url.removesuffix("postgres") + name
 
 

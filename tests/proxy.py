@@ -67,6 +67,11 @@ class Proxy:
             self._cuts.append(cut)
         return cut
 
+    def forget_cuts(self) -> None:
+        """Faults that have not happened yet never will."""
+        with self._lock:
+            self._cuts.clear()
+
     def swallow(self, *, to_server: bool = True, to_client: bool = True) -> None:
         """Lose every byte in these directions from now on, on every connection, and say nothing."""
         self.to_server, self.to_client = not to_server, not to_client

@@ -1,4 +1,4 @@
-// What agent.py is for programs in Python: one line of JSON a verb, one line of JSON an answer.
+// The counterpart of agent.py for programs in JavaScript: each verb is a line of JSON, and so is each answer.
 
 import { createInterface } from "node:readline";
 

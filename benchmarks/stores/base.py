@@ -27,7 +27,7 @@ class Store(ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Let the store do what it would otherwise do during the measurement: statistics, clean-up, writing."""
+        """Make the store do now what it would otherwise do during the measurement: statistics, clean-up, writing."""
 
     def execute(self, sql: str) -> None:
         """Run something, in a transaction of its own."""
@@ -42,7 +42,7 @@ class Store(ABC):
         raise NotImplementedError
 
     def undisturbed(self) -> AbstractContextManager[None]:
-        """While nobody but its clients asks it anything."""
+        """A block in which the store does nothing but answer its clients."""
         return nullcontext()
 
     def usage(self) -> Usage | None:

@@ -79,7 +79,7 @@ class Database(Store):
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Without autovacuum, whose look at a new database is a transaction for each table."""
+        """Without autovacuum: it would look at the new database, with a transaction for each table."""
         self.execute("ALTER SYSTEM SET autovacuum = off")
         self.execute("SELECT pg_reload_conf()")
         try:
@@ -98,11 +98,11 @@ class Database(Store):
         for process in self._postmaster.children(recursive=True):
             try:
                 each = process.cpu_times()
-            except psutil.NoSuchProcess:  # it ended meanwhile: the postmaster's children_* have it next time
+            except psutil.NoSuchProcess:  # it has just ended: next time the postmaster's children_* include it
                 continue
             seconds += each.user + each.system
         wal = self.number("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
-        self.execute("SELECT pg_stat_force_next_flush()")  # what this connection asked before is told late otherwise
+        self.execute("SELECT pg_stat_force_next_flush()")  # else this connection's own statistics arrive late
         self.execute("SELECT pg_stat_clear_snapshot()")
         transactions = self.number(
             "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"

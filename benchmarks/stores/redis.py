@@ -90,7 +90,7 @@ class Database(Store):
         return sum(int(self.ask(command)) for command in question.split(" + "))
 
     def settle(self) -> None:
-        """Nothing is put off but the writing of its log, which goes on all the time."""
+        """Nothing to do: Redis puts off only the writing of its log, once a second."""
 
     def usage(self) -> Usage:
         used = self._server.cpu_times()

@@ -26,7 +26,7 @@ class Sqlite(Kind):
     @contextmanager
     def new_store(self) -> Iterator[Store]:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        os.sync()  # what the step before left to be written is not this one's to pay
+        os.sync()  # what the step before has not written yet must not slow this one down
         store = File(folder / "store.db")
         try:
             yield store

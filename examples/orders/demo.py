@@ -134,7 +134,10 @@ class Demo:
         return sum(ended) == 5 * self._accepted + self._reports
 
     async def _go_on(self) -> bool:
-        """When all has ended: the bank lifts its block, and the dead letters are replayed; after that, the report."""
+        """When all has ended: first the bank lifts its block and the dead letters are replayed, then the report runs.
+
+        :returns: whether there was anything left to do.
+        """
         if self._acts:
             act = self._acts.pop(0)
             await act()

@@ -1,7 +1,7 @@
 """The world outside the shop, on this machine: a mail server, a payment gateway, a carrier, and what serves HTTP.
 
-The payment gateway fails one time in five, always for the same orders and attempts, and half of these times only
-after it took the money: the caller cannot know, and asks again under the same Idempotency-Key.
+The payment gateway fails one time in five, always for the same orders and attempts. Half of these times it has taken
+the money before it fails: the caller cannot know, and asks again with the same Idempotency-Key.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from starlette.routing import Route
 
 _FAILURES = 0.2
 _MOST_A_SECOND = 60
-"""Twice what the shop is told: requests of a second may arrive together where the machine is busy."""
+"""Twice the rate that the shop keeps to: on a busy machine, the requests of two seconds may arrive in one."""
 _SEED = "c"  # no order meets more than three failures
 
 
 class MailServer:
     """Receives e-mail over SMTP into a Maildir.
 
-    :param on_delivery: called with the Message-ID when a message is in the mailbox and its sender does not know it.
+    :param on_delivery: called with the Message-ID when a message is in the mailbox and its sender does not know it yet.
     """
 
     def __init__(self, folder: Path, on_delivery: Callable[[str], Awaitable[None]]) -> None:
@@ -84,7 +84,7 @@ class Gateway:
 
 
 class Carrier:
-    """Takes parcels, each Idempotency-Key once; keeps a ledger of them, and turns away who asks too often."""
+    """Takes parcels, each Idempotency-Key once; keeps a ledger of them, and refuses requests that come too fast."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
@@ -93,7 +93,7 @@ class Carrier:
         self.routes = [Route("/shipments", self.ship, methods=["POST"])]
 
     async def ship(self, request: Request) -> JSONResponse:
-        """``POST /shipments``: 200 with a tracking number, 429 for one who asks too often."""
+        """``POST /shipments``: 200 with a tracking number, or 429 if requests come too fast."""
         parcel: dict[str, Any] = await request.json()
         now = asyncio.get_running_loop().time()
         refused = len(self._asked) == _MOST_A_SECOND and now - self._asked[0] < 1.0

@@ -30,17 +30,16 @@ class Finding:
     """One line of the summary."""
 
     kept: bool
-    """Whether it is as promised: a declined card's dead letter is."""
+    """Whether this is as promised."""
     text: str
-    good: bool = True
 
     @property
     def style(self) -> str:
         """Its colour in a terminal."""
-        return "bold red" if not self.kept else "green" if self.good else "yellow"
+        return "green" if self.kept else "bold red"
 
     def __str__(self) -> str:
-        return f"{'✔' if self.kept and self.good else '✘'} {self.text}"
+        return f"{'✔' if self.kept else '✘'} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Evidence:
     parcels: Counter[int]
     """Orders in the carrier's ledger."""
     refused: int
-    """How often the carrier was asked too often."""
+    """How many requests the carrier refused, because they came too fast."""
     invoices: set[int]
     """Orders with a whole PDF."""
     replayed: dict[int, str]

@@ -34,6 +34,7 @@ __all__ = [
     "AlertRule",
     "Found",
     "Sight",
+    "count_failures",
     "find_alerts",
     "make_rule",
 ]
@@ -41,7 +42,7 @@ __all__ = [
 ERROR_MINUTES = 10
 DEAD_MINUTES = 60
 _FEWEST = 10
-"""Attempts below which their errors are no rate."""
+"""A task with fewer attempts than this has no error rate."""
 _FAILED = frozenset({"failed", "dead", "crashed", "invalid"})
 _SECOND = 1_000_000
 
@@ -52,12 +53,12 @@ class Alert:
 
     ``oldest`` a queue's oldest ready job waits too long · ``error_rate`` too large a share of a task's attempts failed
     within ten minutes · ``dead`` too many jobs of a task became dead letters within an hour · ``no_worker`` jobs wait
-    and no live worker serves their queue, or knows their task.
+    and no live worker serves their queue, or knows their task · ``blocked`` a worker's event loop does not respond.
     """
 
     kind: AlertKind
     subject: str
-    """``queue email``, ``task send_confirmation``."""
+    """``queue email``, ``task send_confirmation``, ``worker box:4711#3``."""
     state: AlertState
     """``begins``, ``lasts`` (told again), ``over``."""
     since: datetime
@@ -80,6 +81,7 @@ class AlertRule:
     error_rate: float | None
     dead: int | None
     no_worker: float | None
+    blocked: float | None
     queue: str | None
     task: str | None
     repeat: int
@@ -115,6 +117,7 @@ def make_rule(
     error_rate: float | None,
     dead: int | None,
     no_worker: Duration | None,
+    blocked: Duration | None,
     queue: str | None,
     task: str | None,
     repeat: Duration,
@@ -123,23 +126,32 @@ def make_rule(
 
     :raises ConfigurationError: for what cannot be meant.
     """
-    if oldest is error_rate is dead is no_worker is None:
-        raise ConfigurationError("alert() needs something to look for: oldest=, error_rate=, dead= or no_worker=")
+    if oldest is error_rate is dead is no_worker is blocked is None:
+        raise ConfigurationError(
+            "alert() needs something to look for: oldest=, error_rate=, dead=, no_worker= or blocked="
+        )
     if error_rate is not None and not 0 < error_rate <= 1:
         raise ConfigurationError(f"error_rate is a share of attempts, more than 0 and at most 1, not {error_rate!r}")
     if dead is not None and (not isinstance(dead, int) or isinstance(dead, bool) or dead < 1):
         raise ConfigurationError(f"dead is a number of dead letters, at least 1, not {dead!r}")
     return AlertRule(
-        name=f"{function.__module__}.{function.__qualname__}",
+        name=_name_of(function),
         function=function,
         oldest=None if oldest is None else to_duration(oldest, "oldest") / _SECOND,
         error_rate=error_rate,
         dead=dead,
         no_worker=None if no_worker is None else to_duration(no_worker, "no_worker") / _SECOND,
+        blocked=None if blocked is None else to_duration(blocked, "blocked") / _SECOND,
         queue=queue,
         task=task,
         repeat=to_duration(repeat, "repeat"),
     )
+
+
+def _name_of(function: AlertFunction) -> str:
+    """The same in every process, for the store. Of an object that is called, its class's."""
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def find_alerts(rule: AlertRule, sight: Sight) -> list[Found]:
@@ -154,7 +166,10 @@ def find_alerts(rule: AlertRule, sight: Sight) -> list[Found]:
         found += _dead(sight.ends, rule.dead)
     if rule.no_worker is not None:
         found += _without_worker(sight, rule.no_worker)
-    return [each for each in found if _is_meant(rule, each.subject) and tuple(each.subject.split(" ", 1)) not in paused]
+    meant = [
+        each for each in found if _is_meant(rule, each.subject) and tuple(each.subject.split(" ", 1)) not in paused
+    ]
+    return meant if rule.blocked is None else [*meant, *_blocked(sight, rule, rule.blocked)]
 
 
 def _is_meant(rule: AlertRule, subject: str) -> bool:
@@ -172,17 +187,22 @@ def _oldest(sight: Sight, limit: float) -> Iterator[Found]:
             yield Found("oldest", f"queue {queue.queue}", age, f"{said}: are there workers enough for it?")
 
 
-def _error_rates(counters: Iterable[CounterRecord], limit: float) -> Iterator[Found]:
+def count_failures(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int]]:
+    """How many of how many attempts failed, of each task with enough of them to tell."""
     attempts: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for counter in counters:
         if counter.outcome == "completed" or counter.outcome in _FAILED:
             attempts[counter.task] += counter.count
             failed[counter.task] += counter.count * (counter.outcome in _FAILED)
-    for task, count in attempts.items():
-        share = failed[task] / count
-        if count >= _FEWEST and share > limit:
-            said = f"{failed[task]:,} of {count:,} attempts of task {task} failed within {ERROR_MINUTES} minutes"
+    return {task: (failed[task], count) for task, count in attempts.items() if count >= _FEWEST}
+
+
+def _error_rates(counters: Iterable[CounterRecord], limit: float) -> Iterator[Found]:
+    for task, (failed, count) in count_failures(counters).items():
+        share = failed / count
+        if share > limit:
+            said = f"{failed:,} of {count:,} attempts of task {task} failed within {ERROR_MINUTES} minutes"
             yield Found(
                 "error_rate", f"task {task}", share, f"{said} ({share:.0%}): see turnspit jobs list --task {task}"
             )
@@ -214,3 +234,16 @@ def _without_worker(sight: Sight, limit: float) -> Iterator[Found]:
         if age > limit and task.task not in known:
             said = f"no live worker knows task {task.task}, whose jobs have waited for {age:.0f} s"
             yield Found("no_worker", f"task {task.task}", age, f"{said}: start a worker whose code declares it")
+
+
+def _blocked(sight: Sight, rule: AlertRule, limit: float) -> Iterator[Found]:
+    """Workers that are blocked; with a queue or a task of the rule's, those that would run its jobs."""
+    for worker in sight.workers:
+        is_meant = (rule.queue is None or worker.queues is None or rule.queue in worker.queues) and (
+            rule.task is None or rule.task in worker.tasks
+        )
+        age = waited(worker.blocked_since, sight.counts.now)
+        if worker.live and is_meant and age > limit:
+            said = f"the event loop of worker {worker.name} has been blocked for {age:.0f} s by {worker.blocked_by}"
+            cure = f"turnspit workers stop {worker.id} ends it after its grace time"
+            yield Found("blocked", f"worker {worker.name}", age, f"{said}: {cure}")

@@ -102,7 +102,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         }
         self.max_payload = max_payload
         self._retry = check_retry(retry) or Retry()
-        self._timeout = check_timeout(timeout)
+        self.timeout = check_timeout(timeout)
         self._max_result = max_result
         self._max_crashes = check_max_crashes(max_crashes)
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
@@ -142,6 +142,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         self._include_task(task)
 
     def _include_task(self, task: Task[Any, Any]) -> None:
+        task.check_free(self._client)
         self.tasks.add(task)
         task.bind_to(self._client)
 
@@ -260,6 +261,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         The parameters are those of ``worker``, and:
 
         :param health: where it shows how it is; nowhere by default.
+        :param on_start: called with the worker once it is registered with the store.
         """
         settings = make_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
         return run_worker_process(self.worker_parts(), settings, on_start, health=health)
@@ -323,7 +325,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         return await Watcher(self.store.own_engine, self.name, self.alert_rules).run_once()
 
     def worker_parts(self) -> WorkerParts:
-        """What a worker of this app is made of."""
+        """What a worker of this app is made of. For the worker."""
         from turnspit import __version__  # noqa: PLC0415  (the package's door imports this module)
 
         return WorkerParts(
@@ -337,7 +339,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
             alerts=tuple(self.alert_rules),
             lifespans=tuple(self._lifespans) if self._replaced_lifespans is None else self._replaced_lifespans,
             retry=self._retry,
-            timeout=self._timeout,
+            timeout=self.timeout,
             max_result=self._max_result,
             max_crashes=self._max_crashes,
             history_retention=self._keep_history,
@@ -348,7 +350,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
 
     @property
     def workflow_writer(self) -> WorkflowWriter:
-        """Where the jobs of workflows go."""
+        """Where the jobs of workflows go. For the worker."""
         return self._client.workflow_writer
 
     def migrate(self) -> tuple[str, ...]:
@@ -373,7 +375,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        await asyncio.to_thread(self.close)  # it may wait for a thread that stands in a lock
 
     def __repr__(self) -> str:
         return f"<Turnspit {self.engine.location} {len(self.tasks.tasks)} tasks>"

@@ -6,7 +6,7 @@ one process never goes beyond the bound, and several together by what the others
 
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ _FRESH = 1.0
 _SHARE_OF_TIME = 20
 """Counting takes at most a twentieth of the time, however long the queue is."""
 _QUICKLY_COUNTED = 1000
-"""Whether a queue that was full still is is asked at once as long as it is so short."""
+"""A full queue is counted again at once if its bound is no larger than this."""
 _FIRST_WAIT = 0.02
 _LONGEST_WAIT = 0.5
 
@@ -75,6 +75,10 @@ class Backlogs:
         finally:
             self.release(reserved)
 
+    def are_bounded(self, jobs: Iterable[NewJob[Any]]) -> bool:
+        """Whether one of the jobs goes into a bounded queue."""
+        return bool(self._app.bounded_queues) and any(job.queue in self._app.bounded_queues for job in jobs)
+
     def reserve(
         self,
         jobs: Collection[NewJob[Any]],
@@ -85,8 +89,9 @@ class Backlogs:
     ) -> Counter[str]:
         """Wait for room for jobs that are about to be stored, where their queues say so; what ``release`` takes.
 
-        :param later: jobs that come to their queues some day: these must not be full now, and that is all.
-        :param has: room that the same workflow has been given before.
+        :param later: jobs that will wait in their queues later: no room is kept for them, but their queues must not be
+            full now.
+        :param has: room that the same workflow has been given before, by queue.
         :raises QueueFull: if there is none.
         """
         reserved: Counter[str] = Counter()
@@ -131,7 +136,7 @@ class Backlogs:
     def _reserving(
         self, counts: list[tuple[str, int]], tx: object | None, reserved: Counter[str], has: Mapping[str, int]
     ) -> _Steps:
-        """Asks for the waiting jobs of a queue by its name, or for a pause by its seconds."""
+        """Yields the name of a queue to have its waiting jobs counted, or seconds to wait."""
         for queue, count in counts:
             backlog, until = self._of(queue), monotonic() + self._waiting_time(queue, tx)
             pause = _FIRST_WAIT
@@ -207,7 +212,7 @@ class _Backlog:
         self._stored = 0
         self._under_way = 0
         self.settled = 0
-        """How many this process has been done with, ever."""
+        """How many jobs this process has stored, or failed to store, ever."""
         self._fresh_until = 0.0
         self._full_until = 0.0
 
@@ -217,7 +222,7 @@ class _Backlog:
         return monotonic() >= self._full_until
 
     def take(self, count: int) -> bool:
-        """Whether there was room; for none, that there is some."""
+        """Take room for jobs; whether there was any. A count of 0 only asks whether the queue is not full."""
         with self._lock:
             if monotonic() >= self._fresh_until or self._counted + self._stored + max(count, 1) > self.most:
                 return False
@@ -226,8 +231,10 @@ class _Backlog:
             return True
 
     def learn(self, counted: int, began: float, settled: int) -> None:
-        """So many waited when a count began, and so many were settled: what was being stored meanwhile may be among
-        them or not.
+        """Take in a count. What this process was storing since it ``began`` may be among the ``counted`` or not, and is
+        added to be safe.
+
+        :param settled: ``self.settled`` when the count began.
         """
         ended = monotonic()
         with self._lock:
@@ -238,6 +245,7 @@ class _Backlog:
 
     def settle(self, count: int) -> None:
         with self._lock:
+            count = min(count, self._under_way)  # it may have been taken before the app got another store
             self._under_way -= count
             self.settled += count
 

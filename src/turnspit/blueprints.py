@@ -22,12 +22,12 @@ from turnspit.errors import ConfigurationError
 from turnspit.keys import Key
 from turnspit.limits import Concurrency, Rate
 from turnspit.retries import Retry
-from turnspit.schedules import Rule
+from turnspit.schedules import Rule, schedule_names
 from turnspit.task_options import TaskOptions
 from turnspit.tasks import AsyncTask, SyncTask, Task, make_task
 from turnspit.uniqueness import Debounce, Unique
 
-__all__ = ["Blueprint", "TaskDecorator", "TaskRegistry"]
+__all__ = ["Blueprint", "TaskDeclarer", "TaskDecorator", "TaskRegistry"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,9 +81,23 @@ class TaskRegistry(Mapping[str, Task[Any, Any]]):
                     f"two tasks are named {name!r}: {'.'.join(other.origin)} and {'.'.join(task.origin)}; "
                     "give one of them @task(name=...)"
                 )
+        self._check_schedules(task)
+        replaced = self._tasks.get(task.name)
+        if replaced is not None and replaced.name == task.name:  # with its aliases, which the new one may not have
+            self._tasks = {name: other for name, other in self._tasks.items() if other is not replaced}
         for name in (task.name, *task.aliases):
             self._tasks[name] = task
         self.names = frozenset(self._tasks)
+
+    def _check_schedules(self, task: Task[Any, Any]) -> None:
+        names = set(schedule_names(task.name, task.schedules))
+        for other in self.tasks if names else ():
+            same = names.intersection(schedule_names(other.name, other.schedules))
+            if same and other.origin != task.origin:
+                raise ConfigurationError(
+                    f"tasks {other.name} and {task.name} both have a schedule named {min(same)!r}, as a task's second "
+                    "schedule is named: give one of them @task(name=...)"
+                )
 
     def __getitem__(self, name: str) -> Task[Any, Any]:
         return self._tasks[name]
@@ -167,6 +181,8 @@ class TaskDeclarer:
 
     def batch_task(
         self,
+        function: None = None,
+        /,
         *,
         size: int = 100,
         wait: Duration = 1.0,
@@ -198,6 +214,8 @@ class TaskDeclarer:
 
             index.enqueue(document)
         """
+        if function is not None:
+            raise ConfigurationError("write @batch_task with parentheses, as in @app.batch_task(size=100)")
         options = TaskOptions(
             name=name,
             aliases=aliases,

@@ -1,54 +1,54 @@
-"""Many jobs, a part at a time."""
+"""Many things, a part at a time."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 from turnspit.errors import ConfigurationError
-from turnspit.records import NewJob
 
-__all__ = ["achunks", "chunks"]
+__all__ = ["achunks", "aeach", "chunks"]
+
+T = TypeVar("T")
 
 
-def chunks(jobs: Iterable[NewJob[Any]], size: int) -> Iterator[list[NewJob[Any]]]:
-    """Jobs in lists of ``size``, made as they are asked for.
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items in lists of ``size``, made as they are asked for.
 
-    :raises ConfigurationError: for a size that is none, or what is no job.
+    :raises ConfigurationError: for a size that is none.
     """
     _check_size(size)
-    iterator = iter(jobs)
+    iterator = iter(items)
     while part := list(islice(iterator, size)):
-        yield _checked(part)
+        yield part
 
 
-async def achunks(
-    jobs: Iterable[NewJob[Any]] | AsyncIterable[NewJob[Any]], size: int
-) -> AsyncIterator[list[NewJob[Any]]]:
+async def achunks(items: Iterable[T] | AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
     """``chunks`` for async code; also of an async iterable."""
-    if not isinstance(jobs, AsyncIterable):
-        for part in chunks(jobs, size):
+    if not isinstance(items, AsyncIterable):
+        for part in chunks(items, size):
             yield part
         return
     _check_size(size)
-    part = []
-    async for job in jobs:
-        part.append(job)
-        if len(part) == size:
-            yield _checked(part)
-            part = []
-    if part:
-        yield _checked(part)
+    gathered: list[T] = []
+    async for item in items:
+        gathered.append(item)
+        if len(gathered) == size:
+            yield gathered
+            gathered = []
+    if gathered:
+        yield gathered
+
+
+async def aeach(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """The items of an iterable or of an async iterable."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
 
 
 def _check_size(size: int) -> None:
     if not isinstance(size, int) or size < 1:
         raise ConfigurationError(f"chunk is a whole number of at least 1, not {size!r}")
-
-
-def _checked(part: list[NewJob[Any]]) -> list[NewJob[Any]]:
-    for job in part:
-        if not isinstance(job, NewJob):
-            raise ConfigurationError(f"enqueue_many takes what task.new(...) returns, not {job!r}")
-        if job.results:
-            raise ConfigurationError(f"a job of {job.task} takes the result of another one: add it to that workflow")
-    return part

@@ -14,8 +14,8 @@ from turnspit.clock import give_way, monotonic, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
-from turnspit.errors import JobNotFound
-from turnspit.job_waiting import is_in_loop, time_to_wait, when_finished
+from turnspit.errors import ConfigurationError, JobNotFound
+from turnspit.job_waiting import is_in_loop, time_to_wait, wait_at_most, when_finished
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
@@ -98,14 +98,24 @@ class Client:
     def _store(self, new: NewJob[R], tx: object | None) -> Job[R]:
         if new.queue not in self._app.bounded_queues:
             return self._insert(new, tx)
+        if new.unique_rule is not None and (found := self._find(new, tx)) is not None:
+            return Job(found, self)
         with self._backlogs.room([new], tx):
             return self._insert(new, tx)
 
-    def _insert(self, new: NewJob[R], tx: object | None) -> Job[R]:
+    def _find(self, new: NewJob[Any], tx: object | None) -> JobRecord | None:
         engine = self._app.engine
         if tx is None:
-            if new.unique_rule is None:
+            return engine.write(_find, engine, new)
+        return engine.write_in(tx, _find, engine, new)
+
+    def _insert(self, new: NewJob[R], tx: object | None) -> Job[R]:
+        engine = self._app.engine
+        if new.unique_rule is None:
+            if tx is None:
                 return self._job(new, engine.write(engine.insert_job, new), None)
+            return self._job(new, engine.write_in(tx, engine.insert_job, new), None)
+        if tx is None:
             return self._job(new, *engine.write(_insert_or_find, engine, new))
         return self._job(new, *engine.write_in(tx, _insert_or_find, engine, new))
 
@@ -122,14 +132,24 @@ class Client:
     async def _astore(self, new: NewJob[R], tx: object | None) -> Job[R]:
         if new.queue not in self._app.bounded_queues:
             return await self._ainsert(new, tx)
+        if new.unique_rule is not None and (found := await self._afind(new, tx)) is not None:
+            return Job(found, self)
         async with self._backlogs.aroom([new], tx):
             return await self._ainsert(new, tx)
 
-    async def _ainsert(self, new: NewJob[R], tx: object | None) -> Job[R]:
+    async def _afind(self, new: NewJob[Any], tx: object | None) -> JobRecord | None:
         engine = self._app.engine
         if tx is None:
-            if new.unique_rule is None:
+            return await engine.awrite(_find, engine, new)
+        return await engine.awrite_in(tx, _find, engine, new)
+
+    async def _ainsert(self, new: NewJob[R], tx: object | None) -> Job[R]:
+        engine = self._app.engine
+        if new.unique_rule is None:
+            if tx is None:
                 return self._job(new, await engine.awrite(engine.insert_job, new), None)
+            return self._job(new, await engine.awrite_in(tx, engine.insert_job, new), None)
+        if tx is None:
             return self._job(new, *(await engine.awrite(_insert_or_find, engine, new)))
         return self._job(new, *(await engine.awrite_in(tx, _insert_or_find, engine, new)))
 
@@ -138,19 +158,19 @@ class Client:
     ) -> list[int]:
         """Store jobs in chunks, one transaction each; their ids."""
         self._warn_in_loop()
-        stored = _Stored(progress)
+        stored = _StoredIds(progress)
         with Sendings(self._app.senders) as sent:
             if tx is not None:
                 for part in chunks(jobs, chunk):
-                    stored.add(self._insert_part(sent.begin(part), tx), sent)
+                    stored.add(self._insert_part(sent.begin(_checked(part)), tx), sent)
                 return stored.ids
             wait: Callable[[], list[int]] | None = None
             try:
                 for part in chunks(jobs, chunk):  # the next one is made while the store works on the one before
-                    if wait is not None:
-                        stored.add(wait(), sent)
-                    wait = None
-                    wait = self._insert_later(sent.begin(part))
+                    before, wait = wait, None
+                    if before is not None:
+                        stored.add(before(), sent)
+                    wait = self._insert_later(sent.begin(_checked(part)))
                     if len(part) == chunk:
                         give_way()
             finally:
@@ -187,19 +207,19 @@ class Client:
         progress: Progress | None,
     ) -> list[int]:
         """``enqueue_many`` for async code; also takes an async iterable."""
-        stored = _Stored(progress)
+        stored = _StoredIds(progress)
         with Sendings(self._app.senders) as sent:
             if tx is not None:
                 async for part in achunks(jobs, chunk):
-                    stored.add(await self._ainsert_part(sent.begin(part), tx), sent)
+                    stored.add(await self._ainsert_part(sent.begin(_checked(part)), tx), sent)
                 return stored.ids
             storing: asyncio.Task[list[int]] | None = None
             try:
                 async for part in achunks(jobs, chunk):
-                    if storing is not None:
-                        stored.add(await storing, sent)
-                    storing = None
-                    storing = asyncio.create_task(self._ainsert_part(sent.begin(part), None))
+                    before, storing = storing, None
+                    if before is not None:
+                        stored.add(await before, sent)
+                    storing = asyncio.create_task(self._ainsert_part(sent.begin(_checked(part)), None))
                     await sleep(0)  # it is handed over now; the next part is made while the store works on it
                     if len(part) == chunk:
                         give_way()
@@ -279,11 +299,7 @@ class Client:
                 record = await self.aget_record(job_id)
                 if record.state.is_final:
                     return record
-                try:
-                    async with asyncio.timeout(time_to_wait(record, until, timeout)):
-                        await finished.wait()
-                except TimeoutError:
-                    continue
+                await wait_at_most(finished, time_to_wait(record, until, timeout))
         finally:
             await asyncio.to_thread(stop_listening)
 
@@ -326,7 +342,16 @@ class Client:
         )
 
 
-class _Stored:
+def _checked(part: list[NewJob[Any]]) -> list[NewJob[Any]]:
+    for job in part:
+        if not isinstance(job, NewJob):
+            raise ConfigurationError(f"enqueue_many takes what task.new(...) returns, not {job!r}")
+        if job.results:
+            raise ConfigurationError(f"a job of {job.task} takes the result of another one: add it to that workflow")
+    return part
+
+
+class _StoredIds:
     """The ids of what is stored so far."""
 
     def __init__(self, progress: Progress | None) -> None:
@@ -347,6 +372,12 @@ def _insert_or_find(engine: Engine, new: NewJob[Any]) -> Verb[tuple[Inserted, Jo
     return inserted, None if inserted.created else (yield from engine.get_job(inserted.id))
 
 
+def _find(engine: Engine, new: NewJob[Any]) -> Verb[JobRecord | None]:
+    """The job that holds a new one's unique key, for which a full queue needs no room."""
+    holder = yield from engine.find_holder(new)
+    return None if holder is None else (yield from engine.get_job(holder.id))
+
+
 def _outside() -> int:
     """The ``stacklevel`` of the first caller that is not Turnspit itself, seen from the function that warns."""
     level, frame = 1, sys._getframe(1)
@@ -362,5 +393,5 @@ def _found(record: JobRecord | None, job_id: int) -> JobRecord:
 
 
 def _possible(job_id: int) -> int:
-    """A number that no job has, where the store could not even ask for it."""
+    """The id; 0, which no job has, for what cannot be one: the store could not even ask for it."""
     return job_id if isinstance(job_id, int) and 0 < job_id < 2**63 else 0

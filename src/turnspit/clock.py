@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from turnspit.errors import ConfigurationError
 
@@ -26,6 +26,7 @@ __all__ = [
     "elapsed",
     "from_moment",
     "give_way",
+    "is_duration",
     "monotonic",
     "sleep",
     "thread_sleep",
@@ -45,18 +46,18 @@ _WAKING = 0.00005
 
 
 class Clock(Protocol):
-    """What an engine asks for the time."""
+    """Where an engine gets the time from."""
 
     def now(self) -> int | None:
-        """The moment that statements take as now, or ``None`` to let the database say it."""
+        """The moment that statements are to take as now; ``None``: the database's own."""
         ...
 
 
 class SystemClock:
-    """The database's own clock decides: no worker's clock takes part."""
+    """The clock of the database, so that nothing depends on a worker's clock."""
 
     def now(self) -> int | None:
-        """Always ``None``: the statement reads the database's clock."""
+        """Always ``None``, so that statements read the database's clock."""
         return None
 
 
@@ -74,6 +75,11 @@ def to_duration(value: Duration, name: str = "duration") -> int:
     if not 0 <= microseconds <= _LONGEST // _MICROSECOND:
         raise ConfigurationError(f"{name} must be between 0 seconds and 100 years, not {value!r}")
     return microseconds
+
+
+def is_duration(value: object) -> TypeGuard[int]:
+    """Whether this is what ``to_duration`` returns."""
+    return type(value) is int and 0 <= value <= _LONGEST // _MICROSECOND
 
 
 def to_moment(value: datetime, name: str = "at") -> int:
@@ -94,22 +100,28 @@ def from_moment(moment: int) -> datetime:
 
 
 def utc_now() -> datetime:
-    """This machine's idea of the time: for display only, never for a decision about a job."""
+    """The time by this machine's clock: for display, never for a decision about a job."""
     return datetime.now(UTC)
 
 
 monotonic = time.monotonic
-"""Seconds of a clock that never goes back; for measuring how long something took. A worker asks it six times a job."""
+"""Seconds of a clock that never goes back, to measure durations. Not wrapped: a worker calls it six times for each
+job.
+"""
 
 
 def _counts_sleep() -> Callable[[], float]:
-    """Linux calls that clock BOOTTIME; on macOS it is MONOTONIC, which is not what Python's ``monotonic`` reads."""
+    """A clock that also counts while the machine sleeps: ``BOOTTIME`` on Linux. On macOS ``MONOTONIC`` does, which is
+    not the clock of Python's ``time.monotonic``.
+    """
     clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return time.monotonic if clock is None else partial(time.clock_gettime, clock)
 
 
 elapsed = _counts_sleep()
-"""As ``monotonic``, but it goes on while the machine sleeps: so do leases, which are kept elsewhere."""
+"""Like ``monotonic``, but it also counts while the machine sleeps, as the database's clock does, by which leases
+end.
+"""
 
 
 async def sleep(seconds: float) -> None:
@@ -118,10 +130,10 @@ async def sleep(seconds: float) -> None:
 
 
 def give_way() -> None:
-    """Let a thread that was just given work begin it, before this one goes on.
+    """Let another thread begin the work that it was just given, before this one goes on.
 
-    An event loop with much to do releases Python's lock at every turn and has it again before another thread has woken
-    up: the other waited 2.4 ms on the average to send its first statement (docs/decisions/0053).
+    A busy event loop releases the GIL at every turn, but takes it again before another thread has woken up: the other
+    thread waited 2.4 ms on average before it sent its first statement (docs/decisions/0053).
     """
     time.sleep(_WAKING)
 

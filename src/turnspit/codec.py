@@ -1,4 +1,4 @@
-"""Where values become JSON text and come back. Never pickle: no payload is executed.
+"""Turns values into JSON text and back. Never pickle: no payload is executed.
 
 >>> encode({"order_id": 7}, what="metadata")
 '{"order_id":7}'
@@ -20,13 +20,14 @@ __all__ = ["DEFAULT_LIMIT", "check_text", "decode", "encode"]
 
 DEFAULT_LIMIT = 1024 * 1024
 """Bytes of JSON that one payload may take."""
+_LONGEST_NAME = 255
 
 
 def encode(value: Any, *, what: str, limit: int = DEFAULT_LIMIT, simplify: Callable[[Any], Any] | None = None) -> str:
     """``value`` as JSON text of at most ``limit`` bytes.
 
-    :param what: how the error message names the value.
-    :param simplify: turns the value into dicts, lists, texts and numbers first.
+    :param what: what the error message calls the value.
+    :param simplify: called first, to turn the value into dicts, lists, texts and numbers.
     :raises InvalidPayload: if it is not JSON or too large.
     """
     try:
@@ -54,18 +55,20 @@ def decode(text: str) -> Any:
         raise InvalidPayload(f"stored text is not JSON: {error}") from error
 
 
-def check_text(text: str, what: str, limit: int = 255) -> str:
-    """``text`` if it can be stored as a name (a queue, a tag): not empty, at most ``limit`` characters, no NUL.
+def check_text(text: str, what: str) -> str:
+    """``text`` if it can be stored as a name (a queue, a tag): not empty, at most 255 characters, no NUL.
+
+    Of a member of an enum that is a ``str`` its value, which ``str()`` and f-strings do not give.
 
     :raises InvalidPayload: otherwise.
     """
-    if not isinstance(text, str) or not 0 < len(text) <= limit or "\0" in text:
-        raise InvalidPayload(f"{what} must be text of 1 to {limit} characters without NUL, not {text!r}")
+    if not isinstance(text, str) or not 0 < len(text) <= _LONGEST_NAME or "\0" in text:
+        raise InvalidPayload(f"{what} must be text of 1 to {_LONGEST_NAME} characters without NUL, not {text!r}")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidPayload(f"{what} must be text without surrogates, not {text!r}") from None
-    return text
+    return str.__str__(text)
 
 
 def _refuse_constants(data: bytes, what: str) -> None:

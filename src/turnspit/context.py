@@ -77,7 +77,7 @@ class JobContext:
         self.thread: int | None = None
         """The thread in which a plain function runs now."""
         self.call: Future[Any] | None = None
-        """What a plain function will return, while it runs: there also where nobody awaits it any more."""
+        """The call of a plain function while it runs; it outlives the event loop that awaits it."""
         self.finishing = False
         """Whether ``finish()`` was called: the job is completed if its transaction commits."""
         self.carrier: Mapping[str, str] | None = None
@@ -167,7 +167,7 @@ class JobContext:
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
         text = None if data is None else encode(data, what="progress data", limit=_MOST_DATA)
-        self._reporter.report_progress(self._claim, fraction, message, text)
+        self._reporter.report_progress(self._claim, float(fraction), message, text)
 
     @overload
     def iterate(
@@ -320,13 +320,13 @@ class JobContext:
             self._on_yield()
 
     def on_yield(self, call: Callable[[], None]) -> None:
-        """Have ``call`` told when the worker is stopping, or now if it is. Called by the worker."""
+        """Call ``call`` when the worker is stopping, or now if it is. Called by the worker."""
         self._on_yield = call
         if self.should_yield:
             call()
 
     def on_stop(self, call: Callable[[str], None]) -> None:
-        """Have ``call`` told the reason when the attempt is told to stop, or now if it was. Called by the worker."""
+        """Call ``call`` with the reason when the attempt is told to stop, or now if it was. Called by the worker."""
         self._on_stop = call
         if self.stop_reason is not None:
             call(self.stop_reason)

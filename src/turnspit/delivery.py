@@ -8,7 +8,7 @@ __all__ = ["Delivery", "delivery_to"]
 
 
 class Delivery:
-    """Tells an event loop of answers: those that come at about the same time together, for each costs a system call.
+    """Wakes an event loop for answers: once for all that come at about the same time, because it costs a system call.
 
     There is one for each loop: see ``delivery_to``.
     """

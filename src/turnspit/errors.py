@@ -13,6 +13,7 @@
     │   ├── SchemaMismatch        the store was made by another release
     │   ├── StoreFrozen           the store's jobs are moved, or were moved, to another store
     │   └── InvalidTransaction    tx= cannot carry this call
+    ├── QueueFull                 as many jobs wait in this queue as may
     ├── JobExists                 another job holds this one's unique key
     ├── JobNotFound               no job has this id
     ├── MoveNotAllowed            the job's state does not allow what was asked
@@ -52,6 +53,7 @@ __all__ = [
     "MoveNotAllowed",
     "NotIncluded",
     "ProcessDied",
+    "QueueFull",
     "ResultError",
     "ResultNotStored",
     "ResultTimeout",

@@ -14,7 +14,16 @@ from typing import Any, Literal, get_args
 from turnspit.errors import ConfigurationError
 from turnspit.records import BrokenAttempt
 
-__all__ = ["EVENT_NAMES", "Event", "EventBus", "EventName", "FollowedName", "check_event_names"]
+__all__ = [
+    "EVENT_NAMES",
+    "LISTENER_ERRORS",
+    "Event",
+    "EventBus",
+    "EventName",
+    "FollowedName",
+    "check_event_names",
+    "is_stopping",
+]
 
 logger = logging.getLogger("turnspit")
 
@@ -22,6 +31,9 @@ EventName = Literal["started", "completed", "failed", "snoozed", "cancelled", "d
 EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
 FollowedName = EventName | Literal["progress"]
 """What ``app.events`` tells: progress too."""
+
+LISTENER_ERRORS = (Exception, SystemExit, asyncio.CancelledError)
+"""What a function of the application's own may raise without harm to the worker that calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +116,14 @@ class EventBus:
                 answer = handler(event)
                 if isawaitable(answer):
                     await answer
-            except (Exception, SystemExit, asyncio.CancelledError):
-                here = asyncio.current_task()
-                if here is not None and here.cancelling():
-                    raise  # not the handler: whoever sends the event is being stopped
+            except LISTENER_ERRORS:
+                if is_stopping():
+                    raise
                 name = getattr(handler, "__qualname__", repr(handler))
                 logger.exception("the %s handler %s failed for job %s", event.name, name, event.job_id)
+
+
+def is_stopping() -> bool:
+    """Whether the current asyncio task is being cancelled, and did not only call something that was."""
+    here = asyncio.current_task()
+    return here is not None and bool(here.cancelling())

@@ -16,6 +16,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound, WorkflowNotFound
 from turnspit.events import Event, FollowedName
+from turnspit.job_waiting import wait_at_most
 from turnspit.jobs import JobFilter
 from turnspit.records import AttemptRecord, JobRecord
 from turnspit.states import JobState
@@ -34,7 +35,8 @@ _NAMES: dict[str, FollowedName] = {
     "dead": "dead",
     "crashed": "rescued",
 }
-_LOUD = (WakeKind.FINISHED, WakeKind.WORKFLOW, WakeKind.READY, WakeKind.SCHEDULED)
+_NONE = (None, None, None)
+_RELEVANT = (WakeKind.FINISHED, WakeKind.WORKFLOW, WakeKind.READY, WakeKind.SCHEDULED)
 
 
 class EventFollower:
@@ -61,7 +63,7 @@ class EventFollower:
         """
         look = _Look(self.engine, job, workflow)
         woken = threading.Event()
-        stop = self.engine.wakeups.listen(_when_loud(woken.set))
+        stop = self.engine.wakeups.listen(_when_relevant(woken.set))
         try:
             while True:
                 woken.clear()
@@ -78,7 +80,7 @@ class EventFollower:
         look = _Look(self.engine, job, workflow)
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        stop = self.engine.wakeups.listen(_when_loud(lambda: loop.call_soon_threadsafe(woken.set)))
+        stop = self.engine.wakeups.listen(_when_relevant(lambda: loop.call_soon_threadsafe(woken.set)))
         try:
             while True:
                 woken.clear()
@@ -87,11 +89,7 @@ class EventFollower:
                     yield event
                 if look.has_ended:
                     return
-                try:
-                    async with asyncio.timeout(_pause(began)):
-                        await woken.wait()
-                except TimeoutError:
-                    continue
+                await wait_at_most(woken, _pause(began))
         finally:
             await asyncio.to_thread(stop)
 
@@ -102,7 +100,7 @@ class _Seen:
     def __init__(self) -> None:
         self.begun = 0
         self.ended = 0
-        self.progress: tuple[float | None, str | None, str | None] = (None, None, None)
+        self.progress: tuple[float | None, str | None, str | None] = _NONE
         self.is_final = False
 
 
@@ -151,7 +149,7 @@ class _Look:
         """A job's events with their moments."""
         seen = self._seen.setdefault(record.id, _Seen())
         if self._is_first:
-            # What ended before is told only where it is the end.
+            # Of attempts that ended before, only the one that ended the job is told.
             past = [each.fence for each in record.attempts if each.outcome != "running"]
             seen.begun = seen.ended = max(past, default=0) - record.state.is_final
         for attempt in record.attempts:
@@ -163,7 +161,7 @@ class _Look:
                 seen.is_final = attempt.outcome == record.state and attempt is record.attempts[-1]
                 yield attempt.finished_at or 0, self._event(_NAMES[attempt.outcome], record, attempt)
         progress = (record.progress, record.progress_message, record.progress_data)
-        if progress != seen.progress and record.state is JobState.RUNNING and any(progress):
+        if progress != seen.progress and record.state is JobState.RUNNING and progress != _NONE:
             yield record.started_at or 0, self._event("progress", record)
         seen.progress = progress
         if record.state.is_final and not seen.is_final:
@@ -192,9 +190,9 @@ class _Look:
         )
 
 
-def _when_loud(then: Callable[[], object]) -> Callable[[Wake], None]:
+def _when_relevant(then: Callable[[], object]) -> Callable[[Wake], None]:
     def listener(wake: Wake) -> None:
-        if wake.kind in _LOUD:
+        if wake.kind in _RELEVANT:
             then()
 
     return listener

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from inspect import iscoroutinefunction, isgeneratorfunction, signature
+from inspect import iscoroutinefunction, isgeneratorfunction
+from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -13,6 +14,7 @@ from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
 from turnspit.sending import Sender
+from turnspit.signatures import check_parameters
 
 __all__ = ["CallNext", "HookDeclarer", "Lifespan", "Middleware", "ThreadMiddleware"]
 
@@ -59,14 +61,14 @@ class HookDeclarer:
             raise ConfigurationError(f"a lifespan is an async generator: write async def {function.__name__}(app)")
         if iscoroutinefunction(function):
             raise ConfigurationError(f"a lifespan is an async generator: {function.__name__} yields nothing")
-        _check_parameters(function, "a lifespan takes the app", "app")
+        check_parameters(function, "a lifespan takes the app", "app")
         self._lifespans.append(function)
         return function
 
     def replace_lifespans(self, lifespans: tuple[Lifespan, ...] | None) -> tuple[Lifespan, ...] | None:
-        """Open these in each worker instead of the app's own, until it is called with ``None``; what it replaces.
+        """Open these in each worker instead of the app's own, until it is called with ``None``. For the test kit.
 
-        For the test kit.
+        :returns: what replaced the app's own before, for a later call.
         """
         before, self._replaced_lifespans = self._replaced_lifespans, lifespans
         return before
@@ -80,7 +82,7 @@ class HookDeclarer:
 
         :raises ConfigurationError: if it does not take the two.
         """
-        _check_parameters(function, "middleware takes the job and what it wraps", "job", "call_next")
+        check_parameters(function, "middleware takes the job and what it wraps", "job", "call_next")
         if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
             self._middleware.append(function)
         else:
@@ -94,6 +96,7 @@ class HookDeclarer:
         error_rate: float | None = None,
         dead: int | None = None,
         no_worker: Duration | None = None,
+        blocked: Duration | None = None,
         queue: str | None = None,
         task: str | None = None,
         repeat: Duration = 3600,
@@ -109,30 +112,37 @@ class HookDeclarer:
         :param dead: from how many dead letters of a task within an hour on.
         :param no_worker: seconds or ``timedelta`` that jobs may wait while no live worker serves their queue or knows
             their task.
-        :param queue: look at this queue only.
-        :param task: look at this task only.
+        :param blocked: seconds or ``timedelta`` that the event loop of a live worker may have been blocked. It cannot
+            tell of itself: another worker does, or ``check_alerts``.
+        :param queue: look at this queue only, and at workers that serve it.
+        :param task: look at this task only, and at workers that know it.
         :param repeat: seconds or ``timedelta`` after which it is told again while it lasts.
+        :raises ConfigurationError: for what cannot be meant, or if the function does not take an alert.
 
         ::
 
-            @app.alert(oldest=300, error_rate=0.2, dead=1, no_worker=60)
+            @app.alert(oldest=300, error_rate=0.2, dead=1, no_worker=60, blocked=60)
             def page(alert: Alert) -> None:
                 send_sms(alert.text)
         """
 
         def register(function: A) -> A:
+            check_parameters(function, "an alert's function takes the alert", "alert")
             rule = make_rule(
                 function,
                 oldest=oldest,
                 error_rate=error_rate,
                 dead=dead,
                 no_worker=no_worker,
+                blocked=blocked,
                 queue=queue,
                 task=task,
                 repeat=repeat,
             )
-            same = sum(other.function is function for other in self.alert_rules)
-            self.alert_rules.append(replace(rule, name=f"{rule.name}-{same + 1}") if same else rule)
+            # By its name the store knows what a rule has told; functions that one other makes have the same.
+            taken = {other.name for other in self.alert_rules}
+            names = (rule.name if number == 1 else f"{rule.name}-{number}" for number in count(1))
+            self.alert_rules.append(replace(rule, name=next(name for name in names if name not in taken)))
             return function
 
         return register
@@ -152,19 +162,8 @@ class HookDeclarer:
         check_event_names(names)
 
         def register(function: F) -> F:
-            _check_parameters(function, "an event's handler takes the event", "event")
+            check_parameters(function, "an event's handler takes the event", "event")
             self.bus.on(names, function)
             return function
 
         return register
-
-
-def _check_parameters(function: Callable[..., Any], what: str, *names: str) -> None:
-    """See that a function can be called with so many arguments: nobody would hear of it before the first job."""
-    try:
-        signature(function).bind(*names)
-    except ValueError:
-        return  # one in C that does not say what it takes
-    except TypeError as error:
-        name = getattr(function, "__name__", repr(function))
-        raise ConfigurationError(f"{what}, as in def {name}({', '.join(names)}): {error}") from None

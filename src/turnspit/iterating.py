@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
+from turnspit.codec import decode, encode
 from turnspit.errors import ConfigurationError
 from turnspit.outcomes import Snooze
 
@@ -75,12 +76,20 @@ class Iteration(Generic[T]):
         return self._source if after is None else self._behind(self._source, after)
 
     def _behind(self, items: Iterable[T], after: Any) -> Iterator[T]:
-        """What comes behind the item with this key."""
+        """What comes behind the item with this key, which is stored as JSON: a tuple became a list, a date a text.
+
+        :raises ConfigurationError: if no item has it: to go on anywhere would leave items out or repeat them.
+        """
         iterator = iter(items)
         for item in iterator:
-            if self._key(item) == after:
-                break
-        yield from iterator
+            key = self._key(item)
+            if key == after or decode(encode(key, what=f"keys of {self._name}")) == after:
+                yield from iterator
+                return
+        raise ConfigurationError(
+            f"job.iterate: none of the {self._name} has the key {after!r}, behind which this attempt was to go on: "
+            "give it an iterable that always begins with the same items, or a function that takes the last key"
+        )
 
     def _done(self, item: T) -> Any:
         """An item is done: keep it, and give way if somebody asks for it.

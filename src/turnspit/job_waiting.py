@@ -1,6 +1,7 @@
 """How somebody waits for a job to end, and what is said when that takes longer than they would."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from turnspit.clock import from_moment, monotonic
@@ -9,7 +10,7 @@ from turnspit.errors import ResultTimeout
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
-__all__ = ["is_in_loop", "time_to_wait", "when_finished"]
+__all__ = ["is_in_loop", "time_to_wait", "wait_at_most", "when_finished"]
 
 _LOOK_AGAIN = 0.5
 
@@ -21,6 +22,13 @@ def is_in_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait until an event is set, or this time is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def when_finished(job_id: int, then: Callable[[], object]) -> Callable[[Wake], None]:

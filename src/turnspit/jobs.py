@@ -1,7 +1,7 @@
 """Jobs as a user sees them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -304,7 +304,7 @@ class JobFilter:
     @property
     def is_empty(self) -> bool:
         """Whether it matches every job."""
-        return self == JobFilter()
+        return replace(self, args=self.args or None) == JobFilter()
 
 
 class Page(list[T]):

@@ -18,6 +18,8 @@ from turnspit.records import Lane, LimitChange, LimitRule
 
 __all__ = ["Concurrency", "Limit", "Rate", "make_fair_key", "make_lane"]
 
+_MOST = 1_000_000_000
+
 
 class Limit(Keyed, ABC):
     """What ``Rate`` and ``Concurrency`` share."""
@@ -26,13 +28,13 @@ class Limit(Keyed, ABC):
 
     def rule(self, owner: str, arguments: Mapping[str, Any]) -> LimitRule:
         """The limit as it applies to a call with these arguments (all of them, defaults too)."""
-        change = self.change(owner)
+        change = self.as_change(owner)
         key = change.name if self.key is None else self.key_of(change.name, arguments)
         return LimitRule(change.name, key, change.allowed, change.per, change.burst)
 
     @abstractmethod
-    def change(self, owner: str) -> LimitChange:
-        """The limit without a key, for the task, queue or name that has it."""
+    def as_change(self, owner: str) -> LimitChange:
+        """The limit without a key, for the task, queue or name that has it, as a change of it would be stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class Rate(Limit):
         if self.burst is not None and not (isinstance(self.burst, int) and 1 <= self.burst <= self.allowed):
             raise ConfigurationError(f"burst is a whole number from 1 to {self.allowed}, not {self.burst!r}")
 
-    def change(self, owner: str) -> LimitChange:
-        """The limit without a key, for the task, queue or name that has it."""
+    def as_change(self, owner: str) -> LimitChange:
+        """The limit without a key, for the task, queue or name that has it, as a change of it would be stored."""
         return LimitChange(f"{owner} rate", self.allowed, to_duration(self.per, "per"), self.burst)
 
 
@@ -96,8 +98,8 @@ class Concurrency(Limit):
         if self.ordered and self.allowed != 1:
             raise ConfigurationError("jobs in order run one at a time: Concurrency(1, ordered=True)")
 
-    def change(self, owner: str) -> LimitChange:
-        """The limit without a key, for the task, queue or name that has it."""
+    def as_change(self, owner: str) -> LimitChange:
+        """The limit without a key, for the task, queue or name that has it, as a change of it would be stored."""
         return LimitChange(f"{owner} concurrency", self.allowed, 0, None)
 
 
@@ -137,5 +139,5 @@ def make_lane(
 
 
 def _check_count(allowed: int, what: str) -> None:
-    if not isinstance(allowed, int) or isinstance(allowed, bool) or allowed < 1:
-        raise ConfigurationError(f"{what} allows a whole number of at least 1, not {allowed!r}")
+    if not isinstance(allowed, int) or isinstance(allowed, bool) or not 1 <= allowed <= _MOST:
+        raise ConfigurationError(f"{what} allows a whole number of at least 1 and at most {_MOST:,}, not {allowed!r}")

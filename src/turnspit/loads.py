@@ -10,7 +10,7 @@ __all__ = ["LOAD_MINUTES", "LOAD_MOST", "estimate_latency", "queue_loads", "wait
 LOAD_MINUTES = 5
 """What ended within so many minutes says how fast a queue is worked off."""
 LOAD_MOST = 10_000
-"""As far as jobs are counted."""
+"""Jobs of a queue are counted up to this number."""
 _SECOND = 1_000_000
 
 

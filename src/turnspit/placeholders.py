@@ -17,7 +17,15 @@ from typing import Any
 
 from turnspit.errors import InvalidArguments
 
-__all__ = ["Placeholder", "contains_placeholder", "placeholders_in", "renamed", "template_of", "used_in"]
+__all__ = [
+    "Placeholder",
+    "contains_placeholder",
+    "parts_used",
+    "placeholders_in",
+    "renamed",
+    "template_of",
+    "used_in",
+]
 
 
 class Placeholder:
@@ -88,21 +96,26 @@ def template_of(value: Any, simplify: Callable[[Any], Any]) -> list[Any]:
     return ["value", simplify(value)]
 
 
-def used_in(template: Any) -> Iterator[Any]:
-    """The jobs whose results a template uses."""
+def parts_used(template: Any) -> Iterator[tuple[Any, list[str | int]]]:
+    """The jobs whose results a template uses, and which part of each."""
     match template:
-        case ["result", job, _]:
-            yield job
+        case ["result", job, path]:
+            yield job, path
         case ["list", parts]:
             for part in parts:
-                yield from used_in(part)
+                yield from parts_used(part)
         case ["dict", parts]:
             for part in parts.values():
-                yield from used_in(part)
+                yield from parts_used(part)
+
+
+def used_in(template: Any) -> Iterator[Any]:
+    """The jobs whose results a template uses."""
+    return (job for job, _ in parts_used(template))
 
 
 def renamed(template: Any, name: Callable[[Any], Any]) -> Any:
-    """The template with its jobs meant otherwise."""
+    """The template with each of its jobs replaced by what ``name`` makes of it."""
     match template:
         case ["result", job, path]:
             return ["result", name(job), path]

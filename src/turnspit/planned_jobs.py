@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from heapq import merge
+from itertools import groupby
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from turnspit.errors import ConfigurationError
 from turnspit.placeholders import Placeholder, used_in
 from turnspit.records import NewJob
 
-__all__ = ["Numbered", "PlannedJob", "PlannedJobs", "parts_used", "used_jobs"]
+__all__ = ["AddedJob", "Numbered", "PlannedJob", "PlannedJobs", "used_jobs"]
 
 R = TypeVar("R")
 
@@ -17,7 +19,12 @@ class Numbered(Protocol):
     """A workflow whose jobs are numbered in the order in which they were added."""
 
     def id_of(self, number: int) -> int:
-        """The id of a job; 0 before it is stored."""
+        """The id of a job; 0 where there is none."""
+        ...
+
+    @property
+    def created(self) -> bool:
+        """Whether its jobs are its own: ``False`` if an earlier workflow holds its idempotency key."""
         ...
 
 
@@ -36,6 +43,11 @@ class PlannedJob(Generic[R]):
         :raises ConfigurationError: inside the ``with`` block, where it is not stored yet.
         """
         job = self.flow.id_of(self.number)
+        if not job and not self.flow.created:
+            raise ConfigurationError(
+                f"the job of {self.task} was not stored, since an earlier workflow holds the idempotency key: give the "
+                "job a name, by which it is found there"
+            )
         if not job:
             raise ConfigurationError(f"the job of {self.task} is not stored before the with block has ended")
         return job
@@ -46,6 +58,9 @@ class PlannedJob(Generic[R]):
         item of it can be an argument too.
         """
         return cast("R", Placeholder(self.task, self))
+
+    def __repr__(self) -> str:
+        return f"<job of {self.task}: give its .result>"
 
 
 class PlannedJobs(Sequence[PlannedJob[R]]):
@@ -70,17 +85,31 @@ class PlannedJobs(Sequence[PlannedJob[R]]):
         return [job.result for job in self]
 
 
-def parts_used(template: Any) -> Iterator[tuple[Any, list[str | int]]]:
-    """The jobs whose results a template uses, and which part of each."""
-    match template:
-        case ["result", job, path]:
-            yield job, path
-        case ["list", parts]:
-            for part in parts:
-                yield from parts_used(part)
-        case ["dict", parts]:
-            for part in parts.values():
-                yield from parts_used(part)
+class AddedJob(NamedTuple):
+    """A job that was added and is not stored yet."""
+
+    number: int
+    job: NewJob[Any]
+    name: str | None
+    after: set[int | str]
+    groups: tuple[range, ...]
+    """The numbers of jobs that were added together, for all of which it waits: so a million take no memory."""
+    before: tuple[str, ...]
+    on_failure: str
+
+    @property
+    def most_edges(self) -> int:
+        """For how many jobs it waits; one that was named twice counts twice."""
+        return len(self.after) + sum(map(len, self.groups))
+
+    def numbers(self) -> Iterator[int]:
+        """Those that it waits for, in order."""
+        single = sorted(job for job in self.after if isinstance(job, int))
+        return (job for job, _ in groupby(merge(single, *self.groups)))
+
+    def names(self) -> list[str]:
+        """Those that it waits for and that are known by their names alone."""
+        return sorted(job for job in self.after if isinstance(job, str))
 
 
 def used_jobs(new: NewJob[Any]) -> Iterator[Any]:

@@ -43,7 +43,7 @@ class Queue:
     when_full: WhenFull = "raise"
 
     def __post_init__(self) -> None:
-        check_text(self.name, "a queue's name")
+        object.__setattr__(self, "name", check_text(self.name, "a queue's name"))
         if self.rate is not None and (not isinstance(self.rate, Rate) or self.rate.key is not None):
             raise ConfigurationError(f"queue {self.name}: rate takes a Rate without a key, not {self.rate!r}")
         most = self.max_waiting

@@ -19,7 +19,7 @@ from cronsim import CronSim, CronSimError
 from turnspit.clock import from_moment, to_duration, to_moment
 from turnspit.errors import ConfigurationError
 
-__all__ = ["MOST_TICKS", "Cron", "Every", "Rule", "check_rules", "due_ticks", "load_rule"]
+__all__ = ["MOST_TICKS", "Cron", "Every", "Rule", "check_rules", "due_ticks", "load_rule", "schedule_names"]
 
 Missed = Literal["skip", "run_once", "run_all"]
 Overlap = Literal["allow", "skip", "queue"]
@@ -27,6 +27,7 @@ Overlap = Literal["allow", "skip", "queue"]
 MOST_TICKS = 100
 """Ticks that ``run_all`` makes up for, and that wait with ``overlap="queue"``."""
 _LATE = 60_000_000
+"""With ``missed="skip"``, a tick still runs if it is no later than this."""
 _SECOND = 1_000_000
 _UNITS = ((86_400 * _SECOND, "d"), (3600 * _SECOND, "h"), (60 * _SECOND, "min"), (_SECOND, "s"))
 _NICKNAMES = {
@@ -85,7 +86,7 @@ class Cron(_Recurring):
         self._check()
         _check_zone(self.tz)
         _check_cron(self.expression)
-        if self.next_tick(to_moment(from_moment(0))) is None:
+        if self.next_tick(0) is None:
             raise ConfigurationError(f"cron {self.expression!r} never comes: no such day exists")
 
     def next_tick(self, after: int, start: int = 0) -> int | None:
@@ -194,6 +195,11 @@ def check_rules(schedule: Rule | Sequence[Rule] | None) -> tuple[Rule, ...]:
         if not isinstance(rule, Cron | Every):
             raise ConfigurationError(f"schedule takes Cron(...), Every(...) or a list of them, not {rule!r}")
     return rules
+
+
+def schedule_names(task: str, rules: Sequence[Rule]) -> list[str]:
+    """The names of a task's schedules: the first is named like the task, the others ``task-2``, ``task-3``."""
+    return [task if number == 1 else f"{task}-{number}" for number, _ in enumerate(rules, 1)]
 
 
 def due_ticks(rule: Rule, missed: str, first: int, start: int, now: int) -> list[int]:

@@ -9,6 +9,7 @@
 {'name': 'Ada', 'times': 2}
 """
 
+import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -23,14 +24,14 @@ from pydantic.errors import (
     PydanticUserError,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreConfig, SchemaSerializer
+from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializer, SchemaValidator
 from typing_extensions import TypedDict
 
 from turnspit.codec import decode, encode
 from turnspit.context import JobContext
-from turnspit.errors import ConfigurationError, InvalidArguments
+from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload
 
-__all__ = ["Signature", "check_function", "check_isolated", "describe_validation_error"]
+__all__ = ["Signature", "check_function", "check_isolated", "check_parameters", "describe_validation_error"]
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
@@ -38,6 +39,9 @@ _STARS = (
     "holds a secret type, which would be stored as stars: pass a name by which the task finds the secret, "
     "or a plain str if the store may hold it"
 )
+_NO_SCHEMA = ("metadata", "default", "expected")
+"""Keys in a pydantic schema that hold the application's own values, not schemas."""
+
 _REFUSED = {
     inspect.Parameter.VAR_POSITIONAL: "*{name}: give every argument a name",
     inspect.Parameter.VAR_KEYWORD: "**{name}: give every argument a name",
@@ -68,7 +72,7 @@ class Signature:
         self.arguments = self._arguments_type(parameters, hints)
         self._adapter = self._adapt(self.arguments, "its arguments", {p.name: hints.get(p.name) for p in parameters})
         # Stored by name and read by name or alias, so that a model with aliases comes back as it went.
-        self._validate = partial(self._adapter.validator.validate_python, by_alias=True, by_name=True)
+        self._validate = _validator(self._adapter)
         self._validate_json = partial(self._adapter.validator.validate_json, by_alias=True, by_name=True)
         self._simplify = _simplifier(self._adapter)
         self._result = self._adapt(hints.get("return", Any), "its result")
@@ -83,7 +87,7 @@ class Signature:
             try:
                 kwargs = self._inspected.bind(*args, **kwargs).arguments
             except TypeError as error:
-                raise InvalidArguments(f"{self._task}: {error}") from None
+                raise InvalidArguments(f"{self._task}: {error}; it takes {self._outline()}") from None
         try:
             return typing.cast("dict[str, Any]", self._validate(dict(kwargs)))
         except ValidationError as error:
@@ -99,7 +103,7 @@ class Signature:
         try:
             given = self._inspected.bind_partial(*args, **kwargs).arguments
         except TypeError as error:
-            raise InvalidArguments(f"{self._task}: {error}") from None
+            raise InvalidArguments(f"{self._task}: {error}; it takes {self._outline()}") from None
         later = {name: value for name, value in given.items() if is_later(value)}
         known = {name: value for name, value in given.items() if name not in later}
         try:
@@ -111,7 +115,7 @@ class Signature:
         if later not in self._partly:
             parameters = [each for name, each in self._inspected.parameters.items() if name not in later]
             adapter = self._adapt(self._arguments_type(parameters, self._hints), "its arguments")
-            self._partly[later] = partial(adapter.validator.validate_python, by_alias=True, by_name=True)
+            self._partly[later] = _validator(adapter)
         return typing.cast("dict[str, Any]", self._partly[later](known))
 
     def simplify(self, value: Any) -> Any:
@@ -122,7 +126,8 @@ class Signature:
         """What is known of an argument, or of the result, as JSON Schema."""
         kind = self._hints.get(argument or "return", Any)
         try:
-            return TypeAdapter(kind).json_schema(mode="validation" if argument else "serialization")
+            # By name, as results are stored.
+            return TypeAdapter(kind).json_schema(by_alias=False, mode="validation" if argument else "serialization")
         except (PydanticInvalidForJsonSchema, PydanticUserError):
             return {}
 
@@ -134,21 +139,22 @@ class Signature:
         return encode(arguments, what=f"arguments of {self._task}", limit=limit, simplify=self._simplify)
 
     @property
-    def first(self) -> str | None:
-        """The name of the first argument."""
-        return next(iter(self._inspected.parameters), None)
-
-    @property
     def names(self) -> frozenset[str]:
         """The names of the arguments."""
         return frozenset(self._inspected.parameters)
 
     def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Validated arguments and the defaults of those left out, as JSON values."""
+        """Validated arguments and the defaults of those left out, as JSON values.
+
+        :raises InvalidPayload: for a default that has no place in JSON.
+        """
         defaults = {
             each.name: each.default for each in self._inspected.parameters.values() if each.default is not each.empty
         }
-        return typing.cast("dict[str, Any]", self._simplify({**defaults, **arguments}))
+        try:
+            return typing.cast("dict[str, Any]", self._simplify({**defaults, **arguments}))
+        except PydanticSerializationError as error:
+            raise InvalidPayload(f"a default of {self._task}, of which a key is made, is no JSON: {error}") from error
 
     def load(self, text: str) -> dict[str, Any]:
         """Stored JSON text as arguments for the function.
@@ -158,7 +164,7 @@ class Signature:
         return typing.cast("dict[str, Any]", self._validate_json(text))
 
     def call(self, function: Callable[..., Any], context: JobContext, arguments: dict[str, Any]) -> Any:
-        """Call ``function`` as it wants to be called."""
+        """Call ``function`` with these arguments, behind the context if it takes one."""
         positional: list[Any] = []
         if self._positional_only:
             positional, arguments = self._split(arguments)
@@ -167,7 +173,7 @@ class Signature:
         return function(*positional, **arguments)
 
     def _split(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """What has no name for the function, with defaults where an earlier one was left out; and the rest."""
+        """The positional-only arguments, with defaults where an earlier one was left out; and the rest."""
         rest = dict(arguments)
         names = [parameter.name for parameter in self._positional_only]
         given = max((position for position, name in enumerate(names, 1) if name in rest), default=0)
@@ -189,6 +195,11 @@ class Signature:
             return self._result.validator.validate_json(text, by_alias=True, by_name=True)
         except ValidationError:
             return decode(text)
+
+    def _outline(self) -> str:
+        """The names of the arguments, as a person would declare them: ``(to, *, order_id=1)``."""
+        parameters = self._inspected.parameters.values()
+        return str(inspect.Signature([each.replace(annotation=each.empty) for each in parameters]))
 
     def _refuse(self, parameters: list[inspect.Parameter]) -> None:
         for parameter in parameters:
@@ -228,21 +239,61 @@ class Signature:
         raise ConfigurationError(f"task {self._task}: {name}: {kind!r} {problem}") from cause
 
 
+def _validator(adapter: TypeAdapter[Any]) -> Callable[[dict[str, Any]], Any]:
+    """Checks the arguments of a call, and looks into dataclasses, which nobody checked when they were made."""
+    schema = adapter.core_schema
+    validator = SchemaValidator(_look_into_dataclasses(schema)) if _holds(schema, _can_look_into) else adapter.validator
+    return partial(validator.validate_python, by_alias=True, by_name=True)
+
+
+def _look_into_dataclasses(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        changed = {key: value if key in _NO_SCHEMA else _look_into_dataclasses(value) for key, value in schema.items()}
+        return {"revalidate_instances": "always", **changed} if _can_look_into(changed) else changed
+    if type(schema) in (list, tuple):
+        return type(schema)(map(_look_into_dataclasses, schema))
+    return schema
+
+
+def _can_look_into(schema: Mapping[str, Any]) -> bool:
+    """Pydantic makes a dataclass anew to look into it, for which all its fields must be parameters."""
+    return schema.get("type") == "dataclass" and all(field.init for field in dataclasses.fields(schema["cls"]))
+
+
 def _simplifier(adapter: TypeAdapter[Any]) -> Callable[[Any], Any]:
-    """Turns a value into dicts, lists, texts and numbers, NaN among them: pydantic's own way to JSON, and its own
-    configuration, would make it null without a word.
+    """Turns a value into dicts, lists, texts and numbers. NaN stays NaN, to be refused later: pydantic's own way to
+    JSON, and its default configuration, would silently make it null.
     """
     serializer = SchemaSerializer(adapter.core_schema, CoreConfig(ser_json_inf_nan="constants"))
-    return partial(serializer.to_python, mode="json", round_trip=True, warnings=False)
+    simplify: Callable[[Any], Any] = partial(serializer.to_python, mode="json", round_trip=True, warnings=False)
+    if not _holds(adapter.core_schema, lambda part: part.get("type") in ("set", "frozenset")):
+        return simplify
+    return lambda value: _in_order(value, simplify(value))
+
+
+def _in_order(value: Any, simple: Any) -> Any:
+    """JSON values with what was a set in an order of its own: Python's differs from process to process, and equal
+    arguments would have different keys.
+    """
+    if isinstance(simple, list) and isinstance(value, (set, frozenset, list, tuple)) and len(value) == len(simple):
+        parts = [_in_order(each, part) for each, part in zip(value, simple, strict=True)]
+        return sorted(parts, key=repr) if isinstance(value, (set, frozenset)) else parts
+    if isinstance(simple, dict):
+        get = value.get if isinstance(value, Mapping) else partial(getattr, value)
+        return {name: _in_order(get(name, None), part) for name, part in simple.items()}
+    return simple
 
 
 def _holds_secret(schema: Any) -> bool:
+    return _holds(schema, lambda part: isinstance(part.get("cls"), type) and issubclass(part["cls"], _SECRETS))
+
+
+def _holds(schema: Any, is_meant: Callable[[Mapping[str, Any]], bool]) -> bool:
     if isinstance(schema, Mapping):
-        kind = schema.get("cls")
-        if isinstance(kind, type) and issubclass(kind, _SECRETS):
-            return True
-        return any(_holds_secret(value) for key, value in schema.items() if key != "metadata")
-    return isinstance(schema, (list, tuple)) and any(_holds_secret(value) for value in schema)
+        return is_meant(schema) or any(
+            _holds(value, is_meant) for key, value in schema.items() if key not in _NO_SCHEMA
+        )
+    return isinstance(schema, (list, tuple)) and any(_holds(value, is_meant) for value in schema)
 
 
 def check_function(function: Callable[..., Any], decorator: str) -> None:
@@ -267,6 +318,20 @@ def check_function(function: Callable[..., Any], decorator: str) -> None:
             f"{decorator} belongs on a function, not on the method {function.__qualname__}: the worker that runs it "
             f"has no {place.rpartition('.')[2]}; declare a function that makes one, or a @staticmethod"
         )
+
+
+def check_parameters(function: Callable[..., Any], what: str, *names: str) -> None:
+    """See that a function can be called with so many arguments: nobody would hear of it before the first job.
+
+    :raises ConfigurationError: if it cannot.
+    """
+    try:
+        inspect.signature(function).bind(*names)
+    except ValueError:
+        return  # one in C that does not say what it takes
+    except TypeError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise ConfigurationError(f"{what}, as in def {name}({', '.join(names)}): {error}") from None
 
 
 def check_isolated(function: Callable[..., Any], task: str) -> None:

@@ -36,7 +36,7 @@ class JobState(StrEnum):
 MEANINGS: dict[JobState, str] = {
     JobState.BLOCKED: "Waits for other jobs of its workflow.",
     JobState.SCHEDULED: "Waits for its time: delayed, retrying or snoozed.",
-    JobState.HELD: "Due, but may not start: a limit, a paused key, or a task that no live worker knows.",
+    JobState.HELD: "Due, but may not start: a limit, a pause, or a task that no live worker knows.",
     JobState.READY: "Waits for a free worker.",
     JobState.RUNNING: "Claimed by a worker.",
     JobState.COMPLETED: "Done.",

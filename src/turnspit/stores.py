@@ -1,6 +1,7 @@
-"""An app's store: the URL that names it, and the engine behind it."""
+"""An app's store: its URL, and the engine behind it."""
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,19 +17,20 @@ class Replacement(NamedTuple):
 
     engine: Engine
     is_joined: bool
-    """Whether its callers join a framework's transactions: where it is in the database of these."""
+    """Whether its callers join a framework's transactions, because it is in the same database."""
 
 
 class Store:
-    """Opened by the first call that needs it, and again after ``close``.
+    """An app's store, which is opened by the first call that needs it, and again after ``close``.
 
     :param url: the store's URL; default: ``$TURNSPIT_URL``, else ``DEFAULT_URL``.
-    :param options: of the engine.
+    :param options: for the engine.
     """
 
     def __init__(self, url: str | None, **options: Any) -> None:
         self.url = url
         self._options = options
+        self._lock = threading.Lock()
         self._engine = None if url is None else open_engine(url, **options)
         self.replacement: Replacement | None = None
         self._ambient: AmbientTransactions | None = None
@@ -37,31 +39,43 @@ class Store:
 
     @property
     def engine(self) -> Engine:
-        """The engine for callers: inside a transaction that ``join`` names, their calls are part of it."""
+        """The engine for callers. Inside a framework's transaction (see ``join``), their calls are part of that."""
         ambient = self._joined_transactions
         return self.own_engine if ambient is None else joined(self.own_engine, ambient)
 
     @property
     def own_engine(self) -> Engine:
-        """The engine for workers, which join nobody's transaction."""
+        """The engine for workers, which join no transaction."""
         engine = self._current
         if engine is None:
-            url = self.url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL
-            engine = self._engine = open_engine(url, **self._options)
+            engine = self._open()
         if self._watch is None:
             return engine
         if self._watched is None or self._watched[0] is not engine:
             self._watched = engine, self._watch(engine)
         return self._watched[1]
 
+    def _open(self) -> Engine:
+        """Threads that use an app for the first time at once get the same engine: another would never be closed."""
+        engine = open_engine(self.url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL, **self._options)
+        with self._lock:
+            if self._engine is None:
+                self._engine = engine
+            return self._engine
+
+    @property
+    def is_default(self) -> bool:
+        """Whether neither the program nor the environment gave a URL."""
+        return self.url is None and not os.environ.get("TURNSPIT_URL") and self.replacement is None
+
     def watch(self, watch: Callable[[Engine], Engine] | None) -> None:
-        """Put something between everybody and the engine, which ``watch`` is given; ``None`` ends it. For telemetry."""
+        """Wrap the engine: everybody gets what ``watch`` makes of it. ``None`` ends that. For telemetry."""
         self._watch, self._watched = watch, None
 
     def configure(self, url: str) -> None:
-        """Have another URL from now on.
+        """Use another URL from now on.
 
-        :raises ConfigurationError: for a URL that no engine has.
+        :raises ConfigurationError: if no engine has the URL's scheme, or its options do not fit.
         """
         engine = open_engine(url, **self._options)
         if self._engine is not None:
@@ -69,24 +83,24 @@ class Store:
         self.url, self._engine = url, engine
 
     def join(self, ambient: AmbientTransactions | None) -> None:
-        """Let callers join a framework's transactions; ``None`` ends it."""
+        """Let callers join a framework's transactions; ``None`` ends that."""
         self._ambient = ambient
 
     def in_transaction(self) -> bool:
-        """Whether the caller is in a transaction that its calls join."""
+        """Whether the caller is inside a transaction that its calls join."""
         ambient = self._joined_transactions
         return ambient is not None and ambient.current() is not None
 
     def replace(self, replacement: Replacement | None) -> Replacement | None:
-        """Use this instead, until called with ``None``; what it replaces.
+        """Use this instead, until called with ``None``; returns the replacement that was in use before.
 
-        A replacement outlives ``configure``: an application factory that runs in a test cannot undo it.
+        A replacement outlives ``configure``, so that an application factory that runs in a test cannot undo it.
         """
         before, self.replacement = self.replacement, replacement
         return before
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and threads."""
         engine = self._current
         if engine is not None:
             engine.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from inspect import iscoroutinefunction
 from typing import Any
 
 from turnspit.clock import Duration, to_duration, to_moment
@@ -12,7 +13,7 @@ from turnspit.keys import Key
 from turnspit.limits import Concurrency, Limit, Rate
 from turnspit.retries import Retry
 from turnspit.schedules import Rule
-from turnspit.signatures import Signature
+from turnspit.signatures import Signature, check_parameters
 from turnspit.uniqueness import Debounce, Unique
 
 __all__ = [
@@ -72,22 +73,26 @@ def check_priority(priority: int) -> int:
 
     :raises ConfigurationError: otherwise.
     """
-    if not isinstance(priority, int) or priority not in PRIORITY_RANGE:
+    if not isinstance(priority, int) or isinstance(priority, bool) or priority not in PRIORITY_RANGE:
         raise ConfigurationError(f"priority is a whole number from -32768 to 32767, not {priority!r}")
-    return priority
+    return int(priority)
 
 
 def check_retry(retry: Retry | None) -> Retry | None:
-    """``retry`` if it is a policy.
+    """``retry`` if it is a policy whose function, if it has one, can be called.
 
     :raises ConfigurationError: otherwise.
     """
     if retry is not None and not isinstance(retry, Retry):
         raise ConfigurationError(f"retry takes a Retry, as in Retry(attempts=3), not {retry!r}")
+    if retry is not None and callable(retry.delay):
+        check_parameters(retry.delay, "Retry(delay=) takes the attempt and its error", "attempt", "error")
+        if iscoroutinefunction(retry.delay):
+            raise ConfigurationError("Retry(delay=) takes a plain function, not async def: nobody awaits it")
     return retry
 
 
-def check_scheduled(name: str, signature: Signature, rule: Rule) -> None:
+def check_scheduled(signature: Signature, rule: Rule) -> None:
     """See that a schedule gives its task all it needs.
 
     :raises ConfigurationError: otherwise.

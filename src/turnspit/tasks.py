@@ -11,13 +11,13 @@
 """
 
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import update_wrapper
 from inspect import iscoroutinefunction
-from itertools import islice
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
+from turnspit.chunks import achunks, chunks
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text, encode
 from turnspit.context import JobContext, current_job
@@ -29,7 +29,7 @@ from turnspit.placeholders import contains_placeholder, template_of
 from turnspit.records import NewJob
 from turnspit.retries import Retry
 from turnspit.schedules import check_rules
-from turnspit.signatures import Signature, check_function, check_isolated
+from turnspit.signatures import Signature, check_function, check_isolated, check_parameters
 from turnspit.task_options import (
     TaskOptions,
     check_limits,
@@ -51,6 +51,14 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
+Others = ParamSpec("Others")
+
+
+class TakesItems(Protocol[T, Others]):
+    """A task whose first argument is a list; to type checkers, what ``map`` is a method of."""
+
+    def new(self, items: list[T], /, *args: Others.args, **kwargs: Others.kwargs) -> NewJob[Any]: ...
 
 
 class Task(Generic[P, R]):
@@ -71,7 +79,11 @@ class Task(Generic[P, R]):
         self.timeout = None if options.timeout is None else check_timeout(options.timeout)
         self.isolate = bool(options.isolate)
         self.upgrade = options.upgrade
+        if self.upgrade is not None:
+            check_parameters(self.upgrade, f"upgrade of task {name} takes the old arguments", "old")
         self.on_dead = options.on_dead
+        if self.on_dead is not None:
+            check_parameters(self.on_dead, f"on_dead of task {name} takes the job and its error", "job", "error")
         keep = options.keep_result
         self.keeps_result = keep is not False
         self.keep_result_for = None if isinstance(keep, bool) else to_duration(keep, "keep_result")
@@ -81,7 +93,7 @@ class Task(Generic[P, R]):
         self.unique = check_unique(options.unique, name, self.signature.names)
         self.schedules = check_rules(options.schedule)
         for rule in self.schedules:
-            check_scheduled(name, self.signature, rule)
+            check_scheduled(self.signature, rule)
         self.limits = check_limits(options, name, self.signature)
         self.fair_key = make_fair_key(options.fair_key)
         if self.fair_key is not None:
@@ -95,10 +107,16 @@ class Task(Generic[P, R]):
         """The module and qualified name of the function."""
         return self.function.__module__, self.function.__qualname__
 
-    def bind_to(self, enqueuer: Enqueuer) -> None:
-        """Connect the task with an app; called by ``app.include``."""
+    def check_free(self, enqueuer: Enqueuer) -> None:
+        """See that the task belongs to no other app.
+
+        :raises ConfigurationError: otherwise.
+        """
         if self._enqueuer is not None and self._enqueuer is not enqueuer:
             raise ConfigurationError(f"task {self.name} belongs to another app already")
+
+    def bind_to(self, enqueuer: Enqueuer) -> None:
+        """Connect the task with an app; called by ``app.include``."""
         self._enqueuer = enqueuer
 
     @property
@@ -149,69 +167,55 @@ class Task(Generic[P, R]):
         return BoundTask(self).new(*args, **kwargs)
 
     def map(
-        self,
-        items: Iterable[Any],
-        *,
+        self: TakesItems[T, Others],
+        items: Iterable[T],
+        /,
         chunk: int = 1000,
         name: str | None = None,
         tx: object | None = None,
-        **others: Any,
+        *args: Others.args,
+        **others: Others.kwargs,
     ) -> int:
         """Fan large work out: each job gets a list of up to ``chunk`` items as this task's first argument. The id of
         their workflow, by which they are followed, waited for, cancelled and replayed together.
 
-        The items are streamed, and no job runs before all are stored.
+        The items are streamed, and no job runs before all are stored. Give everything but them by name.
 
         :param name: of the workflow; the task's name by default.
         :param others: the task's other arguments, the same for each job.
+        :raises InvalidArguments: if one of the jobs does not fit the signature; none is stored.
 
         ::
 
             flow = import_rows.map(rows, chunk=1000, tenant_id=7)
             app.workflows.wait_ended(flow)
         """
-        return self.enqueuer.store_map(self._chunks(items, chunk, others), name or self.name, tx)
+        task = cast("Task[Any, Any]", self)
+        jobs = (task._of_items(part, args, others) for part in chunks(items, chunk))
+        return task.enqueuer.store_map(jobs, name or task.name, tx)
 
     async def amap(
-        self,
-        items: Iterable[Any] | AsyncIterable[Any],
-        *,
+        self: TakesItems[T, Others],
+        items: Iterable[T] | AsyncIterable[T],
+        /,
         chunk: int = 1000,
         name: str | None = None,
         tx: object | None = None,
-        **others: Any,
+        *args: Others.args,
+        **others: Others.kwargs,
     ) -> int:
         """``map`` for async code; also takes an async iterable."""
-        jobs: Iterable[NewJob[R]] | AsyncIterable[NewJob[R]]
-        if isinstance(items, AsyncIterable):
-            jobs = self._achunks(items, chunk, others)
-        else:
-            jobs = self._chunks(items, chunk, others)
-        return await self.enqueuer.astore_map(jobs, name or self.name, tx)
+        task = cast("Task[Any, Any]", self)
+        jobs = (task._of_items(part, args, others) async for part in achunks(items, chunk))
+        return await task.enqueuer.astore_map(jobs, name or task.name, tx)
 
-    def _chunks(self, items: Iterable[Any], chunk: int, others: Mapping[str, Any]) -> Iterator[NewJob[R]]:
-        first, iterator = self._first_argument(chunk), iter(items)
-        while part := list(islice(iterator, chunk)):
-            yield BoundTask(self)._new((), {first: part, **others})
-
-    async def _achunks(
-        self, items: AsyncIterable[Any], chunk: int, others: Mapping[str, Any]
-    ) -> AsyncIterator[NewJob[R]]:
-        first, part = self._first_argument(chunk), []
-        async for item in items:
-            part.append(item)
-            if len(part) == chunk:
-                yield BoundTask(self)._new((), {first: part, **others})
-                part = []
-        if part:
-            yield BoundTask(self)._new((), {first: part, **others})
-
-    def _first_argument(self, chunk: int) -> str:
-        if not isinstance(chunk, int) or chunk < 1:
-            raise ConfigurationError(f"chunk is a whole number of at least 1, not {chunk!r}")
-        if self.signature.first is None:
+    def _of_items(self, part: list[Any], args: tuple[Any, ...], others: Mapping[str, Any]) -> NewJob[R]:
+        if not self.signature.names:
             raise ConfigurationError(f"task {self.name} takes no arguments, so it cannot be given items")
-        return self.signature.first
+        try:
+            return BoundTask(self)._new((part, *args), others)
+        except InvalidArguments as error:
+            raise InvalidArguments(f"{error}; map() gives the first argument a list of items") from error
 
     def using(
         self,
@@ -232,14 +236,14 @@ class Task(Generic[P, R]):
 
         :param delay: seconds or ``timedelta`` from now.
         :param at: an aware datetime; not together with ``delay``.
-        :param priority: larger runs first.
+        :param priority: larger runs first; like ``queue``, ``retry`` and ``timeout``, instead of the task's own.
         :param expires: seconds or ``timedelta`` from now, or an aware datetime: a job that no worker has taken by then
             is cancelled. One that has begun in time goes on, through all its attempts.
         :param tags: short texts to find jobs by.
         :param metadata: JSON values kept with the job, not passed to the function.
         :param idempotency_key: of a request that may be repeated: while the job lives, and for a day, another call
             of this task with the same key returns that job (``job.created`` is false).
-        :param tx: the caller's own connection or session: the job exists exactly if its transaction commits.
+        :param tx: the caller's own connection or session: the job exists if and only if its transaction commits.
         """
         if delay is not None and at is not None:
             raise ConfigurationError("using() takes delay= or at=, not both")

@@ -1,7 +1,7 @@
-"""Runners: on whose connection a verb runs.
+"""Runs a verb's statements, on an engine's own connection or on the one that a caller gives as ``tx=``.
 
-An engine drives verbs on its own connections; with ``tx=`` the caller's own connection or session drives them,
-inside the caller's transaction. SQLAlchemy and Django are recognised by their modules, never imported.
+The caller's connection or session runs them inside the caller's transaction. SQLAlchemy and Django are recognised by
+the names of their modules, and not imported for that.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,11 +16,14 @@ __all__ = [
     "DjangoTransaction",
     "SqlalchemyTransaction",
     "adrive",
+    "cause_of",
     "drive",
     "has_failed",
     "is_async_sqlalchemy",
+    "is_closed",
     "is_django",
     "is_sqlalchemy",
+    "kind_of",
     "not_async",
     "not_sync",
     "unscoped",
@@ -34,9 +37,10 @@ _WAITING = "turnspit_after_commit"
 def drive(
     verb: Verb[T], execute: Callable[[Statement], list[Row]], begin: Callable[[], object] | None = None
 ) -> tuple[T, list[Wake]]:
-    """Run a verb to its end: its result, and the wakes to send after the commit.
+    """Run a verb to its end.
 
-    :param begin: called before a first statement that is not the only one.
+    :param begin: begins a transaction; not called if the verb consists of one statement, which commits by itself.
+    :returns: its result, and the wakes to send after the commit.
 
     >>> def seven() -> Verb[int]:
     ...     return (yield Statement("select 7", ()))[0][0]
@@ -47,7 +51,7 @@ def drive(
     rows: list[Row] = []
     try:
         step = next(verb)
-        if begin is not None and not _is_all(verb, step):
+        if begin is not None and not _is_only_statement(verb, step):
             begin()
         while True:
             if isinstance(step, Wake):
@@ -55,13 +59,17 @@ def drive(
                 rows = []
             else:
                 rows = execute(step)
+                if step.wake is not None:
+                    wakes.append(step.wake)
             step = verb.send(rows)
     except StopIteration as stop:
         return stop.value, wakes
 
 
-def _is_all(verb: Verb[Any], first: Statement | Wake) -> bool:
-    """Whether a verb consists of its first statement. One that another verb makes use of does not end it."""
+def _is_only_statement(verb: Verb[Any], first: Statement | Wake) -> bool:
+    """Whether a verb yields no other statement than its first one. If that comes from another verb by ``yield from``,
+    its ``ends`` speaks of that verb only.
+    """
     is_its_own = isinstance(verb, GeneratorType) and verb.gi_yieldfrom is None
     return is_its_own and isinstance(first, Statement) and first.ends
 
@@ -78,13 +86,21 @@ async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Ro
                 rows = []
             else:
                 rows = await execute(step)
+                if step.wake is not None:
+                    wakes.append(step.wake)
             step = verb.send(rows)
     except StopIteration as stop:
         return stop.value, wakes
 
 
+def kind_of(tx: object) -> str:
+    """The type of what was given as a transaction, as a person would import it."""
+    kind = type(tx)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def not_async(tx: object) -> InvalidTransaction:
-    """What to say when a sync transaction was given to an async verb."""
+    """The error for a sync transaction that was given to an async verb."""
     return InvalidTransaction(
         f"tx= was given a {type(tx).__module__.partition('.')[0]} {type(tx).__name__}, which is not async: "
         "use the verb without an a in front, as in task.enqueue(...)"
@@ -92,29 +108,52 @@ def not_async(tx: object) -> InvalidTransaction:
 
 
 def not_sync(tx: object) -> InvalidTransaction:
-    """What to say when an async transaction was given to a sync verb."""
+    """The error for an async transaction that was given to a sync verb."""
     return InvalidTransaction(
-        f"tx= was given a {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
+        f"tx= was given an {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
     )
 
 
 def has_failed() -> InvalidTransaction:
-    """What to say when the transaction can only be rolled back."""
+    """The error for a transaction that can only be rolled back."""
     return InvalidTransaction(
         "tx= is a transaction in which a statement has failed already: nothing more can be stored in it; "
         "roll it back, or back to a savepoint, and begin again"
     )
 
 
+def is_closed() -> InvalidTransaction:
+    """The error for a connection that is closed."""
+    return InvalidTransaction("tx= was given a connection that is closed")
+
+
+def cause_of(error: Exception) -> Exception:
+    """The driver's error, which SQLAlchemy wraps into one of its own.
+
+    :raises InvalidTransaction: if SQLAlchemy says that its session or connection must be rolled back first.
+    """
+    if type(error).__name__ == "PendingRollbackError":
+        raise has_failed() from error
+    cause: Exception = getattr(error, "orig", None) or error
+    return cause
+
+
 class CallerTransaction(Protocol):
-    """The caller's transaction, as a verb's runner sees it."""
+    """The caller's transaction, as an engine uses it."""
+
+    @property
+    def driver_connection(self) -> Any:
+        """The driver's own connection."""
+        ...
 
     def execute(self, statement: Statement) -> list[Row]:
         """Run one statement inside it."""
         ...
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call back once it has committed, where its library says so; else never (polling sees the jobs)."""
+        """Call back once it has committed, if its library can tell; otherwise never, and workers find the jobs by
+        polling.
+        """
         ...
 
 
@@ -129,7 +168,7 @@ def is_async_sqlalchemy(tx: object) -> bool:
 
 
 def unscoped(tx: Any) -> Any:
-    """The session itself where ``tx`` is a ``scoped_session``, which stands for the one of this thread or task."""
+    """``tx``, or the session of this thread or task if ``tx`` is a ``scoped_session``."""
     return tx() if is_sqlalchemy(tx) and hasattr(tx, "registry") and callable(tx) else tx
 
 
@@ -139,7 +178,7 @@ def is_django(tx: object) -> bool:
 
 
 class DjangoTransaction:
-    """A Django database connection inside ``atomic()``: hands out the driver's own, and tells of the commit."""
+    """A Django database connection inside ``atomic()``: gives the driver's connection, and tells of the commit."""
 
     def __init__(self, tx: Any) -> None:
         if not hasattr(tx, "in_atomic_block"):
@@ -158,13 +197,13 @@ class DjangoTransaction:
         return self._tx.connection
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Through Django's ``on_commit``, which also follows savepoints; outside of ``atomic()`` Django has none."""
+        """Call back by Django's ``on_commit``, which also follows savepoints. It works inside ``atomic()`` only."""
         if self._tx.in_atomic_block:
             self._tx.on_commit(callback, robust=True)
 
 
 class SqlalchemyTransaction:
-    """A SQLAlchemy ``Session`` or ``Connection`` as the runner of verbs."""
+    """A SQLAlchemy ``Session`` or ``Connection``."""
 
     def __init__(self, tx: Any) -> None:
         tx = unscoped(tx)
@@ -173,9 +212,11 @@ class SqlalchemyTransaction:
             raise InvalidTransaction(f"tx= takes a SQLAlchemy Session or Connection, not {type(tx).__name__}")
         self._tx = tx
         self._connection = tx.connection() if self._is_session else tx
+        if self._connection.closed:
+            raise is_closed()
 
     def execute(self, statement: Statement) -> list[Row]:
-        """Run the statement through the driver, as it is."""
+        """Run a statement as it is, without SQLAlchemy's parsing."""
         result = self._connection.exec_driver_sql(statement.sql, statement.params or {})
         return [tuple(row) for row in result] if result.returns_rows else []
 
@@ -185,7 +226,9 @@ class SqlalchemyTransaction:
         return self._connection.connection.driver_connection
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """A session tells after its commit; a bare connection only before, so there polling sees the jobs."""
+        """Call back after a session's commit. A bare connection has an event before its commit only, which is of no
+        use: workers find its jobs by polling.
+        """
         if not self._is_session:
             return
         waiting: list[Callable[[], None]] | None = self._tx.info.get(_WAITING)
@@ -196,8 +239,8 @@ class SqlalchemyTransaction:
 
 
 def _listen(session: Any, waiting: list[Callable[[], None]]) -> None:
-    """Once for each session: call what waits after the commit, drop it after a rollback."""
-    from sqlalchemy import event  # noqa: PLC0415  (a lazy door: only callers who brought it get here)
+    """Called once for each session: run the waiting callbacks after a commit, drop them after a rollback."""
+    from sqlalchemy import event  # noqa: PLC0415  (lazily: only callers who use SQLAlchemy get here)
 
     def committed(session: Any) -> None:
         if not session.in_nested_transaction():  # the end of a savepoint is no commit

@@ -27,12 +27,12 @@ class Unique(Keyed):
 
     :param key: the name of an argument, a list of names, or a function that takes the arguments and returns a JSON
         value; by default all arguments together.
-    :param within: the key is also held this long (seconds or ``timedelta``) after the job was enqueued, whatever became
-        of it, as long as the job is kept.
-    :param states: the key is held while the job is in one of these; by default until it has ended.
-    :param on_conflict: what a later call with the same key does: ``"keep"`` returns the job that is there
-        (``job.created`` is false); ``"replace"`` gives it the new arguments and options if it has not begun, and else
-        stores a job beside it; ``"raise"`` raises ``JobExists``.
+    :param within: seconds or ``timedelta`` after the job was enqueued for which it holds the key whatever its state, as
+        long as the job is kept.
+    :param states: the states in which the job holds the key; by default until it has ended.
+    :param on_conflict: what a later call with the same key does: ``"keep"`` returns the existing job (``job.created``
+        is false); ``"replace"`` gives it the new arguments and options, or if it has begun, stores a second job;
+        ``"raise"`` raises ``JobExists``.
 
     ::
 
@@ -51,6 +51,7 @@ class Unique(Keyed):
         self._settle_key()
         if self.on_conflict not in ("keep", "replace", "raise"):
             raise ConfigurationError(f'on_conflict is "keep", "replace" or "raise", not {self.on_conflict!r}')
+        object.__setattr__(self, "states", self.states if isinstance(self.states, str) else tuple(self.states))
         wrong = [state for state in self.states if state not in _KEEPING]
         if isinstance(self.states, str) or wrong:
             raise ConfigurationError(f"states is a list of {', '.join(_KEEPING)}, not {self.states!r}")
@@ -59,7 +60,7 @@ class Unique(Keyed):
         self.rule()
 
     def rule(self) -> UniqueRule:
-        """What the store is told."""
+        """The rule for the store."""
         within = 0 if self.within is None else to_duration(self.within, "within")
         return UniqueRule(",".join(self.states), within, self.on_conflict)
 
@@ -71,11 +72,12 @@ class Unique(Keyed):
 
 @dataclass(frozen=True, slots=True)
 class Debounce(Keyed):
-    """Calls with the same key become one job; it runs with the last call's arguments once ``seconds`` were quiet.
+    """Calls with the same key become one job, which runs with the last call's arguments once no call has come for some
+    time.
 
-    :param seconds: (or ``timedelta``) after the last call.
-    :param key: as of ``Unique``.
-    :param max_wait: seconds or ``timedelta`` after the first call when it runs although calls keep coming.
+    :param seconds: seconds or ``timedelta`` between the last call and the run.
+    :param key: as for ``Unique``.
+    :param max_wait: seconds or ``timedelta`` after the first call at which it runs even if calls keep coming.
 
     ::
 
@@ -94,7 +96,7 @@ class Debounce(Keyed):
         self.rule()
 
     def rule(self) -> UniqueRule:
-        """What the store is told."""
+        """The rule for the store."""
         longest = None if self.max_wait is None else to_duration(self.max_wait, "max_wait")
         if longest is not None and longest < self.delay:
             raise ConfigurationError(
@@ -109,7 +111,9 @@ class Debounce(Keyed):
 
 
 def idempotency_rule(task: str, key: str) -> tuple[str, UniqueRule]:
-    """The key and rule of ``using(idempotency_key=)``: one job, while it lives and for a day after it was enqueued."""
+    """The key and rule of ``using(idempotency_key=)``: one job until it is completed or cancelled, and for a day after
+    it was enqueued.
+    """
     return bounded(f"{task} #{key}"), UniqueRule(",".join(_KEEPING), _DAY)
 
 

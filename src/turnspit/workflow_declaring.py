@@ -29,6 +29,7 @@ class WorkflowDeclarer:
         on_success: NewJob[Any] | None = None,
         on_failure: NewJob[Any] | None = None,
         deadline: Duration | None = None,
+        idempotency_key: str | None = None,
         tx: object | None = None,
     ) -> WorkflowBuilder:
         """Jobs that wait for each other: added inside the block, stored together when it ends, or not at all.
@@ -40,7 +41,10 @@ class WorkflowDeclarer:
         :param on_success: the same, if all its jobs completed.
         :param on_failure: the same, if one is dead or was cancelled.
         :param deadline: seconds or ``timedelta`` after which what is left of it is cancelled.
-        :param tx: as for ``using(tx=)``: it exists exactly if that transaction commits.
+        :param idempotency_key: of a request that may be repeated: until this workflow has ended, and for a day after it
+            was stored, another one of its name and key stores nothing and has its ``id``; ``flow.created`` is false
+            then. At most 5,000 jobs can be stored so.
+        :param tx: as for ``using(tx=)``: it exists if and only if that transaction commits.
 
         ::
 
@@ -59,23 +63,28 @@ class WorkflowDeclarer:
             check_text(name, "a workflow's name"),
             tuple((hook, job) for hook, job in hooks.items() if job is not None),
             None if deadline is None else to_duration(deadline, "deadline"),
+            None if idempotency_key is None else check_text(idempotency_key, "an idempotency key"),
         )
         return WorkflowBuilder(self.workflow_writer, new, tx=tx)
 
-    def chain(self, *jobs: NewJob[Any], name: str = "chain", tx: object | None = None) -> int:
+    def chain(
+        self, *jobs: NewJob[Any], name: str = "chain", idempotency_key: str | None = None, tx: object | None = None
+    ) -> int:
         """Store jobs each of which waits for the one before; the workflow's id.
 
         ::
 
             app.chain(fetch.new(url), convert.new(path), publish.new(path))
         """
-        with self.workflow(name, tx=tx) as flow:
+        with self.workflow(name, idempotency_key=idempotency_key, tx=tx) as flow:
             _add_chain(flow, jobs)
         return flow.id
 
-    async def achain(self, *jobs: NewJob[Any], name: str = "chain", tx: object | None = None) -> int:
+    async def achain(
+        self, *jobs: NewJob[Any], name: str = "chain", idempotency_key: str | None = None, tx: object | None = None
+    ) -> int:
         """``chain`` for async code."""
-        async with self.workflow(name, tx=tx) as flow:
+        async with self.workflow(name, idempotency_key=idempotency_key, tx=tx) as flow:
             _add_chain(flow, jobs)
         return flow.id
 

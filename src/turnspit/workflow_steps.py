@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from turnspit.records import NewJob, NewWorkflow, NewWorkflowJob
 
-__all__ = ["WorkflowStep", "WorkflowStore"]
+__all__ = ["StoredStep", "WorkflowStep", "WorkflowStore"]
 
 
 class WorkflowStep(NamedTuple):
@@ -23,6 +23,16 @@ class WorkflowStep(NamedTuple):
     """The room that it has in bounded queues, which grows with each step; ``None`` where none is asked for."""
 
 
+class StoredStep(NamedTuple):
+    """What became of a step."""
+
+    workflow: int
+    jobs: list[int]
+    """The ids of its jobs, in the order given; 0 for what ``is_found`` has no job of that name for."""
+    is_found: bool = False
+    """Nothing was stored: an earlier workflow holds the idempotency key."""
+
+
 class WorkflowStore(Protocol):
     """Where a builder's jobs go."""
 
@@ -35,14 +45,14 @@ class WorkflowStore(Protocol):
         """See that what a job takes of others' results can be what its task takes."""
         ...
 
-    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
-        """Store a part: the workflow's id, and those of the jobs.
+    def store_step(self, step: WorkflowStep) -> StoredStep:
+        """Store a part, unless an earlier workflow holds its idempotency key.
 
         :raises QueueFull: if a queue has no room for it; nothing of the part is stored.
         """
         ...
 
-    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+    async def astore_step(self, step: WorkflowStep) -> StoredStep:
         """``store_step`` for async code."""
         ...
 
@@ -55,5 +65,5 @@ class WorkflowStore(Protocol):
         ...
 
     def release(self, reserved: Counter[str]) -> None:
-        """A workflow is stored, or will not be: it needs no more room than its jobs take."""
+        """Let go of the room that was reserved for a workflow, which is stored, or will not be."""
         ...

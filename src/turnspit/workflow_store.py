@@ -2,21 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from turnspit.backlog import Backlogs
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, InvalidArguments
-from turnspit.placeholders import Placeholder
-from turnspit.planned_jobs import parts_used
+from turnspit.placeholders import Placeholder, parts_used
 from turnspit.records import NewJob
 from turnspit.result_types import allows_null, mismatch
 from turnspit.sending import Sender, Sendings
 from turnspit.tasks import Task
-from turnspit.workflow_steps import WorkflowStep
+from turnspit.workflow_steps import StoredStep, WorkflowStep
 
 __all__ = ["WorkflowWriter"]
+
+T = TypeVar("T")
 
 _PORTION = 1000
 _GIVEN_UP = "the with block that built it raised"
@@ -71,39 +72,52 @@ class WorkflowWriter:
                         f"result of {job.task}"
                     )
 
-    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
-        """Store a part: the workflow's id, and those of the jobs.
+    def store_step(self, step: WorkflowStep) -> StoredStep:
+        """Store a part, unless an earlier workflow holds its idempotency key.
 
         :raises QueueFull: if a queue has no room for it; nothing of the part is stored.
         """
-        engine = self._engine()
+        if self._may_find_no_room(step) and (found := self._write(_find_step, step)) is not None:
+            return found
         with Sendings(self._senders if step.jobs else ()) as sent:
             step = _sent(step, sent)
             if self._backlogs is not None and step.reserved is not None:
                 step.reserved.update(self._backlogs.reserve(*_needs(step), tx=step.tx, has=step.reserved))
-            if step.tx is not None:
-                workflow, jobs = engine.write_in(step.tx, _store_step, engine, step)
-            else:
-                workflow, jobs = engine.write(_store_step, engine, step)
-            sent.stored(jobs)
-        return workflow, jobs
+            stored = self._write(_store_step, step)
+            sent.stored([] if stored.is_found else stored.jobs)
+        return stored
 
-    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+    async def astore_step(self, step: WorkflowStep) -> StoredStep:
         """``store_step`` for async code."""
-        engine = self._engine()
+        if self._may_find_no_room(step) and (found := await self._awrite(_find_step, step)) is not None:
+            return found
         with Sendings(self._senders if step.jobs else ()) as sent:
             step = _sent(step, sent)
             if self._backlogs is not None and step.reserved is not None:
                 step.reserved.update(await self._backlogs.areserve(*_needs(step), tx=step.tx, has=step.reserved))
-            if step.tx is not None:
-                workflow, jobs = await engine.awrite_in(step.tx, _store_step, engine, step)
-            else:
-                workflow, jobs = await engine.awrite(_store_step, engine, step)
-            sent.stored(jobs)
-        return workflow, jobs
+            stored = await self._awrite(_store_step, step)
+            sent.stored([] if stored.is_found else stored.jobs)
+        return stored
+
+    def _may_find_no_room(self, step: WorkflowStep) -> bool:
+        """Whether a full queue could turn away a workflow that is stored already."""
+        has_key = step.new is not None and step.new.idempotency_key is not None
+        return has_key and self._backlogs is not None and self._backlogs.are_bounded(each.job for each in step.jobs)
+
+    def _write(self, verb: Callable[[Engine, WorkflowStep], Verb[T]], step: WorkflowStep) -> T:
+        engine = self._engine()
+        if step.tx is not None:
+            return engine.write_in(step.tx, verb, engine, step)
+        return engine.write(verb, engine, step)
+
+    async def _awrite(self, verb: Callable[[Engine, WorkflowStep], Verb[T]], step: WorkflowStep) -> T:
+        engine = self._engine()
+        if step.tx is not None:
+            return await engine.awrite_in(step.tx, verb, engine, step)
+        return await engine.awrite(verb, engine, step)
 
     def release(self, reserved: Counter[str]) -> None:
-        """A workflow is stored, or will not be: it needs no more room than its jobs take."""
+        """Let go of the room that was reserved for a workflow, which is stored, or will not be."""
         if self._backlogs is not None:
             self._backlogs.release(reserved)
 
@@ -132,10 +146,24 @@ def _needs(step: WorkflowStep) -> tuple[list[NewJob[Any]], list[NewJob[Any]]]:
     return begin, [each.job for each in step.jobs if each.after]
 
 
-def _store_step(engine: Engine, step: WorkflowStep) -> Verb[tuple[int, list[int]]]:
+def _find_step(engine: Engine, step: WorkflowStep) -> Verb[StoredStep | None]:
+    """The earlier workflow that holds the idempotency key."""
+    if step.new is None or step.new.idempotency_key is None:
+        return None
+    names = [each.name or "" for each in step.jobs]
+    found = yield from engine.find_workflow(step.new.name, step.new.idempotency_key, names)
+    return None if found is None else StoredStep(found.id, [found.jobs.get(name, 0) for name in names], is_found=True)
+
+
+def _store_step(engine: Engine, step: WorkflowStep) -> Verb[StoredStep]:
     """A part of a workflow, in one transaction. One that is new and complete needs no sealing."""
     workflow, is_complete = step.workflow, step.is_last and bool(step.jobs)
+    found = yield from _find_step(engine, step)
+    if found is not None:
+        return found
     if step.new is not None:
+        for each in step.jobs:  # first: a caller who catches the error may commit what was stored before it
+            engine.check_new(each.job)
         workflow = yield from engine.insert_workflow(step.new, is_sealed=is_complete)
     jobs: list[int] = []
     if step.jobs or step.edges:
@@ -143,4 +171,4 @@ def _store_step(engine: Engine, step: WorkflowStep) -> Verb[tuple[int, list[int]
     if step.is_last and step.by is None and not (step.new is not None and is_complete):
         assert workflow is not None
         yield from engine.seal_workflow(workflow)
-    return workflow or 0, jobs
+    return StoredStep(workflow or 0, jobs)

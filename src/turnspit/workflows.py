@@ -12,19 +12,20 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
-from heapq import merge
-from itertools import groupby, islice
+from itertools import islice
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+from turnspit.chunks import aeach
 from turnspit.codec import check_text
-from turnspit.errors import ConfigurationError, QueueFull
+from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.placeholders import renamed
-from turnspit.planned_jobs import PlannedJob, PlannedJobs, used_jobs
+from turnspit.planned_jobs import AddedJob, PlannedJob, PlannedJobs, used_jobs
 from turnspit.records import NewJob, NewWorkflow, NewWorkflowJob
-from turnspit.workflow_steps import WorkflowStep, WorkflowStore
+from turnspit.workflow_steps import StoredStep, WorkflowStep, WorkflowStore
 
 __all__ = ["OnFailure", "WorkflowBuilder"]
 
@@ -33,36 +34,12 @@ R = TypeVar("R")
 OnFailure = Literal["cancel", "run", "wait"]
 
 _AT_ONCE = 5000
+"""A workflow of no more jobs is stored by one transaction; of a larger one, so many are kept in memory."""
 _PORTION = 1000
+"""Of a larger one, each transaction stores so many jobs."""
 _MOST_EDGES = 10_000
 
-
 Dependencies = Iterable[PlannedJob[Any] | PlannedJobs[Any] | str]
-
-
-class _Added(NamedTuple):
-    number: int
-    job: NewJob[Any]
-    name: str | None
-    after: set[int | str]
-    groups: tuple[range, ...]
-    """The numbers of jobs that were added together, for all of which it waits: so a million take no memory."""
-    before: tuple[str, ...]
-    on_failure: str
-
-    @property
-    def most_edges(self) -> int:
-        """For how many it waits; those that were named twice count twice."""
-        return len(self.after) + sum(map(len, self.groups))
-
-    def numbers(self) -> Iterator[int]:
-        """Those that it waits for, in order."""
-        single = sorted(job for job in self.after if isinstance(job, int))
-        return (job for job, _ in groupby(merge(single, *self.groups)))
-
-    def names(self) -> list[str]:
-        """Those that it waits for and that are known by their names alone."""
-        return sorted(job for job in self.after if isinstance(job, str))
 
 
 class WorkflowBuilder:
@@ -83,12 +60,17 @@ class WorkflowBuilder:
         self._tx = tx
         self._ids = array("q")
         self._names: dict[str, int] = {}
-        self._awaited: set[str] = set()
-        self._buffer: list[_Added] = []
+        self._awaited: set[str] = set()  # names that jobs wait for and that are still to come
+        self._buffer: list[AddedJob] = []
         self._content_names: dict[int, str] = {}
         self._repeats: Counter[str] = Counter()
         self._reserved: Counter[str] | None = Counter() if by is None else None
-        self._is_open: bool | None = None
+        self._is_open: bool | None = None  # None before the with block
+        self._is_storing = False  # also after a part that could not be stored
+        self.created = True
+        """``False`` once the block has ended if an earlier workflow holds the idempotency key: nothing was stored,
+        ``id`` is that one's, and a job that has a name has the id of the one of that name there.
+        """
 
     @property
     def id(self) -> int:
@@ -127,16 +109,15 @@ class WorkflowBuilder:
         self._check(new, on_failure)
         number = len(self._ids)
         if name is not None:
-            check_text(name, "the name of a job in a workflow")
+            name = check_text(name, "the name of a job in a workflow")
             if name in self._names:
                 raise ConfigurationError(f"{self._title} has two jobs named {name!r}: give each a name of its own")
+        waits_for, groups = self._numbers(after, new)
+        self._buffer.append(AddedJob(number, new, name, waits_for, groups, _names_of(before), on_failure))
+        self._awaited.update(each for each in waits_for if isinstance(each, str))
+        if name is not None:
             self._names[name] = number
             self._awaited.discard(name)
-        waits_for, groups = self._numbers(after, new)
-        self._awaited.update(each for each in waits_for if isinstance(each, str))
-        if isinstance(before, str):
-            raise ConfigurationError(f"before= takes a list of names, not {before!r}")
-        self._buffer.append(_Added(number, new, name, waits_for, groups, tuple(before), on_failure))
         self._ids.append(0)
         return PlannedJob(self, number, new.task)
 
@@ -157,7 +138,7 @@ class WorkflowBuilder:
                 parts = flow.add_many(count.new(day) for day in days)
                 flow.add(add_up.new(parts.results))
         """
-        first, task, waits_for = len(self._ids), "", self._common(after)
+        first, task, waits_for, before = len(self._ids), "", self._common(after), _names_of(before)
         for new in jobs:
             if len(self._buffer) >= _AT_ONCE:
                 self._flush()
@@ -173,8 +154,8 @@ class WorkflowBuilder:
         on_failure: OnFailure = "cancel",
     ) -> PlannedJobs[R]:
         """``add_many`` for async code; also takes an async iterable."""
-        first, task, waits_for = len(self._ids), "", self._common(after)
-        async for new in _each(jobs):
+        first, task, waits_for, before = len(self._ids), "", self._common(after), _names_of(before)
+        async for new in aeach(jobs):
             if len(self._buffer) >= _AT_ONCE:
                 await self._aflush()
             task = self.add(new, after=waits_for, before=before, on_failure=on_failure).task
@@ -207,11 +188,11 @@ class WorkflowBuilder:
             self._store.check_job(new, on_failure)
 
     def _common(self, after: Dependencies) -> Dependencies:
+        if isinstance(after, str):
+            raise ConfigurationError(f"after= takes a list of jobs or names, not {after!r}")
         return [after] if isinstance(after, (PlannedJob, PlannedJobs)) else list(after)
 
     def _numbers(self, after: Dependencies, new: NewJob[Any]) -> tuple[set[int | str], tuple[range, ...]]:
-        if isinstance(after, str):
-            raise ConfigurationError(f"after= takes a list of jobs or names, not {after!r}")
         numbers: set[int | str] = set()
         groups: list[range] = []
         for each in (*self._common(after), *used_jobs(new)):
@@ -225,13 +206,21 @@ class WorkflowBuilder:
                 groups.append(each.numbers)
         return numbers, tuple(groups)
 
-    def _steps(self, *, is_last: bool) -> Generator[WorkflowStep, tuple[int, list[int]], None]:
-        """What to store now."""
+    def _steps(self, *, is_last: bool) -> Generator[WorkflowStep, StoredStep, None]:
+        """Yields what to store, a transaction at a time, and is sent what was stored."""
         if not is_last and self._awaited and self._by is None:
             return  # what others wait for is still to come
         waiting = self._sorted()
         wide = [] if self._by is not None else [each for each in waiting if each.most_edges > _MOST_EDGES]
         fits = is_last and self._id is None and len(waiting) <= _AT_ONCE and not wide
+        if not fits and self._new is not None and self._new.idempotency_key is not None:
+            raise ConfigurationError(
+                f"{self._title} has an idempotency_key, and more jobs or edges than one transaction stores "
+                f"({_AT_ONCE:,}, {_MOST_EDGES:,} each): let one of its jobs add the others, by job.extend_workflow()"
+            )
+        if self._is_storing:
+            raise ConfigurationError(f"a part of {self._title} could not be stored: let that error end its with block")
+        self._is_storing = True
         while waiting or is_last:
             size = len(waiting) if fits else _PORTION
             part, waiting = waiting[:size], waiting[size:]
@@ -241,7 +230,9 @@ class WorkflowBuilder:
             jobs = tuple(self._stored(each, places) for each in part)
             if jobs or self._by is None:
                 step = WorkflowStep(self._id, opens, jobs, (), ends and not wide, self._by, self._tx, self._reserved)
-                self._id, ids = yield step
+                stored = yield step
+                self.created = not stored.is_found  # first: what was found is not to be given up
+                self._id, ids = stored.workflow, stored.jobs
                 for added, job in zip(part, ids, strict=True):
                     self._ids[added.number] = job
             if ends:
@@ -250,16 +241,16 @@ class WorkflowBuilder:
             yield WorkflowStep(self._id, edges=edges, tx=self._tx)
         if wide and is_last:
             yield WorkflowStep(self._id, is_last=True, tx=self._tx)
-        self._buffer = []
+        self._buffer, self._is_storing = [], False
 
-    def _further_edges(self, wide: Sequence[_Added]) -> Iterator[tuple[tuple[int, int], ...]]:
+    def _further_edges(self, wide: Sequence[AddedJob]) -> Iterator[tuple[tuple[int, int], ...]]:
         """Of jobs that wait for more than one call should store, the rest of their edges, in portions."""
         for each in wide:
             dependant, left = self._ids[each.number], islice(each.numbers(), _MOST_EDGES, None)
             while edges := tuple((self._ids[job], dependant) for job in islice(left, _MOST_EDGES)):
                 yield edges
 
-    def _sorted(self) -> list[_Added]:
+    def _sorted(self) -> list[AddedJob]:
         """The buffer, each behind those that it waits for."""
         buffer = [each._replace(after={self._known(job) for job in each.after}) for each in self._buffer]
         unknown = sorted({str(job) for each in buffer for job in each.after if isinstance(job, str)})
@@ -281,7 +272,7 @@ class WorkflowBuilder:
     def _known(self, job: int | str) -> int | str:
         return self._names.get(job, job) if isinstance(job, str) else job
 
-    def _stored(self, added: _Added, places: Mapping[int, int]) -> NewWorkflowJob:
+    def _stored(self, added: AddedJob, places: Mapping[int, int]) -> NewWorkflowJob:
         """As the store takes it: others by their id, or by their place in this part."""
 
         def number(job: int | str) -> int | str:
@@ -300,8 +291,8 @@ class WorkflowBuilder:
         waits_for, job = (*map(number, after), *added.names()), added.job._replace(results=None)
         return NewWorkflowJob(job, name, waits_for, added.before, added.on_failure, results)
 
-    def _content_name(self, added: _Added) -> str:
-        """So that another attempt of the job that adds it finds it, also where it adds more or less beside it."""
+    def _content_name(self, added: AddedJob) -> str:
+        """A name made of what the job is: another attempt of the job that adds it finds it, whatever else it adds."""
         names = self._content_names
         results = {
             name: renamed(template, lambda job: names[job.number])
@@ -318,8 +309,9 @@ class WorkflowBuilder:
         steps = self._steps(is_last=is_last)
         step = next(steps, None)
         while step is not None:
+            stored = self._store.store_step(step)
             try:
-                step = steps.send(self._store.store_step(step))
+                step = steps.send(stored)
             except StopIteration:
                 break
 
@@ -327,13 +319,14 @@ class WorkflowBuilder:
         steps = self._steps(is_last=is_last)
         step = next(steps, None)
         while step is not None:
+            stored = await self._store.astore_step(step)
             try:
-                step = steps.send(await self._store.astore_step(step))
+                step = steps.send(stored)
             except StopIteration:
                 break
 
     def __enter__(self) -> "WorkflowBuilder":
-        self._is_open = True
+        self._begin()
         return self
 
     def __exit__(
@@ -343,17 +336,18 @@ class WorkflowBuilder:
         try:
             if error is None:
                 self._flush(is_last=True)
-        except (ConfigurationError, QueueFull) as refused:
-            error = refused
+        except BaseException as failed:
+            error = failed
             raise
         finally:
             if self._reserved:
                 self._store.release(self._reserved)
             if error is not None and self._must_give_up and self._id is not None:
-                self._store.give_up(self._id)
+                with self._noted(error):
+                    self._store.give_up(self._id)
 
     async def __aenter__(self) -> "WorkflowBuilder":
-        self._is_open = True
+        self._begin()
         return self
 
     async def __aexit__(
@@ -363,25 +357,39 @@ class WorkflowBuilder:
         try:
             if error is None:
                 await self._aflush(is_last=True)
-        except (ConfigurationError, QueueFull) as refused:
-            error = refused
+        except BaseException as failed:
+            error = failed
             raise
         finally:
             if self._reserved:
                 self._store.release(self._reserved)
             if error is not None and self._must_give_up and self._id is not None:
-                await self._store.agive_up(self._id)
+                with self._noted(error):
+                    await self._store.agive_up(self._id)
+
+    def _begin(self) -> None:
+        if self._is_open is not None:
+            raise ConfigurationError(f"{self._title} has had its with block: build another one")
+        self._is_open = True
+
+    @contextmanager
+    def _noted(self, error: BaseException) -> Iterator[None]:
+        """The error that ended the block is the one that its caller sees, also if the store cannot be reached."""
+        try:
+            yield
+        except TurnspitError as unreached:
+            error.add_note(
+                f"{self._title} is stored in part and could not be cancelled ({unreached}). None of its jobs runs: "
+                f"app.workflows.cancel({self._id}) cancels them, or else a worker within a day"
+            )
 
     @property
     def _must_give_up(self) -> bool:
         """Whether a part of a new workflow is stored for good."""
-        return self._by is None and self._tx is None
+        return self._by is None and self._tx is None and self.created
 
 
-async def _each(jobs: Iterable[NewJob[R]] | AsyncIterable[NewJob[R]]) -> AsyncIterator[NewJob[R]]:
-    if isinstance(jobs, AsyncIterable):
-        async for new in jobs:
-            yield new
-    else:
-        for new in jobs:
-            yield new
+def _names_of(before: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(before, str):
+        raise ConfigurationError(f"before= takes a list of names, not {before!r}")
+    return tuple(before)

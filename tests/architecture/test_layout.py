@@ -1,6 +1,7 @@
 """The house rules of the code, as tests: small files, small functions, one clock, no hidden imports."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "turnspit"
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
+LONGEST_PART = 25
 CLOCK_CALLS = {
     ("time", "time"),
     ("time", "time_ns"),
@@ -122,6 +124,28 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 def test_every_test_module_belongs_to_a_folder_that_says_its_question() -> None:
     loose = [path.name for path in (ROOT / "tests").glob("test_*.py")]
     assert loose == []
+
+
+def test_every_module_stands_in_the_table_of_contributing() -> None:
+    rows = [line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line.startswith("| ")]
+    named = [name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[2])]
+    there = {path.name for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert sorted(named) == sorted(there - {"__init__.py", "__main__.py"})
+
+
+def test_every_decision_is_in_their_index_by_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    titles = {path.name: path.read_text().partition("\n")[0].removeprefix("# ") for path in folder.glob("0*.md")}
+    assert [name for name, title in titles.items() if f"* [{title}]({name})\n" not in index] == []
+    assert [name for name, title in titles.items() if not title.startswith(f"{name[:4]} · ")] == []
+
+
+def test_the_changelog_is_by_parts_that_can_be_read() -> None:
+    """A line belongs below its part. Whoever merges keeps the parts, not the list of the days that there was before."""
+    version = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1]
+    lines = {part.partition("\n")[0]: part.count("\n* ") for part in version.split("\n### ")[1:]}
+    assert {part: count for part, count in lines.items() if count > LONGEST_PART} == {}
 
 
 def test_the_floors_hold() -> None:

@@ -42,6 +42,8 @@ BY_ANOTHER_VERB = {
     ("get_job", "postgres"),
     ("claim_jobs_at_once", "sqlite"),  # as claim_jobs: there are no round trips to save
     ("finish_jobs_at_once", "sqlite"),
+    ("find_holder", "sqlite"),  # the first blocks of insert_job
+    ("find_holder", "postgres"),
 }
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 

@@ -196,6 +196,11 @@ def test_what_cannot_be_a_batch_task_is_refused(function: Any, options: dict[str
         Blueprint("b").batch_task(**options)(function)
 
 
+def test_a_batch_task_without_parentheses_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"with parentheses, as in @app.batch_task\(size=100\)"):
+        Blueprint("b").batch_task(takes_a_batch)  # type: ignore[arg-type]
+
+
 def test_a_batch_of_jobs_that_have_an_old_name_takes_one_slot(app: Turnspit) -> None:
     entered, may_leave = threading.Event(), threading.Event()
 

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from turnspit import ConfigurationError, JobContext, Queue, QueueFull, Rate, Turnspit, backlog, testing, workflows
+from turnspit import (
+    ConfigurationError,
+    JobContext,
+    Queue,
+    QueueFull,
+    Rate,
+    Turnspit,
+    Unique,
+    backlog,
+    testing,
+    workflows,
+)
 
 FULL = r"queue mail is full: 3 jobs wait \(max_waiting\), and nothing was stored; start more workers"
 
@@ -48,6 +59,40 @@ def test_a_full_queue_raises_until_there_is_room() -> None:
             send.enqueue()
         with pytest.raises(QueueFull):
             send.enqueue()
+
+
+def test_a_full_queue_turns_nobody_away_whose_job_is_there() -> None:
+    app, send, _ = make()
+
+    @app.task(queue="mail", unique=Unique(key="number", on_conflict="replace"))
+    def once(number: int, text: str = "") -> None: ...
+
+    def key(name: str) -> Any:
+        return send.using(idempotency_key=name)
+
+    with testing.override(app):
+        first, other = key("order 7").enqueue(), once.enqueue(1)
+        send.enqueue()
+        again = key("order 7").enqueue()
+        assert (again.id, again.created) == (first.id, False)
+        assert asyncio.run(key("order 7").aenqueue()).id == first.id
+        assert once.enqueue(1, text="newer").id == other.id
+        assert other.refresh().args["text"] == "newer"
+        with pytest.raises(QueueFull, match=FULL):
+            key("order 8").enqueue()
+
+
+def test_what_was_under_way_to_another_store_makes_no_room_in_this_one() -> None:
+    app, send, _ = make()
+    backlogs = backlog.Backlogs(app)
+    with testing.override(app):
+        reserved = backlogs.reserve([send.new()] * 2, tx=None)
+    with testing.override(app):
+        backlogs.release(reserved)
+        backlogs.release(backlogs.reserve([send.new()] * 3, tx=None))
+        app.enqueue_many([send.new()] * 3)
+        with pytest.raises(QueueFull):
+            backlogs.reserve([send.new()], tx=None)
 
 
 def test_async_twins() -> None:

@@ -1,7 +1,7 @@
 """Many jobs in one call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -54,6 +54,34 @@ def test_after_an_error_the_chunks_before_it_are_stored(app: Turnspit, send: Any
     with pytest.raises(InvalidArguments, match=r"^send: number: Input should be a valid integer"):
         asyncio.run(app.aenqueue_many(jobs(), chunk=3)) if is_async else app.enqueue_many(jobs(), chunk=3)
     assert numbers(app) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_progress_raises_ends_it_after_that_chunk(app: Turnspit, send: Any, is_async: bool) -> None:
+    told, ended = [], []
+
+    class Sending:
+        def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
+            self.jobs = jobs
+
+        def end(self, ids: Sequence[int], error: BaseException | None) -> None:
+            ended.append((list(ids), error))
+
+    def progress(stored: int) -> None:
+        told.append(stored)
+        raise RuntimeError("enough")
+
+    app.senders.append(Sending)
+    jobs = [send.new(number) for number in range(6)]
+
+    def enqueue() -> list[int]:
+        if is_async:
+            return asyncio.run(app.aenqueue_many(jobs, chunk=2, progress=progress))
+        return app.enqueue_many(jobs, chunk=2, progress=progress)
+
+    with pytest.raises(RuntimeError, match="enough"):
+        enqueue()
+    assert (told, ended, numbers(app)) == ([2], [([1, 2], None)], [0, 1])
 
 
 def test_an_async_iterable_is_taken_by_the_async_twin(app: Turnspit, send: Any) -> None:

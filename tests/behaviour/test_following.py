@@ -65,6 +65,21 @@ def test_a_job_is_followed_from_another_process(app: Turnspit, store_url: str) -
     assert (failed.task, failed.attempt, failed.error_type, failed.error_message) == ("report", 1, "ValueError", "once")
 
 
+def test_a_job_that_begins_at_nothing_says_so(app: Turnspit, store_url: str) -> None:
+    gate = Gate()
+
+    @app.task
+    def report(job: JobContext) -> None:
+        job.progress(0)
+        gate.pass_through()
+
+    follower = Follower(store_url, job=report.enqueue().id)
+    with app.worker():
+        assert follower.wait("progress").progress == 0
+        gate.open()
+        follower.end()
+
+
 def test_a_workflow_is_followed_until_it_ends(app: Turnspit, store_url: str) -> None:
     @app.task
     async def good() -> None: ...

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog
-from turnspit import Event, JobContext, JobDead, Retry, Turnspit
+from tests.behaviour.support import DEADLINE, EventLog, change, wait_until
+from turnspit import ConfigurationError, Event, Job, JobContext, JobDead, Retry, Turnspit
+from turnspit.records import ClaimRequest, NewWorker
 
 CallNext = Callable[[JobContext], Awaitable[Any]]
 
@@ -300,3 +302,48 @@ def test_what_a_handler_does_wrong_is_not_the_jobs_fault(
             assert job.get_result(DEADLINE) == 1
             events.wait("completed", job.id)
     assert caplog.text.count("handler") >= 4
+
+
+async def yields_a_list(_: Turnspit) -> AsyncIterator[list[int]]:
+    yield [1]
+
+
+@pytest.mark.parametrize(
+    ("lifespan", "message"),
+    [
+        (yields_a_list, "a lifespan yields a dict of resources or nothing, not [1]"),
+        (vars, "a lifespan is an async generator that yields its resources: this one returned dict"),
+    ],
+)
+def test_a_lifespan_that_yields_no_dict(app: Turnspit, lifespan: Any, message: str) -> None:
+    app.lifespan(lifespan)
+    with pytest.raises(ConfigurationError, match=re.escape(message)), app.worker():
+        pass
+
+
+def test_an_on_dead_that_hangs_holds_up_no_rescue(app: Turnspit) -> None:
+    called, answer = threading.Event(), threading.Event()
+
+    def on_dead(job: JobContext, error: BaseException) -> None:
+        called.set()
+        answer.wait(3 * DEADLINE)
+
+    @app.task(on_dead=on_dead)
+    async def send() -> None: ...
+
+    def enqueue_and_die() -> Job[None]:
+        engine, tasks = app.engine, frozenset(app.tasks)
+        job = send.enqueue()
+        worker = engine.write(engine.register_worker, NewWorker("host", 4711, "0.1.0", None, tasks, 1, 1))
+        engine.write(engine.claim_jobs, ClaimRequest(worker, 1, tasks))
+        return job
+
+    app._max_crashes = 1
+    jobs = [enqueue_and_die()]
+    change(app, "UPDATE {jobs} SET crashes = 1")
+    with app.worker(queues=["other"], lease=1.0, heartbeat=0.1):
+        assert called.wait(DEADLINE)
+        jobs.append(enqueue_and_die())
+        wait_until(lambda: jobs[1].refresh().state == "ready", "the rescue of the second job")
+        answer.set()
+    assert jobs[0].refresh().state == "dead"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from turnspit import ConfigurationError, Job, JobNotFound, Retry
+from tests.behaviour.support import DEADLINE
+from turnspit import ConfigurationError, Job, JobNotFound, Retry, Turnspit
 from turnspit.errors import MoveNotAllowed
 from turnspit.testing import TestStore
 
@@ -161,6 +162,8 @@ def test_a_bulk_verb_without_a_filter_is_refused(t: TestStore, ship: Any) -> Non
         with pytest.raises(ConfigurationError, match=message):
             getattr(t.app.jobs, verb)()
         with pytest.raises(ConfigurationError, match=message):
+            getattr(t.app.jobs, verb)(args={})
+        with pytest.raises(ConfigurationError, match=message):
             asyncio.run(getattr(t.app.jobs, f"a{verb}")())
     assert t.app.jobs.cancel(all=True) == 1
 
@@ -185,14 +188,57 @@ def test_a_waiting_job_is_updated(t: TestStore, ship: Any) -> None:
         t.app.jobs.update(job.id, priority=1)
 
 
+@pytest.mark.parametrize("verb", ["update", "run_now", "cancel", "replay", "delete"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_change_of_one_job_is_told_by_its_own_transaction(
+    t: TestStore, ship: Any, monkeypatch: pytest.MonkeyPatch, verb: str, is_async: bool
+) -> None:
+    """A further question to a store that is away by then would tell that nothing was carried out."""
+    job = ship.using(delay=3600).enqueue(1)
+    if verb == "replay":
+        t.app.jobs.cancel(job.id)
+    engine, calls = t.app.engine, 0
+    names = ("awrite", "aread") if is_async else ("write", "read")
+    for name, original in [(name, getattr(engine, name)) for name in names]:
+
+        def only_once(*args: Any, original: Any = original, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            assert calls == 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(engine, name, only_once)
+    change = getattr(t.app.jobs, f"a{verb}" if is_async else verb)
+    options = {"priority": 7} if verb == "update" else {}
+    done = asyncio.run(change(job.id, **options)) if is_async else change(job.id, **options)
+    assert done.priority == 7 if verb == "update" else done == 1
+
+
 def test_a_scheduled_job_runs_now_on_request(t: TestStore, ship: Any) -> None:
     job = ship.using(delay=3600).enqueue(1)
-    assert t.app.jobs.run_now(job.id).state == "ready"
-    assert asyncio.run(t.app.jobs.arun_now(job.id)).run_at == t.now
+    assert t.app.jobs.run_now(job.id) == 1
+    assert (job.refresh().state, job.run_at) == ("ready", t.now)
+    assert asyncio.run(t.app.jobs.arun_now(job.id)) == 1
     t.drain()
     assert job.refresh().state == "completed"
     with pytest.raises(MoveNotAllowed, match="is completed and cannot be run now: only a waiting job can be"):
         t.app.jobs.run_now(job.id)
+
+
+def test_all_that_wait_for_their_next_attempt_run_now(t: TestStore) -> None:
+    @t.app.task(retry=Retry(attempts=3, base=60))
+    async def call_partner(is_down: bool) -> None:
+        if is_down:
+            raise ConnectionError
+
+    failed, ready = call_partner.enqueue(is_down=True), call_partner.using(queue="other").enqueue(is_down=False)
+    t.run_one(failed)
+    assert failed.refresh().is_retrying
+    assert t.app.jobs.run_now(task="call_partner") == 1
+    assert asyncio.run(t.app.jobs.arun_now(task="call_partner")) == 0
+    assert (failed.refresh().state, failed.attempt, ready.refresh().state) == ("ready", 1, "ready")
+    with pytest.raises(ConfigurationError, match=r"app.jobs.run_now\(\) without a job or a filter means every job"):
+        t.app.jobs.run_now()
 
 
 def test_a_job_is_deleted_with_what_it_left(t: TestStore, ship: Any) -> None:
@@ -222,6 +268,7 @@ def test_a_job_is_deleted_with_what_it_left(t: TestStore, ship: Any) -> None:
         ({"limit": 1001}, "limit is from 1 to 1000, not 1001"),
         ({"after": "x"}, "after= takes the next of a page, not 'x'"),
         ({"after": 5}, "after= takes the next of a page, not 5"),
+        ({"after": "9" * 19}, "after= takes the next of a page, not '9999999999999999999'"),
     ],
 )
 def test_a_wrong_filter_is_refused(t: TestStore, fields: dict[str, Any], message: str) -> None:
@@ -267,3 +314,22 @@ def test_queues_say_what_waits(t: TestStore, ship: Any) -> None:
     assert (shipping.queue, shipping.ready, shipping.dead, shipping.completed_last_hour) == ("ship", 1, 1, 1)
     assert (shipping.failed_last_hour, shipping.running) == (1, 0)
     assert asyncio.run(t.app.queues.astats()) == [express, shipping]
+
+
+def test_arguments_with_a_nul_keep_no_other_job_from_being_found(app: Turnspit) -> None:
+    """PostgreSQL refuses them at enqueue, but a result may become such an argument."""
+
+    @app.task
+    async def first() -> str:
+        return "a\0b"
+
+    @app.task
+    async def second(text: str) -> str:
+        return text
+
+    with app.workflow("nul") as flow:
+        flow.add(second.new(text=flow.add(first.new()).result))
+    with app.worker():
+        assert app.jobs.list(task="second")[0].get_result(DEADLINE) == "a\0b"
+        found = second.enqueue("\\u0000")
+    assert [job.id for job in app.jobs.list(args={"text": "\\u0000"})] == [found.id]

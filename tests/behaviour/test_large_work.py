@@ -37,12 +37,19 @@ def test_what_cannot_be_fanned_out_is_refused(app: Turnspit) -> None:
     @app.task
     async def add(numbers: list[int]) -> None: ...
 
+    @app.task
+    async def greet(name: str) -> None: ...
+
     with pytest.raises(ConfigurationError, match="takes no arguments"):
-        nothing.map([1])
+        nothing.map([1])  # type: ignore[misc,arg-type]
     with pytest.raises(ConfigurationError, match="chunk is a whole number"):
         add.map([1], chunk=0)
     with pytest.raises(InvalidArguments, match="numbers"):
-        add.map(["one"])
+        add.map(["one"])  # type: ignore[list-item]
+    with pytest.raises(InvalidArguments, match=r"name: .*map\(\) gives the first argument a list of items"):
+        greet.map(["Ada"])  # type: ignore[misc,arg-type]
+    with pytest.raises(InvalidArguments, match="multiple values for argument 'numbers'; it takes \\(numbers\\)"):
+        add.map([1], numbers=[2])  # type: ignore[call-arg]
     assert app.workflows.list() == []
 
 

@@ -1,10 +1,12 @@
 """What still runs when an embedded worker has ended: nobody can end a thread, and its job must not run beside it."""
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import EngineUnavailable, Job, JobContext, Retry, Turnspit
-from turnspit._runtime.worker import suspects
+from turnspit._runtime.worker import embedded, suspects, worker
+from turnspit.tasks import Task
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,13 +29,13 @@ def worker_of(job: Job[Any]) -> int:
     return int((job.refresh().worker or "#0").rpartition("#")[2])
 
 
-def renewals(app: Turnspit, worker: int) -> int:
-    [record] = [each for each in app.engine.read(app.engine.list_workers) if each.id == worker]
+def renewals(app: Turnspit, number: int) -> int:
+    [record] = [each for each in app.engine.read(app.engine.list_workers) if each.id == number]
     return record.renewed_at
 
 
-def is_retired(app: Turnspit, worker: int) -> bool:
-    return any(each.id == worker and each.stopped_at for each in app.engine.read(app.engine.list_workers))
+def is_retired(app: Turnspit, number: int) -> bool:
+    return any(each.id == number and each.stopped_at for each in app.engine.read(app.engine.list_workers))
 
 
 def test_the_job_of_a_thread_stays_its_workers_until_it_ends(app: Turnspit, caplog: pytest.LogCaptureFixture) -> None:
@@ -61,6 +64,83 @@ def test_the_job_of_a_thread_stays_its_workers_until_it_ends(app: Turnspit, capl
         assert (job.attempt, job.crashes, [each.outcome for each in job.attempts]) == (1, 0, ["completed"])
         wait_until(lambda: is_retired(app, 1), "the end of the first worker")
     assert runs == [True]
+
+
+def without_end(app: Turnspit) -> tuple[Task[[], None], asyncio.Event]:
+    """A task that ends only if it is cancelled, and what says that it has begun."""
+    begun = asyncio.Event()
+
+    @app.task
+    async def charge() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    return charge, begun
+
+
+def test_who_is_cancelled_again_at_the_end_of_its_worker_leaves_nothing_behind(app: Turnspit) -> None:
+    """It kept its lease, and its jobs, until the program ended: as where a time-out runs around a cancelled task."""
+
+    async def go() -> None:
+        charge, begun = without_end(app)
+        job = await charge.aenqueue()
+        ending = app.worker(grace=DEADLINE * 5)
+
+        async def live() -> None:
+            async with ending:
+                await asyncio.Event().wait()
+
+        living = asyncio.create_task(live())
+        await begun.wait()
+        living.cancel()
+        assert ending._worker is not None
+        await ending._worker.stopping.wait()
+        living.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await living
+        assert ((await job.arefresh()).state, job.attempt) == ("ready", 0)
+
+    asyncio.run(asyncio.wait_for(go(), DEADLINE))
+    assert is_retired(app, 1)
+
+
+def test_a_worker_whose_start_is_interrupted_ends(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no ``with`` that would end it: it went on to claim jobs for as long as the program lived."""
+
+    class Interrupted(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedded, "Future", Interrupted)
+    starting = app.worker()
+    with pytest.raises(KeyboardInterrupt), starting:
+        pass
+    monkeypatch.setattr(Interrupted, "result", Future.result)
+    assert starting._thread is not None
+    starting._thread.join(DEADLINE)
+    assert is_retired(app, 1)
+
+
+def test_the_lease_ends_with_an_event_loop_that_ends_in_it(app: Turnspit) -> None:
+    async def go() -> None:
+        charge, begun = without_end(app)
+        await charge.aenqueue()
+
+        async def live() -> None:
+            async with app.worker(grace=DEADLINE * 5) as ending:
+                workers.append(ending)
+                await begun.wait()
+
+        living.append(asyncio.create_task(live()))
+        await begun.wait()
+        await workers[0]._worker.stopping.wait()
+
+    workers: list[Any] = []
+    living: list[asyncio.Task[None]] = []
+    asyncio.run(go())
+    assert living[0].cancelled()
+    assert not workers[0]._worker.registration._heartbeat._thread.is_alive()
 
 
 def test_its_end_is_offered_until_the_store_takes_it(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +229,39 @@ def test_the_loop_of_the_worker_may_be_gone(app: Turnspit) -> None:
     wait_until(lambda: is_retired(app, 1), "the end of its worker")
 
 
+def test_coroutines_that_end_together_after_their_worker_are_all_completed(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_CANCEL_TIME", 0.01)
+
+    async def main() -> list[int]:
+        go, began = asyncio.Event(), asyncio.Semaphore(0)
+
+        @app.task
+        async def charge() -> str:
+            began.release()
+            with contextlib.suppress(asyncio.CancelledError):
+                await go.wait()
+            await go.wait()
+            return "charged"
+
+        async with app.worker(grace=0):
+            jobs = [await charge.aenqueue() for _ in range(2)]
+            for _ in jobs:
+                await began.acquire()
+        go.set()
+        for job in jobs:
+            assert await job.aget_result(DEADLINE) == "charged"
+        return [job.attempt for job in jobs]
+
+    assert asyncio.run(main()) == [1, 1]
+    wait_until(lambda: is_retired(app, 1), "the end of their worker")
+
+
+@pytest.mark.skipif(
+    (3, 12, 0) <= sys.version_info < (3, 12, 2),
+    reason="Python 3.12.0 and 3.12.1 start no thread once the main one has ended (gh-113964): its job runs again",
+)
 def test_a_program_that_ends_waits_for_its_thread_and_stores_the_end(app: Turnspit) -> None:
     app.migrate()
     program = (
@@ -201,7 +314,7 @@ def test_a_job_that_came_back_to_its_process_waits_for_its_earlier_run(
     @app.task
     async def quick() -> None: ...
 
-    with app.worker(lease=0.4, heartbeat=0.1, concurrency=3):
+    with app.worker(lease=1.0, heartbeat=0.1, concurrency=3):
         job = charge.enqueue()
         gates[0].wait_for()
         change(app, "UPDATE {workers} SET stopped_at = 1")  # what another worker's rescue does
@@ -226,7 +339,7 @@ def test_what_waits_for_its_earlier_run_can_be_cancelled_and_is_handed_back(
     def charge() -> None:
         gate.pass_through()
 
-    with app.worker(lease=0.4, heartbeat=0.1, grace=0):
+    with app.worker(lease=1.0, heartbeat=0.1, grace=0):
         job = charge.enqueue()
         gate.wait_for()
         change(app, "UPDATE {workers} SET stopped_at = 1")

@@ -3,21 +3,25 @@
 import asyncio
 import threading
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BeforeValidator
 
-from tests.behaviour.support import DEADLINE, change, url_of
+from tests.behaviour.support import DEADLINE, EventLog, change, url_of
+from tests.starts import record_starts
 from turnspit import (
     Concurrency,
     ConfigurationError,
     JobContext,
+    JobDead,
     Queue,
     Rate,
     RateLimited,
     Retry,
     Snooze,
     Turnspit,
+    Unique,
 )
 from turnspit._runtime.worker import lanes
 from turnspit._runtime.worker.lanes import Lanes
@@ -33,12 +37,13 @@ def run_all(app: Turnspit) -> None:
         worker.wait()
 
 
-def test_no_window_holds_more_starts_than_a_rate_allows(app: Turnspit) -> None:
+def test_no_window_holds_more_starts_than_a_rate_allows(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: dict[int, list[float]] = {1: [], 2: []}
+    decided = record_starts(monkeypatch.setattr)
 
     @app.task(rate=Rate(3, per=0.4, key="customer"))
-    async def call(customer: int) -> None:
-        starts[customer].append(time.monotonic())
+    async def call(job: JobContext, customer: int) -> None:
+        starts[customer].append(decided[job.id])
 
     app.enqueue_many(call.new(customer) for customer in (1, 2) for _ in range(7))
     run_all(app)
@@ -165,10 +170,24 @@ def test_a_task_that_is_told_too_many_holds_back_its_key(app: Turnspit) -> None:
     assert (first.refresh().state, held.refresh().state) == ("scheduled", "held")
 
 
-def test_a_job_that_came_by_sql_is_limited_too(app: Turnspit) -> None:
+def test_listeners_hear_of_a_limited_job_that_is_tried_again_at_once(app: Turnspit, events: EventLog) -> None:
+    """It is held until its limit lets it begin: whoever told them of it ended, and soon its worker claimed nothing."""
+
+    @app.task(concurrency=Concurrency(1), retry=Retry(attempts=2, delay=0))
+    async def call(job: JobContext) -> None:
+        raise Snooze(0) if events.names(job.id) == ["started"] else LookupError
+
+    job = call.enqueue()
+    with app.worker():
+        events.wait("dead", job.id)
+    assert events.names(job.id) == ["started", "snoozed", "started", "failed", "started", "dead"]
+
+
+@pytest.mark.parametrize("args", ["{{}}", '{{"of_an_older_release": 1}}'])
+def test_a_job_that_came_by_sql_is_limited_too(app: Turnspit, args: str) -> None:
     running, most = 0, 0
 
-    @app.task(concurrency=Concurrency(1))
+    @app.task(concurrency=Concurrency(1), upgrade=lambda old: {})
     async def work() -> None:
         nonlocal running, most
         running += 1
@@ -177,9 +196,40 @@ def test_a_job_that_came_by_sql_is_limited_too(app: Turnspit) -> None:
         running -= 1
 
     app.enqueue_many(work.new() for _ in range(5))
-    change(app, "UPDATE {jobs} SET lane = NULL, state = 'ready'")
+    change(app, f"UPDATE {{jobs}} SET lane = NULL, state = 'ready', args = '{args}'")
     run_all(app)
     assert most == 1
+
+
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+@pytest.mark.parametrize("what", ["limit", "unique", "validator"])
+def test_a_job_whose_key_cannot_be_made_by_its_worker_fails_alone(
+    app: Turnspit, what: str, error: type[BaseException]
+) -> None:
+    """Of a job that came by SQL, or that takes a result, only the worker knows all arguments."""
+    has_come: list[bool] = []
+
+    def check(number: int, culprit: str) -> int:
+        if has_come and number == 1 and culprit == what:
+            raise error("no such region")
+        return number
+
+    @app.task(
+        retry=Retry(attempts=1),
+        concurrency=Concurrency(1, key=lambda number: check(number, "limit")),
+        unique=Unique(key=lambda number: check(number, "unique")),
+    )
+    async def work(number: Annotated[int, BeforeValidator(lambda number: check(number, "validator"))]) -> int:
+        return number
+
+    jobs = [work.enqueue(number) for number in (1, 2)]
+    change(app, "UPDATE {jobs} SET lane = NULL, unique_key = '', state = 'ready'")
+    has_come.append(True)
+    with app.worker():
+        assert jobs[1].get_result(DEADLINE) == 2
+        with pytest.raises(JobDead, match=f"{error.__name__}: no such region"):
+            jobs[0].get_result(DEADLINE)
+    assert (jobs[0].attempt, jobs[1].attempt) == (1, 1)
 
 
 def test_code_outside_jobs_waits_for_a_named_limit(app: Turnspit) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, Gate, wait_until
+from tests.behaviour.support import DEADLINE, Gate, change, wait_until
 from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker import claimer
 from turnspit._runtime.worker.settings import WorkerSettings
@@ -92,7 +92,7 @@ def test_what_was_handed_back_without_an_answer_does_not_begin(
     app: Turnspit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It may be another worker's by now. Jobs that were claimed ahead and wait behind a slow one go back."""
-    monkeypatch.setattr(claimer, "_STALE", 0.0)
+    monkeypatch.setattr(claimer, "_STALE", 60.0)
     original, ran, gate = app.engine.awrite, Counter[int](), Gate()
     returned: set[int] = set()
 
@@ -117,6 +117,7 @@ def test_what_was_handed_back_without_an_answer_does_not_begin(
     ids = app.enqueue_many(new)
     with app.worker(concurrency=1):
         gate.wait_for()
+        monkeypatch.setattr(claimer, "_STALE", 0.0)  # before, a busy machine is slow to the quick ones
         wait_until(lambda: returned, "the return of what waits")
         gate.open()
         wait_until(lambda: app.jobs.count(state="completed") == len(ids), "the end of all")
@@ -144,5 +145,35 @@ def test_an_orderly_stop_leaves_none_behind(app: Turnspit, monkeypatch: pytest.M
         await worker.stop()
         await job.arefresh()
         assert (job.state, job.attempt, job.crashes, job.attempts) == ("ready", 0, 0, ())
+
+    asyncio.run(main())
+
+
+def test_who_is_declared_dead_in_its_look_returns_nothing(app: Turnspit) -> None:
+    """Its jobs run on, and are not held any more: a rescue returns them, and counts the crash."""
+    gate = Gate()
+
+    @app.task
+    def task() -> None:
+        gate.pass_through()
+
+    async def main() -> None:
+        worker = Worker(app.worker_parts(), WorkerSettings(heartbeat=0.05))
+        worker.services.clear()  # nobody else looks
+
+        async def die(number: int) -> None:
+            await asyncio.to_thread(change, app, "UPDATE {workers} SET stopped_at = 1")
+            await asyncio.to_thread(wait_until, lambda: worker.registration.id > number, "its return")
+
+        worker._reconciler._stop_cancelled = die  # type: ignore[method-assign]
+        job = await task.aenqueue()
+        await worker.start()
+        await asyncio.to_thread(gate.wait_for)
+        await worker._reconciler.run_once()
+        record = await app.engine.aread(app.engine.get_job, job.id)
+        assert record is not None
+        assert (record.state, record.fence) == ("running", 1)
+        gate.open()
+        await worker.stop()
 
     asyncio.run(main())

@@ -10,11 +10,19 @@ import pytest
 from turnspit import ConfigurationError, Turnspit, testing
 from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.worker import Worker
+from turnspit.errors import InvalidPayload
 
 
 @pytest.fixture
 def app() -> Turnspit:
     return Turnspit("sqlite:///never-opened.db")
+
+
+@pytest.mark.parametrize("what", [{"queue": ""}, {"queue": 5}, {"task": "a\0"}, {"tag": "\ud800"}])
+def test_what_is_no_name_is_not_paused(app: Turnspit, what: Any) -> None:
+    for verb in (app.queues.pause, app.queues.resume):
+        with pytest.raises(InvalidPayload, match=f"a {next(iter(what))}'s name must be text"):
+            verb(**what)
 
 
 def test_a_paused_queue_waits_and_goes_on(app: Turnspit) -> None:

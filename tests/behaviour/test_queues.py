@@ -1,14 +1,15 @@
 """Which job comes next: priorities inside a queue, turns between queues, and what a worker claims ahead."""
 
 import threading
+from enum import Enum, IntEnum
 from typing import Any
 
 import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
-from turnspit import Job, JobContext, Retry, Turnspit
-from turnspit._runtime.worker import suspects
-from turnspit.records import JobRecord
+from turnspit import Job, JobContext, Queue, Retry, Turnspit
+from turnspit._runtime.worker import claimer, suspects
+from turnspit.records import ClaimRequest, JobRecord
 
 
 def test_larger_priorities_first_then_the_older_job(app: Turnspit) -> None:
@@ -23,6 +24,19 @@ def test_larger_priorities_first_then_the_older_job(app: Turnspit) -> None:
     with app.worker(concurrency=1, until_empty=True) as worker:
         worker.wait()
     assert order == ["e", "b", "d", "a", "c", "f"]
+
+
+def test_a_queue_that_is_named_twice_is_served_once(app: Turnspit) -> None:
+    ran: list[int] = []
+
+    @app.task
+    async def task(number: int) -> None:
+        ran.append(number)
+
+    app.enqueue_many(task.new(number) for number in range(50))
+    with app.worker(queues=["default", "default"], until_empty=True) as worker:
+        worker.wait()
+    assert sorted(ran) == list(range(50))
 
 
 def test_a_busy_queue_does_not_starve_another(app: Turnspit) -> None:
@@ -80,6 +94,26 @@ def test_slow_jobs_that_one_worker_claimed_ahead_go_to_another_that_is_free(app:
         gate.open()
     assert app.jobs.count(state="completed") == 506
     assert all(job.attempt == 1 for job in app.jobs.list(task="slow"))
+
+
+def test_a_worker_claims_fewer_ahead_where_arguments_are_large(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def request(worker: int, limit: int, *others: Any) -> ClaimRequest:
+        asked.append(limit)
+        return ClaimRequest(worker, limit, *others)
+
+    @app.task
+    async def measure(text: str) -> int:
+        return len(text)
+
+    monkeypatch.setattr(claimer, "ClaimRequest", request)
+    monkeypatch.setattr(claimer, "_MOST_TEXT_AHEAD", 5_000)
+    app.enqueue_many(measure.new("x" * 1000) for _ in range(500))
+    with app.worker(concurrency=2, until_empty=True) as worker:
+        worker.wait()
+    assert app.jobs.count(state="completed") == 500
+    assert 2 < max(asked) <= 2 + 5
 
 
 def test_a_job_that_crashed_a_worker_runs_alone_and_holds_nobody_else_meanwhile(app: Turnspit) -> None:
@@ -211,3 +245,34 @@ def test_a_job_that_nobody_knows_holds_up_no_other_queue(app: Turnspit) -> None:
         known.enqueue().get_result(DEADLINE)
         producer.enqueue_many([unknown.new(), *(known.new() for _ in range(40))])
         wait_until(lambda: app.jobs.count(state="completed") == 41, "the known ones")
+
+
+class Name(str, Enum):  # noqa: UP042  (what str() does not give the value of)
+    """Names, as people who mistype them declare them."""
+
+    QUEUE = "email"
+    TASK = "send"
+    KEY = "order-7"
+
+
+class Urgency(IntEnum):
+    """Priorities, by name."""
+
+    HIGH = 10
+
+
+def test_names_and_priorities_may_be_members_of_an_enum(app: Turnspit) -> None:
+    @app.task(name=Name.TASK, queue=Name.QUEUE, priority=Urgency.HIGH)
+    async def send() -> int:
+        return 7
+
+    job = send.enqueue()
+    [other] = app.enqueue_many([send.using(queue=Name.QUEUE, tags=[Name.KEY]).new()])
+    named = send.using(idempotency_key=Name.KEY).enqueue()
+    assert send.using(idempotency_key="order-7").enqueue().id == named.id
+    for each in (job, app.jobs.get(job.id), app.jobs.get(other), named):
+        assert (each.task, each.queue, each.priority, type(each.queue)) == ("send", "email", 10, str)
+    assert app.jobs.count(queue=Name.QUEUE) == app.jobs.count(queue="email") == 3
+    assert Queue(Name.QUEUE, concurrency=1).limits()[0][0] == "queue email"
+    with app.worker(queues=[Name.QUEUE]):
+        assert job.get_result(DEADLINE) == 7

@@ -24,7 +24,14 @@ class Mute(Exception):
 
 def mistakes() -> list[BaseException]:
     """What a task may raise without meaning to."""
-    return [KeyboardInterrupt(), SystemExit(1), Mute(), asyncio.CancelledError(), ExceptionGroup("g", [ValueError()])]
+    return [
+        KeyboardInterrupt(),
+        SystemExit(1),
+        GeneratorExit(),
+        Mute(),
+        asyncio.CancelledError(),
+        ExceptionGroup("g", [ValueError()]),
+    ]
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -177,6 +184,7 @@ def _one() -> int:
     return 1
 
 
+@pytest.mark.usefixtures("wakes_alone")
 def test_the_app_may_be_closed_while_its_worker_runs(app: Turnspit) -> None:
     @app.task
     async def task() -> int:
@@ -189,9 +197,7 @@ def test_the_app_may_be_closed_while_its_worker_runs(app: Turnspit) -> None:
             assert task.enqueue().get_result(DEADLINE) == 1
             app.close()
             app.jobs.count()
-            began = time.monotonic()
             assert its_app.tasks["task"].using(delay=0.01).enqueue().get_result(DEADLINE) == 1
-            assert time.monotonic() - began < 3  # without a wake, the worker would look after five seconds
 
 
 def test_a_worker_that_cannot_begin_says_why_and_leaves_nothing(app: Turnspit, folder: Path) -> None:
@@ -273,7 +279,7 @@ def test_a_job_taken_away_and_claimed_again_here_is_done_once_for_the_store(app:
         gates[run].pass_through()
         return f"run {run}"
 
-    with app.worker(lease=0.4, heartbeat=0.1, concurrency=2):
+    with app.worker(lease=1.0, heartbeat=0.1, concurrency=2):
         job = task.enqueue()
         gates[0].wait_for()
         change(app, "UPDATE {workers} SET stopped_at = 1")  # what another worker's rescue does
@@ -308,7 +314,7 @@ def test_a_thread_that_outlives_its_worker_may_go_on_talking(app: Turnspit) -> N
 
 
 def test_thousands_of_jobs_leave_nothing_behind_in_the_worker(app: Turnspit) -> None:
-    @app.task(timeout=30)
+    @app.task(timeout=30, retry=Retry(base=3600, cap=3600))  # so that none is due again at the end
     async def task(job: JobContext, number: int) -> None:
         job.progress(0.5)
         if number % 100 == 0:

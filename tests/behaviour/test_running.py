@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Json
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
-from turnspit import Blueprint, JobContext, JobState, Turnspit, TurnspitError, current_job
+from turnspit import Blueprint, ConfigurationError, JobContext, JobState, Turnspit, TurnspitError, current_job
 
 
 class Order(BaseModel):
@@ -291,3 +291,17 @@ def test_a_worker_s_process_does_not_look_for_garbage_in_the_program_itself(app:
     app.run_worker(until_empty=True)
     assert job.get_result(DEADLINE) > 10_000
     assert gc.get_freeze_count() == 0
+
+
+def test_who_waits_for_a_worker_that_does_not_run_is_told(app: Turnspit) -> None:
+    with pytest.raises(ConfigurationError, match=r"inside `with app.worker\(until_empty=True\) as worker:`"):
+        app.worker(until_empty=True).wait()
+
+    async def waits_in_its_own_loop() -> None:
+        with pytest.raises(ConfigurationError, match=r"inside `async with app\.worker"):
+            await app.worker().await_end()
+        async with app.worker() as worker:
+            with pytest.raises(ConfigurationError, match=r"write await worker.await_end\(\)"):
+                worker.wait()
+
+    asyncio.run(waits_in_its_own_loop())

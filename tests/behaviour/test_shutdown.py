@@ -214,6 +214,18 @@ def test_a_task_that_blocks_the_event_loop_does_not_keep_the_process(app: Turnsp
     assert record.stopped_at is not None
 
 
+def test_a_worker_whose_event_loop_is_blocked_is_stopped_from_anywhere(app: Turnspit, start: Start) -> None:
+    """Its loop asks nobody what it is to do; the thread that renews its lease does."""
+    worker = start("grace=0.1", "ask=0.1", "lease=1.5")
+    [job] = enqueue(app, "blocks")
+    worker.wait_for("blocks began")
+    [info] = app.workers.list()
+    app.workers.stop(info.id)
+    _, err = worker.process.communicate(timeout=DEADLINE)
+    assert worker.process.returncode == 0, err
+    assert (job.refresh().state, job.attempt, job.crashes) == ("ready", 0, 0)
+
+
 def test_one_that_blocks_it_for_longer_than_its_time_has_failed(app: Turnspit, start: Start) -> None:
     """Handed back with its attempt, it would block worker after worker."""
     worker = start("grace=0.1", "ask=0.1")

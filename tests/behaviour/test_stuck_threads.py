@@ -1,6 +1,7 @@
-"""A plain function that does not end after its time-out: it is counted, and told of with the stack that it is in."""
+"""What does not end after its time-out: it is counted, and told of, a thread with the stack that it is in."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
 from turnspit import JobContext, Retry, Turnspit
+from turnspit._runtime.worker import executor as executor_module
 from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
@@ -44,7 +46,7 @@ def test_a_thread_over_its_time_out(app: Turnspit, caplog: pytest.LogCaptureFixt
 
     with caplog.at_level(logging.WARNING, "turnspit"):
         stuck, troubles, ended = asyncio.run(main())
-    assert troubles == (f"all its slots are taken by threads that were told to stop and do not end (jobs {stuck[0]})",)
+    assert troubles == (f"all its slots are taken by jobs that were told to stop and do not end ({stuck[0]})",)
     assert ended == ()
     assert "told to stop; its thread keeps its slot until it ends; it is in" in caplog.text
     assert "wait_in_the_bank" in caplog.text
@@ -89,3 +91,43 @@ def test_a_worker_that_drains_does_not_wait_for_a_stuck_thread(app: Turnspit, mo
         return bool(left)
 
     assert asyncio.run(main())
+
+
+def test_a_coroutine_that_goes_on_after_it_was_cancelled_is_stuck_when_a_clean_up_would_be_over(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is as full, and a drain does not wait for it either."""
+    monkeypatch.setattr(worker_module, "_LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(worker_module, "_CANCEL_TIME", 0.05)
+    cancelled, may_end = asyncio.Event(), asyncio.Event()
+
+    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    async def charge() -> None:
+        while not may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await may_end.wait()
+            cancelled.set()
+
+    async def main() -> None:
+        worker = Worker(app.worker_parts(), WorkerSettings(concurrency=1, grace=0))
+        await worker.start()
+        job = await charge.aenqueue()
+        async with asyncio.timeout(DEADLINE):
+            await cancelled.wait()
+        executor = worker.executor
+        assert (executor.stuck, worker.troubles(), executor.hung_for) == ([], (), 0.0)
+        monkeypatch.setattr(executor_module, "_CLEAN_UP", 0.0)
+        assert executor.stuck == [job.id]
+        assert "taken by jobs that were told to stop and do not end" in str(worker.troubles())
+        assert executor.hung_for > 0
+        worker.drain()
+        async with asyncio.timeout(DEADLINE):
+            await worker.stopping.wait()
+        left = await worker.stop()
+        assert left.jobs == {job.id}
+        may_end.set()
+        await left.hand_back()
+        await job.arefresh()
+        assert (job.state, job.error_type, job.crashes) == ("dead", "JobTimeout", 0)
+
+    asyncio.run(main())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
-from turnspit import EngineUnavailable, Turnspit
+from turnspit import EngineUnavailable, Retry, Turnspit
 from turnspit._runtime.worker import claimer, finisher
 
 JOBS = 1500
@@ -116,3 +116,27 @@ def test_a_worker_that_cannot_store_what_ended_claims_no_more(app: Turnspit, mon
         worker.wait()
     assert ran == dict.fromkeys(range(JOBS), 1)
     assert app.jobs.count(state="completed") == JOBS
+
+
+def test_failed_attempts_are_stored_a_hundred_at_a_time(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes statements of its own: all in one transaction would be given up at the deadline, again and again."""
+    sizes: list[int] = []
+    write = app.engine.awrite
+
+    async def counts(verb: Any, *args: Any, **options: Any) -> Any:
+        if verb is claimer.exchange:
+            sizes.append(len(args[1].ended))
+        return await write(verb, *args, **options)
+
+    monkeypatch.setattr(app.engine, "awrite", counts)
+
+    @app.task(retry=Retry(attempts=1))
+    async def fail(number: int) -> None:
+        await asyncio.sleep(0)
+        raise ValueError(number)
+
+    app.enqueue_many(fail.new(number) for number in range(500))
+    with app.worker(concurrency=500, until_empty=True) as worker:
+        worker.wait()
+    assert app.jobs.count(state="dead") == 500
+    assert max(sizes) == 100

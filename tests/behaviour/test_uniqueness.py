@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, url_of
 from turnspit import ConfigurationError, Debounce, JobExists, Turnspit, Unique
-from turnspit.errors import MoveNotAllowed
+from turnspit.errors import InvalidPayload, MoveNotAllowed
 from turnspit.testing import TestStore
 
 
@@ -44,6 +45,31 @@ def test_a_key_may_be_a_function_of_the_arguments(app: Turnspit) -> None:
     async def send(to: str, text: str = "") -> None: ...
 
     assert send.enqueue("Ada@example.com").id == send.enqueue("ada@example.com", text="hello").id
+
+
+@dataclass
+class Choice:
+    numbers: frozenset[int]
+
+
+def test_equal_arguments_are_one_key_in_whatever_order_they_were_filled(app: Turnspit) -> None:
+    """Strings in a set come in another order in each process: here numbers that do so in one."""
+
+    @app.task(unique=Unique())
+    def sort_out(numbers: set[int], names: dict[str, int], choices: list[Choice]) -> None: ...
+
+    @app.task(unique=Unique(key=lambda numbers: {"of": set(numbers)}))
+    def by_function(numbers: list[int]) -> None: ...
+
+    def both(first: int, second: int) -> tuple[set[int], dict[str, int], list[Choice]]:
+        numbers = {first, second}
+        return numbers, {str(first): 1, str(second): 1}, [Choice(frozenset([first, second]))]
+
+    one, other = both(8, 16), both(16, 8)
+    assert list(one[0]) != list(other[0])
+    assert sort_out.enqueue(*one).id == sort_out.enqueue(*other).id
+    assert sort_out.new(*one).args.startswith('{"numbers":[16,8],')
+    assert by_function.enqueue([8, 16]).id == by_function.enqueue([16, 8]).id
 
 
 def test_long_keys_differ(app: Turnspit) -> None:
@@ -167,7 +193,10 @@ def test_a_replay_whose_key_is_taken(app: Turnspit) -> None:
     invoice.enqueue(7)
     with pytest.raises(MoveNotAllowed, match="is cancelled and cannot be replayed: another job holds its unique key"):
         app.jobs.replay(first.id)
+    with pytest.raises(MoveNotAllowed, match="is cancelled and cannot be replayed: another job holds its unique key"):
+        asyncio.run(app.jobs.areplay(first.id))
     assert app.jobs.replay(state="cancelled") == 0
+    assert asyncio.run(app.jobs.areplay(state="cancelled")) == 0
     app.jobs.cancel(state="ready")
     assert app.jobs.replay(first.id) == 1
 
@@ -177,6 +206,19 @@ def test_a_single_name_is_a_key_as_a_list_of_it_is() -> None:
     assert Debounce(5, key="order_id").key_of("t", {"order_id": 7}) == Debounce(5, key=["order_id"]).key_of(
         "t", {"order_id": 7}
     )
+
+
+def test_a_default_that_is_no_json_makes_no_key(app: Turnspit) -> None:
+    @app.task(unique=Unique())
+    def report(month: int = object()) -> None: ...  # type: ignore[assignment]
+
+    report.new(1)
+    with pytest.raises(InvalidPayload, match="a default of report, of which a key is made, is no JSON: Unable to"):
+        report.new()
+
+
+def test_states_may_come_from_a_generator() -> None:
+    assert Unique(states=(state for state in ["ready"])).rule().states == "ready"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tests.behaviour.support import DEADLINE, Gate
-from turnspit import Concurrency, GiveUp, JobContext, JobState, ResultTimeout, Retry, Turnspit
+from turnspit import Concurrency, EngineUnavailable, GiveUp, JobContext, JobState, ResultTimeout, Retry, Turnspit
+from turnspit.contract.verbs import Verb
+from turnspit.engines.verbs import ends
 from turnspit.errors import MoveNotAllowed, WorkflowNotFound
+from turnspit.operations import workflows as operations
 from turnspit.records import NewJob
 
 
@@ -120,11 +123,38 @@ def test_the_verbs_have_async_twins(app: Turnspit, shop: Shop) -> None:
     asyncio.run(main())
 
 
+class Bill(BaseModel, populate_by_name=True):
+    number: str = Field(alias="billNumber")
+
+
+def test_a_field_with_an_alias_is_used_by_its_name(app: Turnspit, shop: Shop) -> None:
+    @app.task
+    def bill() -> Bill:
+        return Bill(number="B-7")
+
+    with app.workflow("bill") as flow:
+        flow.add(shop.notify.new(flow.add(bill.new()).result.number))
+    with app.worker():
+        assert app.workflows.wait_ended(flow.id, DEADLINE).state == "completed"
+    assert shop.done == ["notify B-7"]
+
+
 def test_a_chain_runs_in_its_order(app: Turnspit, shop: Shop) -> None:
     flow = app.chain(*[shop.notify.new(str(number)) for number in range(20)], name="countdown")
     with app.worker():
         assert app.workflows.wait_ended(flow, DEADLINE).state == "completed"
     assert shop.done == [f"notify {number}" for number in range(20)]
+
+
+def test_its_jobs_are_read_page_by_page_to_the_last(app: Turnspit, shop: Shop) -> None:
+    flow = app.chain(*[shop.notify.new(str(number)) for number in range(5)])
+    ids, after = [], 0
+    while after is not None:
+        page = app.workflows.get(flow, limit=2, after=after)
+        ids.append([job.id for job in page.jobs])
+        after = page.next
+    assert ids == [[1, 2], [3, 4], [5]]
+    assert app.workflows.get(flow, limit=5).next is None
 
 
 def test_names_may_be_used_before_they_are_given(app: Turnspit, shop: Shop) -> None:
@@ -243,10 +273,102 @@ def test_a_limited_task_is_limited_in_a_workflow_too(app: Turnspit) -> None:
     assert [app.jobs.get(job.id).get_result(0) for job in jobs] == [8, 8, 8]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_replay_waits_for_nobody_who_was_deleted(app: Turnspit, whole: bool, is_lost: bool) -> None:
+    """What had completed counts as it did, with the result that it had; else it ends as when that one was deleted."""
+    broken = {"first"} if is_lost else {"second"}
+
+    def run() -> None:
+        with app.worker(until_empty=True) as worker:
+            worker.wait()
+
+    @app.task(retry=Retry(attempts=1))
+    async def step(name: str, before: str = "") -> str:
+        if name in broken:
+            raise ValueError(name)
+        return f"{before}{name}"
+
+    with app.workflow("steps") as flow:
+        first = flow.add(step.new("first"))
+        second = flow.add(step.new("second", first.result))
+        third = flow.add(step.new("third", second.result))
+    run()
+    app.jobs.delete(first.id)
+    broken.clear()
+    app.workflows.replay(flow.id, whole=whole)
+    run()
+    ended = app.workflows.get(flow.id)
+    assert (ended.unfinished, ended.state) == (0, "failed" if is_lost else "completed")
+    last = app.jobs.get(third.id)
+    if is_lost:
+        assert app.jobs.get(second.id).reason == f"job {first.id}, for which it waited, is deleted"
+        assert (last.state, last.reason) == ("cancelled", f"job {second.id}, for which it waited, is cancelled")
+    else:
+        assert last.get_result(0) == "firstsecondthird"
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_a_replay_that_was_cut_off(app: Turnspit, shop: Shop, jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In portions of two: with two and three jobs, nothing or one is left behind the first."""
+
+    def away(workflow: int) -> Verb[None]:
+        raise EngineUnavailable("away")
+        yield
+
+    monkeypatch.setattr(operations, "_PORTION", 2)
+    flow = app.chain(*(shop.charge.new(number) for number in range(jobs)))
+    with app.worker():
+        app.workflows.wait_ended(flow, DEADLINE)
+    with monkeypatch.context() as patch:
+        patch.setattr(app.store.own_engine, "seal_workflow", away)
+        with pytest.raises(EngineUnavailable):
+            app.workflows.replay(flow, whole=True)
+    assert app.workflows.replay(flow, whole=True)
+    with app.worker():
+        assert app.workflows.wait_ended(flow, DEADLINE).completed == jobs
+
+
+def test_a_large_result_becomes_the_argument_of_many_jobs_in_portions(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portions = []
+    release = ends.EndVerbs._release
+
+    def noting(self: ends.EndVerbs, released: Any) -> Any:
+        portions.append(len(released))
+        return release(self, released)
+
+    @app.task
+    async def large() -> str:
+        return "x" * 1000
+
+    @app.task
+    async def measure(text: str, number: int) -> int:
+        return len(text) + number
+
+    monkeypatch.setattr(ends, "_MOST_TEXT", 3000)
+    monkeypatch.setattr(ends.EndVerbs, "_release", noting)
+    with app.workflow("fan out") as flow:
+        text = flow.add(large.new()).result
+        parts = [flow.add(measure.new(text, number)) for number in range(10)]
+    with app.worker(until_empty=True) as worker:
+        worker.wait()
+    assert [app.jobs.get(part.id).get_result(0) for part in parts] == [1000 + number for number in range(10)]
+    assert portions == [3, 3, 3, 1]
+
+
 def test_waiting_ends_at_its_time(app: Turnspit, shop: Shop) -> None:
     flow = shop.order()
     with pytest.raises(ResultTimeout, match="3 of 3 jobs are not final"):
         app.workflows.wait_ended(flow, timeout=0)
+
+    async def wait() -> None:
+        async with asyncio.timeout(DEADLINE):
+            await app.workflows.await_ended(flow, timeout=0.01)
+
+    with pytest.raises(ResultTimeout, match="3 of 3 jobs are not final"):
+        asyncio.run(wait())
 
 
 def test_what_is_not_there_is_named(app: Turnspit, shop: Shop) -> None:

@@ -24,14 +24,15 @@ SMALL = Sizes(one=10, at_once=64, bulk=100, drain=100, idle_jobs=5, half_seconds
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
     """Turnspit and the raw limits: peers would have to be fetched."""
     result = tmp_path / "result.json"
     own = [system for system in SYSTEMS if isinstance(system.environment, Here)]
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(result), "--only"]
     command += [system.key for system in own]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=170)
+    # It takes a minute, and thrice as long where the machine has much else to do.
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=290)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(result.read_text())
     assert set(document["systems"]) == {system.key for system in own}

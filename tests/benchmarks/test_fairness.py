@@ -6,7 +6,7 @@ The store claims on a clock that the test owns, so the figures are exact and the
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.fairness import DURATION, Clock, flood, measured, told, worst
+from benchmarks.fairness import DURATION, Clock, flood, measured, summary, worst
 
 from turnspit.engines import open_engine
 
@@ -35,4 +35,4 @@ def test_the_picture_is_of_today() -> None:
         "beside the flood, fair_key": measured(with_flood=True, fair=True),
     }
     for waits in runs.values():
-        assert told(waits) in drawn, "run python -m benchmarks.fairness"
+        assert summary(waits) in drawn, "run python -m benchmarks.fairness"

@@ -64,6 +64,7 @@ def served(app: Any) -> Iterator[str]:
     """An ASGI app on a free port of this machine: its URL, without a slash at the end."""
     listener = socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who comes before the server runs waits for it
     config = uvicorn.Config(app, log_level="error", lifespan="off", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -21,9 +21,9 @@ _ABOUT = """\
 
 `pip install "turnspit[cli]"` brings `turnspit`; `python -m turnspit` is the same.
 
-**APP** is `package.module:app`, or a file as `jobs.py:app`; the name behind the colon may be left out where the module
-has one app only. The working directory is searched first. Commands that only look at a store also take its URL, as
-`sqlite:///shop.db`. Without any, they use `$TURNSPIT_APP`, then `$TURNSPIT_URL`.
+**APP** is `package.module:app`, or a file like `jobs.py:app`; the name after the colon may be left out if the module
+has only one app. The working directory is searched first. Commands that need no tasks also take a store's URL, like
+`sqlite:///shop.db`. Without either, they use `$TURNSPIT_APP`, then `$TURNSPIT_URL`.
 
 **Exit codes**: 0 done, 1 failed, 2 wrong usage (also: a wrong URL, no store, a store of a newer release). Whatever goes
 wrong is one line on stderr. Results go to stdout, everything else to stderr.

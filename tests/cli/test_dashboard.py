@@ -50,7 +50,8 @@ def test_it_serves_until_a_signal(cli: Cli, start: Start, name: str, named: str)
     with urllib.request.urlopen(f"{found[0]}jobs/1", timeout=20) as answer:
         assert f"turnspit enqueue {named} make_invoice" in answer.read().decode()
     request = urllib.request.Request(f"{found[0]}jobs/1/cancel", data=b"", method="POST")
-    with pytest.raises(urllib.error.HTTPError, match="403"):
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(request, timeout=20)
+    refused.value.close()
     process.terminate()
     assert process.wait(20) == 0

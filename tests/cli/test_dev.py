@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -12,7 +12,9 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.faults.program import PATIENCE, Program, wait_until
+from tests.postgres import hold_port, port_of
 from turnspit import Turnspit
+from turnspit.cli import reloading
 
 CODE = """
 import asyncio
@@ -86,13 +88,13 @@ def test_it_begins_anew_when_the_code_changes(app: Turnspit, folder: Path) -> No
         assert app.tasks["answer"].enqueue().get_result(timeout=PATIENCE) == "three"
         dev.signal(signal.SIGINT)
         assert dev.wait(PATIENCE) == 0
-        assert "stopped" in dev.so_far()
+        assert "stopped" in dev.rest()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sqlite:///x.db"], "this command needs the app with its tasks"),
+        (["sqlite:///x.db"], "this command needs the app, as in"),
         (["jobs.py:app", "--watch", "/none"], "--watch: there is no /none"),
         ([], "which app?"),
     ],
@@ -105,10 +107,8 @@ def test_wrong_usage(cli: Cli, words: list[str], message: str) -> None:
 
 def test_the_dashboard_is_there_and_begins_anew_too(app: Turnspit, folder: Path) -> None:
     write(folder, "one")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with Dev(folder, "--port", str(port)) as dev:
-        address = f"http://127.0.0.1:{port}/"
+    with hold_port() as held, Dev(folder, "--port", str(port_of(held))) as dev:
+        address = f"http://127.0.0.1:{port_of(held)}/"
         wait_until(lambda: shows(address, "Turnspit"), "the dashboard")
         wait_until(lambda: "started: pid" in dev.so_far(), "a worker")
         write(folder, "two")
@@ -117,6 +117,25 @@ def test_the_dashboard_is_there_and_begins_anew_too(app: Turnspit, folder: Path)
         wait_until(lambda: shows(address, "Turnspit"), "the dashboard again")
         dev.signal(signal.SIGTERM)
         assert dev.wait(PATIENCE) == 0
+
+
+class Interrupted(reloading.Program):
+    """The signal comes when it is about to begin."""
+
+    def start(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        self._command = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+        super().start()
+
+
+def test_a_signal_while_a_program_begins_reaches_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        reloading.Reloader([Interrupted("worker", [], 0)], [folder]).run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "killing it" not in capsys.readouterr().err
 
 
 def ticks(app: Turnspit) -> list[str]:

@@ -5,8 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from turnspit.cli import diagnosis, output
-from turnspit.cli.diagnosis import Finding, examine, examine_progress, examine_schedules
+from turnspit.cli import output
+from turnspit.cli.diagnosis import (
+    Finding,
+    examine,
+    examine_blocked,
+    examine_late,
+    examine_progress,
+    examine_schedules,
+    examine_time_outs,
+)
 from turnspit.clock import from_moment
 from turnspit.records import JobRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
 from turnspit.states import JobState
@@ -76,7 +84,6 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             [
                 ("workers", True, "2 live: box:41#1 (all queues), box:42#2 (email, slow)"),
                 ("tasks", True, "a live worker knows the task of every waiting job"),
-                ("oldest ready", True, "due 5 min ago in queue email"),
             ],
         ),
         (
@@ -103,7 +110,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             [
                 ("workers", True, "1 live: box:41#1 (email)"),
                 ("tasks", True, "a live worker knows the task of every waiting job"),
-                ("queues", False, "no live worker serves slow, with 3 jobs ready: start one with --queues slow"),
+                ("queues", False, "no live worker serves slow, with 3 jobs waiting: start one with --queues slow"),
             ],
         ),
         (
@@ -143,15 +150,16 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             [
                 worker(live=False, stopped=NOW - MINUTE, expires=NOW - 2 * MINUTE),
                 worker(2, live=False, stopped=NOW, expires=NOW),
+                worker(3, live=False, stopped=NOW - 2 * MINUTE, expires=NOW - MINUTE),
             ],
             [
                 ("workers", True, "none is alive, and no job waits for one"),
                 (
                     "lost worker",
                     True,
-                    "1 died within the last hour, their jobs were rescued: box:41#1 60 s ago",
+                    ("2 died within the last hour, their jobs were rescued: box:41#1 60 s ago, box:43#3 2 min ago"),
+                    True,
                 ),
-                ("dead letters", True, "1,200; see turnspit dead groups shop:app"),
             ],
         ),
     ],
@@ -161,9 +169,21 @@ def test_what_jobs_and_workers_say(
     tasks: list[TaskStats],
     queues: list[QueueStats],
     workers: list[WorkerRecord],
-    expected: list[tuple[str, bool, str]],
+    expected: list[tuple[str, bool, str] | tuple[str, bool, str, bool]],
 ) -> None:
     assert list(examine(tasks, queues, workers, "shop:app ")) == [Finding(*each) for each in expected]
+
+
+def test_a_worker_whose_heartbeat_is_missing_is_named_before_its_lease_ends() -> None:
+    second = MINUTE // 60
+    silent = replace(worker(running=1), renewed_at=NOW - 11 * second, expires_at=NOW + 4 * second)
+    well = replace(worker(2), renewed_at=NOW - 4 * second, expires_at=NOW + 11 * second)
+    [found] = examine_late([silent, well, worker(3, live=False, expires=NOW - 1)], NOW)
+    assert found.level == "notable"
+    assert found.detail == (
+        "box:41#1 has not renewed its lease for 11 s: was it killed or stopped, or is the store away from it? In "
+        "4.0 s others may take its 1 job"
+    )
 
 
 def test_releases_that_work_side_by_side_are_named() -> None:
@@ -176,8 +196,6 @@ def test_releases_that_work_side_by_side_are_named() -> None:
 def test_many_names_are_cut() -> None:
     said = next(iter(examine([], [], [worker(number) for number in range(1, 9)]))).detail
     assert said.endswith("box:45#5 (all queues) and 3 more")
-    exported = ["Finding", "examine", "examine_move", "examine_progress", "examine_schedules"]
-    assert diagnosis.__all__ == exported
 
 
 def test_many_queues_and_tasks_that_nobody_serves_are_one_line_each() -> None:
@@ -188,7 +206,7 @@ def test_many_queues_and_tasks_that_nobody_serves_are_one_line_each() -> None:
         "queues",
         False,
         "no live worker serves q000 (900), q001 (250), q002 (250), q003 (250), q004 (250) and 195 more, with 50,650 "
-        "jobs ready: start one with --queues q000,q001,q002,q003,q004",
+        "jobs waiting: start one with --queues q000,q001,q002,q003,q004",
     )
     assert found["tasks"].detail.startswith(
         "no live worker knows old7 (7), old6 (6), old5 (5), old4 (4), old3 (3) and 2 more, with 28 jobs waiting: start "
@@ -235,6 +253,37 @@ def test_a_worker_whose_slots_are_full_of_old_jobs_is_found(
         )
 
 
+def test_a_worker_whose_event_loop_is_blocked_is_found_and_not_told_to_be_full() -> None:
+    """It renews its lease, and would look alive."""
+    jobs = [running(1, minutes=9), running(2, minutes=6)]
+    silent = replace(worker(), renewed_at=NOW, concurrency=2, running=2)
+    blocked = replace(silent, blocked_since=NOW - 44_000_000, blocked_by="job 1 (make_invoice) at jobs.py:17 in run")
+    later = replace(blocked, id=3, pid=43, blocked_since=NOW - 6_000_000, blocked_by="job 9 (send) at jobs.py:4 in f")
+    assert list(examine_blocked([later, blocked, worker(2)], jobs, NOW, "shop ")) == [
+        Finding(
+            "event loop",
+            False,
+            "box:41#1 has begun and ended nothing for 44 s: its event loop is blocked by job 1 (make_invoice) at "
+            "jobs.py:17 in run, and with it its 2 jobs (2 make_invoice); turnspit workers stop shop 1 ends it after "
+            "its grace time, and gives its jobs to others; for good, declare that task with def instead of async def, "
+            "or await asyncio.to_thread(...) what blocks; blocked too: box:43#3 by job 9 (send) at jobs.py:4 in f",
+        )
+    ]
+    [outside] = examine_blocked(
+        [replace(blocked, running=0, blocked_by="code outside a job at web.py:4 in f")], [], NOW
+    )
+    assert "blocked by code outside a job at web.py:4 in f; turnspit workers stop 1 ends it" in outside.detail
+    queues = [queue("email", ready=4, oldest=NOW - 7 * MINUTE)]
+    assert list(examine_progress(jobs, queues, [silent], [], NOW))
+    assert list(examine_progress(jobs, queues, [blocked], [], NOW)) == []
+    gone = (
+        replace(blocked, renewed_at=1),
+        replace(blocked, live=False),
+        replace(blocked, stopped_at=NOW),
+    )
+    assert list(examine_blocked(gone, jobs, NOW)) == []
+
+
 def schedule(name: str, due: float, *, task: str = "send", is_paused: bool = False) -> ScheduleRecord:
     tick, paused_at = NOW - int(due * MINUTE), NOW if is_paused else None
     return ScheduleRecord("shop", name, task, "", "", "skip", "allow", True, NOW, paused_at, tick, None, None, "[]")
@@ -261,16 +310,44 @@ def test_ticks_that_are_due_and_have_not_come_are_found() -> None:
             "due and not run: gone of shop (old) since 9 min; no live worker knows its task: start one whose code "
             "declares it, or remove the schedule",
         ),
-        Finding("schedules", True, "paused: off"),
+        Finding("schedules", True, "paused: off", is_notable=True),
     ]
+    assert list(examine_schedules(schedules[:-1], [worker(live=False)], NOW)) == []
 
 
 @pytest.mark.usefixtures("_now")
 def test_pauses_are_named_and_jobs_that_are_held_are_no_fault() -> None:
     pauses = [Pause("queue", "email", NOW - 5 * MINUTE), Pause("task", "send", NOW - 4 * MINUTE)]
-    found = {finding.subject: finding for finding in examine([task("send", held=2)], [], [worker()], pauses=pauses)}
-    assert not found["paused"].ok
-    assert found["paused"].detail == (
-        "queue email since 5 min ago, task send since 4 min ago: their jobs wait for turnspit queues resume"
+    queues = [queue("email", ready=1200, oldest=NOW - 9 * MINUTE)]
+    for named, said in (
+        (
+            pauses,
+            (
+                "queue email since 5 min ago (1,200 jobs ready), task send since 4 min ago: their jobs wait for "
+                "turnspit queues resume shop:app --queue email"
+            ),
+        ),
+        (pauses[1:], "task send since 4 min ago: its jobs wait for turnspit queues resume shop:app --task send"),
+    ):
+        held = [task("send", held=2)]
+        found = {each.subject: each for each in examine(held, queues, [worker()], "shop:app ", pauses=named)}
+        assert found["paused"] == Finding("paused", False, said)
+        assert "held" not in found
+
+
+def test_jobs_that_did_not_stop_at_their_time_out_are_found() -> None:
+    """They were told to stop a minute ago or longer; what has its own limit keeps to that."""
+    limits = {"make_invoice": 2 * MINUTE}
+    jobs = [running(1, minutes=9), running(2, minutes=4), running(3, minutes=2.5)]
+    patient = replace(running(4, minutes=9), timeout=60 * MINUTE)
+    foreign = replace(running(5, minutes=9), task="somebody_elses")
+    rescued = replace(running(6, minutes=9), worker="gone:1#7")
+    [found] = examine_time_outs([*jobs, patient, foreign, rescued], limits, [worker()], NOW, "shop:app ")
+    assert found == Finding(
+        "time-outs",
+        False,
+        "2 jobs over their time-out did not stop, and keep their slots: 1 (make_invoice) for 9 min of 2 min, "
+        "2 (make_invoice) for 4 min of 2 min; turnspit jobs show shop:app 1 has where it hangs, and turnspit workers "
+        "stop shop:app 1 ends its process",
     )
-    assert "held" not in found
+    assert list(examine_time_outs(jobs[2:], limits, [worker()], NOW)) == []

@@ -17,48 +17,53 @@ SINGLE = [(command, words) for command, words in COMMANDS if not isinstance(comm
 WORKER = """\
 Usage: turnspit worker [APP] [OPTIONS]
 
-  Claim jobs and run them until a signal.
+  Claim jobs and run them until a signal stops it.
 
   SIGTERM or Ctrl-C stops it in order: running jobs may go on for the grace
-  time, what has not begun goes back to its queue. A second signal hands
-  everything back at once. Either way it exits with 0.
+  time, and jobs that have not begun go back to their queue. A second signal
+  hands everything back at once. Either way it exits with 0.
 
   With --processes, --max-jobs or --max-memory a supervisor starts worker
-  processes and replaces those that end; SIGHUP replaces all, one after the
-  other, with fresh ones. It exits with 1 if one had to be killed at the end.
+  processes and replaces those that end; SIGHUP replaces all of them, one after
+  the other. It exits with 1 if one had to be killed at the end.
 
 Arguments
-  [APP]  The app, as shop.jobs:app or shop/jobs.py:app. Default: $TURNSPIT_APP.
+  [APP]  The app, like shop.jobs:app or shop/jobs.py:app. Default:
+         $TURNSPIT_APP.
 
 Several processes
   --processes N      How many worker processes there are. Default: 1.
   --max-jobs N       Replace a process that has done about N jobs; those that it
                      runs end first.
-  --max-memory SIZE  Replace a process that has as much memory, as 512MB.
+  --max-memory SIZE  Replace a process that uses so much memory, like 512MB.
 
 Health and metrics
-  --health-file PATH   A file that is written every 5 s while it is live.
-  --health-port N      Where HTTP answers /livez and /readyz; 0: a free one.
+  --health-file PATH   A file that is written every 5 s while the worker is
+                       live.
+  --health-port N      The port that serves /livez and /readyz over HTTP; 0: a
+                       free one.
   --health-host HOST   The address of that port. Default: 127.0.0.1.
-  --max-lag TIME       How long the loop or all slots may hang until it is not
-                       live. Default: 30.
-  --metrics-port N     Where HTTP answers with metrics for Prometheus; 0: a free
-                       one.
+  --max-lag TIME       How long the event loop, or all slots, may hang before
+                       the worker is not live. A supervisor replaces a process
+                       whose slots hang. Default: 30.
+  --metrics-port N     The port that serves metrics for Prometheus over HTTP; 0:
+                       a free one.
   --metrics-host HOST  The address of that port. Default: 127.0.0.1.
 
 Options
   -q, --queues A,B     The queues it serves. Default: all.
   -c, --concurrency N  How many jobs a process runs at once. Default: 10.
   --grace TIME         How long running jobs may go on after a stop: seconds, or
-                       as 2m. Default: 25.
-  --lease TIME         How long after its last heartbeat others take its jobs.
-                       Default: 15.
+                       like 2m. Default: 25.
+  --lease TIME         How long after its last heartbeat other workers take its
+                       jobs. Default: 15.
   --heartbeat TIME     How often it renews its lease. Default: a third of the
                        lease.
   --until-empty        End when nothing is ready or running any more.
   --log-level LEVEL    debug, info (also each job that ended), warning or error.
                        Default: info.
-  --log-format FORMAT  text, or json: one line of JSON a record. Default: text.
+  --log-format FORMAT  text, or json: one line of JSON per record. Default:
+                       text.
   --help               Show this message and exit.
 
 Examples
@@ -87,6 +92,7 @@ def test_there_are_these_commands() -> None:
         "jobs",
         "jobs list",
         "jobs show",
+        "jobs run-now",
         "jobs replay",
         "jobs cancel",
         "jobs delete",
@@ -136,6 +142,7 @@ def test_help_fits_the_terminal(
     assert "  --help" in text
     for param in shown(command):
         assert all(option in text for option in param.opts if option.startswith("--"))
+    assert " None " not in text  # an option without a metavar
 
 
 @pytest.mark.parametrize(("command", "words"), SINGLE, ids=name)

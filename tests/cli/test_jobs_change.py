@@ -41,6 +41,17 @@ def test_jobs_are_changed_by_id(cli: Cli, store: Turnspit) -> None:
     assert store.jobs.get(5).reason == "not wanted"
 
 
+def test_jobs_that_wait_for_a_time_run_now(cli: Cli, store: Turnspit) -> None:
+    answer = cli("jobs", "run-now", "shop", "--queue", "later")
+    assert (answer.code, answer.out, answer.err) == (0, "1 job made ready\n", "")
+    answer = cli("jobs", "run-now", "shop", "--task", "make_invoice", "--json")
+    assert json.loads(answer.out) == {"made_ready": 0, "errors": []}
+    assert states(store)[5] == "ready"
+    answer = cli("jobs", "run-now", "shop", "1")
+    said = "turnspit: job 1 (send_confirmation) is dead and cannot be run now: only a waiting job can be\n"
+    assert (answer.code, answer.err) == (1, said)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -190,7 +190,7 @@ def test_nothing_found_is_said_and_is_no_failure(cli: Cli, folder: object) -> No
                 "2030-12-31T09:00+01:00, not '9999999w'"
             ),
         ),
-        (("--nope",), "No such option: --nope (see turnspit jobs list --help)"),
+        (("--xyz",), "No such option: --xyz (see turnspit jobs list --help)"),
     ],
 )
 def test_a_wrong_filter_is_one_line(cli: Cli, words: tuple[str, ...], message: str) -> None:

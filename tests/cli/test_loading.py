@@ -85,10 +85,22 @@ def test_without_a_name_the_cure_is_said(cli: Cli) -> None:
         ("nowhere", "there is no module nowhere: looked in {cwd} and where Python looks"),
         ("nowhere.jobs:app", "there is no module nowhere: looked in {cwd} and where Python looks"),
         ("shop:nope", "shop has no 'nope': did you mean shop:app?"),
-        ("shop:Order", "shop:Order is a ModelMetaclass, not a Turnspit: did you mean shop:app?"),
+        ("shop:Order", "shop:Order is of type ModelMetaclass, not a Turnspit: did you mean shop:app?"),
         ("two", "two has several apps: say two:first or two:second"),
         ("none", "none has no Turnspit: write app = Turnspit(...) there, or name the module that has one"),
-        ("none:app", "none has no 'app': none has none"),
+        (
+            "none:app",
+            "none has no 'app', nor any Turnspit: write app = Turnspit(...) there, or name the module that has one",
+        ),
+        ("two.first", "there is no module two.first: looked in {cwd} and where Python looks; did you mean two:first?"),
+        (
+            "circle",
+            (
+                "circle could not be imported: ImportError: circle imports what imports circle again; tasks need no "
+                "app where they are declared: put them on a Blueprint, and app.include(...) that "
+                "({cwd}/circle_jobs.py, line 1)"
+            ),
+        ),
         ("missing.py", "there is no file {cwd}/missing.py"),
         ("shop.db", "shop.db is a file, not an app: a store is named by its URL, here sqlite:///shop.db"),
         ("my-shop", "'my-shop' names no Python module: an app is named as in shop.jobs:app"),
@@ -122,6 +134,8 @@ def test_what_is_no_app_is_one_line_with_the_cure(cli: Cli, folder: Path, app: s
         "from turnspit import Turnspit\nfirst = again = Turnspit('sqlite:///a.db')\nsecond = Turnspit('sqlite:///b.db')\n"
     )
     (folder / "none.py").touch()
+    (folder / "circle.py").write_text("from circle_jobs import send\nfrom turnspit import Turnspit\napp = Turnspit()\n")
+    (folder / "circle_jobs.py").write_text("from circle import app\n")
     (folder / "needs.py").write_text("import json\nimport not_installed\n")
     (folder / "raises.py").write_text("1 / 0\n")
     (folder / "syntax.py").write_text("def (\n")
@@ -194,11 +208,9 @@ def test_a_store_that_is_away_is_no_wrong_usage(cli: Cli, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("words", [("run", "1"), ("worker",), ("enqueue", "make_invoice")])
 def test_a_command_that_needs_code_says_that_a_store_is_not_enough(cli: Cli, words: tuple[str, ...]) -> None:
-    answer = cli(words[0], "sqlite:///shop.db", *words[1:])
+    answer = cli(words[0], "postgresql://ada:hush@db/shop", *words[1:])
     assert answer.code == 2
-    assert answer.err == (
-        "turnspit: sqlite:///shop.db is a store: this command needs the app with its tasks, as in shop.jobs:app\n"
-    )
+    assert answer.err == "turnspit: a store's URL has no tasks: this command needs the app, as in shop.jobs:app\n"
 
 
 @pytest.mark.parametrize("words", [("jobs", "list"), ("migrate",), ("enqueue", "send"), ("worker", "--until-empty")])
@@ -213,5 +225,5 @@ def test_who_waits_for_a_store_is_told_soon(
     answer = cli(*words)
     said, error = answer.err.splitlines()
     assert answer.code != 0
-    assert said == f"turnspit: store {url} does not answer yet; it is asked for 0.3 s"
+    assert said == f"turnspit: store {url} does not answer yet; trying for 0.3 s"
     assert error.startswith(f"turnspit: store {url} cannot be reached: is the server running, and the URL right? (")

@@ -43,7 +43,10 @@ def test_it_moves_and_says_what(cli: Cli, folder: Path) -> None:
     assert enqueue(cli).err == f"turnspit: {frozen}\n"
     doctor = cli("doctor", OLD, "--json")
     assert doctor.code == 1
-    assert f"it has moved to {folder}/new.db: point the app's URL there" in doctor.out
+    said = f"it has moved to {folder}/new.db: point the app's URL there"
+    faults = [each for each in json.loads(doctor.out)["findings"] if not each["ok"]]
+    assert [(each["subject"], each["detail"]) for each in faults] == [("move", said)], "and no worker is to be started"
+    assert "waits for  its store: it has moved to " in cli("jobs", "show", OLD, 2).out
 
 
 @pytest.mark.usefixtures("jobs")
@@ -71,7 +74,7 @@ def test_it_can_be_given_up(cli: Cli, folder: Path, store: Any) -> None:
     ("words", "message"),
     [
         ((OLD,), "where to? Name the new store"),
-        ((OLD, NEW, "--thaw"), "--thaw takes the source alone"),
+        ((OLD, NEW, "--thaw"), "--thaw takes only SOURCE"),
         (("sqlite:///missing.db", NEW), "there are no jobs at"),
         ((OLD, OLD), "cannot be moved to itself"),
         ((OLD, "redis://localhost"), "no engine for"),

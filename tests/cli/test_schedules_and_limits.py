@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Cli
-from turnspit import Concurrency, Cron, Turnspit
+from turnspit import Concurrency, Cron, Rate, Turnspit
 from turnspit.limits import make_lane
 from turnspit.records import LimitedRequest, NewJob, NewWorker
 
@@ -68,7 +69,7 @@ def test_what_was_created_is_removed_and_what_is_declared_is_not(cli: Cli) -> No
     answer = cli("schedules", "remove", "planned", "daily_report")
     assert (answer.code, "one that the code declares is removed there, or paused" in answer.err) == (1, True)
     answer = cli("schedules", "remove", "sqlite:///store.db", "digest-7")
-    assert (answer.code, "needs the app with its tasks" in answer.err) == (2, True)
+    assert (answer.code, "this command needs the app" in answer.err) == (2, True)
 
 
 @pytest.mark.usefixtures("app")
@@ -133,24 +134,42 @@ def test_what_cannot_be_meant(cli: Cli, words: tuple[str, ...], said: str) -> No
 
 
 def test_the_keys_that_jobs_wait_for_are_shown_also_for_a_store_s_url(cli: Cli) -> None:
-    limit = Concurrency(1, key="customer_id")
-    with Turnspit("sqlite:///store.db") as app:
+    limits = [("charge", Concurrency(1, key="customer_id")), ("charge", Rate(2, per=3600))]
+    with Turnspit("sqlite:///store.db", limits={"api": Rate(1, per=3600)}) as app:
         engine = app.engine
         tasks = frozenset({"charge"})
         worker = engine.write(engine.register_worker, NewWorker("host", 1, "", None, tasks, 10, 60_000_000))
-        for customer in (7, 7, 8):
-            lane = make_lane("default", "charge", [("charge", limit)], None, {"customer_id": customer})
+        for customer in (7, 8, 8, 9):
+            lane = make_lane("default", "charge", limits, None, {"customer_id": customer})
             engine.write(engine.insert_job, NewJob("charge", "default", "{}", lane=lane))
         engine.write(engine.claim_limited_jobs, LimitedRequest(worker, 10, tasks))
+        assert len(app.limits.full_keys()) == 2
+        app.limits.acquire("api")
         assert asyncio.run(app.limits.afull_keys()) == app.limits.full_keys()
+        assert [(each.name, each.taken) for each in app.limits.full_keys()] == [
+            ("api", 1),
+            ("charge", 1),
+            ("charge", 2),
+        ]
     answer = cli("limits", "list", "sqlite:///store.db")
-    assert [line.split() for line in answer.out.splitlines()] == [
-        ["FULL", "KEY", "RUNNING", "ALLOWED"],
-        ["charge", "[7]", "1", "1"],
-    ]
+    head, running, begun = (line.split() for line in answer.out.splitlines())
+    assert head == ["FULL", "KIND", "KEY", "TAKEN", "ALLOWED", "ROOM", "AGAIN"]
+    assert running == ["charge", "concurrency", "[8]", "1", "1", "when", "one", "ends"]
+    assert begun[:8] == ["charge", "rate", "2", "2", "in", "60", "min", "in"]
     assert answer.err.splitlines() == [
         "no limit was changed; the app knows the others",
-        "FULL: jobs wait for a place of that concurrency's key",
+        "FULL: that key of the limit lets none through now",
     ]
     document = json.loads(cli("limits", "list", "sqlite:///store.db", "--json").out)
-    assert document == {"limits": [], "full": [{"name": "charge", "key": "[7]", "allowed": 1, "running": 1}]}
+    first, second = document["full"]
+    assert first == {
+        "name": "charge",
+        "kind": "concurrency",
+        "key": "[8]",
+        "allowed": 1,
+        "taken": 1,
+        "per": None,
+        "opens_at": None,
+    }
+    assert (second["taken"], second["per"]) == (2, 3600.0)
+    assert datetime.fromisoformat(second["opens_at"]) > datetime.now(UTC)

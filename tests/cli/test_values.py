@@ -88,6 +88,11 @@ def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
     assert parse_pairs([f"key={text}"]) == {"key": value}
 
 
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "[NaN]"])
+def test_a_value_that_is_not_json_is_text(text: str) -> None:
+    assert parse_pairs([f"key={text}"]) == {"key": text}
+
+
 def test_deep_json_is_refused_in_one_line() -> None:
     with pytest.raises(WrongUsage, match="this is not JSON"):
         parse_object('{"a":' * 100_000, "--args")

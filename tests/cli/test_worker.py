@@ -49,7 +49,10 @@ def test_until_empty_works_everything_off_and_ends(cli: Cli, start: Start, store
     messages = [line[18:] for line in log]
     assert messages[0] == f"worker 1 started: pid {process.pid}, store {folder}/shop.db"
     assert any(re.fullmatch(r"job 1 \(send_confirmation\) completed after \d+ ms", each) for each in messages)
-    assert "job 2 (send_confirmation) is dead: ConnectionError: no route for order 2" in messages
+    assert (
+        f"job 2 (send_confirmation) is dead: ConnectionError: no route for order 2 ({folder}/shop.py, line 21)"
+        in messages
+    )
     assert messages[-1] == "worker 1 stopped"
     assert [str(store.jobs.get(job).state) for job in (1, 2, 3)] == ["completed", "dead", "scheduled"]
 
@@ -60,8 +63,14 @@ def test_it_serves_the_queues_it_was_given(cli: Cli, start: Start, store: Turnsp
     cli("enqueue", "shop", "make_invoice", "order_id=3", "--queue", "b")
     process = start("worker", "shop", "--queues", "email, b", "--until-empty")
     _, err = process.communicate(timeout=30)
-    assert "  queues       email, b\n" in err
+    assert "  queues       email, b (no task declares b; there are default, email, payments)\n" in err
     assert [str(store.jobs.get(job).state) for job in (1, 2, 3)] == ["completed", "ready", "completed"]
+
+
+def test_the_banner_says_that_nobody_named_the_store(start: Start, folder: Path) -> None:
+    (folder / "bare.py").write_text("from turnspit import Turnspit\napp = Turnspit()\n\n@app.task\ndef work(): ...\n")
+    _, err = start("worker", "bare", "--until-empty").communicate(timeout=30)
+    assert f"  store        {folder}/turnspit.db (by default: no URL was given)\n" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -176,7 +185,7 @@ def test_debug_also_shows_each_start_and_warning_only_what_is_wrong(cli: Cli, st
     cli("enqueue", "shop", "send_confirmation", "to=bob@down.example", "order_id=2")
     _, err = start("worker", "shop", "--until-empty", "--log-level", "warning").communicate(timeout=30)
     [line] = err.splitlines()[6:]
-    assert line[9:] == "error    job 2 (send_confirmation) is dead: ConnectionError: no route for order 2"
+    assert line[9:].startswith("error    job 2 (send_confirmation) is dead: ConnectionError: no route for order 2 (")
 
 
 def test_an_app_that_set_up_logging_keeps_its_own(cli: Cli, start: Start, folder: Path) -> None:
@@ -199,7 +208,7 @@ def test_a_message_of_many_lines_cannot_look_like_another_record(cli: Cli, start
     _, err = start("worker", "forger:app", "--until-empty").communicate(timeout=30)
     [first, second] = [line for line in err.splitlines() if "is dead" in line or "forged" in line]
     assert first[9:] == "error    job 1 (forge) is dead: GiveUp: a"
-    assert second == " " * 18 + r"12:00:00 error    forged \x1b[31m"
+    assert second == " " * 18 + rf"12:00:00 error    forged \x1b[31m ({folder}/forger.py, line 5)"
 
 
 def test_at_a_terminal_the_levels_have_colours(cli: Cli) -> None:
@@ -218,7 +227,13 @@ def test_at_a_terminal_the_levels_have_colours(cli: Cli) -> None:
         ),
         (("shop", "--log-level", "loud"), "--log-level is one of debug, info, warning, error, not 'loud'"),
         (("shop", "--grace", "x"), "--grace is seconds or a number with a unit (90, 500ms, 5m, 1h30m, 2d), not 'x'"),
-        (("none:app",), 'none:app has no tasks: import their modules there, as with app.discover("shop.jobs")'),
+        (
+            ("none:app",),
+            (
+                'none:app has no tasks: import their modules there, as with app.discover("shop.jobs"), and include '
+                "each Blueprint, as with app.include(reports)"
+            ),
+        ),
         (
             ("away:app",),
             (

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from turnspit import Turnspit, __version__
-from turnspit.records import NewWorker
+from turnspit.records import BlockedLoop, NewWorker
 
 LEASE = 15_000_000
 
@@ -53,6 +53,8 @@ def test_a_worker_is_listed_with_what_it_runs(cli: Cli, held: Held, monkeypatch:
         "version",
         "state",
         "asked_to",
+        "blocked_since",
+        "blocked_by",
         "queues",
         "tasks",
         "concurrency",
@@ -68,6 +70,23 @@ def test_a_worker_is_listed_with_what_it_runs(cli: Cli, held: Held, monkeypatch:
     assert document["heartbeat_seconds"] >= 0
     [job] = document["jobs"]
     assert (job["id"], job["task"], job["queue"], job["attempt"]) == (1, "hold", "default", 1)
+
+
+def test_a_worker_whose_event_loop_is_blocked_does_not_look_alive(cli: Cli, app: Turnspit, store_url: str) -> None:
+    new = NewWorker("box", 41, "1", None, frozenset({"hang"}), 10, LEASE)
+    worker = app.engine.write(app.engine.register_worker, new)
+    blocked = BlockedLoop(44_000_000, "job 1 (hang) at jobs.py:17 in hang")
+    app.engine.write(app.engine.renew_lease, worker, LEASE, None, blocked)
+    row = cli("workers", "list", store_url, "--live").out.splitlines()[1]
+    assert row.split()[2] == "blocked"
+    assert "nothing for 44 s: job 1" in row
+    [document] = json.loads(cli("workers", "list", store_url, "--json").out)["workers"]
+    assert (document["state"], document["blocked_by"]) == ("blocked", "job 1 (hang) at jobs.py:17 in hang")
+    assert document["blocked_since"] < document["renewed_at"]
+    answer = cli("doctor", store_url)
+    assert answer.code == 1
+    assert answer.out.splitlines()[1].startswith("✘  event loop ")
+    assert "box:41#1 has begun and ended nothing" in answer.out
 
 
 def test_a_worker_is_stopped(cli: Cli, app: Turnspit, store_url: str) -> None:
@@ -94,7 +113,8 @@ def test_a_quiet_worker_says_so(cli: Cli, app: Turnspit, store_url: str) -> None
     assert answer.out == "worker 1 takes no more jobs, and ends with its last one\n"
     lines = cli("workers", "list", store_url).out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].split() == ["1", "api-1:77", "quiet", "0.0.9", "now", "0", "of", "4"]
+    row = lines[1].split()
+    assert (row[:4], row[-3:]) == (["1", "api-1:77", "quiet", "0.0.9"], ["0", "of", "4"])  # between them, how long ago
 
 
 @pytest.mark.parametrize("words", [("stop",), ("stop", "STORE", "worker-1"), ("quiet", "STORE", "1", "2")])

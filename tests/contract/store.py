@@ -132,7 +132,7 @@ class Store:
         return self.engine.write(self.engine.delete_jobs, JobFilter(id=job, **fields), 0, 100)
 
     def renew(self, worker: int, lease: int = LEASE) -> bool:
-        return self.engine.write(self.engine.renew_lease, worker, lease)
+        return self.engine.write(self.engine.renew_lease, worker, lease) is not None
 
     def rescue(self, worker: int, max_crashes: int = 3) -> RescueReport:
         return self.engine.write(self.engine.rescue_jobs, worker, max_crashes)
@@ -182,6 +182,8 @@ class Store:
                 while True:
                     if isinstance(step, Wake):
                         heard.append(step)
+                    elif step.wake is not None:
+                        heard.append(step.wake)
                     rows = yield step
                     step = running.send(rows)
             except StopIteration as end:

@@ -33,7 +33,9 @@ def update(store: Store, job: int, **changes: Any) -> JobState | None:
 
 
 def run_now(store: Store, job: int) -> JobState | None:
-    return store.engine.write(store.engine.run_job_now, job)
+    done = store.engine.write(store.engine.run_jobs_now, JobFilter(id=job), 0, 9)
+    assert [each for each, _ in done] in ([], [job])
+    return done[0][1] if done else None
 
 
 ALL = ["scheduled", "held", "ready", "running", "completed", "cancelled", "dead"]
@@ -191,6 +193,19 @@ def test_a_waiting_job_is_run_now(store: Store, state: str) -> None:
     assert (store.state(job), store.job(job).run_at) == (JobState.READY, store.clock.moment)
 
 
+def test_what_waits_for_its_next_attempt_runs_now_with_the_attempts_that_it_has(store: Store) -> None:
+    jobs = store.insert_many(5)
+    for job in jobs[:4]:
+        store.end(store.claim_one(job=job), EndingMove.RETRY, delay=60)
+    waiting = store.insert(delay=3600 * SECOND)
+    engine, filter_ = store.engine, JobFilter(task="send", state="scheduled")
+    assert engine.write(engine.run_jobs_now, filter_, 0, 3) == [(job, JobState.READY) for job in jobs[:3]]
+    rest = [(job, JobState.READY) for job in (jobs[3], waiting)]
+    assert engine.write(engine.run_jobs_now, filter_, jobs[2], 3) == rest
+    assert engine.write(engine.run_jobs_now, filter_, 0, 3) == []
+    assert [claim.attempt for claim in store.claim(9) if claim.id in jobs[:4]] == [2, 2, 2, 2]
+
+
 @pytest.mark.parametrize("state", ["running", *FINAL])
 def test_what_is_not_waiting_is_not_changed(store: Store, state: str) -> None:
     job = in_state(store, state)
@@ -283,6 +298,6 @@ def test_what_a_person_does_wakes_those_who_sleep(store: Store) -> None:
     assert kinds(engine.cancel_jobs, JobFilter(id=running), "", 0, 9) == {WakeKind.CANCEL}
     assert kinds(engine.update_job, waiting, JobChanges(priority=1)) == {WakeKind.READY}
     assert kinds(engine.update_job, waiting, JobChanges(delay=SECOND)) == {WakeKind.SCHEDULED}
-    assert kinds(engine.run_job_now, waiting) == {WakeKind.READY}
+    assert kinds(engine.run_jobs_now, JobFilter(id=waiting), 0, 9) == {WakeKind.READY}
     assert store.wakes(engine.cancel_jobs, JobFilter(id=waiting), "", 0, 9) == [Wake(WakeKind.FINISHED, (waiting,))]
     assert kinds(engine.replay_jobs, JobFilter(id=dead), 0, 9) == {WakeKind.READY}

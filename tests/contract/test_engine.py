@@ -39,6 +39,20 @@ def test_a_verb_that_fails_leaves_nothing(engine: Engine) -> None:
     assert engine.write(store_then_fail, engine, None) > 0
 
 
+def test_a_signal_handler_may_close_what_its_thread_is_closing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.write(engine.insert_job, NEW)
+    pause = engine.wakeups.pause  # type: ignore[attr-defined]
+
+    def handle_signal() -> None:
+        monkeypatch.undo()
+        engine.close()
+        pause()
+
+    monkeypatch.setattr(engine.wakeups, "pause", handle_signal)
+    engine.close()
+    assert count(engine) == 1
+
+
 class Gate:
     """Keeps the writer busy, so that what is written meanwhile waits together."""
 

@@ -6,7 +6,17 @@ import pytest
 
 from tests.contract.store import BOOM, LEASE, SECOND, Store
 from turnspit.contract.verbs import Wake, WakeKind
-from turnspit.records import Claim, Completion, Ending, EndingMove, ErrorRecord, FinishReport
+from turnspit.records import (
+    Claim,
+    Completion,
+    Ending,
+    EndingMove,
+    ErrorRecord,
+    FinishReport,
+    Lane,
+    LimitedRequest,
+    LimitRule,
+)
 from turnspit.states import JobState
 
 NOTHING = FinishReport()
@@ -188,7 +198,8 @@ def lose_to_another_completion(store: Store, claim: Claim) -> None:
 
 
 def lose_by_death(store: Store, claim: Claim) -> None:
-    store.end(claim, EndingMove.DEAD)
+    store.give_back(claim)
+    store.end(store.claim_one(job=claim.id), EndingMove.DEAD)
 
 
 LOSSES = [
@@ -224,6 +235,21 @@ def test_a_completion_whose_answer_was_lost_succeeded(store: Store) -> None:
     assert store.complete(claim, result="2") == NOTHING
     assert store.job(claim.id).result == "1"
     assert store.outcomes(claim.id) == ["completed"]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("move", EndingMove)
+def test_an_ending_whose_answer_was_lost_is_reported_as_it_is_stored(
+    store: Store, move: EndingMove, is_cancelled: bool
+) -> None:
+    store.insert()
+    claim = store.claim_one()
+    if is_cancelled:
+        store.cancel(claim.id)
+    first = store.end(claim, move, delay=1)
+    before = store.find(claim.id)
+    assert store.end(claim, move, delay=1) == first
+    assert store.find(claim.id) == before
 
 
 def test_a_completion_found_in_history_under_another_fence_is_lost(store: Store) -> None:
@@ -331,3 +357,38 @@ def test_a_lapsed_lease_that_nobody_took_costs_no_finish(store: Store) -> None:
     claim = store.claim_one()
     store.clock.advance(10 * LEASE / SECOND)
     assert store.complete(claim).lost == []
+
+
+def test_attempts_that_are_tried_again_are_stored_together_each_as_alone(store: Store) -> None:
+    jobs, limited = store.insert_many(6), Lane("default", "send", (LimitRule("send", "send", 9, SECOND),)).to_text()
+    claims = [store.claim_one(job=job) for job in jobs]
+    store.insert(lane=limited)
+    request = LimitedRequest(store.default_worker, 9, frozenset({"send"}))
+    claims += store.engine.write(store.engine.claim_limited_jobs, request).claims
+    later, at_once, stale, cancelled, dead, done, held = claims
+    store.cancel(cancelled.id, "not wanted")
+    errors = {
+        each.id: ErrorRecord("OSError", f"no {each.id}", f"Traceback {each.id}", f"f{each.id}") for each in claims
+    }
+
+    def ending(claim: Claim, move: EndingMove = EndingMove.RETRY, delay: int = 0, fence: int = 0) -> Ending:
+        return Ending(claim.id, claim.fence + fence, move, errors[claim.id], delay * SECOND)
+
+    report = store.engine.write(
+        store.engine.finish_jobs,
+        [ending(later, delay=60), ending(later, fence=-1), ending(stale, fence=-1), ending(at_once),
+         ending(cancelled, delay=60), ending(dead, EndingMove.DEAD), Completion(done.id, done.fence, "1"),
+         ending(held, delay=60)],
+    )  # fmt: skip
+    assert report.lost == [(later.id, later.fence - 1), (stale.id, stale.fence - 1)]
+    states = {later: "scheduled", at_once: "ready", stale: "running", cancelled: "cancelled", dead: "dead"}
+    states |= {done: "completed", held: "scheduled"}
+    assert {claim.id: store.state(claim.id) for claim in claims} == {claim.id: state for claim, state in states.items()}
+    for claim in (later, at_once, held):
+        record, error = store.job(claim.id), errors[claim.id]
+        assert (record.error_type, record.reason, record.fingerprint) == (error.type, error.message, error.fingerprint)
+        [attempt] = record.attempts
+        assert (attempt.outcome, attempt.error_message, attempt.traceback) == ("failed", error.message, error.traceback)
+    assert store.job(later.id).run_at == store.clock.moment + 60 * SECOND
+    counted = {each.outcome: each.count for each in store.engine.read(store.engine.list_counters, 5, 1)}
+    assert counted["failed"] == 4

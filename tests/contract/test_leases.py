@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.store import LEASE, SECOND, TASKS, Store
 from turnspit.contract.verbs import WakeKind
-from turnspit.records import Claim, NewWorker, PruneRequest, RescueReport
+from turnspit.records import BlockedLoop, Claim, NewWorker, PruneRequest, Renewal, RescueReport
 from turnspit.states import JobState
 
 NOTHING = RescueReport((), (), (), ())
@@ -367,6 +367,7 @@ def test_what_a_person_asks_of_a_worker(store: Store) -> None:
     assert store.engine.write(store.engine.ask_worker, worker, "stop")
     assert store.engine.write(store.engine.ask_worker, worker, "quiet")
     assert asked() == "stop"
+    assert store.engine.write(store.engine.renew_lease, worker, LEASE) == Renewal("stop")
     [record] = store.engine.read(store.engine.list_workers)
     assert record.asked_to == "stop"
     store.engine.write(store.engine.retire_worker, worker)
@@ -380,3 +381,18 @@ def test_a_worker_tells_of_its_memory(store: Store) -> None:
     assert store.renew(worker)
     [record] = store.engine.read(store.engine.list_workers)
     assert record.memory == 123_456_789
+
+
+def test_a_worker_tells_of_its_blocked_event_loop_for_as_long_as_it_is(store: Store) -> None:
+    worker = store.worker()
+    store.clock.advance(6)
+    began = store.clock.moment - 5 * SECOND
+    assert store.engine.write(store.engine.renew_lease, worker, LEASE, None, BlockedLoop(5 * SECOND, "job 1 (hang)"))
+    [record] = store.engine.read(store.engine.list_workers)
+    assert (record.blocked_since, record.blocked_by) == (began, "job 1 (hang)")
+    assert record.state_at(store.clock.moment) == "blocked"
+    assert record.state_at(store.clock.moment + 12 * SECOND) == "late"  # what is graver is said
+    assert store.renew(worker)
+    [record] = store.engine.read(store.engine.list_workers)
+    assert (record.blocked_since, record.blocked_by) == (None, None)
+    assert record.state_at(store.clock.moment) == "live"

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.contract.store import BOOM, SECOND, TASKS, OwnedClock, Store
+from turnspit.clock import from_moment
 from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.jobs import JobFilter
 from turnspit.records import (
     Claim,
     Completion,
@@ -132,7 +134,7 @@ def test_no_burst_after_retry_replay_promotion_or_run_now(store: Store, clock: O
     store.end(first, EndingMove.RETRY)
     store.complete(second)
     store.replay(second.id)
-    store.engine.write(store.engine.run_job_now, jobs[7])
+    store.engine.write(store.engine.run_jobs_now, JobFilter(id=jobs[7]), 0, 1)
     assert store.count(state="held") == 7
     assert claim(store) == []
     clock.advance(1)
@@ -281,12 +283,46 @@ def test_the_keys_that_jobs_wait_for_are_listed(store: Store) -> None:
         store.insert(lane=lane(*rules))
     claims = claim(store)
     assert len(claims) == 3
-    full = [FullKey("queue mail", "", 1, 1), FullKey("send", '["ada"]', 1, 1)]
+    full = [FullKey("queue mail", "concurrency", "", 1, 1), FullKey("send", "concurrency", '["ada"]', 1, 1)]
     assert store.engine.read(store.engine.list_full_keys, 10) == full, "nobody waits for bob's"
     assert store.engine.read(store.engine.list_full_keys, 1) == full[:1]
     store.engine.write(store.engine.set_limit, LimitChange("queue mail concurrency", 2, 0, None))
     assert len(claim(store)) == 1
-    assert store.engine.read(store.engine.list_full_keys, 10)[0] == FullKey("queue mail", "", 2, 2)
+    assert store.engine.read(store.engine.list_full_keys, 10)[0] == FullKey("queue mail", "concurrency", "", 2, 2)
     store.complete(*claims)
     claim(store)
     assert [each.key for each in store.engine.read(store.engine.list_full_keys, 10)] == []
+
+
+def test_the_keys_of_rates_that_are_used_up_are_listed_with_when_they_let_the_next_one_through(
+    store: Store, clock: OwnedClock
+) -> None:
+    def full(*rates: LimitRule, limit: int = 10) -> list[FullKey]:
+        return store.engine.read(store.engine.list_full_keys, limit, rates)
+
+    of_ada, of_bob = (RATE._replace(key=f'send rate ["{name}"]') for name in ("ada", "bob"))
+    named, burst = (
+        LimitRule("api rate", "api rate", 1, 60 * SECOND),
+        RATE._replace(name="q rate", key="q rate", burst=1),
+    )
+    for rules in ((of_ada, ONE._replace(allowed=9)), (of_ada,), (of_ada,), (of_bob,), (burst,), (burst,)):
+        store.insert(lane=lane(*rules))
+    assert full(named) == [], "nobody has begun"
+    began = clock.now()
+    assert len(claim(store)) == 4
+    half, whole = from_moment(began + SECOND // 2), from_moment(began + SECOND)
+    found = [FullKey("q", "rate", "", 2, 1, 1.0, half), FullKey("send", "rate", '["ada"]', 2, 2, 1.0, whole)]
+    assert full(named) == found, "nobody waits for bob's"
+    assert full(limit=1) == found[:1]
+
+    assert store.engine.write(store.engine.acquire_permit, named) == 0
+    of_named = FullKey("api", "rate", "", 1, 1, 60.0, from_moment(began + 60 * SECOND))
+    assert full(named) == [of_named, *found]
+    store.engine.write(store.engine.set_limit, LimitChange("send rate", 3, SECOND, None))
+    assert len(claim(store)) == 1
+    assert [each.name for each in full()] == ["q"], "nobody waits any more"
+    store.insert(lane=lane(of_bob))
+    store.engine.write(store.engine.hold_back, lane(of_bob), 5 * SECOND)
+    assert claim(store) == []
+    held_back = FullKey("send", "rate", '["bob"]', 3, 1, 1.0, from_moment(began + 5 * SECOND))
+    assert full()[1:] == [held_back], "somebody else said that it is too many"

@@ -187,3 +187,23 @@ def test_a_late_job_is_stepped_over_once_it_is_cancelled(store: Store) -> None:
     store.clock.advance(1)
     assert store.state(first) is JobState.CANCELLED
     assert claim_one(store).id == second
+
+
+def test_nobody_looks_all_the_time_at_a_key_whose_first_job_is_paused(store: Store) -> None:
+    """Every look is a commit: they came fifty times a second, for as long as the pause lasted."""
+    first, second = insert(store, tags='["import"]'), insert(store)
+    store.engine.write(store.engine.pause, "tag", "import")
+    request = LimitedRequest(store.default_worker, 10, TASKS)
+    looks = 0
+    until = store.clock.moment + 60 * SECOND
+    while store.clock.moment < until:
+        found = store.engine.write(store.engine.claim_limited_jobs, request)
+        assert not found.claims
+        store.clock.advance(max(found.until_next or 0, 1000) / SECOND)
+        looks += 1
+    assert looks < 20
+    store.engine.write(store.engine.resume, "tag", "import")
+    claimed = claim_one(store)
+    assert claimed.id == first
+    store.complete(claimed)
+    assert claim_one(store).id == second

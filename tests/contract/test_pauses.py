@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.store import SECOND, TASKS, Store
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.jobs import JobFilter
 from turnspit.records import Claim, JobChanges, Lane, LimitedRequest, LimitRule, NewJob, Pause, PauseKind, UniqueRule
 from turnspit.states import JobState
 
@@ -31,8 +32,8 @@ def insert_many(store: Store, count: int) -> list[int]:
     return [insert(store) for _ in range(count)]
 
 
-def ready_count(store: Store) -> int:
-    return store.engine.read(store.engine.ready_count, None, frozenset({"send"}))
+def count_ready_or_running(store: Store) -> int:
+    return store.engine.read(store.engine.count_ready_or_running, None, frozenset({"send"}))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,7 +41,7 @@ def test_nothing_of_it_is_claimed_until_it_is_resumed(store: Store, kind: PauseK
     jobs = insert_many(store, 3)
     assert pause(store, kind)
     assert store.claim(10) == []
-    assert ready_count(store) == 0
+    assert count_ready_or_running(store) == 0
     assert resume(store, kind)
     assert [claim.id for claim in store.claim(10)] == jobs
 
@@ -123,7 +124,7 @@ def test_a_job_that_is_run_now_or_moved_is_still_paused(store: Store, kind: Paus
     pause(store, kind)
     store.claim(2)
     store.engine.write(store.engine.update_job, moved, JobChanges(None, "other", None, None))
-    store.engine.write(store.engine.run_job_now, now)
+    store.engine.write(store.engine.run_jobs_now, JobFilter(id=now), 0, 1)
     store.engine.write(store.engine.admit_jobs, ["send"], 10)
     assert store.claim(2) == []
     resume(store, kind)
@@ -139,7 +140,7 @@ def test_limited_jobs_are_paused_too(store: Store, kind: PauseKind, limit: str) 
     other = store.insert(lane=Lane("other", "print", ()).to_text(), task="print", queue="other")
     pause(store, kind)
     assert [claim.id for claim in claim_limited(store)] == [other]
-    assert ready_count(store) == 0
+    assert count_ready_or_running(store) == 0
     assert {store.state(job) for job in jobs} == {JobState.HELD}
     resume(store, kind)
     assert [claim.id for claim in claim_limited(store)] == jobs
@@ -242,3 +243,23 @@ def test_a_job_that_was_replaced_while_it_was_set_aside_has_nothing_to_do_with_t
     resume(store, "tag")
     assert (store.state(job), store.claim(10)) == (JobState.RUNNING, [])
     assert not store.complete(claim).lost
+
+
+def test_a_limited_job_that_is_started_while_its_tag_is_paused_begins_when_that_ends(store: Store) -> None:
+    """It was on its lane's list already, which nobody looked at again."""
+    lane = Lane("default", "send", (LimitRule("send rate", "send rate", 100, SECOND),)).to_text()
+    job = insert(store, lane=lane)
+    pause(store, "tag")
+    assert not claim_limited(store)
+    store.engine.write(store.engine.run_jobs_now, JobFilter(id=job), 0, 1)
+    resume(store, "tag")
+    assert [claim.id for claim in claim_limited(store)] == [job]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_tags_that_are_no_json_pause_nothing_and_break_nothing(store: Store) -> None:
+    """A foreign writer can put anything into a file."""
+    job = store.insert(tags="import")
+    pause(store, "tag")
+    assert [claim.id for claim in store.claim(10)] == [job]
+    assert store.ids(tag="import") == []

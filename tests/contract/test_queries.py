@@ -76,7 +76,15 @@ def test_every_filter(store: Store) -> None:
         ({"args": {"to": "ada"}}, [mail]),
         ({"args": {"to": ["ada"]}}, [report]),
         ({"args": {"where": {"x": 1, "y": [2]}}}, [report]),
+        ({"args": {"where": {"y": [2.0], "x": 1}}}, [report]),
+        ({"args": {"where": {"x": 1, "y": [True]}}}, []),
+        ({"args": {"where": {"x": 1}}}, []),
+        ({"args": {"where": {"x": 1, "y": [2], "z": None}}}, []),
+        ({"args": {"to": '["ada"]'}}, []),
         ({"args": {"ok": True}}, [mail]),
+        ({"args": {"ok": 1}}, []),
+        ({"args": {"n": True}}, []),
+        ({"args": {"n": 1.0}}, [mail]),
         ({"args": {"nothing": None}}, [mail]),
         ({"args": {"f": 1.5, "n": 2}}, [report]),
         ({"args": {"n": 1, "to": "bob"}}, []),
@@ -195,7 +203,7 @@ def test_tasks_show_what_waits_and_runs(store: Store) -> None:
 
 def test_how_much_is_left_to_do(store: Store) -> None:
     def left(*queues: str, tasks: frozenset[str] = TASKS) -> int:
-        return store.engine.read(store.engine.ready_count, queues or None, tasks)
+        return store.engine.read(store.engine.count_ready_or_running, queues or None, tasks)
 
     assert left() == 0
     one_of_each(store)

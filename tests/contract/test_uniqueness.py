@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.contract.store import SECOND, Store
-from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import JobExists
 from turnspit.jobs import JobFilter
-from turnspit.records import OPEN_KEY, Claim, EndingMove, Inserted, NewJob, OpenClaim, UniqueRule
+from turnspit.records import OPEN_KEY, Claim, EndingMove, Inserted, NewJob, OpenClaim, ProgressUpdate, UniqueRule
 from turnspit.states import JobState
 
 LIVE = "scheduled,held,ready,running"
@@ -153,6 +153,24 @@ def test_raise_within_one_call(store: Store) -> None:
     with pytest.raises(JobExists, match="an earlier job of the same call"):
         insert_many(store, new(rule=rule), new(rule=rule))
     assert store.count() == 0
+
+
+@pytest.mark.parametrize("held", ["holder", "earlier"])
+def test_raise_changes_no_other_job_before(store: Store, held: str) -> None:
+    """In a caller's transaction, who catches the error and commits."""
+    replaces, raises = UniqueRule(LIVE, on_conflict="replace"), UniqueRule(LIVE, on_conflict="raise")
+    first = insert(store, new(rule=replaces, args='{"n": 1}')).id
+    insert(store, new("holder"))
+    jobs = [new(rule=replaces, args='{"n": 2}'), new("earlier"), new(held, raises)]
+
+    def caught() -> Verb[None]:
+        steps = store.engine.insert_jobs(jobs)
+        with pytest.raises(JobExists, match="nothing was stored"):
+            yield from steps
+
+    store.engine.write(caught)
+    assert store.job(first).args == '{"n": 1}'
+    assert store.count() == 2
 
 
 def test_debounce_puts_off_until_it_was_quiet(store: Store) -> None:
@@ -316,3 +334,29 @@ def test_an_open_key_of_a_debounced_task_waits_for_quiet(store: Store) -> None:
 def test_final_jobs_with_open_keys_live_again_side_by_side(store: Store) -> None:
     jobs = [store.kill(claim.id) for claim in come_from_sql(store, 2) if store.give_back(claim)]
     assert [store.replay(job) for job in jobs] == [[job] for job in jobs]
+
+
+def test_a_replaced_job_does_not_go_on_where_the_one_before_stopped(store: Store) -> None:
+    """The place that ``job.iterate`` keeps is one among the items of other arguments."""
+    replace = ALIVE._replace(on_conflict="replace")
+    first = insert(store, new(rule=replace, args='{"n":1}'))
+    claim = store.claim_one()
+    progress = ProgressUpdate(claim.id, claim.fence, 0.5, "half", data="{}", cursor='{"at":500}')
+    store.engine.write(store.engine.record_progress, [progress])
+    store.end(claim, EndingMove.INVALID, delay=60, patience=100)
+    store.clock.advance(200)
+    assert insert(store, new(rule=replace, args='{"n":2}')).id == first.id
+    job = store.job(first.id)
+    assert (job.progress, job.progress_message, job.progress_data) == (None, None, None)
+    claim = store.claim_one()
+    assert (claim.args, claim.cursor) == ('{"n":2}', None)
+    store.end(claim, EndingMove.INVALID, delay=60, patience=100)
+    assert store.state(first.id) is JobState.SCHEDULED, "its patience begins anew"
+
+
+def test_a_job_that_is_to_be_cancelled_is_not_put_off_instead(store: Store) -> None:
+    """It goes on to where its worker learns of that: put off, it would have run an hour later."""
+    [claim] = come_from_sql(store)
+    store.cancel(claim.id)
+    assert settle(store, claim, delay=HOUR * SECOND) == [claim.id]
+    assert store.engine.read(store.engine.find_cancelled, store.default_worker) == [claim.id]

@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, Queue
 
+import psycopg
 import pytest
 
 from tests.contract.store import Store
+from tests.postgres import server_url
 from turnspit.contract import Engine
-from turnspit.contract.verbs import Wake, WakeKind
+from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.engines import open_engine
 from turnspit.records import NewJob
 
@@ -64,6 +66,26 @@ def test_a_commit_is_heard_by_others(store: Store, other: Engine) -> None:
     ear.wait_for(ready)
 
 
+@pytest.mark.parametrize("tx", [False, True])
+def test_the_ends_of_many_jobs_are_heard_whatever_their_ids(engine: Engine, other: Engine, url: str, tx: bool) -> None:
+    """Their ids in one notification were more than PostgreSQL takes: a bulk cancel failed on a store with large ids."""
+    ids = tuple(range(10**9, 10**9 + 1000))
+
+    def end() -> Verb[None]:
+        yield Wake(WakeKind.FINISHED, ids)
+
+    engine.write(engine.insert_job, NEW)
+    ear = Ear(other)
+    ear.drain()
+    if tx and url.startswith("postgres"):
+        with psycopg.connect(server_url(url)) as connection:
+            engine.write_in(connection, end)
+    else:
+        engine.write(end)
+    heard = ear.wait_for(lambda wake: wake.kind is WakeKind.FINISHED)
+    assert heard.jobs in ((), ids)
+
+
 def test_every_listener_hears(store: Store, other: Engine) -> None:
     store.insert()
     ears = [Ear(store.engine), Ear(store.engine), Ear(other), Ear(other)]
@@ -88,6 +110,7 @@ def test_the_end_of_a_job_names_it_to_others(store: Store, other: Engine) -> Non
 def test_a_call_that_fails_rings_no_bell(store: Store) -> None:
     store.insert()
     ear = Ear(store.engine)
+    ear.wait_for(ready)  # who begins to listen is told of everything, when that is
     ear.drain()
     with pytest.raises(Exception, match=r"NOT NULL|null"):
         store.engine.write(store.engine.insert_jobs, [NEW, NewJob("send", "default", None)])  # type: ignore[arg-type]
@@ -97,6 +120,7 @@ def test_a_call_that_fails_rings_no_bell(store: Store) -> None:
 def test_after_its_end_a_listener_hears_nothing(store: Store, other: Engine) -> None:
     store.insert()
     ended, ear = Ear(other), Ear(other)
+    ended.wait_for(ready)
     ended.drain()
     ended.stop()
     ended.stop()

@@ -7,6 +7,7 @@ import pytest
 from tests.contract.store import SECOND, Store
 from tests.contract.workflows import Flow, node
 from turnspit.contract.verbs import Verb
+from turnspit.engines.verbs import ends
 from turnspit.errors import LostClaim, MoveNotAllowed
 from turnspit.records import Completion, Confirmation, Ending, EndingMove, ErrorRecord, NewJob
 from turnspit.states import JobState
@@ -99,6 +100,22 @@ def test_a_replayed_dead_letter_brings_back_what_was_cancelled_with_it(store: St
     assert (flow.states(), flow.counts, flow.record.finished_at) == ("crbb", (4, 3, 1, 0, 0), None)
     flow.run(1, 2, 3)
     assert (flow.states(), flow.counts) == ("cccc", (4, 0, 4, 0, 0))
+
+
+def test_a_replay_brings_back_in_portions_what_is_left_of_those_cancelled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends, "_MOST_DEPENDANTS", 2)
+    flow = Flow(store, node(), *[node(-1)] * 5)
+    flow.kill(0)
+    while flow.tend()[0]:
+        pass
+    for job in flow.jobs[1:3]:
+        store.delete(job)
+    store.replay(flow.jobs[0])
+    while flow.tend()[0]:
+        pass
+    assert (store.count(state="blocked"), store.count(state="cancelled")) == (3, 0)
 
 
 def test_a_cancelled_job_that_is_replayed_alone_waits_for_its_dead_dependency(store: Store) -> None:
@@ -363,3 +380,12 @@ def test_a_long_chain_is_cancelled_in_portions(store: Store) -> None:
     while flow.tend()[0]:
         pass
     assert (flow.counts, store.count(state="blocked")) == ((150, 150, 0, 0, 0), 149)
+
+
+def test_what_a_job_had_cancelled_stays_so_if_its_arguments_cannot_be_made_again(store: Store) -> None:
+    """Brought back, it would wait for a job that is dead, though it is cancelled with it."""
+    flow = Flow(store, node(), node(-1, results={"x": ["result", -1, ["number"]]}), node(-2))
+    flow.run(0, result="{}")
+    assert flow.states() == "cdX"
+    store.replay(flow.jobs[1])
+    assert (flow.states(), flow.counts) == ("cdX", (3, 0, 1, 1, 1))

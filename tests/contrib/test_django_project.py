@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import django
 import pytest
 
 from tests.contrib.programs import manage, write_settings
@@ -127,15 +128,37 @@ class RolledBack(TestCase):
 """
 
 
-@pytest.mark.parametrize("parallel", [False, True])
+SPAWNED = pytest.param(
+    "spawn",
+    marks=pytest.mark.skipif(django.VERSION < (6, 1), reason="Django before 6.1 cannot copy a file to a new process"),
+)
+
+
+@pytest.mark.parametrize("processes", ["", "fork", SPAWNED])
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 def test_a_test_whose_worker_has_used_the_database_leaves_it_to_be_dropped(
-    folder: Path, engine: str, parallel: bool
+    folder: Path, engine: str, processes: str
 ) -> None:
     add_django_app(folder, "more", "tests", WORKED_OFF)
     url = new_database() if engine == "postgres" else f"sqlite:///{folder}/shop.db"
-    write_settings(folder, url, "INSTALLED_APPS.append('more')")
+    more = "INSTALLED_APPS.append('more')\n"
+    if processes:
+        more += f"import multiprocessing\nmultiprocessing.set_start_method({processes!r}, force=True)\n"
+    write_settings(folder, url, more)
     for _ in range(2):
-        answer = manage(folder, "test", "--noinput", *(["--parallel", "2"] if parallel else []), "more")
+        answer = manage(folder, "test", "--noinput", *(["--parallel", "2"] if processes else []), "more")
         assert answer.returncode == 0, answer.stderr
         assert "Ran 2 tests" in answer.stderr
+
+
+def test_a_copy_of_the_test_database_in_memory_gives_way_to_its_file(folder: Path) -> None:
+    """As Django 6.1 makes both for each process of ``test --parallel`` that is not forked."""
+    (folder / "test_shop_2.db").touch()
+    code = (
+        "from django.db import connection\nfrom examples.django_shop.shop.jobs import app\n"
+        "connection.settings_dict['NAME'] = 'file:memorydb_default_2?mode=memory&cache=shared'\n"
+        "connection.connect()\n"
+        "print(connection.cursor().execute('PRAGMA database_list').fetchone()[2], app.engine.location)\n"
+    )
+    answer = manage(folder, "shell", "-v0", "-c", code)
+    assert answer.stdout == f"{folder}/test_shop_2.db {folder}/test_shop_2.db\n", answer.stderr

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,23 @@ from tests.cli.reference import cli_page
 from tests.docs.docstrings import markdown
 from tests.docs.grafana import grafana_page
 from turnspit import errors, events
+from turnspit.batches import BatchItem
 from turnspit.blueprints import Blueprint
 from turnspit.engines import open_engine
-from turnspit.operations import Jobs, Queues
-from turnspit.records import DeadGroup, NewJob, QueueLoad, QueueStats
+from turnspit.operations import (
+    FilterFields,
+    Jobs,
+    LimitInfo,
+    Limits,
+    Queues,
+    Schedule,
+    Schedules,
+    WorkerInfo,
+    Workers,
+    WorkflowJob,
+    Workflows,
+)
+from turnspit.records import DeadGroup, FullKey, NewJob, Pause, QueueLoad, QueueStats
 from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
 from turnspit.task_options import TaskOptions
 from turnspit.tasks import BoundTask, Task
@@ -22,6 +36,41 @@ from turnspit.telemetry.metrics import METRICS, Metric
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENGINES = DOCS.parent / "src" / "turnspit" / "engines"
+OPERATIONS = {
+    "jobs": Jobs,
+    "queues": Queues,
+    "schedules": Schedules,
+    "limits": Limits,
+    "workflows": Workflows,
+    "workers": Workers,
+}
+DECLARED = (
+    turnspit.Retry,
+    turnspit.Rate,
+    turnspit.Concurrency,
+    turnspit.Queue,
+    turnspit.Unique,
+    turnspit.Debounce,
+    turnspit.Cron,
+    turnspit.Every,
+)
+RECORDS: tuple[type, ...] = (
+    QueueStats,
+    QueueLoad,
+    Pause,
+    Schedule,
+    LimitInfo,
+    FullKey,
+    turnspit.Workflow,
+    WorkflowJob,
+    WorkerInfo,
+    DeadGroup,
+    NewJob,
+)
+MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z]|timedelta|datetime\b)")
+"""Of types, as Python shows them."""
+INNER = re.compile(r"[Cc]alled by (the worker|``app\.include``)\.|For (the worker|the test kit|framework adapters)\.")
+"""What docstrings say of methods that are Turnspit's own."""
 GENERATED = "<!-- Generated from the code by `make docs`. -->\n"
 
 
@@ -47,21 +96,22 @@ def reference_page() -> str:
     """``docs/reference.md``: everything public, from its docstring."""
     lines = [GENERATED, "# Reference", "", "Everything that `import turnspit` exposes, and what it leads to.", ""]
     lines += _class("Turnspit", turnspit.Turnspit, show_init=True)
-    lines += _class("app.jobs", Jobs) + _class("app.queues", Queues)
+    for noun, verbs in OPERATIONS.items():
+        lines += _class(f"app.{noun}", verbs)
+    lines += _fields("FilterFields", FilterFields)
     lines += _class("Task", Task) + _class("task.using(...)", BoundTask) + _fields("@app.task options", TaskOptions)
     lines += _class("Blueprint", Blueprint, show_init=True)
-    lines += _class("Job", turnspit.Job) + _class("JobContext", turnspit.JobContext)
+    lines += _class("Job", turnspit.Job) + _states("JobState") + _class("JobContext", turnspit.JobContext)
     lines += _function("current_job", turnspit.current_job)
-    lines += _class("Retry", turnspit.Retry, show_init=True)
-    lines += _class("Unique", turnspit.Unique, show_init=True) + _class("Debounce", turnspit.Debounce, show_init=True)
-    for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.Cancel, turnspit.GiveUp):
+    lines += _class("Batch", turnspit.Batch) + _class("BatchItem", BatchItem)
+    lines += _class("WorkflowBuilder", turnspit.WorkflowBuilder)
+    for declared in DECLARED:
+        lines += _head(declared.__name__, declared, show_init=True)
+    for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.RateLimited, turnspit.Cancel, turnspit.GiveUp):
         lines += _class(outcome.__name__, outcome, show_init=True)
-    lines += (
-        _fields("Event", events.Event)
-        + _fields("Alert", turnspit.Alert)
-        + _class("Health", turnspit.Health, show_init=True)
-    )
-    for record in (QueueStats, QueueLoad, DeadGroup, NewJob):
+    lines += _fields("Event", events.Event) + _fields("Alert", turnspit.Alert)
+    lines += _class("Health", turnspit.Health, show_init=True)
+    for record in RECORDS:
         lines += _fields(record.__name__, record)
     lines += ["## Errors", "", "```text", *_tree(), "```", ""]
     for name in errors.__all__:
@@ -120,10 +170,7 @@ PAGES: dict[Path, Callable[[], str]] = {
 
 
 def _class(title: str, cls: type, *, show_init: bool = False) -> list[str]:
-    lines = [f"## {title}", ""]
-    if show_init:
-        lines += ["```python", f"{cls.__name__}{_signature(cls)}", "```", ""]
-    lines += [markdown(cls), ""]
+    lines = _head(title, cls, show_init=show_init)
     for name, member in _members(cls):
         if isinstance(member, property):
             lines += [f"**`{name}`** {markdown(member)}", ""]
@@ -133,14 +180,26 @@ def _class(title: str, cls: type, *, show_init: bool = False) -> list[str]:
     return lines
 
 
+def _head(title: str, cls: type, *, show_init: bool) -> list[str]:
+    call = ["```python", f"{cls.__name__}{_signature(cls)}", "```", ""] if show_init else []
+    return [f"## {title}", "", *call, markdown(cls), ""]
+
+
 def _members(cls: type) -> Iterator[tuple[str, Any]]:
     for base in reversed(cls.__mro__):
         if not base.__module__.startswith("turnspit"):
             continue
         for name, member in vars(base).items():
             shown = isinstance(member, property) or inspect.isfunction(member)
-            if shown and not name.startswith("_") and inspect.getdoc(member) and vars(cls).get(name, member) is member:
+            doc = inspect.getdoc(member) if shown and not name.startswith("_") else None
+            if doc and not INNER.search(doc) and vars(cls).get(name, member) is member:
                 yield name, member
+
+
+def _states(title: str) -> list[str]:
+    about = "Where a job stands, as text; [states](states.md) has every move."
+    lines = [f"## {title}", "", about, "", "| state | meaning |", "|---|---|"]
+    return [*lines, *(f"| `{state}` | {MEANINGS[state]} |" for state in JobState), ""]
 
 
 def _function(title: str, function: Callable[..., Any]) -> list[str]:
@@ -165,16 +224,30 @@ def _type(kind: Any) -> str:
     text = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
     if not isinstance(kind, type):
         text = str(kind)
-    for noise in ("typing.", "collections.abc.", "datetime.", "turnspit.retries.", "turnspit.context."):
-        text = text.replace(noise, "")
-    return f"`{text}`".replace("|", "\\|")
+    return f"`{_as_later(MODULES.sub('', text))}`".replace("|", "\\|")
 
 
 def _signature(function: Callable[..., Any]) -> str:
     text = str(inspect.signature(function))
-    for noise in ("typing.", "collections.abc.", "datetime.", "turnspit.", "jobs.", "records.", "retries.", "states."):
-        text = text.replace(noise, "")
-    return text.replace("(self, ", "(").replace("(self)", "()").replace("'", "").replace(" | None = None", " = None")
+    text = MODULES.sub("", text)
+    text = re.sub(r"Unpack\[([\w.]+)\]", r"\1", text)
+    text = _as_later(text)
+    text = text.replace("~", "")  # what a type variable is marked with
+    text = text.replace("function: None = None, /, ", "")  # only there to be refused
+    text = re.sub(r"\(self: [\w.]+(\[[^\]]*\])?, ", "(", text)
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)  # annotations that were written as text
+    text = re.sub(r'\*<class "(\w+)">', r"\1", text.replace("'", '"'))
+    return text.replace("(self, ", "(").replace("(self)", "()")
+
+
+def _as_later(text: str) -> str:
+    """A type as Python 3.14 says it."""
+    text = re.sub(r"Optional\[((?:[^][]|\[[^]]*\])*)\]", r"\1 | None", text)
+    return re.sub(r"Union\[((?:[^][]|\[[^]]*\])*)\]", _alternatives, text)
+
+
+def _alternatives(union: re.Match[str]) -> str:
+    return " | ".join(re.split(r", (?![^[]*\])", union[1]))
 
 
 def _tree() -> list[str]:

@@ -7,6 +7,7 @@ import io
 import os
 import pkgutil
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +18,16 @@ from tests.docs.generate import PAGES
 from tests.postgres import new_database
 
 ROOT = Path(__file__).parents[2]
-WITH_EXAMPLES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+WITH_EXAMPLES = [ROOT / "README.md", ROOT / "docs" / "dashboard.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run: .+? -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile(r"<!-- not run: as in (\S+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)")
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+LINKED = [
+    *ROOT.glob("*.md"),
+    *(page for part in ("docs", "examples", "tests") for page in sorted((ROOT / part).rglob("*.md"))),
+]
 EDGES = ("turnspit.cli", "turnspit.__main__")
 
 
@@ -70,11 +76,35 @@ def test_what_a_page_quotes_is_what_the_example_says(page: Path) -> None:
         assert code in (ROOT / path).read_text(), f"{path} says something else than {page.name}"
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name)
+def anchors(page: Path) -> set[str]:
+    """The names by which a page's headings are linked to, as GitHub makes them."""
+    headings = HEADING.findall(BLOCK.sub("", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    prose = CODE.sub("", page.read_text())
-    broken = [link for link in LINK.findall(prose) if not (page.parent / link).exists()]
-    assert broken == []
+    for link in LINK.findall(CODE.sub("", page.read_text())):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
+
+
+def test_every_extra_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installing = (ROOT / "docs" / "README.md").read_text().partition("## Installing\n")[2].partition("\n## ")[0]
+    told = {
+        name for row in re.findall(r"^\| (`.*?) \|", installing, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert told == {*project["optional-dependencies"]}
+
+
+def test_every_page_is_in_the_index() -> None:
+    docs = ROOT / "docs"
+    linked = {(docs / link).resolve() for link in LINK.findall((docs / "README.md").read_text())}
+    pages = {docs / "decisions" / "README.md", *docs.glob("*.md"), *docs.glob("guide/*.md")} - {docs / "README.md"}
+    assert sorted(pages - linked) == []
 
 
 @pytest.mark.parametrize(
@@ -86,9 +116,17 @@ def test_docstring_examples_run(name: str) -> None:
     assert result.failed == 0
 
 
-def test_every_error_is_in_the_reference() -> None:
+def test_everything_public_is_in_the_reference() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
-    assert all(f"`{name}`" in reference for name in turnspit.errors.__all__)
+    told = {*re.findall(r"^## (\w+)$", reference, re.MULTILINE), *re.findall(r"^\*\*`(\w+)`", reference, re.MULTILINE)}
+    assert {*turnspit.__all__, *turnspit.errors.__all__} - told == set()
+
+
+def test_every_error_is_in_the_tree_of_errors() -> None:
+    module = turnspit.errors
+    there = {name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Exception)}
+    tree = re.findall(r"[├└]── (\w+)", module.__doc__ or "")
+    assert sorted(module.__all__) == sorted(there) == sorted(["TurnspitError", *tree])
 
 
 def test_the_version_is_the_newest_of_the_changelog() -> None:

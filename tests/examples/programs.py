@@ -17,7 +17,7 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def run(folder: Path, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments in ``folder``, to its end."""
     return subprocess.run(
         [sys.executable, *arguments],

@@ -14,7 +14,7 @@ PRIVATE = ("-m", "examples.private_postgres", sys.executable)
 
 @pytest.mark.slow
 def test_the_demo_ends_with_the_same_proof(tmp_path: Path) -> None:
-    answer = run(tmp_path, *PRIVATE, "-m", "examples.orders.demo", "--orders", "40", "--lease", "2", timeout=58)
+    answer = run(tmp_path, *PRIVATE, "-m", "examples.orders.demo", "--orders", "40", "--lease", "2")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     expected = [
         r"store postgresql://postgres@127\.0\.0\.1:\d+/postgres · 2 workers · mail to localhost:\d+",

@@ -1,4 +1,4 @@
-"""A worker that ends itself at a named point: ``python -m tests.faults.points URL LEDGER POINT [CONCURRENCY]``.
+"""A worker that ends itself at a named point: ``python -m tests.faults.points URL LEDGER POINT [CONCURRENCY] [LEASE]``.
 
 The verbs of its engine are wrapped here, in this program: the product knows no points.
 """
@@ -18,12 +18,14 @@ from soak.tasks import make_app
 
 from tests.faults.programs import say
 from turnspit import JobContext, Turnspit
-from turnspit._runtime.worker.finisher import Batch, Finisher
+from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.errors import EngineUnavailable
 from turnspit.records import ClaimAtOnce, ClaimRequest
 
 LEASE, HEARTBEAT = 0.8, 0.2
+LONG_LEASE = 2.0
+"""Where nobody may be declared dead: also not because the machine is busy."""
 
 
 def die(*_: object) -> NoReturn:
@@ -74,12 +76,12 @@ def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Calla
 
     async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
         answer = await original(verb, *arguments, **options)
-        batch, claims = next((each for each in arguments if isinstance(each, Batch)), None), []
+        portion, claims = next((each for each in arguments if isinstance(each, Portion)), None), []
         if verb.__name__ == "claim_jobs_at_once":
-            batch, claims = Batch(), answer.claims
-        elif batch is not None:
+            portion, claims = Portion(), answer.claims
+        elif portion is not None:
             claims = answer[1]
-        if batch is not None and not done and is_it(batch, claims):
+        if portion is not None and not done and is_it(portion, claims):
             done.append(True)
             then()
         return answer
@@ -128,11 +130,11 @@ def never_renews(app: Turnspit) -> None:
 
 
 def blocks_the_loop(app: Turnspit) -> None:
-    """Each handler keeps the event loop to itself for three leases."""
+    """Each handler keeps the event loop to itself for three long leases."""
 
     @app.middleware
     async def block(job: JobContext, call_next: Any) -> Any:
-        time.sleep(3 * LEASE)  # noqa: ASYNC251 (that is the fault)
+        time.sleep(3 * LONG_LEASE)  # noqa: ASYNC251 (that is the fault)
         return await call_next(job)
 
 
@@ -148,31 +150,31 @@ def in_the_middle_of_a_claim(app: Turnspit) -> None:
 
 POINTS: dict[str, Callable[[Turnspit], None]] = {
     "nowhere": lambda app: None,
-    "after the claim": lambda app: after_exchange(app, lambda batch, claims: bool(claims), die),
+    "after the claim": lambda app: after_exchange(app, lambda portion, claims: bool(claims), die),
     "in the middle of a claim": in_the_middle_of_a_claim,
     "inside the handler": inside,
     "before the acknowledgement": before_acknowledge,
-    "in the middle of a batch": lambda app: after_statement(app, "finish_jobs", 1),
-    "at the end of a batch": lambda app: after_statement(app, "finish_jobs", 3),
+    "in the middle of a portion": lambda app: after_statement(app, "finish_jobs", 1),
+    "at the end of a portion": lambda app: after_statement(app, "finish_jobs", 3),
     "when a fan-in is settled": lambda app: after_block(app, "finish_jobs", "follow_ends_settle"),
     "when a fan-in is counted": lambda app: after_block(app, "finish_jobs", "follow_ends_count"),
     "when a fan-in is released": lambda app: after_block(app, "finish_jobs", "follow_ends_release"),
     "when a workflow is counted": lambda app: after_block(app, "finish_jobs", "follow_ends_workflows"),
-    "after the finish": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), die),
+    "after the finish": lambda app: after_exchange(app, lambda portion, claims: bool(portion.ended), die),
     "in the middle of a return": lambda app: after_statement(app, "return_jobs", 1),
     "in the middle of a rescue": lambda app: after_statement(app, "rescue_jobs", 2),
     "late in a rescue": lambda app: after_statement(app, "rescue_jobs", 5),
     "in the middle of a promotion": lambda app: after_statement(app, "promote_jobs", 1),
-    "the claim's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(claims), lose),
+    "the claim's answer lost": lambda app: after_exchange(app, lambda portion, claims: bool(claims), lose),
     "never renews": never_renews,
     "blocks the loop": blocks_the_loop,
     "killed after a finish at once": lambda app: after_finish_at_once(app, die),
     "the answer of a finish at once lost": lambda app: after_finish_at_once(app, lose),
-    "the finish's answer lost": lambda app: after_exchange(app, lambda batch, claims: bool(batch.ended), lose),
+    "the finish's answer lost": lambda app: after_exchange(app, lambda portion, claims: bool(portion.ended), lose),
 }
 
 
-def main(url: str, folder: str, point: str, concurrency: str = "4") -> None:
+def main(url: str, folder: str, point: str, concurrency: str = "4", lease: str = str(LEASE)) -> None:
     """Work, until that point."""
     ledger = Ledger(Path(folder))
     write_down_ends(ledger)
@@ -180,7 +182,7 @@ def main(url: str, folder: str, point: str, concurrency: str = "4") -> None:
     POINTS[point](app)
     app.run_worker(
         concurrency=int(concurrency),
-        lease=LEASE,
+        lease=float(lease),
         heartbeat=HEARTBEAT,
         grace=0.05,
         on_start=lambda _: say("started"),

@@ -38,8 +38,9 @@ class Scene:
         """Of several kinds and queues: 8 jobs."""
         return [*self.enqueue("quick", 4), *self.enqueue("charge", 2), *self.enqueue("flaky", 2, failures=1)]
 
-    def victim(self, point: str, concurrency: int = 4) -> Program:
-        return Program("-m", "tests.faults.points", self.url, str(self.folder), point, str(concurrency))
+    def victim(self, point: str, concurrency: int = 4, lease: float = LEASE) -> Program:
+        options = (point, str(concurrency), str(lease))
+        return Program("-m", "tests.faults.points", self.url, str(self.folder), *options)
 
     def suspend(self, victim: Program) -> None:
         """Stop a process that is not in the middle of a write: on SQLite it would keep everybody out."""
@@ -73,7 +74,7 @@ class Scene:
         with self.survivor():
             wait_until(lambda: self.store.unfinished() == 0, f"everything ended: {list(self.store.finals())}")
         proof = prove(self.folder, self.store)
-        assert proof.violations == {}, list(self.store.finals())
+        assert proof.violations == {}, f"{proof.violations} of {list(self.store.finals())}"
         return proof
 
     def written(self, what: str, detail: str | None = None) -> int:

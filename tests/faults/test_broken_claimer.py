@@ -9,7 +9,6 @@ from turnspit import Turnspit
 from turnspit._runtime.worker.claimer import Claimer
 
 
-@pytest.mark.timeout(20)
 def test_a_worker_without_its_claimer_says_so_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import DEADLINE
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.sqlite.engine import SqliteEngine
 from turnspit.errors import EngineUnavailable
@@ -70,8 +71,8 @@ def test_ctrl_c_in_the_middle_stores_nothing_and_leaves_the_store_usable(engine:
 
     with pytest.raises(KeyboardInterrupt):
         engine.write(interrupted)
-    with closing(sqlite3.connect(engine.path, timeout=0)) as other, other:
-        other.execute("DELETE FROM turnspit_jobs")  # no lock was left behind
+    with closing(sqlite3.connect(engine.path, timeout=DEADLINE)) as other, other:
+        other.execute("DELETE FROM turnspit_jobs")  # the thread has left no lock behind
     engine.write(engine.insert_job, JOB)
     assert count(engine) == 1
 
@@ -114,7 +115,9 @@ def test_a_lock_held_by_others_does_not_hold_the_caller_beyond_the_deadline(engi
 def test_a_lock_held_by_others_is_waited_for_until_the_deadline(engine: SqliteEngine) -> None:
     turnstile = engine._new_turnstile()
     turnstile.enter()
-    threading.Timer(0.2, turnstile.leave).start()
+    timer = threading.Timer(0.2, turnstile.leave)
+    timer.start()
     engine.write(engine.insert_job, JOB)
+    timer.join()
     turnstile.close()
     assert count(engine) == 2

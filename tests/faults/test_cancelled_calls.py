@@ -1,12 +1,12 @@
 """A cancellation that meets the store's answer is not swallowed: a worker that stops would wait for ever."""
 
 import asyncio
-from concurrent.futures import Future
-from typing import Any
 
 import pytest
 
-from turnspit.engines.calls import Waiting, await_answer
+from turnspit.contract.verbs import Verb
+from turnspit.engines.answers import ServingThreads, await_answer
+from turnspit.engines.calls import Call
 
 LOOP_TURNS = range(6)
 
@@ -16,22 +16,27 @@ class Idle:
 
     def help(self) -> None: ...
 
-    def drop(self, future: Future[Any]) -> None: ...
+    def drop(self, call: Call) -> None: ...
 
 
-@pytest.mark.parametrize("waiting", [None, Idle()], ids=["sqlite", "postgres"])
+def nothing() -> Verb[None]:
+    yield from ()
+
+
+@pytest.mark.parametrize("threads", [None, Idle()], ids=["sqlite", "postgres"])
 @pytest.mark.parametrize("turns", LOOP_TURNS)
-def test_a_call_cancelled_some_turns_of_the_loop_after_its_answer(turns: int, waiting: Waiting | None) -> None:
+def test_a_call_cancelled_some_turns_of_the_loop_after_its_answer(turns: int, threads: ServingThreads | None) -> None:
     async def cancel() -> tuple[bool, bool]:
-        answer: Future[int] = Future()
-        call = asyncio.create_task(await_answer(answer, 10, lambda: "too late", waiting))
+        call = Call(nothing)
+        call.hand_over()
+        waiter = asyncio.create_task(await_answer(call, 10, lambda: "too late", threads))
         await asyncio.sleep(0)
-        answer.set_result(1)
+        call.resolve()
         for _ in range(turns):
             await asyncio.sleep(0)
-        was_waiting = call.cancel()
-        await asyncio.wait([call])
-        return was_waiting, call.cancelled()
+        was_waiting = waiter.cancel()
+        await asyncio.wait([waiter])
+        return was_waiting, waiter.cancelled()
 
     was_waiting, cancelled = asyncio.run(cancel())
     assert cancelled == was_waiting

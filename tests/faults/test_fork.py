@@ -16,7 +16,9 @@ from tests.faults.fork import Child, in_child
 from tests.faults.program import PATIENCE, lock_held, release, wait_until
 from turnspit import Turnspit
 from turnspit.contract.verbs import WakeKind
-from turnspit.engines.sqlite.engine import SqliteEngine, _left_behind
+from turnspit.engines.forks import _Forks
+from turnspit.engines.sqlite.engine import SqliteEngine
+from turnspit.engines.sqlite.turnstile import _turnstiles
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
 
@@ -133,6 +135,30 @@ def test_a_fork_that_cannot_prepare_leaves_the_engine_usable(used: Turnspit, mon
     assert in_child(lambda: insert(used)) == 3
 
 
+def test_an_engine_that_cannot_go_on_after_a_fork_keeps_no_other_from_it() -> None:
+    """As where no thread can be started. The others stayed locked, for every thread of the parent."""
+    resumed: list[object] = []
+
+    class Broken:
+        def prepare_fork(self) -> None:
+            """Nothing to do."""
+
+        def resume_after_fork(self) -> None:
+            resumed.append(self)
+            raise RuntimeError("can't start new thread")
+
+        def forget_after_fork(self) -> None:
+            """Nothing to do."""
+
+    forks, engines = _Forks(), [Broken(), Broken()]
+    forks.engines.update(engines)
+    for forked in (1, 2):
+        forks.before()
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            forks.in_parent()
+        assert len(resumed) == 2 * forked
+
+
 def test_who_listens_goes_on_listening_in_the_parent(used: Turnspit) -> None:
     heard = threading.Event()
     used.engine.wakeups.listen(lambda wake: heard.set() if wake.kind is WakeKind.READY else None)
@@ -222,7 +248,7 @@ def test_a_writer_that_waits_for_others_does_not_hold_up_a_fork_for_long(
         with lock_held(path) as holder:
             waiting = asyncio.ensure_future(engine.awrite(engine.insert_job, NEW))
             await asyncio.sleep(0.1)  # nothing tells that a thread waits for a lock
-            turns = in_child(lambda: [each._fd for opened in _left_behind for each in opened.turnstiles])
+            turns = in_child(lambda: [each._fd for each in _turnstiles])
             assert set(turns) == {None}
             with pytest.raises(AssertionError, match=r"forked while a call of its parent waited for the store's lock"):
                 in_child(lambda: insert(used))  # and does not wait for a lock that nobody gives back

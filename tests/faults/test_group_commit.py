@@ -1,6 +1,8 @@
 """What can go wrong while verbs are committed together, one after another."""
 
 import asyncio
+import contextlib
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from turnspit import EngineUnavailable
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.sqlite.engine import SqliteEngine, _Open
@@ -131,6 +134,29 @@ def test_new_jobs_that_cannot_be_stored_together_are_stored_each_alone(engine: S
     still_works(engine)
 
 
+def test_the_failure_of_the_first_call_takes_no_new_jobs_with_it(engine: SqliteEngine) -> None:
+    """It was taken while the write lock was somebody else's; the new jobs came meanwhile, and are stored before it."""
+
+    def refused() -> Verb[None]:
+        raise LookupError("refused")
+        yield Statement("", ())
+
+    async def call_together() -> list[Any]:
+        with contextlib.closing(sqlite3.connect(engine.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = asyncio.ensure_future(engine.awrite(refused))
+            await asyncio.to_thread(wait_until, lambda: writer._last_taken and writer._queue.is_empty, "the first one")
+            new = [asyncio.ensure_future(engine.awrite(engine.insert_job, NEW)) for _ in range(2)]
+            await asyncio.to_thread(wait_until, lambda: len(writer._queue.waiting) == 2, "the new jobs")
+            other.execute("ROLLBACK")
+        return await asyncio.gather(first, *new, return_exceptions=True)
+
+    writer = engine._opened().writer
+    refusal, *answers = asyncio.run(call_together())
+    assert isinstance(refusal, LookupError)
+    assert stored(engine) == [1, *(answer.id for answer in answers)]
+
+
 @pytest.mark.parametrize("rolls_back", [False, True])
 def test_a_commit_that_fails_is_tried_again_for_each_alone(engine: SqliteEngine, rolls_back: bool) -> None:
     break_writer(engine, once("COMMIT"), rolls_back=rolls_back)
@@ -190,7 +216,9 @@ def test_what_was_closed_between_choosing_and_handing_over_is_opened_again(engin
         chosen.append(opened)
         return opened.writer
 
-    assert engine._hand_over(choose, lambda: engine.insert_job(NEW)).future.result(10).id == 2
+    call = engine._hand_over(choose, lambda: engine.insert_job(NEW))
+    assert call.wait(10)
+    assert call.answer().id == 2
     assert len(chosen) == 2
     still_works(engine)
 
@@ -212,6 +240,23 @@ def test_an_error_nobody_thought_of_fails_its_call_and_stops_no_thread(engine: S
             engine.read(verb)
     assert stored(engine) == [1]
     still_works(engine)
+
+
+def test_a_close_in_the_middle_of_a_wake_ends_no_writer(engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``close`` and ``fork`` close the socket that sends wakes while a commit may be telling of itself."""
+
+    class Socket(socket.socket):
+        def setblocking(self, flag: bool) -> None:
+            super().setblocking(flag)
+            engine.wakeups.pause()
+
+    other = SqliteEngine(engine.path)
+    end = other.wakeups.listen(lambda wake: None)
+    monkeypatch.setattr("turnspit.engines.sqlite.wakeups.socket.socket", Socket)
+    answers = insert_together(engine, 2)
+    assert stored(engine) == [1, *(answer.id for answer in answers)]
+    end()
+    other.close()
 
 
 def test_a_read_that_breaks_its_transaction_stops_no_other(engine: SqliteEngine) -> None:

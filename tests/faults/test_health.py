@@ -51,12 +51,11 @@ def test_a_blocked_loop_is_not_live_and_said_all_the_same(
     assert not file.exists()
 
 
-@pytest.mark.parametrize("several", [(), ("--processes", "2")], ids=["a worker", "a supervisor"])
 def test_hung_threads_in_every_slot_make_a_worker_not_ready_and_then_not_live(
-    app: Turnspit, folder: Path, store_url: str, several: tuple[str, ...]
+    app: Turnspit, folder: Path, store_url: str
 ) -> None:
     """A free slot is worth waiting for; without one, only the end of the process brings work back."""
-    options = [*several, "--concurrency", "1", "--health-port", "0", "--max-lag", "1s"]
+    options = ["--concurrency", "1", "--health-port", "0", "--max-lag", "1s"]
     with Gate(folder) as gate, Fleet(write_app(folder, store_url), *options) as fleet:
         wait_until(lambda: ask(fleet.address, "/readyz") == FINE, "ready")
         app.tasks["hang"].enqueue(gate=f"{folder}/gate")
@@ -65,9 +64,33 @@ def test_hung_threads_in_every_slot_make_a_worker_not_ready_and_then_not_live(
         wait_until(lambda: ask(fleet.address, "/livez")[0] == 503, "not live")
         code, said = ask(fleet.address, "/livez")
         assert (code, said["live"], said["ready"]) == (503, False, False)
-        assert "all its slots are taken by threads that were told to stop and do not end" in str(said["problems"])
+        assert "all its slots are taken by jobs that were told to stop and do not end" in str(said["problems"])
         gate.open()
         wait_until(lambda: ask(fleet.address, "/readyz") == FINE, "ready again")
+        fleet.signal(signal.SIGTERM)
+        fleet.end()
+
+
+def test_a_supervisor_of_hung_threads_is_live_and_ready_again_when_it_has_replaced_their_process(
+    app: Turnspit, folder: Path, store_url: str
+) -> None:
+    """Whoever restarted all would only interrupt what the other processes run."""
+    options = ["--processes", "2", "--concurrency", "1", "--health-port", "0", "--max-lag", "1s"]
+    said = []
+
+    def asked() -> tuple[int, dict[str, object]]:
+        said.append(ask(fleet.address, "/livez"))
+        return ask(fleet.address, "/readyz")
+
+    with Gate(folder) as gate, Fleet(write_app(folder, store_url), *options) as fleet:
+        wait_until(lambda: ask(fleet.address, "/readyz") == FINE, "ready")
+        app.tasks["hang"].enqueue(gate=f"{folder}/gate")
+        gate.wait_for_job()
+        wait_until(lambda: asked()[0] == 503, "not ready")
+        wait_until(lambda: asked() == FINE, "ready again")
+        assert "all its slots are taken by jobs that were told to stop and do not end" in str(said)
+        assert {code for code, _ in said} == {200}
+        gate.open()
         fleet.signal(signal.SIGTERM)
         fleet.end()
 

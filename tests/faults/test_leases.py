@@ -5,6 +5,7 @@ from collections import Counter
 
 from soak.ledger import entries
 
+from tests.faults.points import LONG_LEASE
 from tests.faults.program import wait_until
 from tests.faults.scene import Scene
 
@@ -12,7 +13,7 @@ from tests.faults.scene import Scene
 def test_a_handler_that_blocks_the_loop_for_three_leases_loses_none(scene: Scene) -> None:
     """The lease is renewed in a thread of its own, although another worker looks for dead ones all the time."""
     scene.enqueue("quick", 1)
-    with scene.victim("blocks the loop", 1) as blocked:
+    with scene.victim("blocks the loop", 1, LONG_LEASE) as blocked:
         wait_until(lambda: scene.written("begun"), "begun")
         with scene.survivor():
             wait_until(lambda: scene.store.unfinished() == 0, "everything ended")

@@ -1,17 +1,20 @@
 """Many processes on one file: nothing is lost or done twice, and ``database is locked`` reaches nobody."""
 
+import contextlib
 import errno
 import os
+import sqlite3
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import Ledger
 from tests.faults.fork import Child
-from tests.faults.program import Program
+from tests.faults.program import PATIENCE, Program
 from turnspit import Turnspit
 from turnspit.engines import open_engine
 from turnspit.engines.sqlite.turnstile import Turnstile
@@ -22,19 +25,19 @@ NEW = NewJob("send", "default", "{}")
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
-def test_twenty_processes_open_an_empty_path_at_once(url: str, folder: Path) -> None:
+def test_fifty_processes_open_an_empty_path_at_once(url: str, folder: Path) -> None:
     """One schema, no error, and every job is there."""
     go = folder / "go"
 
     def insert() -> int:
-        engine = open_engine(url)
+        engine = open_engine(url, deadline=PATIENCE)
         while not go.exists():
             time.sleep(0.001)
         return engine.write(engine.insert_job, NEW).id
 
-    children = [Child(insert) for _ in range(20)]
+    children = [Child(insert) for _ in range(50)]
     go.touch()
-    assert sorted(child.result() for child in children) == list(range(1, 21))  # type: ignore[type-var]
+    assert sorted(child.result() for child in children) == list(range(1, 51))  # type: ignore[type-var]
 
 
 def test_several_producers_and_workers(shop: Turnspit, url: str, ledger: Ledger) -> None:
@@ -56,25 +59,28 @@ def test_several_producers_and_workers(shop: Turnspit, url: str, ledger: Ledger)
     assert "Traceback" not in "\n".join(said)
 
 
-def test_processes_that_write_without_pause_take_turns(url: str) -> None:
+def test_processes_that_write_without_pause_take_turns(url: str, path: Path) -> None:
     """Without the turnstile, the busy handler's sleeps starved one of two for seconds."""
     engine = open_engine(url)
-    engine.write(engine.insert_job, NEW)
+    engine.migrate()
     engine.close()
 
-    def write_for_a_second() -> tuple[int, float]:
+    def write_for_a_while(name: str) -> None:
         engine = open_engine(url)
-        engine.write(engine.insert_job, NEW)
-        until, longest, count = time.monotonic() + 1, 0.0, 0
-        while (began := time.monotonic()) < until:
-            engine.write(engine.insert_job, NEW)
-            longest, count = max(longest, time.monotonic() - began), count + 1
-        return count, longest
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            engine.write(engine.insert_job, NEW._replace(queue=name))
 
-    children = [Child(write_for_a_second) for _ in range(3)]
-    results: list[tuple[int, float]] = [child.result() for child in children]  # type: ignore[misc]
-    assert max(longest for _, longest in results) < 0.8, results
-    assert min(count for count, _ in results) > max(count for count, _ in results) / 5, results
+    children = [Child(partial(write_for_a_while, name)) for name in "ab"]
+    for child in children:
+        child.result()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        order = "".join(name for (name,) in connection.execute("SELECT queue FROM turnspit_jobs ORDER BY id"))
+    # In numbers of writes, as a busy machine is slow to all of them.
+    counts = [order.count(name) for name in "ab"]
+    longest = max(len(others) for name in "ab" for others in order[order.index(name) :].split(name)[:-1])
+    assert min(counts) > max(counts) / 5, counts
+    assert longest < len(order) / 4, (longest, counts)
 
 
 def test_the_turnstile_lets_one_in_at_a_time(folder: Path) -> None:
@@ -112,17 +118,12 @@ def test_a_turnstile_whose_holder_is_killed_opens(folder: Path) -> None:
     turnstile.close()
 
 
-def test_a_worker_in_another_process_starts_at_once(shop: Turnspit, url: str, ledger: Ledger) -> None:
-    """Waked by the socket, far below the poll of a second. The figure is the benchmark's; here it must not be slow."""
-    with Program.of("worker", url, ledger.path, "", 2) as worker:
+def test_a_worker_in_another_process_is_waked(shop: Turnspit, url: str, ledger: Ledger) -> None:
+    """How fast is the benchmark's figure."""
+    with Program.of("waked", url, ledger.path) as worker:
         worker.wait_for("started")
-        waited = []
         for number in range(5):
-            job = shop.tasks["quick"].enqueue(number)
-            began = time.monotonic()
-            assert job.get_result(timeout=10) == number
-            waited.append(time.monotonic() - began)
-    assert sorted(waited)[2] < 0.3, waited
+            assert shop.tasks["quick"].enqueue(number).get_result(timeout=PATIENCE) == number
 
 
 def test_listeners_of_many_processes_hear_the_last_commit(url: str, folder: Path) -> None:

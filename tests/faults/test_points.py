@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.faults.points import POINTS
+from tests.faults.points import LONG_LEASE, POINTS
 from tests.faults.program import wait_until
 from tests.faults.scene import Scene
 
@@ -16,8 +16,8 @@ IN_A_JOBS_LIFE = [
     "in the middle of a claim",
     "inside the handler",
     "before the acknowledgement",
-    "in the middle of a batch",
-    "at the end of a batch",
+    "in the middle of a portion",
+    "at the end of a portion",
     "after the finish",
 ]
 
@@ -80,7 +80,7 @@ def test_a_worker_killed_while_it_promotes(scene: Scene) -> None:
 def test_an_answer_that_is_lost_costs_nothing(scene: Scene, point: str) -> None:
     """The worker goes on: claims it never heard of go back at its heartbeat, a finish that it sends again is found."""
     scene.enqueue("quick", 4)
-    with scene.victim(point) as worker:
+    with scene.victim(point, lease=LONG_LEASE) as worker:
         worker.wait_for("lost")
         wait_until(lambda: scene.store.unfinished() == 0, "everything ended")
         worker.signal(signal.SIGTERM)

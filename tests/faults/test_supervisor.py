@@ -15,7 +15,7 @@ from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, ask, make_app, write_app
 from tests.faults.program import wait_until
 from tests.programs import running
-from turnspit import JobState, Turnspit
+from turnspit import Job, JobState, Turnspit
 
 LONG_LEASE = "--lease=60"
 AS_PROCESS_1 = ["unshare", "--pid", "--fork", "--kill-child"]
@@ -232,6 +232,64 @@ def test_a_task_that_blocks_the_loop_beyond_its_time_out_ends_its_process(
     job = app.jobs.get(late)
     assert (job.state, job.attempt, job.crashes, job.error_type) == ("dead", 1, 0, "JobTimeout")
     assert "in hog" in (job.attempts[0].traceback or "")
+
+
+STUCK = """
+from turnspit import Retry
+
+@app.task(timeout=0.05, retry=Retry(attempts=1))
+def stuck(gate: str) -> int:
+    hang.function(gate)
+    return os.getpid()
+"""
+
+
+@pytest.fixture
+def stuck(app: Turnspit, folder: Path, store_url: str, gate: Gate) -> tuple[str, Job[int]]:
+    """An app, and a job of it whose thread nobody can end."""
+
+    @app.task
+    def stuck(gate: str) -> int: ...
+
+    return write_app(folder, store_url, STUCK), stuck.enqueue(gate=gate.path)
+
+
+def test_a_process_whose_slots_are_all_taken_by_hung_threads_is_replaced_and_ends_in_order(
+    app: Turnspit, stuck: tuple[str, Job[int]], gate: Gate
+) -> None:
+    """What waits goes on in another one, while the threads have the grace time to end in."""
+    name, late = stuck
+    with Fleet(name, "--max-jobs", "9", "-c", "1", "--max-lag", "0.2", "--grace", "10m", LONG_LEASE) as fleet:
+        gate.wait_for_job()
+        behind = app.tasks["quick"].enqueue()
+        why = f"is replaced: all its slots are taken by jobs that were told to stop and do not end ({late.id})"
+        assert why in fleet.hear("is replaced")
+        fleet.hear("takes no more jobs; it ends with its last one (1)")
+        [old, new] = fleet.children()
+        assert behind.get_result(timeout=20) == new
+        assert late.refresh().state == "running"
+        gate.open()
+        assert late.get_result(timeout=20) == old
+        assert f"(pid {old}), which had been replaced, ended with exit code 0" in fleet.hear("which had been replaced")
+        fleet.signal(signal.SIGTERM)
+        fleet.end()
+    assert (late.refresh().attempt, late.crashes) == (1, 0)
+
+
+def test_a_replaced_process_leaves_without_the_threads_that_do_not_end(stuck: tuple[str, Job[int]], gate: Gate) -> None:
+    """Their attempts end as what they are: over their time-out, with the stack."""
+    name, late = stuck
+    with Fleet(name, "--max-jobs", "9", "-c", "1", "--max-lag", "0.2", "--grace", "0", LONG_LEASE) as fleet:
+        gate.wait_for_job()
+        fleet.hear("is replaced: all its slots are taken")
+        fleet.hear("what follows did not end in time: leaving without it")
+        assert f"job {late.id} (stuck), in a thread that is in" in fleet.hear("job")
+        gate.wait_until_gone()
+        fleet.hear("which had been replaced, ended with exit code 0")
+        fleet.signal(signal.SIGTERM)
+        fleet.end()
+    assert (late.refresh().state, late.attempt, late.crashes, late.error_type) == ("dead", 1, 0, "JobTimeout")
+    assert "in hang" in (late.attempts[0].traceback or "")
 
 
 @pytest.mark.on_sqlite

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults.points import LONG_LEASE
 from tests.faults.program import Program, wait_until
 from tests.faults.scene import Scene
 from turnspit.engines.sqlite.turnstile import Turnstile
@@ -77,7 +78,7 @@ def test_the_late_writes_of_a_suspended_worker_are_refused(scene: Scene) -> None
 def test_after_all_were_suspended_nobody_robs_another(scene: Scene) -> None:
     """As when a laptop sleeps: every lease has run out, and every worker renews its own and goes on."""
     scene.enqueue("slow", 2, seconds=0.8)
-    with scene.victim("nowhere", 1) as one, scene.victim("nowhere", 1) as other:
+    with scene.victim("nowhere", 1, LONG_LEASE) as one, scene.victim("nowhere", 1, LONG_LEASE) as other:
         wait_until(lambda: scene.written("begun") == 2, "one job in each")
         suspend(scene, one, other)
         wait_until(

@@ -143,6 +143,18 @@ def hang(folder: str) -> None:
     deep(folder)
 
 
+@app.task(isolate=True, retry=Retry(attempts=1))
+def leaves_a_daemon(folder: str, ends: bool) -> None:
+    """Starts one that outlives it, with all that it had open; ends as a crash does, or hangs."""
+    if (daemon := os.fork()) == 0:
+        os.setsid()
+        time.sleep(600)
+    Path(folder, "began").write_text(str(daemon))
+    if ends:
+        os._exit(3)
+    time.sleep(600)
+
+
 @app.task(isolate=True)
 def hang_with_the_lock(folder: str) -> None:
     """Hangs in C, with the interpreter's lock: no thread of its process runs any more."""
@@ -159,6 +171,12 @@ def gives_in(job: JobContext, folder: str) -> str:
     job.wait_cancelled(60)
     job.raise_if_cancelled()
     return "never"
+
+
+@app.task(isolate=True)
+def walk(job: JobContext, steps: int) -> int:
+    """Iterates."""
+    return sum(1 for _ in job.iterate(range(steps), key=lambda step: step))
 
 
 @app.task(isolate=True)

@@ -1,10 +1,14 @@
 """A process is killed where a thread could only be asked: time-out, cancellation, a lost claim, shutdown, kill -9."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,7 +16,24 @@ import pytest
 from tests.behaviour.support import DEADLINE, change, wait_until
 from tests.isolation import tasks
 from tests.isolation.conftest import is_alive
-from turnspit import JobCancelled, JobDead, Retry, Turnspit
+from turnspit import JobCancelled, JobContext, JobDead, Retry, Snooze, Turnspit
+from turnspit._runtime.worker.processes import Processes
+from turnspit.context import claim_of
+from turnspit.records import NewJob
+from turnspit.reporting import Silent
+
+
+@pytest.fixture
+def processes(app: Turnspit) -> Iterator[Processes]:
+    """Those of a worker, without the rest of it."""
+    found = Processes(app.worker_parts())
+    yield found
+    found.close()
+
+
+def context_of(new: NewJob[Any]) -> JobContext:
+    """The context of a claimed job."""
+    return JobContext(claim_of(JobContext.detached(new.task))._replace(args=new.args), Silent(), {})
 
 
 def began(folder: Path) -> list[int]:
@@ -29,6 +50,7 @@ def assert_gone(pids: list[int], since: float, within: float = 1.0) -> None:
 
 def test_a_time_out_kills_it_with_all_it_started_and_tells_where_it_was(app: Turnspit, tmp_path: Path) -> None:
     with app.worker(concurrency=1):
+        assert tasks.end.enqueue("well").get_result(DEADLINE) == "well"  # its process has started
         job = tasks.hang.using(timeout=3, retry=Retry(attempts=1)).enqueue(str(tmp_path))
         pids = began(tmp_path)
         with pytest.raises(JobDead, match=r"JobTimeout: stopped after \d"):
@@ -39,6 +61,23 @@ def test_a_time_out_kills_it_with_all_it_started_and_tells_where_it_was(app: Tur
     traceback = job.refresh().attempts[0].traceback or ""
     assert "in hang\n    deep(folder)\n" in traceback
     assert "in deep\n    time.sleep(600)\n" in traceback
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+@pytest.mark.parametrize(
+    ("ends", "error"), [(True, "ProcessDied: its process died: exit code 3"), (False, "JobTimeout")]
+)
+def test_a_daemon_that_outlives_it_keeps_no_attempt_from_ending(
+    app: Turnspit, tmp_path: Path, ends: bool, error: str
+) -> None:
+    try:
+        with app.worker(concurrency=1):
+            job = tasks.leaves_a_daemon.using(timeout=60 if ends else 3).enqueue(str(tmp_path), ends)
+            with pytest.raises(JobDead, match=error):
+                job.get_result(DEADLINE)
+            assert is_alive(began(tmp_path)[0])
+    finally:
+        os.kill(began(tmp_path)[0], signal.SIGKILL)
 
 
 def test_a_cancelled_job_is_killed_with_all_it_started(app: Turnspit, tmp_path: Path) -> None:
@@ -61,6 +100,32 @@ def test_a_job_that_looks_is_told_before_it_is_killed(app: Turnspit, tmp_path: P
         with pytest.raises(JobCancelled):
             job.get_result(DEADLINE)
     assert "job.raise_if_cancelled()" in (job.refresh().attempts[0].traceback or "")
+
+
+@pytest.mark.on_sqlite
+def test_a_job_that_has_ended_is_told_to_stop_and_the_next_one_in_its_process_is_not(
+    app: Turnspit, processes: Processes, tmp_path: Path
+) -> None:
+    """The worker's event loop may hear of an end a moment after the process took its next job."""
+    ended, next_ = context_of(tasks.end.new("well")), context_of(tasks.gives_in.new(str(tmp_path)))
+    assert processes.run(tasks.end, ended) == "well"
+    with ThreadPoolExecutor(1) as threads:
+        call = threads.submit(processes.run, tasks.gives_in, next_)
+        wait_until((tmp_path / "began").exists, "the beginning of the task")
+        ended.stop("timeout")
+        next_.stop("cancelled")
+        with pytest.raises(JobCancelled):
+            call.result(DEADLINE)
+
+
+@pytest.mark.on_sqlite
+def test_a_job_whose_worker_began_to_stop_while_its_process_started_gives_way(
+    app: Turnspit, processes: Processes
+) -> None:
+    context = context_of(tasks.walk.new(100))
+    context.ask_to_yield()
+    with pytest.raises(Snooze):
+        processes.run(tasks.walk, context)
 
 
 def test_a_lost_claim_kills_it_and_the_job_runs_again(app: Turnspit, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ RULES = st.builds(
     st.sampled_from([0, 60 * SECOND]),
     st.sampled_from(["keep", "replace", "raise"]),
 )
+LIVE_RULE = UniqueRule(",".join(LIVE))
 
 
 class WithKeys(EngineAndModel):
@@ -72,6 +73,12 @@ class WithKeys(EngineAndModel):
         self.newest = self.write(self.engine.insert_job, NewJob("b", queue, "{}", unique_key=OPEN_KEY)).id
         self.model.insert(self.newest, "b", queue, 0, 0)
 
+    @rule(key=KEYS)
+    def look_for_its_holder(self, key: str) -> None:
+        found = self.write(self.engine.find_holder, NewJob("a", "q1", "{}", unique_key=key, unique_rule=LIVE_RULE))
+        holder = self.model.holder(key)
+        assert (found and found.id) == (holder and holder.id)
+
     def open_claims(self) -> list[Claim]:
         return [claim for claim in self.interesting() if claim.unique_key == OPEN_KEY]
 
@@ -83,7 +90,7 @@ class WithKeys(EngineAndModel):
         job = self.model.jobs.get(claim.id)
         if job is not None and job.key not in (None, key):
             return  # a task computes the same key again
-        new = NewJob[Any]("b", claim.queue, "{}", unique_key=key, unique_rule=UniqueRule(",".join(LIVE)))
+        new = NewJob[Any]("b", claim.queue, "{}", unique_key=key, unique_rule=LIVE_RULE)
         going_on = self.write(self.engine.settle_keys, [OpenClaim(claim.id, claim.fence, new)])
         assert bool(going_on) == self.model.settle_key(claim, key, LIVE)
 

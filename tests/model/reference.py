@@ -80,7 +80,7 @@ class Model:
     def __init__(self) -> None:
         self.jobs: dict[int, ModelJob] = {}
         self.workers: dict[int, ModelWorker] = {}
-        self.outbox: set[tuple[int, int]] = set()
+        self.outbox, self.ended = set[tuple[int, int]](), set[tuple[int, int]]()
         self.owner: dict[tuple[int, int], int] = {}
         self.pauses: set[str] = set()
         self.keys: dict[str, ModelKey] = {}
@@ -191,7 +191,8 @@ class Model:
     def end(self, claim: Claim, move: EndingMove, delay: int) -> bool:
         """Whether the finish is lost."""
         if not self.is_current(claim):
-            return True
+            return claim.id not in self.jobs or (claim.id, claim.fence) not in self.ended
+        self.ended.add((claim.id, claim.fence))
         job = self.jobs[claim.id]
         since = self.now if job.invalid_since is None else job.invalid_since
         if move is EndingMove.INVALID and self.now - since >= PATIENCE:
@@ -226,16 +227,15 @@ class Model:
         due = [job for job in self.in_state("scheduled") if job.run_at <= self.now]
         for job in due:
             job.become_ready()
-        for job in self.in_state("ready", "scheduled", "held"):
-            if self.is_late(job):
-                self._finish(job, "cancelled")
+        for job in filter(self.is_late, self.in_state("ready", "scheduled", "held")):
+            self._finish(job, "cancelled")
         return len(due)
 
     def moments(self) -> list[int]:
         """When jobs become due and expire."""
         waiting = self.in_state("ready", "held", "scheduled")
-        due = [job.run_at for job in self.in_state("scheduled")]
-        return due + [job.expires_at for job in waiting if job.expires_at is not None]
+        ends = [job.expires_at for job in waiting if job.expires_at is not None]
+        return ends + [job.run_at for job in waiting if job.state == "scheduled"]
 
     def register(self, worker: int, tasks: frozenset[str]) -> None:
         self.workers[worker] = ModelWorker(worker, tasks, self.now, self.now)

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import psycopg
+import pytest
 from hypothesis import Phase, settings
 
 from tests.conftest import ENGINES
@@ -38,6 +39,7 @@ from turnspit.engines import open_engine
 from turnspit.records.moves import MOVED_TABLES
 
 SOAK = int(os.environ.get("TURNSPIT_SOAK", "0"))
+pytestmark = pytest.mark.timeout(0 if SOAK else 240)  # 30 s on a busy machine
 NO_VERB_OF_A_JOB = {"list_logs", "group_dead_letters", "list_workers", "ask_worker", "declare_schedules"}
 NO_VERB_OF_A_JOB |= {"list_full_keys"}
 """What is only looked at or about releases, and has its own tests in ``tests/contract``."""

@@ -11,10 +11,12 @@ import psycopg
 
 from tests.conftest import ENGINES
 from tests.contract.store import folder_in_memory
-from tests.model.test_model import settings_of
+from tests.model.test_model import pytestmark, settings_of
 from tests.model.workflows import WorkflowAndModel
 from tests.postgres import new_database, server_url, with_schema
 from turnspit.engines import open_engine
+
+__all__ = ["pytestmark"]
 
 
 class EndingWorkflows(WorkflowAndModel):

@@ -25,6 +25,8 @@ class Model:
         """Whether the later one does not wait for the earlier one any more."""
         self.cancelled_by: dict[int, int] = {}
         self.crashes: dict[int, int] = {}
+        self.deleted_as: list[str] = []
+        """As what those count that were deleted."""
 
     def add(self, after: set[int], before: set[int], rule: str) -> None:
         """A job more."""
@@ -48,8 +50,18 @@ class Model:
         self.cancelled_by.pop(job, None)
         self.crashes[job] = 0
         self._release(job)
+        self._follow([each for each, later in sorted(self.edges) if later == job and self.states[each] == "deleted"])
+        if self.states[job] in FAILED:
+            return
         for other in [other for other, by in sorted(self.cancelled_by.items()) if by == job]:
             self.replay(other)
+
+    def delete(self, job: int) -> None:
+        """What has not completed ends as if it was cancelled, but for good: nobody waits for it to be replayed."""
+        before, self.states[job] = self.states[job], "deleted"
+        self.deleted_as.append("completed" if before == "completed" else "cancelled")
+        if before != "completed":
+            self._follow([job])
 
     def _follow(self, ended: list[int]) -> None:
         """Step by step away from jobs that ended."""
@@ -61,7 +73,7 @@ class Model:
                 rule = self.rules[dependant]
                 if self.states[dependency] == "completed" or rule == "run":
                     self.edges[dependency, dependant] = True
-                elif rule == "cancel" and self.states[dependant] == "blocked":
+                elif self.states[dependant] == "blocked" and (rule == "cancel" or self.states[dependency] == "deleted"):
                     doomed.setdefault(dependant, dependency)
             for _, dependant in list(self.edges):
                 if dependant not in doomed:
@@ -83,7 +95,7 @@ class Model:
     @property
     def counts(self) -> tuple[int, int, int, int, int]:
         """Jobs, unfinished, completed, cancelled, dead."""
-        ended = [self.states.count(state) for state in ("completed", "cancelled", "dead")]
+        ended = [(self.states + self.deleted_as).count(state) for state in ("completed", "cancelled", "dead")]
         return (len(self.states), len(self.states) - sum(ended), *ended)  # type: ignore[return-value]
 
 
@@ -176,12 +188,20 @@ class WorkflowAndModel(RuleBasedStateMachine):
             assert self.store.replay(self.flow.jobs[job]) == [self.flow.jobs[job]]
             self.model.replay(job)
 
+    @rule(data=st.data())
+    def delete(self, data: Any) -> None:
+        job = self._in(data, "ready", "blocked", "completed", *FAILED)
+        if job is not None:
+            assert self.store.delete(self.flow.jobs[job]) == [self.flow.jobs[job]]
+            self.model.delete(job)
+
     @precondition(lambda self: "running" in self.model.states)
     @rule(data=st.data(), rule_=RULES)
     def extend(self, data: Any, rule_: str) -> None:
         adder = self._in(data, "running")
         assert adder is not None
-        after = data.draw(st.sets(st.sampled_from(range(len(self.model.states))), max_size=2))
+        there = [job for job, state in enumerate(self.model.states) if state != "deleted"]
+        after = data.draw(st.sets(st.sampled_from(there), max_size=2))
         waiting = [
             job for job, state in enumerate(self.model.states) if state == "blocked" and job > max(after, default=0)
         ]
@@ -204,7 +224,8 @@ class WorkflowAndModel(RuleBasedStateMachine):
     @invariant()
     def both_say_the_same(self) -> None:
         if hasattr(self, "flow"):
-            states = [str(self.store.state(job)) for job in self.flow.jobs]
+            found = [self.store.find(job) for job in self.flow.jobs]
+            states = ["deleted" if job is None else str(job.state) for job in found]
             assert states == self.model.states
             assert self.flow.counts == self.model.counts
             has_ended = self.model.counts[1] == 0

@@ -152,7 +152,10 @@ def test_a_difference_is_found(filled: Turnspit, new: Turnspit, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("urls", BETWEEN[:1], indirect=True, ids="-to-".join)
-@pytest.mark.parametrize(("args", "reason"), [("no json", "is no JSON"), ('{"a":"\\u0000"}', "has a NUL character")])
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [("no json", "is no JSON"), ('{"a":NaN}', "is no JSON"), ('{"a":"\\u0000"}', "has a NUL character")],
+)
 def test_what_the_target_cannot_hold_is_named(old: Turnspit, new: Turnspit, args: str, reason: str) -> None:
     job = old.engine.write(old.engine.insert_job, NewJob("foreign", "default", args)).id
     with pytest.raises(InvalidPayload, match=rf"args of jobs \(id {job}\) {reason}, which PostgreSQL cannot store"):

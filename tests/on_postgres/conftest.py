@@ -6,8 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.contract.store import OwnedClock, Store
 from tests.postgres import VERSIONS, new_schema, server_url
 from turnspit import Turnspit
+from turnspit.engines import open_engine
 
 
 @pytest.fixture(params=VERSIONS)
@@ -15,6 +17,15 @@ def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A schema of its own on each version."""
     with new_schema(request.param) as url:
         yield url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """The verbs on a clock that the test owns."""
+    engine = open_engine(store_url)
+    engine.clock = clock = OwnedClock()
+    yield Store(engine, clock)
+    engine.close()
 
 
 @pytest.fixture

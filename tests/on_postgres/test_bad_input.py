@@ -88,6 +88,27 @@ def test_a_server_that_is_too_old(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert code == 2
 
 
+def test_a_database_that_cannot_hold_every_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A result that could not be stored would hold up its worker."""
+    code, line = said(capsys, new_database(options="ENCODING 'LATIN1' TEMPLATE template0"))
+    assert "is a database in LATIN1, which cannot hold every text" in line
+    assert code == 2
+
+
+def test_a_database_without_an_encoding_and_a_client_with_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQL_ASCII is what a server has that was made without a locale."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with Turnspit(new_database(options="ENCODING 'SQL_ASCII' TEMPLATE template0")) as app:
+
+        @app.task
+        async def echo(text: str) -> str:
+            return text
+
+        with app.worker():
+            for job in (echo.enqueue("漢 😀"), echo.using(queue="é", delay=0.01).enqueue("é")):
+                assert job.get_result(timeout=DEADLINE) == job.args["text"]
+
+
 def test_a_transaction_of_another_database_of_the_server(app: Turnspit, send: Any) -> None:
     with (
         psycopg.connect(new_database()) as other,

@@ -1,15 +1,26 @@
 """What ``turnspit doctor`` sees in a PostgreSQL server."""
 
+import asyncio
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 
 import psycopg
 import pytest
 
+from tests.behaviour.support import DEADLINE, wait_until
 from tests.postgres import Server, new_schema, server_url
 from turnspit import Turnspit
 from turnspit.clock import utc_now
-from turnspit.engines.postgres import doctor
+from turnspit.engines.postgres import doctor, locks
+from turnspit.errors import EngineUnavailable
+from turnspit.records import NewJob, PruneRequest
+from turnspit.web.models import Overview
+from turnspit.web.reading.jobs import JobReader
+from turnspit.web.reading.store import StoreReader
+from turnspit.web.redaction import Redaction
 
 WELL = [
     "version",
@@ -18,6 +29,7 @@ WELL = [
     "clock",
     "connections",
     "transactions",
+    "locks",
     "schema",
     "privileges",
     "tables",
@@ -31,6 +43,21 @@ def url() -> Iterator[str]:
     with new_schema(18) as url, Turnspit(url) as app:
         app.engine.prepare()
         yield url
+
+
+@contextmanager
+def guest_of(url: str, grant: str) -> Iterator[tuple[str, str, psycopg.Connection]]:
+    """A role with these privileges on the store's tables, the store's schema, and a superuser's connection."""
+    with Turnspit(url) as app:
+        schema = app.engine.settings.schema  # type: ignore[attr-defined]
+    guest = f"guest_{schema}"
+    with psycopg.connect(server_url(url), autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {guest} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {guest}")
+        connection.execute(f"GRANT {grant} ON ALL TABLES IN SCHEMA {schema} TO {guest}")
+        try:
+            yield guest, schema, connection
+        finally:
+            connection.execute(f"DROP OWNED BY {guest}; DROP ROLE {guest}")
 
 
 def look(url: str) -> dict[str, tuple[bool, str]]:
@@ -49,38 +76,51 @@ def test_a_server_that_is_well(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("grant", "expected"),
+    ("grant", "suffices", "expected"),
     [
         (
             "SELECT, DELETE",
+            False,
             "{guest} lacks INSERT, UPDATE on alerts, attempts, counters and ",
         ),
         (
             "SELECT, INSERT, UPDATE, DELETE",
+            True,
             (
                 "{guest} may not make and drop the partitions of {schema}.history: workers that connect as {guest} "
-                "prune nothing, and the tables grow; their owner is the superuser postgres: give them to a role of "
-                "their own, and make {guest} a member of it"
+                "prune it row by row, which costs more where many jobs end; their owner is the superuser postgres: "
+                "give them to a role of their own, and make {guest} a member of it"
             ),
         ),
     ],
     ids=["reads", "writes"],
 )
-def test_privileges_that_a_worker_lacks(url: str, grant: str, expected: str) -> None:
-    with Turnspit(url) as app:
-        schema = app.engine.settings.schema  # type: ignore[attr-defined]
-    guest = f"guest_{schema}"
-    with psycopg.connect(server_url(url), autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {guest} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {guest}")
-        connection.execute(f"GRANT {grant} ON ALL TABLES IN SCHEMA {schema} TO {guest}")
-        try:
-            is_well, said = look(url.replace("postgres@", f"{guest}@"))["privileges"]
-            assert not is_well
-            assert said.startswith(expected.format(guest=guest, schema=schema))
-            connection.execute(f"GRANT postgres TO {guest}")
-            assert look(url.replace("postgres@", f"{guest}@"))["privileges"][0]
-        finally:
-            connection.execute(f"DROP OWNED BY {guest}; DROP ROLE {guest}")
+def test_privileges_that_a_worker_lacks(url: str, grant: str, suffices: bool, expected: str) -> None:
+    with guest_of(url, grant) as (guest, schema, connection):
+        is_well, said = look(url.replace("postgres@", f"{guest}@"))["privileges"]
+        assert is_well is suffices
+        assert said.startswith(expected.format(guest=guest, schema=schema))
+        connection.execute(f"GRANT postgres TO {guest}")
+        assert look(url.replace("postgres@", f"{guest}@"))["privileges"] == (
+            True,
+            f"{guest} may do all that a worker does",
+        )
+
+
+def test_a_user_who_may_make_no_tables_works_and_prunes(url: str) -> None:
+    """As docs/guide/migrations.md grants it."""
+    with guest_of(url, "SELECT, INSERT, UPDATE, DELETE") as (guest, schema, connection):
+        with Turnspit(url.replace("postgres@", f"{guest}@")) as app:
+
+            @app.task
+            async def work() -> None: ...
+
+            work.enqueue()
+            with app.worker(until_empty=True) as worker:
+                worker.wait()
+            connection.execute(f"SELECT {schema}.make_partitions(0)")  # of 1970: one to drop
+            assert app.engine.write(app.engine.prune_jobs, PruneRequest(history=0, dead=None)) == 1
+        assert connection.execute(f"SELECT count(*) FROM {schema}.history").fetchone() == (0,)
 
 
 def test_a_schema_that_lacks_its_tables_is_not_well(url: str) -> None:
@@ -113,6 +153,74 @@ def test_a_transaction_that_holds_back_vacuum(url: str, monkeypatch: pytest.Monk
     assert (
         "it keeps dead rows from being removed, and claims get slower; end it with SELECT pg_terminate_backend(" in said
     )
+
+
+def test_a_transaction_that_keeps_a_table_locked_is_found_though_nobody_waits(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_SHORT", 0)
+    with Turnspit(url) as app, psycopg.connect(server_url(url), application_name="report") as holder:
+        schema = app.engine.settings.schema  # type: ignore[attr-defined]
+        holder.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
+        pid = holder.info.backend_pid
+        ok, said = look(url)["locks"]
+        lock = asyncio.run(app.engine.afind_lock())
+    assert not ok
+    assert said.startswith(f"pid {pid} (report, idle in transaction, begun 0 s ago) keeps {schema}.jobs locked: let ")
+    assert said.endswith(f"SELECT pg_terminate_backend({pid})")
+    assert lock is not None
+    assert said == f"{lock.holder}: {lock.cure}"
+    assert look(url)["locks"] == (True, "no transaction keeps others waiting")
+
+
+def test_the_overview_tells_of_a_lock_even_where_it_cannot_read_past_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_SHORT", 0)
+    redaction = Redaction((), ())
+
+    async def away(lock: object) -> Overview:
+        raise EngineUnavailable("the store did not answer")
+
+    with Turnspit(url) as app, psycopg.connect(server_url(url), application_name="report") as holder:
+        schema = app.engine.settings.schema  # type: ignore[attr-defined]
+        store = StoreReader(app, redaction, JobReader(app, redaction))
+        assert asyncio.run(store.overview()).attention == []
+        store.shared.forget()
+        holder.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
+        named = f"pid {holder.info.backend_pid} (report, idle in transaction, begun 0 s ago) keeps {schema}.jobs locked"
+        [found] = asyncio.run(store.overview()).attention
+        assert found.title == f"A lock holds the store's work up: {named}"
+        store.shared.forget()
+        monkeypatch.setattr(store, "_look", away)
+        with pytest.raises(EngineUnavailable, match=re.escape(f"the store did not answer. {named}: let ")):
+            asyncio.run(store.overview())
+
+
+def test_a_transaction_that_others_wait_for_is_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_SHORT", 0)
+    monkeypatch.setattr(locks, "_PATIENCE", 0)
+    with (
+        Turnspit(url) as app,
+        psycopg.connect(server_url(url)) as holder,
+        psycopg.connect(server_url(url), options="-c lock_timeout=20s") as waiter,
+        psycopg.connect(server_url(url), autocommit=True) as watcher,
+        ThreadPoolExecutor() as threads,
+    ):
+        job = app.engine.write(app.engine.insert_job, NewJob("send", "default", "{}"))
+        schema = app.engine.settings.schema  # type: ignore[attr-defined]
+        row = f"SELECT FROM {schema}.jobs WHERE id = {job.id} FOR UPDATE"
+        holder.execute(row)
+        waiting = threads.submit(waiter.execute, row)
+        waits = f"SELECT FROM pg_stat_activity WHERE pid = {waiter.info.backend_pid} AND wait_event_type = 'Lock'"
+        wait_until(lambda: watcher.execute(waits).rowcount, "a session that waits")
+        ok, said = look(url)["locks"]
+        pid = holder.info.backend_pid
+        holder.rollback()
+        waiting.result(DEADLINE)
+    assert not ok
+    assert f"keeps rows of {schema} locked, and 1 session waits for it: " in said
+    assert f"pg_terminate_backend({pid})" in said
 
 
 def test_dead_rows_and_bloated_indexes(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

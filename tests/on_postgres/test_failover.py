@@ -122,7 +122,10 @@ def _all(app: Turnspit) -> Iterator[Any]:
 
 
 def test_a_commit_that_did_not_wait_for_its_standby_is_no_promise(primary: Server, standby: Standby) -> None:
-    """The server cancels its waiting, commits all the same, and warns: the caller is not told that the job is safe."""
+    """The server cancels its waiting, commits all the same, and warns, of which this role would hear nothing by itself:
+    the caller is not told that the job is safe.
+    """
+    execute(primary, "ALTER ROLE postgres SET client_min_messages = error")
     engine = open_engine(primary.url, deadline=20)
     engine.write(engine.insert_job, NEW)
     standby.stop("fast")
@@ -135,6 +138,17 @@ def test_a_commit_that_did_not_wait_for_its_standby_is_no_promise(primary: Serve
     assert "synchronous replication" in str(raised.value)
     standby.start()
     assert engine.write(engine.insert_job, NEW).id == 3
+    engine.close()
+
+
+def test_another_warning_takes_no_promise_back(primary: Server) -> None:
+    """As of a trigger, or at each transaction of a server that runs out of their numbers."""
+    engine = open_engine(primary.url)
+    engine.write(engine.insert_job, NEW)
+    execute(primary, """CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE WARNING 'database "postgres" must be vacuumed'; RETURN NEW; END $$""")  # fmt: skip
+    execute(primary, "CREATE TRIGGER warn BEFORE INSERT ON turnspit.jobs FOR EACH ROW EXECUTE FUNCTION warn()")
+    assert engine.write(engine.insert_job, NEW).id == 2
     engine.close()
 
 

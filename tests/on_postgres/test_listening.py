@@ -1,7 +1,11 @@
 """The connection that waits for wakes: it holds no snapshot, and one that is half open is made anew."""
 
 import logging
+import os
+import resource
+import select
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -20,6 +24,27 @@ def test_it_holds_no_snapshot(app: Turnspit, send: Any, plain_url: str) -> None:
         channel = app.engine.settings.channel  # type: ignore[attr-defined]
         query = "SELECT state, backend_xid, backend_xmin FROM pg_stat_activity WHERE query = %s"
         assert connection.execute(query, (f"LISTEN {channel}",)).fetchall() == [("idle", None, None)]
+
+
+def test_a_process_with_many_open_files_listens(app: Turnspit, send: Any) -> None:
+    """``select`` knows 1024."""
+    fewest, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(fewest, min(most, 2000)), most))
+    with ExitStack() as files:
+        while files.enter_context(open(os.devnull)).fileno() < 1100:
+            pass
+        with app.worker():
+            wait_until(lambda: app.engine.wakeups.arrive, "a connection that listens")
+            assert send.enqueue(1).get_result(DEADLINE) == 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fewest, most))
+
+
+def test_a_system_without_poll_has_all_that(app: Turnspit, send: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "poll")  # as on Windows
+    with app.worker():
+        wait_until(lambda: app.engine.wakeups.arrive, "a connection that listens")
+        for number in range(3):
+            assert send.enqueue(number).get_result(DEADLINE) == number
 
 
 @pytest.fixture

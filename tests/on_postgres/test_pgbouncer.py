@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from tests.behaviour.support import DEADLINE, Gate, wait_until
-from tests.debian import environment, unpack
-from tests.postgres import Server, free_port, with_schema
+from tests.debian import environment, unpack_with_libraries
+from tests.postgres import Server, hold_port, port_of, with_schema
 from turnspit import Turnspit
 from turnspit.engines.postgres import doctor
 from turnspit.engines.postgres.opening import connect
@@ -41,22 +41,23 @@ def behind() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def pooler(behind: Server) -> Iterator[str]:
     """The URL of a PgBouncer with three connections in transaction mode."""
-    root = unpack("pgbouncer", "libevent-2.1-7", "libc-ares2")
-    port = free_port()
-    settings = behind.folder / "pgbouncer.ini"
-    settings.write_text(_SETTINGS.format(port=port, server_port=behind.port))
-    settings.chmod(0o644)
-    process = subprocess.Popen(
-        [root / "usr/sbin/pgbouncer", "-q", settings],
-        env=environment(root),
-        user="nobody" if os.geteuid() == 0 else None,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until(lambda: _answers(port), "PgBouncer to listen")
-    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    process.terminate()
-    process.wait(DEADLINE)
+    root = unpack_with_libraries("pgbouncer")
+    with hold_port() as held:
+        port = port_of(held)
+        settings = behind.folder / "pgbouncer.ini"
+        settings.write_text(_SETTINGS.format(port=port, server_port=behind.port))
+        settings.chmod(0o644)
+        process = subprocess.Popen(
+            [root / "usr/sbin/pgbouncer", "-q", settings],
+            env=environment(root),
+            user="nobody" if os.geteuid() == 0 else None,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: _answers(port), "PgBouncer to listen")
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        process.terminate()
+        process.wait(DEADLINE)
 
 
 @pytest.fixture

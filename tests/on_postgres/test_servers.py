@@ -1,7 +1,11 @@
 """Servers that are wrong, refuse, or go away."""
 
-from collections.abc import Iterator
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -9,9 +13,12 @@ import pytest
 from tests.behaviour.support import DEADLINE
 from tests.postgres import Server, new_schema, server, server_url, with_schema
 from turnspit import EngineUnavailable, InvalidPayload, Turnspit
+from turnspit.contract import Engine
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines import open_engine
-from turnspit.errors import ConfigurationError, EngineError, SchemaMismatch
+from turnspit.engines.postgres.connection import Reader
+from turnspit.engines.postgres.engine import PostgresEngine
+from turnspit.errors import EngineError, SchemaMismatch
 from turnspit.records import NewJob
 
 NEW = NewJob("send", "default", "{}")
@@ -51,48 +58,73 @@ def test_nobody_listens() -> None:
     )
 
 
+def test_who_waits_until_another_thread_has_opened_the_store_has_a_deadline() -> None:
+    """Ten that came one after another to a server that is away had waited ten times as long."""
+    engine = open_engine("postgresql://nobody@127.0.0.1:1/none", deadline=0.1)
+    said = r"did not answer within 0.1 s \(.*is the server away.*\): the call was not carried out"
+    with ThreadPoolExecutor(1) as other:
+        lock = engine._lock  # type: ignore[attr-defined]
+        other.submit(lock.acquire).result()
+        with pytest.raises(EngineUnavailable, match=said):
+            engine.write(engine.insert_job, NEW)
+        with pytest.raises(EngineUnavailable, match=said):
+            asyncio.run(engine.aread(engine.list_workers))
+        other.submit(lock.release).result()
+
+
+def test_a_signal_handler_may_open_what_its_thread_is_opening(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has opened is used, not opened a second time and forgotten."""
+    engine = PostgresEngine(store_url)
+    prepare = engine.prepare
+    opened: list[object] = []
+
+    def handle_signal() -> None:
+        monkeypatch.undo()
+        opened.append(engine._opened())
+        prepare()
+
+    monkeypatch.setattr(engine, "prepare", handle_signal)
+    assert engine._opened() is opened[0]
+    engine.close()
+
+
+def test_a_name_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def resolve(host: str, *_: object, **__: object) -> NoReturn:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    engine = open_engine("postgresql://ada@db/shop", deadline=0.2)
+    with pytest.raises(EngineUnavailable, match="cannot be reached: is the server running") as raised:
+        engine.read(engine.list_workers)
+    assert type(raised.value) is EngineUnavailable
+    assert len(asked) > 1
+
+
+def test_async_callers_of_a_server_that_is_away_wait_for_no_thread_of_the_loop() -> None:
+    """Thirty of them waited six times as long as their deadline, for the few threads of ``asyncio.to_thread``."""
+    free = Event()
+
+    async def call() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        busy = asyncio.ensure_future(asyncio.to_thread(free.wait, DEADLINE))
+        engine = open_engine("postgresql://nobody@127.0.0.1:1/none", deadline=0.1)
+        try:
+            with pytest.raises(EngineUnavailable):
+                await asyncio.wait_for(engine.aread(engine.list_workers), DEADLINE)
+        finally:
+            free.set()
+            await busy
+
+    asyncio.run(call())
+
+
 def test_a_password_is_never_shown() -> None:
     message = failure("postgresql://ada:hush@127.0.0.1:1/shop")
     assert "hush" not in message
     assert "postgresql://ada@127.0.0.1:1/shop" in message
-
-
-@pytest.mark.parametrize(
-    "scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg", "postgresql+psycopg2"]
-)
-def test_the_forms_of_a_url(scheme: str) -> None:
-    assert Turnspit(f"{scheme}://ada@db:5433/shop").engine.location == "postgresql://ada@db:5433/shop"
-
-
-@pytest.mark.parametrize(
-    ("place", "location"),
-    [
-        ("ada:hush@db1:5433,db2:5434/shop", "ada@db1:5433,db2:5434/shop"),
-        ("db1,db2/shop?target_session_attrs=any", "db1,db2/shop"),
-        ("db1,db2:5434/shop", "db1,db2:5434/shop"),
-        ("ada@[::1]:5433,db2/shop", "ada@[::1]:5433,db2/shop"),
-    ],
-)
-def test_several_hosts_in_a_url(place: str, location: str) -> None:
-    """The one that can be written is looked for, unless the URL says otherwise."""
-    engine = open_engine(f"postgresql://{place}")
-    assert engine.location == f"postgresql://{location}"
-    wanted = engine.settings.conninfo["target_session_attrs"]  # type: ignore[attr-defined]
-    assert wanted == ("any" if "any" in place else "read-write")
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("postgresql://db/shop?schema=Drop Table", "schema is a name of at most 40"),
-        ("postgresql://db/shop?poll_only=maybe", "poll_only in a URL is true or false"),
-        ("postgresql://ada:hush@db/shop?colour=red", "not one that PostgreSQL knows: invalid URI query parameter"),
-    ],
-)
-def test_a_url_that_cannot_be_understood(url: str, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message) as raised:
-        Turnspit(url)
-    assert "hush" not in str(raised.value)
 
 
 def test_a_user_without_privileges_is_told(store_url: str, app: Turnspit) -> None:
@@ -106,6 +138,17 @@ def test_a_user_without_privileges_is_told(store_url: str, app: Turnspit) -> Non
         assert "\n" not in str(raised.value)
         guest.close()
         connection.execute(f"DROP OWNED BY guest_{schema}; DROP ROLE guest_{schema}")
+
+
+def test_a_schema_with_somebody_elses_tables_is_told(store_url: str) -> None:
+    schema = open_engine(store_url).settings.schema  # type: ignore[attr-defined]
+    with psycopg.connect(server_url(store_url), autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.history (id int)")
+        app = Turnspit(store_url)
+        with pytest.raises(EngineError, match=r"somebody else .* as with \?schema=jobs .*relation \"history\" already"):
+            app.jobs.count()
+        app.close()
+        assert connection.execute(f"SELECT to_regclass('{schema}.jobs')").fetchone() == (None,)
 
 
 def test_a_read_only_server_is_told(store_url: str) -> None:
@@ -191,38 +234,123 @@ def test_while_the_server_is_away_a_call_ends_at_its_deadline(own: Server) -> No
     engine.close()
 
 
-def test_a_locked_row_holds_up_nobody_else(store_url: str, app: Turnspit) -> None:
-    engine = open_engine(store_url, deadline=5)
-    job = engine.write(engine.insert_job, NEW).id
+def test_locked_rows_hold_up_nobody_else(store_url: str, app: Turnspit) -> None:
+    """More of them than there are threads that write."""
+    engine = open_engine(store_url, deadline=15)
+    jobs = [engine.write(engine.insert_job, NEW).id for _ in range(4)]
     schema = app.engine.settings.schema  # type: ignore[attr-defined]
 
-    def lock_out() -> Verb[None]:
+    def lock_out(job: int) -> Verb[None]:
         yield Statement(f"SELECT FROM {schema}.jobs WHERE id = {job} FOR UPDATE", {})
 
-    with psycopg.connect(server_url(store_url)) as other, ThreadPoolExecutor(1) as thread:
-        other.execute(f"SELECT FROM {schema}.jobs WHERE id = {job} FOR UPDATE")
-        stuck = thread.submit(engine.write, lock_out)
-        for _ in range(3):
+    with psycopg.connect(server_url(store_url)) as other, ThreadPoolExecutor(len(jobs)) as threads:
+        other.execute(f"SELECT FROM {schema}.jobs FOR UPDATE")
+        stuck = [threads.submit(engine.write, lock_out, job) for job in jobs]
+        for _ in range(4):
             engine.write(engine.insert_job, NEW)
-        assert not stuck.done()
+        assert not any(future.done() for future in stuck)
         other.commit()
-        stuck.result(DEADLINE)
+        for future in stuck:
+            future.result(DEADLINE)
     engine.close()
 
 
-def test_a_call_that_nobody_waits_for_any_longer_lets_go_of_its_connection(store_url: str, app: Turnspit) -> None:
-    engine = open_engine(store_url, deadline=0.5)
-    job = engine.write(engine.insert_job, NEW).id
+def test_a_call_waits_for_no_helper_that_is_about_to_end(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose connection takes long to close had to be waited for by who came then: up to the deadline."""
+    engine = open_engine(store_url, deadline=DEADLINE)
+    may_close = Event()
+    close = Reader._close_connection
+
+    def close_slowly(reader: Reader) -> None:
+        assert may_close.wait(DEADLINE)
+        close(reader)
+
+    def look() -> Verb[None]:
+        yield Statement("SELECT", {})
+
+    def stand() -> Verb[None]:
+        yield Statement("SELECT pg_advisory_lock_shared(7)", {})
+
+    monkeypatch.setattr(Reader, "_close_connection", close_slowly)
+    with psycopg.connect(server_url(store_url)) as other, ThreadPoolExecutor(1) as thread:
+        other.execute("SELECT pg_advisory_lock(7)")
+        standing = thread.submit(engine.read, stand)
+        for _ in range(3):
+            engine.read(look)
+        assert not standing.done()
+        other.execute("SELECT pg_advisory_unlock(7)")
+        standing.result(DEADLINE)
+    may_close.set()
+    engine.close()
+
+
+def wait_sync(engine: Engine, verb: Callable[[], Verb[None]]) -> None:
+    engine.write(verb)
+
+
+def wait_async(engine: Engine, verb: Callable[[], Verb[None]]) -> None:
+    asyncio.run(engine.awrite(verb))
+
+
+@pytest.mark.parametrize("wait", [wait_sync, wait_async])
+def test_where_no_helper_can_begin_a_call_waits_all_the_same(
+    store_url: str,
+    app: Turnspit,
+    wait: Callable[[Engine, Callable[[], Verb[None]]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where Python ends, or a process may have no more threads."""
+    begun, asked = Event(), Event()
+
+    def refuse(*_: object) -> None:
+        asked.set()
+        raise RuntimeError("can't start new thread")
+
+    def stand() -> Verb[None]:
+        yield Statement("SELECT", {})
+        begun.set()
+        assert asked.wait(DEADLINE)
+
+    def look() -> Verb[None]:
+        yield Statement("SELECT", {})
+
+    app.engine.write(look)
+    monkeypatch.setattr(app.engine._open.writers, "_make_thread", refuse)  # type: ignore[attr-defined]
+    standing = app.engine.write_later(stand)
+    assert begun.wait(DEADLINE)
+    wait(app.engine, look)
+    standing()
+
+
+@pytest.mark.parametrize("wait", [wait_sync, wait_async])
+@pytest.mark.parametrize("deadline", [1, 1.2])
+def test_who_waited_for_a_lock_until_the_deadline_hears_of_it(
+    store_url: str, app: Turnspit, wait: Callable[[Engine, Callable[[], Verb[None]]], None], deadline: float
+) -> None:
+    """Not that the call may have been carried out."""
+    engine = open_engine(store_url, deadline=deadline)
     schema = app.engine.settings.schema  # type: ignore[attr-defined]
 
     def lock_out() -> Verb[None]:
-        yield Statement(f"SELECT FROM {schema}.jobs WHERE id = {job} FOR UPDATE", {})
+        yield Statement(f"SELECT FROM {schema}.jobs FOR UPDATE", {})
 
+    engine.write(engine.insert_job, NEW)
     with psycopg.connect(server_url(store_url)) as other:
-        other.execute(f"SELECT FROM {schema}.jobs WHERE id = {job} FOR UPDATE")
-        with pytest.raises(EngineUnavailable, match="may or may not have been carried out"):
-            engine.write(lock_out)
-        assert engine.write(engine.insert_job, NEW).id > job
+        other.execute(f"SELECT FROM {schema}.jobs FOR UPDATE")
+        with pytest.raises(EngineUnavailable, match="has a row locked by another transaction"):
+            wait(engine, lock_out)
+    engine.close()
+
+
+def test_a_call_that_nobody_waits_for_any_longer_lets_go_of_its_connection(store_url: str) -> None:
+    engine = open_engine(store_url, deadline=0.5)
+
+    def sleep() -> Verb[None]:
+        yield Statement(f"SELECT pg_sleep({2 * DEADLINE})", {})
+
+    with pytest.raises(EngineUnavailable, match="may or may not have been carried out"):
+        engine.write(sleep)
+    assert engine.write(engine.insert_job, NEW).id == 1
     engine.close()
 
 

@@ -8,20 +8,12 @@ import psycopg
 import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
-from tests.contract.store import OwnedClock, Store
+from tests.contract.store import Store
 from tests.contract.workflows import Flow, node
 from tests.postgres import server_url
-from turnspit.engines import open_engine
+from turnspit.engines.verbs import workflows
 from turnspit.records import Completion
 from turnspit.states import JobState
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    engine = open_engine(store_url)
-    engine.clock = clock = OwnedClock()
-    yield Store(engine, clock)
-    engine.close()
 
 
 @pytest.fixture
@@ -81,3 +73,23 @@ def test_two_dependencies_that_finish_at_once_release_once(
     connection.commit()
     other.join(DEADLINE)
     assert (flow.states(), flow.counts) == ("ccr", (3, 1, 2, 0, 0))
+
+
+def test_a_job_added_before_one_that_the_start_of_a_large_workflow_is_about_to_reach(
+    store: Store, store_url: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "_PORTION", 1)
+    flow, engine = Flow(store, node(), node(), is_sealed=False), store.engine
+    flow.seal()
+    adder = flow.claim(0)
+    [added] = engine.write_in(
+        connection, engine.extend_workflow, None, [node(before=flow.jobs[1:])], by=(adder.id, adder.fence)
+    )
+    other = threading.Thread(target=flow.tend, daemon=True)
+    other.start()
+    wait_until(lambda: waits_for_a_lock(connection, store_url) or not other.is_alive(), "it waits, or is done")
+    connection.commit()
+    other.join(DEADLINE)
+    assert flow.states() == "*b"
+    store.complete(store.claim_one(job=added))
+    assert flow.states() == "*r"

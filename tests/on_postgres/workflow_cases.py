@@ -51,7 +51,19 @@ def run_through(store: Store) -> Flow:
     return flow
 
 
+def keyed(store: Store) -> tuple[Any, ...]:
+    Flow(store, node(name="first"), idempotency_key="order 7")
+    return "fulfil", "order 7", ["first"]
+
+
+def standing(store: Store) -> tuple[Any, ...]:
+    """One of which all that is left waits for a dead letter."""
+    Flow(store, node(), node(-1, on_failure="wait")).kill(0)
+    return (10,)
+
+
 CASES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
+    "find_workflow": keyed,
     "insert_workflow": lambda store: (NewWorkflow("flow", (("on_success", NewJob("send", "default", "{}")),), SECOND),),
     "extend_workflow": extended,
     "seal_workflow": lambda store: (Flow(store, node(), node(-1), is_sealed=False).id,),
@@ -67,6 +79,7 @@ LOOKS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "list_workflow_jobs": lambda store: (run_through(store).id, 10, 0),
     "list_workflow_edges": lambda store: (run_through(store).jobs,),
     "list_workflow_results": lambda store: (run_through(store).id,),
+    "find_standing_workflows": standing,
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "insert_workflow": {"is_sealed": True},

@@ -42,6 +42,7 @@ def claim(limit: int, queues: tuple[str, ...] | None = ("default",), tasks: froz
 
 CASES = {
     "insert": Case(lambda engine: engine.insert_job(NewJob("send", "default", "{}")), 0),
+    "insert with options": Case(lambda engine: engine.insert_job(NewJob("send", "default", "{}", delay=1)), 0),
     "claim from one queue": Case(lambda engine: engine.claim_jobs(claim(100)), 250),
     "claim every queue": Case(lambda engine: engine.claim_jobs(claim(100, None)), 1500),  # a probe for each of 1,001
     "claim every tenth job": Case(lambda engine: engine.claim_jobs(claim(100, tasks=frozenset({"print"}))), 1200),
@@ -52,6 +53,9 @@ CASES = {
     "finish": Case(lambda engine: engine.finish_jobs([Completion(job, 1) for job in RUNNING]), 100),
     "finish at once": Case(lambda engine: engine.finish_jobs_at_once([Completion(job, 1) for job in RUNNING]), 100),
     "end": Case(lambda engine: engine.finish_jobs([Ending(999000, 1, EndingMove.RETRY, BOOM, SECOND)]), 10),
+    "end many": Case(
+        lambda engine: engine.finish_jobs([Ending(job, 1, EndingMove.RETRY, BOOM, SECOND) for job in RUNNING]), 1000
+    ),
     "return": Case(lambda engine: engine.return_jobs([(job, 1) for job in RUNNING]), 100),
     "progress": Case(
         lambda engine: engine.record_progress([ProgressUpdate(999000, 1, 0.5, None, (LogLine(1, None, "info", ""),))]),
@@ -127,7 +131,8 @@ CASES = {
     "replay one": Case(lambda engine: engine.replay_jobs(JobFilter(id=1_500_000), 0, 1000), 10),
     "delete one": Case(lambda engine: engine.delete_jobs(JobFilter(id=1_500_000), 0, 1000), 10),
     "update": Case(lambda engine: engine.update_job(5, JobChanges(priority=1)), 2),
-    "run now": Case(lambda engine: engine.run_job_now(700_000), 2),
+    "run now": Case(lambda engine: engine.run_jobs_now(JobFilter(id=700_000), 0, 1000), 4),
+    "run a portion now": Case(lambda engine: engine.run_jobs_now(JobFilter(state="scheduled"), 600_000, 1000), 6000),
 }
 
 

@@ -46,6 +46,9 @@ class Fan:
         claim, last = self.claims[0], self.jobs[-1]
         return self.engine.extend_workflow(None, [node(name="new", before=[last])], by=(claim.id, claim.fence))
 
+    def find(self) -> Verb[Any]:
+        return self.engine.find_workflow("fan", "none", ["last"])
+
     def replay(self) -> Verb[Any]:
         self.bench.run(self.end(EndingMove.DEAD))
         return self.engine.replay_jobs(JobFilter(id=self.jobs[0]), 0, 10)
@@ -57,6 +60,7 @@ CASES: dict[str, tuple[Callable[[Fan], Verb[Any]], bool]] = {
     "one that is cancelled": (lambda fan: fan.end(EndingMove.CANCEL), True),
     "a portion of a fan-in": (Fan.more_edges, False),
     "one that a running job adds": (Fan.extend, True),
+    "a key that is looked for": (Fan.find, True),
     "a dead letter replayed": (Fan.replay, True),
 }
 
@@ -73,3 +77,25 @@ def cost(name: str, width: int) -> int:
     bench = make_bench()
     with closing(bench.connection):
         return bench.steps(run(Fan(bench, width, is_sealed=is_sealed)))
+
+
+def test_a_workflow_that_stands_still_is_found_at_the_same_cost_beside_many_that_go_on() -> None:
+    few, many = cost_of_looking(SMALL), cost_of_looking(LARGE)
+    assert many <= few + 1, f"{few} and {many} hundred steps"
+
+
+def cost_of_looking(flows: int) -> int:
+    bench = make_bench()
+    engine, run = bench.engine, bench.run
+    with closing(bench.connection):
+        worker = run(engine.register_worker(NewWorker("host", 1, "", None, TASKS, 1, SECOND)))
+        ends: list[Ending] = []
+        for place in range(flows):
+            flow = run(engine.insert_workflow(NewWorkflow("flow"), is_sealed=True))
+            first, *_ = run(engine.extend_workflow(flow, [node(), node(-1, on_failure="wait"), node(-2)]))
+            if place in (flows // 2, flows - 1):
+                [claim] = run(engine.claim_jobs(ClaimRequest(worker, 1, TASKS, job=first)))
+                ends.append(Ending(claim.id, claim.fence, EndingMove.DEAD, error=BOOM))
+        run(engine.finish_jobs(ends))
+        assert [each.blocked for each in run(engine.find_standing_workflows(10))] == [2, 2]
+        return bench.steps(engine.find_standing_workflows(10))

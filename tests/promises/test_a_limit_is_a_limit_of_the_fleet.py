@@ -19,8 +19,6 @@ from turnspit import Turnspit, Unique
 
 ALLOWANCE = 0.05
 """A job begins at most this long after its admission, which is what the limit counts."""
-SCHEDULING = 0.05
-"""What a busy machine takes from the decision to begin a job to its first line."""
 JOBS, REPLAYED = 24, 8
 
 
@@ -44,6 +42,8 @@ def test_four_processes_keep_a_limit_through_pause_kill_retry_and_replay(limited
         wait_for(completed=3)
         app.queues.pause("default")
         workers[0].kill()
+        workers[0].wait()
+        killed = time.time()
         time.sleep(1.5 * PER)  # in which a bucket would fill
         app.queues.resume("default")
         wait_for(completed=JOBS)
@@ -51,18 +51,21 @@ def test_four_processes_keep_a_limit_through_pause_kill_retry_and_replay(limited
             app.jobs.replay(job.id)
         wait_for(completed=JOBS)
     begun, ended = recorded("begun"), recorded("ended")
-    assert len(begun) >= JOBS + REPLAYED + JOBS // 7
+    all_begun = begun + recorded("alone")
+    ended += [killed] * (len(all_begun) - len(ended))  # what it did not end, it ended in
+    assert len(all_begun) >= JOBS + REPLAYED + JOBS // 7
     admitted = sorted(each.started_at.timestamp() for job in app.jobs.list(limit=100) for each in job.attempts)
     assert shortest(admitted) >= PER, "a window held more admissions than the limit"
-    assert shortest(begun) > PER - ALLOWANCE - SCHEDULING, "a window held more starts than the limit"
-    assert most_at_once(begun, ended) <= AT_ONCE
+    assert shortest(begun) > PER - ALLOWANCE, "a window held more starts than the limit"
+    assert most_at_once(all_begun, ended) <= AT_ONCE
 
 
 def wait_for(*, completed: int) -> None:
     until = time.monotonic() + 50
     while app.jobs.count(state="completed") < completed and time.monotonic() < until:
         time.sleep(0.02)
-    assert app.jobs.count(state="completed") >= completed
+    left = [(job, job.worker, job.reason) for job in app.jobs.list(limit=100) if job.state != "completed"]
+    assert app.jobs.count(state="completed") >= completed, (left, app.workers.list(), app.limits.list())
 
 
 def shortest(moments: list[float]) -> float:
@@ -71,7 +74,7 @@ def shortest(moments: list[float]) -> float:
 
 
 def recorded(what: str) -> list[float]:
-    """When handlers began or ended, in seconds."""
+    """When handlers were begun or ended, in seconds."""
     lines = [line.message.split() for job in app.jobs.list(limit=100) for line in job.get_logs()]
     return sorted(float(line[1]) for line in lines if line[0] == what)
 

@@ -5,11 +5,11 @@ Clock steps and ten thousand ticks are in tests/contract/test_schedules.py, on a
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from tests.behaviour.support import wait_until
 from turnspit import Cron, Every, JobContext, Turnspit
 from turnspit.testing import override
 
@@ -42,9 +42,7 @@ def test_each_tick_fires_once_through_kills(store_url: str) -> None:
     workers = [start(store_url) for _ in range(2)]
     try:
         for seen in range(1, 4):
-            until = time.monotonic() + 20
-            while len(list(app.jobs.list())) < seen and time.monotonic() < until:
-                time.sleep(0.01)
+            wait_until(lambda seen=seen: app.jobs.count() >= seen, "a tick")
             victim = workers.pop(0)
             kill(victim)  # just after a tick was taken
             if seen < 3:
@@ -83,9 +81,6 @@ def test_a_due_tick_is_ready_at_once_and_nobody_polls_for_it(store_url: str) -> 
         late.append((job.created_at - job.tick).total_seconds())
 
     with app.worker():
-        until = time.monotonic() + 20
-        while len(late) < 3 and time.monotonic() < until:
-            time.sleep(0.01)
-    assert len(late) >= 3
-    assert min(late) < 0.05, late
+        # Who asked once a second would be late by as much each time; a busy machine is late now and then.
+        wait_until(lambda: sum(each < 0.05 for each in late) > 1, "two ticks in time")
     app.close()

@@ -33,7 +33,7 @@ def test_time_is_the_databases(app: Turnspit, monkeypatch: pytest.MonkeyPatch, w
         assert job.get_result(timeout=10) == "done"
     moments = [enqueued, *tries]
     waits = [later - earlier for earlier, later in pairwise(moments)]
-    assert all(0.15 < wait < 2 for wait in waits), waits
+    assert all(wait > 0.15 for wait in waits), waits
     for moment in (job.created_at, job.run_at, job.started_at, job.finished_at):
         assert moment is not None
         assert before <= moment <= before + timedelta(minutes=1)

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 from turnspit import Turnspit, Unique
-from turnspit.errors import ConfigurationError, InvalidTransaction
+from turnspit.errors import ConfigurationError, EngineError, EngineUnavailable, InvalidTransaction, StoreFrozen
 from turnspit.tasks import Task
 
 pytestmark = pytest.mark.on_sqlite  # on PostgreSQL: tests/on_postgres/test_transactions.py
@@ -184,6 +185,36 @@ def test_with_your_transaction_of_async_sqlalchemy(
     assert orders_and_jobs(app, connection) == ((1, 3) if commits else (0, 0))
 
 
+@pytest.mark.parametrize("kind", ["open", "begun by the call", "session"])
+def test_a_call_that_fails_leaves_nothing_in_a_transaction_that_commits(
+    app: Turnspit, send: Send, connection: sqlite3.Connection, database: Any, kind: str
+) -> None:
+    """SQLite undoes the one statement that failed: what the call had stored before it would be committed."""
+
+    @app.task(unique=Unique())
+    def invoice(order: int) -> None: ...
+
+    app.migrate()
+    refuse = "BEFORE INSERT ON turnspit_{} BEGIN SELECT raise(ABORT, 'refused'); END"
+    connection.execute(f"CREATE TRIGGER jobs {refuse.format('jobs WHEN new.priority = 5')}")
+    connection.execute(f"CREATE TRIGGER attempts {refuse.format('history')}")
+    kept = send.enqueue(0)
+    tx: Any = Session(database) if kind == "session" else connection
+    if kind != "begun by the call":
+        tx.execute(text(INSERT) if kind == "session" else INSERT)
+    with pytest.raises(EngineError, match="refused"):
+        app.enqueue_many([send.using(priority=number).new(number) for number in range(3, 8)], tx=tx)
+    with pytest.raises(EngineError, match="refused"):
+        app.enqueue_many([invoice.new(1), invoice.using(priority=5).new(2)], tx=tx)
+    with pytest.raises(EngineError, match="refused"):
+        app.jobs.cancel(kept.id, tx=tx)
+    stored = invoice.using(tx=tx).enqueue(1)
+    tx.commit()
+    tx.close() if kind == "session" else None
+    assert {job.id: job.state for job in app.jobs.list()} == {kept.id: "ready", stored.id: "ready"}
+    assert orders_and_jobs(app, connection)[0] == (0 if kind == "begun by the call" else 1)
+
+
 def test_a_nested_transaction_that_fails_takes_its_jobs_with_it(app: Turnspit, send: Send, database: Any) -> None:
     with Session(database) as session, session.begin():
         send.using(tx=session).enqueue(1)
@@ -223,8 +254,8 @@ def test_what_is_refused_says_what_to_do(app: Turnspit, send: Send, database: An
     refused: list[tuple[Any, str]] = [
         (other, rf"is a transaction of .*other.db, but the jobs of this app are in {path}"),
         (memory, r"is a transaction of a database in memory"),
-        (AsyncSession(), r"given a AsyncSession: use the verb with an a in front, as in await task.aenqueue"),
-        ("nonsense", r"takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not builtins.str"),
+        (AsyncSession(), r"given an AsyncSession: use the verb with an a in front, as in await task.aenqueue"),
+        ("nonsense", r"takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not str"),
         (database, r"takes a SQLAlchemy Session or Connection, not Engine"),
     ]
     for tx, message in refused:
@@ -238,6 +269,39 @@ def test_what_is_refused_says_what_to_do(app: Turnspit, send: Send, database: An
     assert app.jobs.count() == 0
     other.close()
     memory.close()
+
+
+def test_what_fails_in_a_session_is_told_as_what_fails_elsewhere(
+    app: Turnspit, send: Send, database: Any, connection: sqlite3.Connection, path: Path
+) -> None:
+    """SQLAlchemy wraps the driver's errors into its own."""
+    app.migrate()
+    impatient = create_engine(f"sqlite:///{path}", connect_args={"timeout": 0}, poolclass=NullPool)
+    connection.execute("BEGIN IMMEDIATE")
+    with Session(impatient) as session, pytest.raises(EngineUnavailable, match="is locked by another connection"):
+        send.using(tx=session).enqueue(1)
+    connection.execute("ROLLBACK")
+    with Session(database) as session:
+        session.connection().invalidate()
+        with pytest.raises(InvalidTransaction, match="a statement has failed already"):
+            send.using(tx=session).enqueue(1)
+    app.engine.write(app.engine.freeze_store, "token", "elsewhere", False, "is frozen")
+    for tx in (connection, Session(database)):
+        with pytest.raises(StoreFrozen, match="is frozen"):
+            send.using(tx=tx).enqueue(1)
+        tx.rollback()  # type: ignore[attr-defined]
+
+
+def test_a_connection_that_cannot_be_used(app: Turnspit, send: Send, database: Any, path: Path) -> None:
+    closed, elsewhere = database.connect(), sqlite3.connect(path)
+    closed.close()
+    with pytest.raises(InvalidTransaction, match="a connection that is closed"):
+        send.using(tx=closed).enqueue(1)
+    with ThreadPoolExecutor(1) as thread, pytest.raises(InvalidTransaction, match="created in a thread can only be"):
+        thread.submit(send.using(tx=elsewhere).enqueue, 1).result()
+    elsewhere.close()
+    with pytest.raises(InvalidTransaction, match="cannot be used here: Cannot operate on a closed database"):
+        send.using(tx=elsewhere).enqueue(1)
 
 
 @pytest.mark.parametrize("nested", [False, True])

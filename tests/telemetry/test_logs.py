@@ -109,6 +109,30 @@ def test_extra_fields_exceptions_and_what_json_does_not_know(lines: list[str]) -
     assert said["exception"].endswith("ValueError: no\nsecond line")
 
 
+class Nameless:
+    def __repr__(self) -> str:
+        raise ValueError("it has no text")
+
+
+def test_no_value_loses_its_line(lines: list[str]) -> None:
+    itself: list[object] = []
+    itself.append(itself)
+    values = {"pairs": {("a", "b"): 1}, "itself": itself, "none": float("nan"), "text": Nameless(), "well": {"a": [1]}}
+    logger.warning("counted", extra=values)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    line = json.loads(lines[0], parse_constant=refuse)
+    assert {name: line[name] for name in values} == {
+        "pairs": "{('a', 'b'): 1}",
+        "itself": "[[...]]",
+        "none": "nan",
+        "text": "<Nameless without a repr: ValueError>",
+        "well": {"a": [1]},
+    }
+
+
 @pytest.mark.parametrize("several", [(), ("--processes", "2")], ids=["a worker", "a supervisor"])
 def test_a_worker_writes_nothing_but_json(folder: Path, store_url: str, several: tuple[str, ...]) -> None:
     name = write_app(folder, store_url, "from turnspit import Retry\n" + TASKS)
@@ -122,7 +146,9 @@ def test_a_worker_writes_nothing_but_json(folder: Path, store_url: str, several:
         line = found[text]
         assert (line["logger"], line["job_id"], line["task"], line["attempt"]) == ("shop", job.id, job.task, 1)
     assert found["on the loop"]["order"] == 7
-    dead = found[f"job {jobs[0].id} (on_loop) is dead: ValueError: no"]
+    [dead] = [
+        line for line in said if line["message"].startswith(f"job {jobs[0].id} (on_loop) is dead: ValueError: no")
+    ]
     assert (dead["job_id"], dead["level"]) == (jobs[0].id, "error")
     [ended] = [line for line in said if line["message"].startswith(f"job {jobs[1].id} (in_thread) completed")]
     assert ended["job_id"] == jobs[1].id

@@ -34,6 +34,15 @@ def samples(metrics: CollectorRegistry) -> Samples:
     return read(generate_latest(metrics).decode())
 
 
+def test_a_workflow_that_was_stored_before_is_not_counted_again(app: Turnspit, metrics: CollectorRegistry) -> None:
+    @app.task
+    async def end() -> None: ...
+
+    for _ in range(2):
+        app.chain(end.new(), end.new(), idempotency_key="order 7")
+    assert samples(metrics)["turnspit_jobs_enqueued_total", DEFAULT, "end"] == 2
+
+
 def test_each_thing_that_happens_is_counted(app: Turnspit, metrics: CollectorRegistry) -> None:
     once = Retry(attempts=1)
 
@@ -122,6 +131,7 @@ def test_the_stores_figures(app: Turnspit, metrics: CollectorRegistry) -> None:
     }
     assert 0 <= found["turnspit_oldest_ready_seconds", MAIL] < 60
     assert found["turnspit_fleet_slots",] == 0
+    assert found["turnspit_fleet_blocked",] == 0
     app.jobs.delete(all=True)
     wait_until(lambda: samples(metrics)["turnspit_jobs", MAIL, "ready"] == 0, "0, and not gone")
 

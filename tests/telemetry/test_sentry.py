@@ -99,6 +99,30 @@ def test_a_dead_letter_is_reported_with_its_job(app: Turnspit, sdk: FakeSdk) -> 
     }
 
 
+class Refused(Exception):
+    """Frozen as attrs does it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in ("__cause__", "__context__", "__traceback__"):
+            raise AttributeError(f"{name} cannot be set")
+        super().__setattr__(name, value)
+
+
+def test_an_exception_that_takes_no_attribute_stays_what_it_is(app: Turnspit, sdk: FakeSdk) -> None:
+    report_errors(app, sdk)
+
+    @app.task(retry=ONCE)
+    async def fail() -> None:
+        raise Refused
+
+    job = fail.enqueue()
+    work(app)
+    assert job.refresh().error_type == "Refused"
+    [report] = sdk.reports
+    assert type(report["error"]) is Refused
+    assert report["scope"].contexts["turnspit"]["job"] == job.id
+
+
 @pytest.mark.parametrize(("retried", "levels"), [(True, ["warning", "error"]), (False, ["error"])])
 def test_what_is_tried_again_is_a_warning(app: Turnspit, sdk: FakeSdk, retried: bool, levels: list[str]) -> None:
     report_errors(app, sdk, retried=retried, arguments=True)

@@ -30,6 +30,24 @@ def work(app: Turnspit) -> None:
         worker.wait()
 
 
+class Nameless(Exception):
+    def __str__(self) -> str:
+        raise ValueError("it has no text")
+
+
+def test_an_error_without_a_text_stays_what_it_is(app: Turnspit, spans: Spans) -> None:
+    trace_jobs(app, tracer_provider=spans.provider)
+
+    @app.task(retry=ONCE)
+    async def fail() -> None:
+        raise Nameless
+
+    job = fail.enqueue()
+    work(app)
+    assert job.refresh().error_type == "Nameless"
+    assert (spans.one("process fail").attributes or {})["error.type"] == "Nameless"
+
+
 def test_an_attempt_is_below_its_enqueue_and_linked_to_it(app: Turnspit, spans: Spans) -> None:
     trace_jobs(app, tracer_provider=spans.provider)
     tracer = spans.provider.get_tracer("shop")

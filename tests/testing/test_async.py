@@ -4,6 +4,7 @@ import asyncio
 import threading
 import warnings
 from datetime import timedelta
+from inspect import iscoroutinefunction
 
 import pytest
 
@@ -38,9 +39,9 @@ def test_every_verb_has_an_async_twin(turnspit_app: Turnspit) -> None:
 
 def test_sync_and_async_verbs_are_the_same_verbs() -> None:
     for name in ("drain", "run_one", "advance", "advance_to", "next_due", "maintain", "enqueued"):
-        assert asyncio.iscoroutinefunction(getattr(TestStore, "a" + name))
+        assert iscoroutinefunction(getattr(TestStore, "a" + name))
     for name in ("assert_enqueued", "assert_not_enqueued"):
-        assert asyncio.iscoroutinefunction(getattr(TestStore, "a" + name))
+        assert iscoroutinefunction(getattr(TestStore, "a" + name))
 
 
 def test_one_store_serves_several_loops_one_after_another(t: TestStore) -> None:

@@ -283,7 +283,7 @@ def test_no_worker_is_left_behind(t: TestStore) -> None:
 
 
 def test_a_drain_of_three_jobs_takes_milliseconds(t: TestStore) -> None:
-    """6 ms on two cores; the best of five, so that a busy machine does not decide."""
+    """6 ms on two cores; the best of twenty, so that a busy machine does not decide."""
 
     @t.app.task
     async def nothing() -> None: ...
@@ -294,7 +294,7 @@ def test_a_drain_of_three_jobs_takes_milliseconds(t: TestStore) -> None:
         assert len(t.drain()) == 3
         return monotonic() - began
 
-    assert min(seconds() for _ in range(5)) < 0.05
+    assert min(seconds() for _ in range(20)) < 0.05
 
 
 def test_workflows_are_worked_off(t: TestStore) -> None:

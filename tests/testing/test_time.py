@@ -1,5 +1,6 @@
 """Whatever waits for a time can be driven without waiting."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,6 +25,16 @@ def test_every_moment_of_a_job_is_the_clock_s(turnspit_app: Turnspit) -> None:
         assert (job.created_at, job.run_at) == (NEW_YEAR, NEW_YEAR)
         assert (job.started_at, job.finished_at) == (t.now, t.now) == (NEW_YEAR + timedelta(seconds=5),) * 2
         assert [each.started_at for each in job.attempts] == [t.now]
+
+
+def test_a_moment_has_a_time_zone(t: TestStore) -> None:
+    @t.app.task
+    async def later() -> None: ...
+
+    later.using(delay=60).enqueue()
+    for advance in (t.advance_to, lambda moment: asyncio.run(t.aadvance_to(moment))):
+        with pytest.raises(ConfigurationError, match="moment must be a datetime with a time zone"):
+            advance(datetime(2030, 1, 1))  # noqa: DTZ001
 
 
 def test_advance_promotes_and_runs_nothing(t: TestStore) -> None:

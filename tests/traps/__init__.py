@@ -1,4 +1,4 @@
-"""What a new user trips over elsewhere (DESIGN section 10), sentence by sentence:
+"""What a new user trips over elsewhere, and where it is tested:
 
 * several event loops, a second ``asyncio.run``: ``test_loops``, ``test_notebooks``
 * gunicorn with ``--preload``, multiprocessing, spawn: ``test_forks``

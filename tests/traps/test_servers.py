@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.behaviour.support import DEADLINE, url_of, wait_until
+from tests.postgres import hold_port, port_of
 from tests.programs import running
 from turnspit import Turnspit
 from turnspit.cli.worker import worker
@@ -61,10 +62,12 @@ print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
 def uvicorn(folder: Path, store: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The server above as a program, and where to ask it; it prints "up" before it listens."""
     (folder / "server.py").write_text(SERVER)
-    port = _free_port()
+    held = hold_port()
+    port = port_of(held)
     command = [sys.executable, "-m", "uvicorn", "server:web", "--port", str(port), "--log-level", "warning", *options]
     environment = {"STORE": store, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
-    with running(*command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with held, running(*command, cwd=folder, env=environment, **pipes) as process:
         yield process, f"http://127.0.0.1:{port}/double?number=21"
 
 
@@ -147,12 +150,6 @@ def test_the_default_grace_time_is_below_that_of_kubernetes() -> None:
 def _listens(url: str) -> bool:
     with socket.socket() as client:
         return not client.connect_ex(("127.0.0.1", urlsplit(url).port))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_an_app_is_started_and_stopped_again_and_again(app: Turnspit) -> None:

@@ -1,6 +1,6 @@
 """What a type checker must accept, and the types that it must find. Read by mypy --strict and pyright, never run."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 from uuid import UUID
@@ -53,6 +53,16 @@ def plain_with_options(number: int) -> list[int]:
 async def with_context(job: JobContext, number: int) -> UUID:
     """Async, with the running job."""
     return UUID(int=number)
+
+
+@app.task
+async def import_rows(rows: list[Order], tenant_id: int, *, dry: bool = False) -> None:
+    """A list and something else."""
+
+
+@app.task
+def import_numbers(job: JobContext, numbers: Iterable[float]) -> None:
+    """Something that a list is."""
 
 
 @app.task()
@@ -238,3 +248,12 @@ def build_workflows() -> None:
     assert_type(flow.id, int)
     use(index.enqueue(Order(number=2)), index_in_a_thread.enqueue(Order(number=3)))
     use(app.chain(charge.new(1), charge.new(2)))
+
+
+async def fan_out(orders: AsyncIterator[Order]) -> None:
+    """Items of the list that the first argument is, and the other arguments by name."""
+    assert_type(import_rows.map((Order(number=n) for n in range(3)), tenant_id=7), int)
+    import_rows.map([Order(number=1)], chunk=100, name="import", tx=object(), tenant_id=7, dry=True)
+    import_numbers.map(range(5))
+    assert_type(await import_rows.amap(orders, chunk=10, tenant_id=7), int)
+    await import_numbers.amap([1.5, 2])

@@ -4,6 +4,7 @@ Each line names the error of mypy and the error of pyright. Where one of them re
 an unneeded comment is an error too.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from turnspit import Blueprint, Job, JobContext, Retry, Turnspit
@@ -34,6 +35,11 @@ def render(job: JobContext, number: int) -> int:
     return number
 
 
+@app.task
+async def import_rows(rows: Sequence[int], tenant_id: int) -> None:
+    """A task with a list first."""
+
+
 def wrong_arguments() -> None:
     """The function's own signature decides."""
     send.enqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -47,9 +53,19 @@ def wrong_arguments() -> None:
     app.enqueue_many([send.new(3)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+def wrong_items() -> None:
+    """``map`` gives the first argument lists of items, and the others as they are."""
+    import_rows.map(["7"], tenant_id=7)  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    import_rows.map([1], tenant_id="7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    import_rows.map([1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    import_rows.map([1], tenant_id=7, size=9)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    send.map(["ada"])  # type: ignore[misc,arg-type]  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType]
+
+
 async def wrong_arguments_of_the_async_twin() -> None:
     """Checked the same way."""
     await send.aenqueue(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await import_rows.amap(["7"], tenant_id=7)  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await build.using(queue="q").aenqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

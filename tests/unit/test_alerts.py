@@ -1,11 +1,12 @@
 """What of an alert's rule is so, and how loaded queues are."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from turnspit import Alert, ConfigurationError, Turnspit
-from turnspit.alerts import AlertRule, Found, Sight, find_alerts, make_rule
+from turnspit.alerts import AlertFunction, AlertRule, Found, Sight, find_alerts, make_rule
 from turnspit.loads import queue_loads
 from turnspit.records import (
     CounterRecord,
@@ -23,10 +24,11 @@ MINUTE = NOW // (60 * SECOND)
 
 
 def page(alert: Alert) -> None: ...
+def silent() -> None: ...
 
 
 def rule(**options: object) -> AlertRule:
-    given = {"oldest": None, "error_rate": None, "dead": None, "no_worker": None, "queue": None, "task": None}
+    given = dict.fromkeys(("oldest", "error_rate", "dead", "no_worker", "blocked", "queue", "task"))
     return make_rule(page, **(given | {"repeat": 3600} | options))  # type: ignore[arg-type]
 
 
@@ -102,6 +104,20 @@ def test_no_worker_for_a_queue_or_a_task() -> None:
     assert subjects(rule(no_worker=60), waiting._replace(workers=known)) == []
 
 
+def test_a_blocked_event_loop() -> None:
+    stuck = replace(worker(("mail",)), blocked_since=NOW - 61 * SECOND, blocked_by="job 7 (send) in app.py, line 3")
+    seen = sight(workers=[stuck, worker(), replace(stuck, live=False)])
+    [found] = find_alerts(rule(blocked=60), seen)
+    said = (
+        "the event loop of worker box:1#1 has been blocked for 61 s by job 7 (send) in app.py, line 3: "
+        "turnspit workers stop 1 ends it after its grace time"
+    )
+    assert found == Found("blocked", "worker box:1#1", 61, said)
+    assert subjects(rule(blocked=61), seen) == []
+    for narrowed, count in (({"queue": "mail"}, 1), ({"queue": "x"}, 0), ({"task": "send"}, 1), ({"task": "x"}, 0)):
+        assert len(subjects(rule(blocked=60, **narrowed), seen)) == count, narrowed
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -114,6 +130,25 @@ def test_no_worker_for_a_queue_or_a_task() -> None:
 def test_what_cannot_be_meant_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Turnspit("sqlite:///:none:").alert(**options)(page)  # type: ignore[arg-type]
+
+
+def test_a_function_that_takes_no_alert_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"an alert's function takes the alert, as in def silent\(alert\)"):
+        Turnspit("sqlite:///none.db").alert(dead=1)(silent)  # type: ignore[type-var]
+
+
+def test_functions_of_one_name_and_those_without_are_told_apart() -> None:
+    def made(channel: list[Alert]) -> AlertFunction:
+        def tell(alert: Alert) -> None:
+            channel.append(alert)
+
+        return tell
+
+    app = Turnspit("sqlite:///none.db")
+    for function in (made([]), made([]), partial(page), partial(page)):
+        app.alert(dead=1)(function)
+    assert len({each.name for each in app.alert_rules}) == 4
+    assert [each.name for each in app.alert_rules[2:]] == ["functools.partial", "functools.partial-2"]
 
 
 def test_two_rules_of_one_function_are_told_apart() -> None:

@@ -1,5 +1,6 @@
 """Declaring tasks on apps and blueprints."""
 
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -70,8 +71,10 @@ def test_a_blueprint_belongs_to_one_app(app: Turnspit) -> None:
     def task() -> None: ...
 
     app.include(blueprint)
+    other = Turnspit("sqlite:///other.db")
     with pytest.raises(ConfigurationError, match=r"^task b.task belongs to another app already$"):
-        Turnspit("sqlite:///other.db").include(blueprint)
+        other.include(blueprint)
+    assert not other.tasks, "its workers would run jobs whose own jobs go to the first app's store"
 
 
 def test_two_functions_of_one_name_are_refused(app: Turnspit) -> None:
@@ -99,17 +102,19 @@ def test_an_alias_that_is_another_tasks_name_is_refused(app: Turnspit) -> None:
 
 
 def test_a_notebook_cell_run_again_replaces_its_task(app: Turnspit) -> None:
-    def declare(result: int) -> object:
-        @app.task
+    def declare(result: int, *aliases: str) -> object:
+        @app.task(aliases=aliases)
         def cell() -> int:
             return result
 
         return cell
 
-    declare(1)
+    declare(1, "old")
     newer = declare(2)
     assert app.tasks["cell"] is newer
     assert app.tasks.tasks == [newer]
+    assert app.tasks.names == {"cell"}
+    assert app.payloads().validate({"task": "cell", "args": {}}) == ("cell", {})
 
 
 @pytest.mark.parametrize("name", ["", "  ", None, 5])
@@ -220,3 +225,29 @@ def test_a_wrong_option_of_an_app_is_refused(options: dict[str, object], message
     with pytest.raises(TurnspitError) as raised:
         Turnspit("sqlite:////nonexistent/turnspit.db", **options)  # type: ignore[arg-type]
     assert str(raised.value) == message
+
+
+def takes_nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"on_dead": lambda: None},
+            "on_dead of task send takes the job and its error, as in def <lambda>(job, error): too",
+        ),
+        (
+            {"upgrade": takes_nothing},
+            "upgrade of task send takes the old arguments, as in def takes_nothing(old): ",
+        ),
+        ({"upgrade": 3}, "upgrade of task send takes the old arguments, as in def 3(old): 3 is not a callable object"),
+    ],
+)
+def test_a_callback_of_a_task_that_could_not_be_called_is_refused(
+    app: Turnspit, options: dict[str, Any], message: str
+) -> None:
+    def send() -> None: ...
+
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        app.task(**options)(send)

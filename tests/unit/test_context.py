@@ -1,6 +1,8 @@
 """What a running job knows about itself."""
 
 import threading
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -46,6 +48,14 @@ def test_progress_and_log_lines_are_reported(context: JobContext) -> None:
     context.progress(1)
     context.log("done", "warning")
     assert context._reporter.said == [(7, 0.5, "half", '{"page":4}'), (7, 1, None, None), (7, "warning", "done")]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("fraction", [True, Decimal(1), Fraction(1)])
+def test_progress_is_a_float_for_the_store(fraction: Any) -> None:
+    """Any other number was refused by it, again and again, and with it all that its worker had to store."""
+    reporter = Reporter()
+    JobContext(CLAIM, reporter, {}).progress(fraction)
+    assert [(type(said[1]), said[1]) for said in reporter.said] == [(float, 1.0)]
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])

@@ -154,6 +154,7 @@ def test_an_option_that_cannot_be_a_tasks(options: dict[str, Any], message: str)
         ({"delay": -1}, "delay must be between 0 seconds and 100 years, not -1"),
         ({"at": "tomorrow"}, "at must be a datetime with a time zone, not 'tomorrow'"),
         ({"priority": 1.5}, "priority is a whole number from -32768 to 32767, not 1.5"),
+        ({"priority": True}, "priority is a whole number from -32768 to 32767, not True"),
         ({"retry": 3}, "retry takes a Retry, as in Retry(attempts=3), not 3"),
         ({"retry": Retry(on=OSError)}, "using(retry=) is stored with the job: "),
         ({"timeout": 0}, "timeout must be more than 0 seconds, not 0"),

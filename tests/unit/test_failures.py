@@ -1,8 +1,10 @@
 """What is kept of an exception."""
 
+import json
+
 import pytest
 
-from turnspit._runtime.worker.failures import describe, normalise
+from turnspit._runtime.worker.failures import describe, in_one_line, normalise
 
 
 class Mute(Exception):
@@ -16,6 +18,21 @@ def raised(error: BaseException) -> BaseException:
         raise error
     except BaseException as caught:
         return caught
+
+
+def test_the_line_in_the_log_names_the_last_line_of_the_applications_own_code() -> None:
+    def parse() -> None:
+        json.loads("{")
+
+    with pytest.raises(ValueError, match="Expecting") as caught:
+        parse()
+    said = in_one_line(describe(caught.value, "ship"))
+    line = parse.__code__.co_firstlineno + 1
+    assert said == f"JSONDecodeError: {caught.value} ({__file__}, line {line})"
+
+
+def test_an_error_that_was_raised_nowhere_of_ones_own_is_its_text() -> None:
+    assert in_one_line(describe(ValueError("bad"), "ship")) == "ValueError: bad"
 
 
 @pytest.mark.parametrize(

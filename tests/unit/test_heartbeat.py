@@ -1,12 +1,15 @@
 """When a worker may declare others dead: only after its own renewals were on time for one lease time."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from turnspit._runtime.worker import heartbeat
+from turnspit import Turnspit
+from turnspit._runtime.worker import heartbeat, registration
 from turnspit._runtime.worker.heartbeat import Heartbeat
+from turnspit.records import BlockedLoop, Renewal
 
 
 class SlowStore:
@@ -21,11 +24,11 @@ class SlowStore:
 
     renew_lease = None
 
-    def write_apart(self, verb: Any, *args: Any) -> bool:
+    def write_apart(self, verb: Any, *args: Any) -> Renewal:
         self.may_renew.acquire()
         self.now += self.takes
         self.renewals += 1
-        return True
+        return Renewal(None)
 
 
 @pytest.fixture
@@ -35,9 +38,16 @@ def store(monkeypatch: pytest.MonkeyPatch) -> SlowStore:
     return store
 
 
+def make_heartbeat(
+    store: Any, *, lease: float, interval: float, look: Callable[[], BlockedLoop | None] = lambda: None
+) -> Heartbeat:
+    since = heartbeat.elapsed()
+    return Heartbeat(store, 1, since=since, lease=lease, interval=interval, on_dead=lambda: None, look=look)
+
+
 def beats(store: SlowStore, count: int, *, every: float, takes: float = 0.0) -> Heartbeat:
     """A heartbeat after some renewals, ``every`` seconds apart; only the last one takes long."""
-    beat = Heartbeat(store, 1, lease=15, interval=5, on_dead=lambda: None, on_beat=lambda: None)  # type: ignore[arg-type]
+    beat = make_heartbeat(store, lease=15, interval=5)
     for number in range(count):
         store.now += every
         store.takes = takes if number == count - 1 else 0.0
@@ -75,13 +85,13 @@ def test_an_error_that_nobody_foresaw_does_not_stop_the_heart(caplog: pytest.Log
     class Store:
         renew_lease = None
 
-        def write_apart(self, verb: Any, *args: Any) -> bool:
+        def write_apart(self, verb: Any, *args: Any) -> Renewal:
             if failures:
                 raise failures.pop()
             renewed.set()
-            return True
+            return Renewal(None)
 
-    beat = Heartbeat(Store(), 1, lease=1, interval=0.01, on_dead=lambda: None, on_beat=lambda: None)  # type: ignore[arg-type]
+    beat = make_heartbeat(Store(), lease=1, interval=0.01)
     beat.start()
     assert renewed.wait(20)
     beat.stop()
@@ -97,19 +107,65 @@ def test_what_goes_wrong_before_a_renewal_does_not_keep_the_lease_from_being_ren
     class Store:
         renew_lease = None
 
-        def write_apart(self, verb: Any, *args: Any) -> bool:
+        def write_apart(self, verb: Any, *args: Any) -> Renewal:
             renewed.release()
-            return True
+            return Renewal(None)
 
-    def fail() -> None:
+    def fail() -> BlockedLoop | None:
         raise RuntimeError("no place for it")
 
-    beat = Heartbeat(Store(), 1, lease=15, interval=0.01, on_dead=lambda: None, on_beat=fail)  # type: ignore[arg-type]
+    beat = make_heartbeat(Store(), lease=15, interval=0.01, look=fail)
     beat.start()
     for _ in range(3):
         assert renewed.acquire(timeout=20)
     assert beat.trouble is None
     beat.stop()
     record = caplog.records[0]
-    assert record.getMessage() == "worker 1 renews its lease; what it does before failed: no place for it"
+    assert record.getMessage() == "worker 1 renews its lease; its look at the event loop failed: no place for it"
     assert record.exc_info
+
+
+def test_a_blocked_worker_that_was_asked_to_stop_is_told_once() -> None:
+    """A second time would mean: at once."""
+    renewed, told = threading.Semaphore(0), []
+
+    class Store:
+        renew_lease = None
+
+        def write_apart(self, verb: Any, *args: Any) -> Renewal:
+            renewed.release()
+            return Renewal("stop")
+
+    blocked: list[BlockedLoop | None] = [None]
+    beat = make_heartbeat(Store(), lease=15, interval=0.01, look=lambda: blocked[0])
+    beat._stop_blocked = lambda: told.append(beat.worker)
+    beat.start()
+    for _ in range(3):
+        assert renewed.acquire(timeout=20)
+    assert told == []  # one whose loop answers hears of it there
+    blocked[0] = BlockedLoop(1, "job 1 (hang)")
+    for _ in range(4):
+        assert renewed.acquire(timeout=20)
+    beat.stop()
+    assert told == [1]
+
+
+def test_the_first_lease_counts_from_before_the_store_was_asked_for_it(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a worker that could not renew it would claim for as long as its answer had taken, after its end."""
+    order: list[str] = []
+    original = app.engine.awrite
+
+    def look() -> float:
+        order.append("looked at the clock")
+        return 7.0
+
+    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
+        order.append(verb.__name__)
+        return await original(verb, *arguments, **options)
+
+    monkeypatch.setattr(registration, "elapsed", look)
+    monkeypatch.setattr(app.engine, "awrite", awrite)
+    with app.worker():
+        assert order[:2] == ["looked at the clock", "register_worker"]

@@ -55,6 +55,9 @@ def test_a_store_that_is_away_keeps_no_worker_from_saying_that_it_lives(
         link.start()
         await asyncio.to_thread(listen)
         link.stop()
+        for thread in (link._thread, link._declaring):  # they would find the line closed
+            assert thread is not None
+            thread.join(20)
 
     def listen() -> None:
         with supervisor.makefile() as line:
@@ -70,3 +73,34 @@ def test_a_store_that_is_away_keeps_no_worker_from_saying_that_it_lives(
     assert [text for text in caplog.messages if "could not be returned" in text] == [
         "the jobs of worker 1, which died, could not be returned yet: away"
     ]
+
+
+def test_the_last_counts_are_not_followed_by_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line's thread has looked at them when the worker ends and says its last ones."""
+    monkeypatch.setattr(link_module, "_SAY", 0.01)
+    supervisor, own = socket.socketpair()
+    worker: Any = SimpleNamespace(id=2, rescuer=Store(), finisher=SimpleNamespace(finished=0))
+    looked, may_go_on, counted = threading.Event(), threading.Event(), [1.0]
+
+    def counts() -> dict[tuple[str, ...], list[float]]:
+        seen = list(counted)
+        if not looked.is_set():
+            looked.set()
+            assert may_go_on.wait(20)
+        return {("jobs",): seen}
+
+    async def live() -> None:
+        link = Link(own, worker, lambda: HealthReport(live=True, ready=True), counts)
+        link.start()
+        assert await asyncio.to_thread(looked.wait, 20)
+        counted[0] = 2.0
+        threading.Timer(0.1, may_go_on.set).start()
+        await asyncio.to_thread(link.stop)
+        link._thread.join(20)
+
+    with supervisor, own:
+        asyncio.run(live())
+        own.shutdown(socket.SHUT_WR)
+        with supervisor.makefile() as line:
+            told = [said["counts"][0][1] for said in map(json.loads, line) if "counts" in said]
+    assert told[-1] == [2.0]

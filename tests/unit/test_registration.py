@@ -39,7 +39,7 @@ def test_it_comes_back_whatever_goes_wrong_meanwhile(caplog: pytest.LogCaptureFi
     async def live() -> None:
         back, lost = asyncio.Event(), []
         registration = Registration(
-            parts, WorkerSettings(), Outage(), back.set, on_lost=lambda: lost.append(1), on_beat=lambda: None
+            parts, WorkerSettings(), Outage(), back.set, on_lost=lambda: lost.append(1), look=lambda: None
         )
         await registration.register()
         back.clear()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnspit import ConfigurationError, Retry
+from turnspit import ConfigurationError, Retry, Turnspit
 
 SECOND = 1_000_000
 
@@ -151,3 +151,29 @@ def test_a_wrong_policy_is_refused_where_it_is_written(options: dict[str, Any], 
 def test_a_policy_prints_what_was_given() -> None:
     assert str(Retry(attempts=3, base=1.0)) == "Retry(attempts=3, base=1.0)"
     assert str(Retry()) == "Retry()"
+
+
+def one(attempt: int) -> float:
+    return 1.0
+
+
+async def waits(attempt: int, error: BaseException) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("delay", "message"),
+    [
+        (one, r"^Retry\(delay=\) takes the attempt and its error, as in def one\(attempt, error\)"),
+        (waits, r"takes a plain function, not async def"),
+    ],
+)
+def test_a_delay_that_cannot_be_called_is_refused_where_it_is_declared(delay: Any, message: str) -> None:
+    """Each job that failed was dead at once, whatever its attempts."""
+    with pytest.raises(ConfigurationError, match=message):
+        Turnspit("sqlite:///nowhere.db", retry=Retry(delay=delay))
+    with pytest.raises(ConfigurationError, match=message):
+        Turnspit("sqlite:///nowhere.db").task(retry=Retry(delay=delay))(nothing)
+
+
+def nothing() -> None: ...

@@ -1,11 +1,13 @@
 """When ticks come: cron, its mistakes, daylight saving time, intervals."""
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from turnspit import ConfigurationError, Cron, Every, JobContext, Turnspit
+from turnspit import ConfigurationError, Cron, Every, JobContext, Turnspit, Unique
+from turnspit._runtime.maintenance.scheduler import declared_schedules
 from turnspit.clock import from_moment, to_moment
 from turnspit.schedules import check_rules, load_rule
 
@@ -154,3 +156,36 @@ def test_how_rules_read() -> None:
     assert str(Cron("@daily")) == "@daily UTC"
     assert str(Every(minutes=5)) == "every 5 min"
     assert str(Every(days=1, hours=1, seconds=1.5)) == "every 1 d 1 h 1 s 500 ms"
+
+
+def test_two_schedules_of_one_name_are_refused() -> None:
+    app = Turnspit("sqlite:///nowhere.db")
+    app.task(name="report", schedule=[Every(hours=1), Every(hours=2)])(nothing)
+    app.task(name="report-3", schedule=Every(hours=1))(the_third)
+    with pytest.raises(ConfigurationError, match="tasks report and report-2 both have a schedule named 'report-2'"):
+        app.task(name="report-2", schedule=Every(hours=1))(another)
+    assert [new.name for new in declared_schedules(app.tasks, app.engine.check_new)[0]] == [
+        "report",
+        "report-2",
+        "report-3",
+    ]
+
+
+def test_a_schedule_whose_job_cannot_be_made_is_named_and_keeps_back_no_other() -> None:
+    app = Turnspit("sqlite:///nowhere.db")
+
+    def key() -> str:
+        sys.exit("no such region")
+
+    app.task(name="report", schedule=[Every(hours=1), Every(hours=2)], unique=Unique(key=key))(nothing)
+    app.task(name="other", schedule=Every(hours=1))(another)
+    made, unmade = declared_schedules(app.tasks, app.engine.check_new)
+    assert [new.name for new in made] == ["other"]
+    assert list(unmade) == ["report", "report-2"]
+    assert "schedule report-2 (every 2 h) of task report cannot be stored" in str(unmade["report-2"])
+    assert "SystemExit: no such region" in str(unmade["report-2"])
+
+
+def nothing() -> None: ...
+def the_third() -> None: ...
+def another() -> None: ...

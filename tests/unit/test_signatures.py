@@ -1,6 +1,7 @@
 """A function's signature as the schema of its payload."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -86,7 +87,11 @@ def test_what_looks_like_a_number_becomes_one() -> None:
         ((), {"to": "ada@example.com", "order_id": "x"}, "send: order_id: Input should be a valid integer"),
         ((), {"to": "a@example.com", "order_id": 1, "bcc": 2}, "send: bcc: Extra inputs are not permitted (got 2)"),
         (("ada@example.com",), {}, "send: missing a required argument: 'order_id'"),
-        (("ada@example.com", 1, 2, True), {}, "send: too many positional arguments"),
+        (
+            ("ada@example.com", 1, 2, True),
+            {},
+            "send: too many positional arguments; it takes (to, order_id, copies=1, *, urgent=False)",
+        ),
         (("ada@example.com", 1), {"to": "b"}, "send: multiple values for argument 'to'"),
     ],
 )
@@ -98,6 +103,43 @@ def test_every_field_that_does_not_fit_is_named() -> None:
     said = refusal(send, to="ada@example.com", order_id="x", copies="y")
     assert "order_id: " in said
     assert "copies: " in said
+
+
+@dataclass
+class Point:
+    x: int
+    then: "Point | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line2D:
+    points: tuple[Point, ...]
+
+
+@dataclass
+class Square:
+    side: int
+    area: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.area = self.side * self.side
+
+
+def test_a_dataclass_that_computes_a_field_comes_back() -> None:
+    def paint(square: Square) -> None: ...
+
+    assert received(paint, Square(3)) == {"square": Square(3)}
+
+
+def test_a_dataclass_is_looked_into() -> None:
+    def draw(line: Line2D) -> None: ...
+
+    assert received(draw, Line2D((Point(1), Point(2, Point(3))))) == {"line": Line2D((Point(1), Point(2, Point(3))))}
+    wrong: Any = "left"
+    assert refusal(draw, Line2D((Point(1), Point(wrong)))).startswith(
+        "draw: line.points.1.x: Input should be a valid integer"
+    )
+    assert refusal(draw, Line2D((Point(1, Point(wrong)),))).startswith("draw: line.points.0.then.x: Input should be")
 
 
 def test_a_long_value_is_shown_in_short() -> None:

@@ -2,15 +2,19 @@
 
 import logging
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from turnspit._runtime import supervisor as supervisor_module
-from turnspit._runtime.children import describe_exit
+from turnspit._runtime.children import Status, describe_exit
 from turnspit._runtime.memory import memory_of
 from turnspit._runtime.supervisor import Slot, Supervisor, SupervisorSettings
+from turnspit.clock import monotonic
 from turnspit.errors import ConfigurationError
 
 
@@ -55,7 +59,7 @@ if os.path.exists(first):
     os.write(int(line), b'{"over": true}\\n')
     sys.exit()
 open(first, "w").close()
-said = {"worker": 1, "jobs": 0, "live": True, "ready": True, "problems": [], "declared": []}
+said = {"worker": 1, "jobs": 0, "live": True, "ready": True, "is_hung": False, "problems": [], "declared": []}
 os.write(int(line), json.dumps(said).encode() + b"\\n")
 signal.pause()
 """
@@ -74,3 +78,39 @@ def test_a_process_that_says_nothing_any_more_is_replaced(
     _, killed, died, _, _ = (text.partition(") ")[2] for text in caplog.messages)
     assert killed == "has said nothing for 0 s: killing it"
     assert died == "was killed by SIGKILL; another one starts now"
+
+
+ENDS = """import os, sys; os.write(int(sys.argv[1]), b'{"over": true}' + bytes([10]))"""
+
+
+def test_where_no_process_can_be_started_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As without memory, which is when one that grew is to be replaced: the others go on meanwhile."""
+    popen, failures = subprocess.Popen, [BlockingIOError(11, "Resource temporarily unavailable")]
+
+    def start(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return popen(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    settings = SupervisorSettings(processes=1, grace=1.0, until_empty=True)
+    assert Supervisor(settings, lambda slot, line: [sys.executable, "-S", "-c", ENDS, str(line)]).run() == 0
+    said = "process 1 could not be started: [Errno 11] Resource temporarily unavailable; trying again in 0.0 s"
+    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == [said]
+
+
+def test_who_watches_all_processes_is_asked_for_help_where_one_whose_slots_hang_cannot_be_replaced() -> None:
+    """Before that, the end of all would only interrupt what the others run."""
+    slot = Slot(1)
+    status = Status(worker=1, live=False, ready=False, is_hung=True, problems=("all its slots are taken",))
+    child: Any = SimpleNamespace(is_registered=True, status=status, heard_at=monotonic(), age=60.0)
+    slot.current = child
+    found = []
+    for _ in range(3):
+        found.append(supervisor_module._slot_report(slot, 30.0))
+        slot.count_failure(1.0)  # of the one that was to take over
+    found.append(supervisor_module._slot_report(slot, 30.0))
+    assert [each.live for each in found] == [True, True, True, False]
+    assert {(each.ready, each.problems) for each in found} == {(False, ("process 1: all its slots are taken",))}

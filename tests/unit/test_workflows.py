@@ -116,6 +116,7 @@ def test_an_id_is_known_when_the_block_has_ended() -> None:
         (lambda job: tell.new(number=job.result.numbre), "it has no 'numbre'"),
         (lambda job: tell.new(number=job.result.lines), "it is array, not string"),
         (lambda job: tell.new(number=job.result.lines[0]), "it is integer, not string"),
+        (lambda job: tell.new(number=job), "(got <job of charge: give its .result>)"),
         (lambda job: ship.new(1, job.result, note=7), "note: Input should be a valid string"),
         (lambda job: ship.new(job.result.lines[0]), "receipt: Field required"),
     ],
@@ -202,3 +203,31 @@ def test_hooks_and_chains_take_jobs() -> None:
         app.workflow("fulfil", on_failure=charge)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="a chain needs jobs"):
         app.chain()
+
+
+def test_a_refused_job_leaves_nothing_of_itself_behind() -> None:
+    flow = begun()
+    with pytest.raises(ConfigurationError, match="a job waits for jobs of its own workflow"):
+        flow.add(charge.new(1), name="charge", after=[5])  # type: ignore[list-item]
+    assert flow.add(charge.new(1), name="charge").number == 0
+
+
+@pytest.mark.parametrize("where", ["after", "before"])
+def test_names_come_in_lists(where: str) -> None:
+    names: Any = {where: "load"}
+    said = refusal(lambda flow: flow.add_many([charge.new(1)], **names))
+    assert said.startswith(f"{where}= takes a list of ")
+    assert said.endswith(", not 'load'")
+
+
+def test_names_of_many_may_come_from_a_generator() -> None:
+    flow = begun()
+    flow.add_many([charge.new(1), charge.new(2)], before=(name for name in ["last"]))
+    assert [each.before for each in flow._buffer] == [("last",), ("last",)]
+
+
+def test_a_workflow_has_one_block() -> None:
+    """What a second one added would come to a workflow that runs, or has ended."""
+    flow = begun()
+    with pytest.raises(ConfigurationError, match="workflow fulfil has had its with block: build another one"), flow:
+        pass

@@ -1,5 +1,6 @@
 """The ``schema.sql`` that is checked in makes the catalogue that migrating makes; migrations keep their rules."""
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_of_a_file(folder: Path) -> None:
             assert script.execute(query).fetchall() == migrated.execute(query).fetchall() != []
     script.close()
     migrated.close()
+
+
+def test_the_readme_of_the_file_says_of_every_index_what_it_is_for() -> None:
+    migrations_ = (ENGINES / "sqlite" / "migrations").glob("*.sql")
+    made = {name for path in migrations_ for name in re.findall(r"INDEX turnspit_(\w+)", path.read_text())}
+    table = (
+        (ENGINES / "sqlite" / "README.md").read_text().partition("| index | for |\n|---|---|\n")[2].partition("\n\n")[0]
+    )
+    told = [name for row in table.splitlines() for name in re.findall(r"`(\w+)", row.split("|")[1])]
+    assert sorted(told) == sorted(made)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

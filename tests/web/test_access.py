@@ -55,6 +55,14 @@ def test_a_token_lets_in_by_a_form_or_a_header(shop: TestStore) -> None:
         assert client.post("/jobs/1/replay", headers=own).status_code == 401
 
 
+def test_a_stranger_is_not_told_where_the_store_is(shop: TestStore) -> None:
+    with person(shop, token=TOKEN) as client:
+        assert shop.app.engine.location not in client.get("/login").text
+        assert client.get("/loginx", headers={"Accept": "text/html"}).status_code == 303
+        known = client.get("/", headers={"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"})
+        assert shop.app.engine.location in known.text
+
+
 @pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nX: y"])
 def test_nobody_is_led_away(shop: TestStore, target: str) -> None:
     with person(shop, token=TOKEN) as client:
@@ -69,6 +77,7 @@ def test_nobody_is_led_away(shop: TestStore, target: str) -> None:
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
         {"Origin": "https://ops.example", "Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},

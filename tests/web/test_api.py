@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import ORIGIN, Site, TestClient
-from turnspit import Cron
+from turnspit import Cron, EngineUnavailable
 from turnspit.testing import TestStore
 from turnspit.web import make_dashboard
 
@@ -40,6 +40,30 @@ def test_another_language_enqueues(api: Api, shop: TestStore) -> None:
     found = api("GET", f"/jobs/{job.id}")
     assert (found["state"], found["result"], found["has_result"]) == ("completed", "sent to ada", True)
     assert found["attempts"][0]["outcome"] == "completed"
+
+
+def test_a_task_that_only_workers_know_is_enqueued(api: Api) -> None:
+    answer = api("POST", "/jobs", 201, {"task": "of another service", "args": {"to": "ada"}})
+    assert (answer["created"], answer["job"]["task"]) == (True, "of another service")
+
+
+@pytest.mark.parametrize("task", ["send", "of another service"])
+def test_a_store_that_is_away_after_a_change_does_not_hide_it(
+    api: Api, shop: TestStore, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """A program that is told that nothing was stored stores it once more."""
+
+    async def away(*args: Any) -> Any:
+        raise EngineUnavailable("store: the call was not carried out")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.app.engine, "aread", away)
+        problem = api("POST", "/jobs", 503, {"task": task, "args": {"to": "ada"}})
+        [job] = shop.app.jobs.list()
+        assert problem["detail"].startswith(f"job {job.id} was stored, but cannot be shown: store")
+        problem = api("PATCH", f"/jobs/{job.id}", 503, {"priority": 7})
+        assert problem["detail"].startswith(f"job {job.id} was changed, but")
+    assert job.refresh().priority == 7
 
 
 def test_a_request_that_is_repeated_stores_one_job(api: Api, shop: TestStore) -> None:
@@ -194,5 +218,5 @@ def openapi(site: Site) -> Any:
 
 def test_the_document_names_every_operation_once(openapi: Any) -> None:
     names = [each["operationId"] for methods in openapi["paths"].values() for each in methods.values()]
-    assert len(names) == len(set(names)) == 35
+    assert len(names) == len(set(names)) == 36
     assert openapi["servers"] == [{"url": "/api"}]

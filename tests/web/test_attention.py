@@ -1,13 +1,20 @@
 """What the overview names that needs a person: the worst, and how much more there is."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from tests.cli.test_diagnosis import NOW, worker
-from turnspit.web.models import Attention, Count, DeadGroups, Latency, QueueDocument, Series
+from tests.cli.test_diagnosis import MINUTE, NOW, worker
+from turnspit.clock import from_moment
+from turnspit.records import StandingWorkflow, StoreLock, WorkerRecord
+from turnspit.states import JobState
+from turnspit.web.models import Attention, Count, DeadGroups, Latency, QueueDocument, ScheduleDocument, Series
 from turnspit.web.reading.attention import Scene, find_attention
 
 
-def queue(number: int, *, ready: int = 10, workers: int = 0, unknown: int = 0) -> QueueDocument:
+def queue(number: int, *, ready: int = 10, workers: int = 0, unknown: int = 0, limited: int = 0) -> QueueDocument:
     none = Count(count=0)
     return QueueDocument(
         name=f"q{number:03}",
@@ -15,7 +22,7 @@ def queue(number: int, *, ready: int = 10, workers: int = 0, unknown: int = 0) -
         ready=Count(count=ready),
         scheduled=none,
         retrying=none,
-        held=Count(count=unknown),
+        held=Count(count=unknown + limited),
         unknown=Count(count=unknown),
         running=none,
         dead=none,
@@ -28,10 +35,21 @@ def queue(number: int, *, ready: int = 10, workers: int = 0, unknown: int = 0) -
     )
 
 
-def attention(*queues: QueueDocument) -> list[Attention]:
+def attention(
+    *queues: QueueDocument,
+    workers: Sequence[WorkerRecord] = (worker(),),
+    schedules: Sequence[ScheduleDocument] = (),
+    **more: Any,
+) -> list[Attention]:
     dead = DeadGroups(groups=[], count=Count(count=0))
-    scene = Scene(NOW, "shop", queues, {}, dead, [worker()], [], [])
+    scene = Scene(NOW, "shop", queues, {}, dead, workers, schedules, [], **more)
     return find_attention(scene)
+
+
+def test_where_a_store_has_moved_nothing_else_is_advised() -> None:
+    [only] = attention(queue(1), workers=(), closed="it has moved to new.db: point the app's URL there")
+    assert only.severity == "bad"
+    assert only.detail == "It has moved to new.db: point the app's URL there."
 
 
 @pytest.mark.parametrize(
@@ -55,5 +73,76 @@ def test_two_hundred_queues_hide_nothing_else(workers: int, ready: int, unknown:
     assert found[-1].detail.endswith(", ….")
 
 
+def test_limited_jobs_too_want_a_worker() -> None:
+    """They are held until they begin, and no worker of another queue lets them."""
+    [found] = attention(queue(7, ready=0, limited=3))
+    assert found.title == "No worker serves the queue q007: 3 jobs wait"
+    [found] = attention(queue(7, ready=0, limited=3), workers=[])
+    assert found.title == "No worker is running, and 3 jobs wait"
+
+
 def test_one_more_than_are_shown_is_shown_too() -> None:
     assert [each.link for each in attention(*map(queue, range(6)))] == [f"/queue?name=q00{n}" for n in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "expires", "is_told"),
+    [(NOW - MINUTE, NOW - 2 * MINUTE, True), (NOW - MINUTE, NOW, True), (NOW - MINUTE, NOW - MINUTE, False)],
+    ids=["its lease ran out", "its supervisor saw it end", "it stopped in order"],
+)
+def test_a_worker_that_died_is_told(stopped: int, expires: int, is_told: bool) -> None:
+    workers = [worker(), worker(2, live=False, stopped=stopped, expires=expires)]
+    assert [each.title for each in attention(workers=workers)] == ["A worker died within the last hour"] * is_told
+    assert workers[1].state_at(NOW) == ("lost" if is_told else "stopped")
+
+
+def test_a_late_schedule_says_whether_a_worker_knows_its_task() -> None:
+    late = [
+        ScheduleDocument(app="shop", name=name, task=name, rule="", args={}, missed="skip", overlap="allow",
+                         is_declared=True, is_paused=False, is_own=True, next_tick=from_moment(NOW - 5 * MINUTE),
+                         last_tick=None, last_job=None, waiting=0, upcoming=[])
+        for name in ("send", "old")
+    ]  # fmt: skip
+    assert [each.detail for each in attention(schedules=late)] == [
+        "A live worker knows its task send: look into that worker's log.",
+        "No live worker of the app shop knows its task old.",
+    ]
+
+
+def test_a_worker_whose_event_loop_is_blocked_is_told() -> None:
+    """It looks alive otherwise."""
+    blocked = replace(
+        worker(2, running=3),
+        renewed_at=NOW,
+        blocked_since=NOW - MINUTE,
+        blocked_by="job 1 (hang) at jobs.py:17 in run",
+    )
+    [first] = attention(workers=[worker(), blocked])
+    assert (first.severity, first.link) == ("bad", "/workers")
+    assert first.title == "The event loop of the worker box:42 has been blocked for 1 min"
+    assert first.detail.startswith(
+        "Nothing begins or ends there, where 3 jobs run: it is in job 1 (hang) at jobs.py:17 in run. "
+    )
+    found = attention(workers=[replace(blocked, id=number) for number in range(20)])
+    assert [each.title for each in found][3:] == ["17 more workers have a blocked event loop"]
+
+
+def test_workflows_that_stand_still_are_told_a_few_by_their_names() -> None:
+    flows = [StandingWorkflow(number, "fulfil", 10, "charge", JobState.DEAD, 1) for number in range(1, 9)]
+    flows[1] = flows[1]._replace(task=None, state=JobState.CANCELLED, blocked=2)
+    found = attention(standing=flows)
+    assert [(each.severity, each.link) for each in found[:2]] == [("bad", "/workflows/1"), ("bad", "/workflows/2")]
+    assert found[0].title == "The workflow fulfil (1) will not go on by itself"
+    assert found[0].detail.startswith("Job 10 (charge) is dead, and 1 job waits for it. Replay the workflow, ")
+    assert found[1].detail.startswith("Job 10 (forgotten) was cancelled, and 2 jobs wait for it. ")
+    assert [each.title for each in found[3:]] == ["5 more workflows will not go on unaided"]
+
+
+def test_a_lock_that_holds_the_store_up_comes_first() -> None:
+    lock = StoreLock("pid 7 keeps turnspit.jobs locked", "let that transaction end")
+    first, *_ = attention(queue(7), lock=lock)
+    assert (first.severity, first.title) == (
+        "bad",
+        "A lock holds the store's work up: pid 7 keeps turnspit.jobs locked",
+    )
+    assert first.detail.startswith("Let that transaction end. ")

@@ -7,9 +7,11 @@ import pytest
 
 from tests.web.conftest import ORIGIN, Site, TestClient
 from turnspit import Cron, Job, Rate
-from turnspit.records import NewJob, NewWorker
+from turnspit.records import BlockedLoop, NewJob, NewWorker
 from turnspit.testing import TestStore
 from turnspit.web import make_dashboard
+from turnspit.web.bulk import Bulk
+from turnspit.web.reading import jobs
 
 
 def dead_letter(shop: TestStore, **arguments: object) -> "Job[str]":
@@ -107,6 +109,45 @@ def test_all_that_match_are_counted_first_then_worked_through(site: Site, shop: 
     assert other.refresh().state == "ready"
 
 
+def test_what_waits_for_a_time_runs_now(site: Site, shop: TestStore) -> None:
+    send = shop.app.tasks["send"].using(delay=3600)
+    jobs = [send.enqueue(to=str(number)) for number in range(3)]
+    assert site.post("/jobs/chosen", verb="run", id=[str(jobs[0].id)], back="/jobs") == "good: 1 job made ready"
+    assert "Run all now…" in site.get("/jobs?q=task:send")
+    assert "Run 2 jobs?" in site.text("/jobs/bulk?verb=run&q=task:send")
+    site.post("/jobs/bulk", verb="run", q="task:send", back="/jobs")
+    while "2 of 2 jobs made ready; done" not in site.text("/jobs"):
+        pass
+    assert {job.refresh().state for job in jobs} == {"ready"}
+
+
+def test_a_change_that_fails_says_so(site: Site, shop: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it fails with: it would be shown as running for ever."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Bulk, "_call", fail)
+    site.post("/jobs/bulk", verb="cancel", q="queue:slow", back="/jobs")
+    while "failed: KeyError: 'a bug'" not in site.text("/jobs"):
+        pass
+
+
+def test_jobs_beyond_those_that_are_counted_can_be_changed(
+    site: Site, shop: TestStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "DEPTH", 1)
+    job = shop.app.tasks["send"].enqueue(to="ada")
+    shop.app.tasks["send"].enqueue(to="bob")
+    text = site.text("/jobs/bulk?verb=cancel&q=args.to%3Dada")
+    assert "Cancel 0+ jobs? " in text
+    assert "There are more than were counted." in text
+    assert "No job that matches" not in text
+    site.post("/jobs/bulk", verb="cancel", q="args.to=ada", back="/jobs")
+    while job.refresh().state != "cancelled":
+        pass
+
+
 def test_a_change_at_a_rate_can_be_stopped(site: Site, shop: TestStore) -> None:
     shop.app.enqueue_many(shop.app.tasks["send"].new(to=str(number)) for number in range(500))
     site.post("/jobs/bulk", verb="delete", q="task:send", rate="1", back="/jobs")
@@ -114,6 +155,7 @@ def test_a_change_at_a_rate_can_be_stopped(site: Site, shop: TestStore) -> None:
     while "; stopped" not in site.text("/jobs"):
         pass
     assert shop.app.jobs.count() >= 490
+    assert site.post("/bulk/2/stop", back="/jobs").startswith("bad: there is no change 2")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +163,7 @@ def test_a_change_at_a_rate_can_be_stopped(site: Site, shop: TestStore) -> None:
     [
         ({"verb": "delete", "q": ""}, "every job"),
         ({"verb": "cancel", "q": "state:dead"}, "a dead job cannot be cancelled"),
-        ({"verb": "explode", "q": "task:send"}, "none of replay, cancel, delete"),
+        ({"verb": "explode", "q": "task:send"}, "none of replay, cancel, run, delete"),
         ({"verb": "cancel", "q": "task:send", "rate": "-1"}, "more than 0"),
         ({"verb": "cancel", "q": "task:send", "rate": "nan"}, "more than 0"),
         ({"verb": "cancel", "q": "task:send", "rate": "fast"}, "a number of jobs a second"),
@@ -185,5 +227,9 @@ def test_a_worker_is_quieted_and_stopped(site: Site, shop: TestStore) -> None:
     assert "asked to be quiet" in site.text("/workers")
     assert site.post(f"/workers/{worker}/stop") == f"good: worker {worker} was asked to stop"
     assert "live, asked to stop" in site.text("/workers")
+    engine.write(engine.renew_lease, worker, 60_000_000, None, BlockedLoop(7_000_000, "job 1 (hang) at jobs.py:17"))
+    text = site.text("/workers")
+    assert "blocked, asked to stop" in text
+    assert "by job 1 (hang) at jobs.py:17" in text
     assert site.post("/workers/77/stop").startswith("bad: no live worker has the id 77")
     assert site.client.post(f"/workers/{worker}/explode", headers={"Origin": ORIGIN}).status_code == 404

@@ -8,10 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 
 from turnspit.testing import TestStore
-from turnspit.web import make_dashboard
+from turnspit.web import live, make_dashboard
 from turnspit.web.live import Broadcaster
 from turnspit.web.sharing import Shared
 
@@ -47,6 +48,54 @@ async def test_a_hundred_who_look_cost_what_one_costs() -> None:
     assert drawn == 1
 
 
+def test_who_comes_is_sent_nothing_that_was_asked_of_the_store_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may have pressed a button since, and their page shows what came of it."""
+    monkeypatch.setattr(live, "_PAUSE", 0.0)
+
+    async def look() -> None:
+        store, may_end = "before", asyncio.Event()
+
+        async def draw() -> str:
+            found = store
+            await may_end.wait()
+            return found
+
+        broadcaster = Broadcaster()
+        other = aiter(broadcaster.watch("/", draw))
+        await anext(other)
+        await asyncio.sleep(0)  # the drawing begins
+        store = "after"
+        page = asyncio.create_task(first_page(broadcaster, "/", draw))
+        await asyncio.sleep(0)
+        may_end.set()
+        assert await page == "after"
+        await other.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(look())
+
+
+def test_a_drawing_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises: the page would stand still, and look live."""
+    monkeypatch.setattr(live, "_PAUSE", 0.0)
+    drawings = 0
+
+    async def draw() -> str:
+        nonlocal drawings
+        drawings += 1
+        if drawings == 2:
+            raise KeyError("a bug")
+        return f"page {drawings}"
+
+    async def look() -> None:
+        events = aiter(Broadcaster().watch("/", draw))
+        pages = [await anext(events), await anext(events), await anext(events)]
+        assert "page 1" in pages[1]
+        assert "page 3" in pages[2]
+        await events.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(asyncio.wait_for(look(), 10))
+
+
 @in_a_loop
 async def test_only_so_many_different_screens_are_drawn() -> None:
     async def draw() -> str:
@@ -76,6 +125,27 @@ async def test_what_is_asked_for_at_the_same_time_is_asked_once() -> None:
     shared.forget()
     assert await shared.get("key", 60, ask) == 2
     assert await shared.get("key", 0, ask) == 3
+
+
+@in_a_loop
+async def test_an_answer_that_a_change_overtook_is_not_shared() -> None:
+    shared, is_paused = Shared(), False
+    has_looked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> bool:
+        found = is_paused
+        has_looked.set()
+        await may_answer.wait()
+        return found
+
+    before = asyncio.create_task(shared.get("queue", 60, ask))
+    await has_looked.wait()
+    is_paused = True
+    shared.forget()
+    after = asyncio.create_task(shared.get("queue", 60, ask))
+    asyncio.get_running_loop().call_soon(may_answer.set)
+    assert await asyncio.gather(before, after) == [False, True]
+    assert await shared.get("queue", 60, ask) is True
 
 
 def test_an_open_page_keeps_no_server_from_ending(shop: TestStore) -> None:

@@ -103,6 +103,23 @@ def test_a_copy_that_is_refused_does_not_tell_its_key(shop: TestStore) -> None:
         assert client.get(f"/api/jobs/{job.id}").json()["unique_key"] == "[hidden]"
 
 
+@pytest.mark.parametrize("key", ["password", "new_password"])
+def test_a_hidden_value_without_an_original_is_not_stored_as_text(shop: TestStore, key: str) -> None:
+    """Somebody removed an entry of a list, or gave a field another name: which value was meant?"""
+
+    @shop.app.task
+    def invite(users: list[dict[str, str]]) -> None: ...
+
+    job = invite.enqueue(users=[{"name": "ada", "password": SECRET}, {"name": "bob", "password": "hunter22"}])
+    with person(shop, ORIGIN, only_loopback=True) as client:
+        args = f'{{"users": [{{"name": "bob", "{key}": "[hidden]"}}]}}'
+        form = {"args": args, "queue": "", "delay": "", "tags": "", "priority": ""}
+        answer = client.post(f"/jobs/{job.id}/duplicate", data=form, headers={"Origin": ORIGIN, "Accept": "text/html"})
+        assert answer.status_code == 422
+        assert "type the value itself" in answer.text
+    assert shop.app.jobs.count() == 1
+
+
 def test_a_search_for_a_field_inside_an_argument_is_refused(shop: TestStore) -> None:
     with person(shop, ORIGIN, only_loopback=True) as client:
         for value, status in (('{"pin": [735119]}', 422), ('{"width": 3}', 200)):

@@ -37,7 +37,7 @@ def test_a_dead_letter_is_found_from_the_overview(site: Site, shop: TestStore) -
         shop.advance(timedelta(hours=2))
     assert job.refresh().state == "dead"
     text = site.text("/dead")
-    assert "1 dead letters in 1 group" in text
+    assert "1 dead letter in 1 group" in text
     assert "TimeoutError : the mail server did not answer" in text
     details = site.text(f"/jobs/{job.id}")
     for part in (
@@ -120,6 +120,19 @@ def test_nothing_that_a_job_carries_is_markup(site: Site, shop: TestStore) -> No
         assert "<script>alert" not in answer.text, page
         assert answer.status_code in (200, 400), page
         assert site.client.get("/live", params={"page": page, "once": "1"}).text.count("<script>alert") == 0
+
+
+def test_what_is_large_is_shown_in_part(site: Site, shop: TestStore) -> None:
+    job = shop.app.tasks["send"].enqueue(to="x" * 500_000 + "!")
+    shop.drain()
+    page = f"/jobs/{job.id}"
+    assert len(site.get(page)) < 80_000
+    text = site.text(page)
+    assert text.count("The first 20,000 of 500,0") == 2  # the arguments, and the result
+    assert "Too much to copy from here" in text
+    assert f'href="/api{page}">all of them' in site.get(page)
+    assert site.client.get(f"/api{page}").json()["args"]["to"].endswith("x!")
+    assert "x!" in site.text(f"{page}/duplicate")
 
 
 def test_schedules_show_their_next_ticks(site: Site, shop: TestStore) -> None:

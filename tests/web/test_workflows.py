@@ -49,6 +49,22 @@ def test_a_workflow_is_shown_as_a_graph(site: Site, shop: TestStore) -> None:
     assert "there is no workflow 77" in site.text("/workflows/77", 404)
 
 
+def test_one_that_stands_still_is_found_from_the_overview(site: Site, shop: TestStore) -> None:
+    @shop.app.task
+    def charge() -> None:
+        raise GiveUp("the bank is closed")
+
+    with shop.app.workflow("fulfil") as flow:
+        first = flow.add(charge.new())
+        flow.add(charge.new(), after=[first], on_failure="wait")
+    assert "will not go on" not in site.text("/")
+    shop.drain()
+    assert f"The workflow fulfil ({flow.id}) will not go on by itself Job {first.id}" in site.text("/")
+    assert f'href="/workflows/{flow.id}"' in site.get("/")
+    site.post(f"/workflows/{flow.id}/replay")
+    assert "will not go on" not in site.text("/")
+
+
 def test_it_goes_on_where_it_failed(site: Site, shop: TestStore) -> None:
     number = make_flow(shop)
     shop.drain()
@@ -93,7 +109,8 @@ def test_a_large_one_is_a_table(site: Site, shop: TestStore) -> None:
     assert "too large to be drawn: these are 300 of its 320 jobs" in page
     assert '<svg class="graph"' not in page
     following = page.partition("after=")[2].partition('"')[0]
-    assert site.get(f"/workflows/{flow.id}?after={following}").count("data-row") == 20
+    last = site.get(f"/workflows/{flow.id}?after={following}")
+    assert (last.count("data-row"), "More jobs" in page, "More jobs" in last) == (20, True, False)
 
 
 @pytest.mark.parametrize(

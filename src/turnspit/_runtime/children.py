@@ -25,6 +25,7 @@ class Status:
     jobs: int = 0
     live: bool = True
     ready: bool = False
+    is_hung: bool = False
     problems: tuple[str, ...] = ()
     declared: tuple[int, ...] = ()
 
@@ -41,16 +42,20 @@ class Child:
         self.told: set[int] = set()
         """The workers of which it was told that they died."""
         self.counts: dict[tuple[str, ...], list[float]] = {}
-        """What it counted, as far as it was said since they were taken from here last."""
+        """What it counted, as it has said since ``take_counts`` was called last."""
         self.is_draining = False
         self.is_over = False
         """Whether it said that its worker has ended: a task may end its process with exit code 0 too."""
         self.started_at = self.heard_at = monotonic()
         self.line, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  (our own command)
-                command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], process_group=0
-            )
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603  (our own command)
+                    command(theirs.fileno()), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], process_group=0
+                )
+        except OSError:
+            self.line.close()
+            raise
         self.line.setblocking(False)
         self._heard = b""
 
@@ -125,7 +130,13 @@ class Child:
 
 def _status(said: dict[str, Any]) -> Status:
     return Status(
-        said["worker"], said["jobs"], said["live"], said["ready"], tuple(said["problems"]), tuple(said["declared"])
+        said["worker"],
+        said["jobs"],
+        said["live"],
+        said["ready"],
+        said["is_hung"],
+        tuple(said["problems"]),
+        tuple(said["declared"]),
     )
 
 

@@ -29,8 +29,8 @@ class Health:
         report as JSON. An orderly end removes it.
     :param port: where ``GET /livez`` and ``/readyz`` answer 200 or 503, with the report as JSON; 0 takes a free one.
     :param host: the address of that port; by default nobody on another machine can ask.
-    :param max_lag: seconds or ``timedelta`` that the event loop may be blocked, or that threads over their time-out may
-        take every slot, until the worker is not live.
+    :param max_lag: seconds or ``timedelta`` that the event loop may be blocked, or that jobs over their time-out may
+        take every slot, before the worker is no longer live. A supervisor, if there is one, replaces it for such jobs.
     :raises ConfigurationError: for what cannot be meant.
 
     ::
@@ -56,17 +56,20 @@ class Health:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody is to be shown anything."""
+        """Whether there is a file or a port to show it."""
         return self.file is not None or self.port is not None
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """``live``: it need not be replaced. ``ready``: it works as it should. ``problems``: what is wrong, for people."""
+    """``live``: it need not be replaced. ``ready``: it works as it should. ``problems``: what is wrong, for people.
+    ``is_hung``: jobs that nobody can end have taken all slots for too long; whoever can replace it does.
+    """
 
     live: bool
     ready: bool
     problems: tuple[str, ...] = ()
+    is_hung: bool = False
 
     def as_json(self) -> str:
         """One line of JSON."""

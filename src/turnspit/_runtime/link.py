@@ -56,14 +56,14 @@ class Link:
         self._counted: dict[tuple[str, ...], Sequence[float]] = {}
         """The counts that the supervisor was told."""
         self._loop = asyncio.get_running_loop()
-        self._saying = threading.Lock()
+        self._saying = threading.RLock()
         self._stopping = threading.Event()
         self._heard = b""
         self._to_declare: dict[int, float] = {}
         """Workers whose jobs are to be returned, and from when on."""
         self._declared: set[int] = set()
         self._delayed: set[int] = set()
-        """Those of which it was said that the store did not take it."""
+        """Those of which it was logged that the store did not take it yet."""
         self._declaring: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="turnspit-link", daemon=True)
@@ -89,6 +89,7 @@ class Link:
             "jobs": self._worker.finisher.finished,
             "live": report.live,
             "ready": report.ready,
+            "is_hung": report.is_hung,
             "problems": report.problems,
             "declared": sorted(self._declared),
         }
@@ -96,15 +97,16 @@ class Link:
 
     def _say_counts(self) -> None:
         """Tell the supervisor which counts have changed."""
-        counts = {} if self._counts is None else self._counts()
-        changed = {key: values for key, values in counts.items() if self._counted.get(key) != values}
-        for portion in _portions(changed):
-            if not self._send({"counts": portion}):
-                return
-            self._counted.update((key, changed[key]) for key, _ in portion)
+        with self._saying:  # from reading to sending, so that older counts never follow newer ones
+            counts = {} if self._counts is None else self._counts()
+            changed = {key: values for key, values in counts.items() if self._counted.get(key) != values}
+            for portion in _portions(changed):
+                if not self._send({"counts": portion}):
+                    return
+                self._counted.update((key, changed[key]) for key, _ in portion)
 
     def _send(self, message: dict[str, Any]) -> bool:
-        """Whether it was said. A suspended supervisor reads nothing: what it misses is said again."""
+        """Send a line if the socket takes it now; whether it did. What a suspended supervisor misses is sent again."""
         with self._saying, contextlib.suppress(OSError):
             if select.select([], [self._connection], [], 0)[1]:
                 self._connection.sendall(json.dumps(message).encode() + b"\n")
@@ -150,7 +152,7 @@ class Link:
     def _declare(self) -> None:
         """Return the jobs of siblings that died; what the store does not take now is tried again.
 
-        Each twice: the database may still hold what the dead one had begun, for as long as it takes it to notice.
+        Each is declared twice: the database may take a while to notice that the dead one's transactions are over.
         """
         for worker in [each for each, moment in list(self._to_declare.items()) if monotonic() >= moment]:
             try:

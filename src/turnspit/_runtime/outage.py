@@ -1,6 +1,6 @@
-"""What a worker says of what fails and is tried again.
+"""What a worker logs about failures that it tries again.
 
-Of a store that is away a line when it begins and one when it is over, not one for each retry.
+A store that is away gets a line when that begins and one when it is over, not one for each retry.
 """
 
 import logging
@@ -30,8 +30,8 @@ class Outage:
         self._since = 0.0
 
     def failed(self, who: str, error: Exception, delay: float, *, what: str | None = None) -> None:
-        """Somebody will try again: an outage is noticed, anything else is warned of, with a traceback if it is not one
-        of Turnspit's own errors.
+        """Log what failed and will be tried again: an outage once, anything else each time, with a traceback if it is
+        not one of Turnspit's own errors.
 
         :param who: to be given to ``answered`` once it worked.
         :param delay: seconds until the next try.
@@ -61,7 +61,7 @@ class Outage:
             logger.debug("%s: %s", who, error)
 
     def answered(self, who: str) -> None:
-        """Somebody was answered."""
+        """The store answered; the outage is over once it has answered everybody that failed."""
         if who not in self._missing:
             return
         with self._lock:

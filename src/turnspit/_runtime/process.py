@@ -102,14 +102,15 @@ async def _live(
     loop = asyncio.get_running_loop()
     last_resort = _last_resort(loop, parts, worker, settings.grace)
     _stop_on_signals(loop, worker, last_resort, is_supervised=supervisor is not None)
+    worker.registration.stop_blocked = partial(_stop_blocked, worker)
     pulse = Pulse(loop) if health.is_wanted or supervisor is not None else None
 
     def report() -> HealthReport:
         blocked = pulse.problems(health.max_lag) if pulse is not None else ()
         problems = (*blocked, *worker.troubles())
         # Only the end of this process frees such slots, as it does a blocked loop.
-        is_live = not blocked and worker.executor.hung_for <= health.max_lag
-        return HealthReport(live=is_live, ready=not problems, problems=problems)
+        is_hung = worker.executor.hung_for > health.max_lag
+        return HealthReport(live=not blocked and not is_hung, ready=not problems, problems=problems, is_hung=is_hung)
 
     link = None
     if supervisor is not None and pulse is not None:
@@ -152,6 +153,11 @@ def _last_resort(loop: asyncio.AbstractEventLoop, parts: WorkerParts, worker: Wo
         return bool(worker.executor.running)
 
     return LastResort(loop, grace, is_busy=is_busy, warn=warn, leave=lambda: _leave_blocked(parts, worker))
+
+
+def _stop_blocked(worker: Worker) -> None:
+    logger.info("worker %s was asked to stop", worker.id)
+    os.kill(os.getpid(), signal.SIGTERM)  # which is heard between two steps of what blocks the loop
 
 
 def _leave_if_hung(parts: WorkerParts, worker: Worker, pulse: Pulse) -> None:

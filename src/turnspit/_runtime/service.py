@@ -15,7 +15,7 @@ logger = logging.getLogger("turnspit")
 
 
 class Backoff:
-    """Delays that double from ``first`` to ``longest`` seconds, with full jitter, until ``reset``."""
+    """Delays that double from ``first`` to ``longest`` seconds until ``reset``, each drawn from its upper half."""
 
     def __init__(self, first: float = 0.1, longest: float = 5.0) -> None:
         self._first = first

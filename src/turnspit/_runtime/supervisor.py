@@ -81,6 +81,7 @@ class Slot:
         self.renew = False
         self.is_done = False
         self.how = ""
+        """How its last process ended."""
 
     @property
     def is_failing(self) -> bool:
@@ -89,7 +90,7 @@ class Slot:
         return self.failures >= _FAILING and not settled
 
     def count_failure(self, age: float) -> float:
-        """A process ended uncalled; seconds until the next one. At once the first time, then slower and slower."""
+        """Count a process that ended uncalled; seconds until the next one: 0 the first time, then more and more."""
         self.failures = 1 if age >= _SETTLED else self.failures + 1
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self.failures - 2, 10))
         pause = random.uniform(longest / 2, longest) if self.failures > 1 else 0.0  # noqa: S311
@@ -205,14 +206,14 @@ class Supervisor:
         self._changed.set()
 
     def _kill_silent(self) -> None:
-        """C code that keeps Python's lock hangs every thread of its process, whose place would stay empty for good."""
+        """Kill processes that say nothing: C code that keeps Python's lock hangs all their threads."""
         limit = max(_LEASES * self._settings.lease, _LEAST_SILENCE)
         for child in self._children.values():
             silent = monotonic() - child.heard_at
             if child.is_registered and silent > limit:
                 logger.error("%s has said nothing for %.0f s: killing it", child.name, silent)
                 child.signal(signal.SIGKILL)
-                child.heard_at = monotonic()  # this is its last word
+                child.heard_at = monotonic()  # so that it is not killed again each second
 
     def _kill_late(self) -> None:
         if monotonic() >= self._kill_at:
@@ -278,8 +279,15 @@ class Supervisor:
         if slot.current is None and not slot.is_done and monotonic() >= slot.start_at:
             slot.current = self._start(slot)
 
-    def _start(self, slot: Slot) -> Child:
-        child = Child(slot.number, lambda line: self._command(slot.number, line))
+    def _start(self, slot: Slot) -> Child | None:
+        """Start a process; ``None`` where the system has none to give, as without memory. It is tried again later."""
+        try:
+            child = Child(slot.number, lambda line: self._command(slot.number, line))
+        except OSError as error:
+            slot.how = f"could not be started: {error}"
+            pause = slot.count_failure(0.0)
+            logger.error("process %s %s; trying again in %.1f s", slot.number, slot.how, pause)
+            return None
         self._children[child.pid] = child
         self._loop.add_reader(child.line, self._hear, child)
         logger.info("%s started", child.name)
@@ -307,8 +315,10 @@ class Supervisor:
                 slot.current, slot.next, slot.renew = new, None, False
         elif old is not None and new is None and old.is_registered and monotonic() >= slot.start_at:
             why = "it is to begin anew" if slot.renew else self._over_limit(old)
+            why = "; ".join(old.status.problems) if old.status.is_hung else why
             if why and not any(each.next for each in self._slots):
-                logger.info("%s is replaced: %s", old.name, why)
+                level = logging.ERROR if old.status.is_hung else logging.INFO
+                logger.log(level, "%s is replaced: %s", old.name, why)
                 slot.next = self._start(slot)
 
     def _over_limit(self, child: Child) -> str | None:
@@ -347,7 +357,9 @@ def _slot_report(slot: Slot, max_lag: float) -> HealthReport:
     if silent > max_lag + _SILENCE:
         return HealthReport(live=False, ready=False, problems=(f"{name} has said nothing for {silent:.1f} s",))
     problems = tuple(f"{name}: {problem}" for problem in status.problems)
-    return HealthReport(live=status.live, ready=status.ready, problems=problems)
+    # One whose slots hang is replaced from here: whoever restarted all would only interrupt the others' jobs.
+    is_replaced = status.is_hung and slot.failures < _FAILING
+    return HealthReport(live=status.live or is_replaced, ready=status.ready, problems=problems)
 
 
 def _failing(slot: Slot) -> str:

@@ -1,4 +1,4 @@
-"""Changing jobs from the command line: by ids, by a filter, or all; what is many is counted and asked for first."""
+"""Changing jobs from the command line: by ids, by a filter, or all. Before a change by filter, a person is asked."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from turnspit.errors import JobNotFound, MoveNotAllowed
 from turnspit.operations import FilterFields
 from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
 
-__all__ = ["DELETE", "REPLAY", "Change", "cancel_because", "carry_out"]
+__all__ = ["DELETE", "REPLAY", "RUN_NOW", "Change", "cancel_because", "carry_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,18 @@ class Change:
 
     verb: str
     done: str
-    """The verb's participle, also its name in JSON."""
+    """The verb's participle."""
     states: frozenset[JobState]
     """Which jobs it can be done to."""
     call: Callable[..., int]
-    """``(app, job_id, all=, **fields)``: to how many it was done."""
+    """``(app, job_id, all=, **fields)``: how many jobs were changed."""
     default_states: frozenset[JobState] | None = None
-    """Which jobs a filter without a state means, if not all that it can be done to."""
+    """Which of these a filter without a state means; ``None``: all of them."""
+
+    @property
+    def name(self) -> str:
+        """The participle's name in JSON."""
+        return self.done.replace(" ", "_")
 
 
 def _replay(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
@@ -42,7 +47,14 @@ def _delete(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
     return app.jobs.delete(job_id, **fields)
 
 
+def _run_now(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
+    return app.jobs.run_now(job_id, **fields)
+
+
 REPLAY = Change("replay", "replayed", FINAL_STATES, _replay, frozenset({JobState.DEAD}))
+RUN_NOW = Change(
+    "run now", "made ready", WAITING_STATES - {JobState.BLOCKED}, _run_now, frozenset({JobState.SCHEDULED})
+)
 DELETE = Change("delete", "deleted", WAITING_STATES | FINAL_STATES, _delete)
 
 
@@ -73,7 +85,7 @@ def carry_out(
         _ask(change, count)
     done = change.call(app, **fields, all=all_) if count else 0
     if as_json:
-        print_json({change.done: done, "errors": []})
+        print_json({change.name: done, "errors": []})
     elif done:
         line(f"{count_of(done, 'job')} {change.done}")
     else:
@@ -103,7 +115,7 @@ def _change_each(change: Change, app: Turnspit, ids: list[int], *, as_json: bool
         except (JobNotFound, MoveNotAllowed) as error:
             errors.append({"id": job_id, "error": str(error)})
     if as_json:
-        print_json({change.done: len(done), "errors": errors})
+        print_json({change.name: len(done), "errors": errors})
     elif done:
         line(f"{'job' if len(done) == 1 else 'jobs'} {', '.join(map(str, done))} {change.done}")
     if change.verb == "cancel":
@@ -124,7 +136,7 @@ def _count(change: Change, app: Turnspit, fields: FilterFields) -> int:
 
 
 def _ask(change: Change, count: int) -> None:
-    """On a terminal, show how many jobs it is and wait for a yes; a script knows what it does."""
+    """On a terminal, show how many jobs there are and ask; a script is not asked."""
     if not sys.stdin.isatty():
         return
     if not typer.confirm(f"{change.verb} {count_of(count, 'job')}?", err=True):

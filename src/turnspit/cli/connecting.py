@@ -1,4 +1,4 @@
-"""A store that does not answer at once: the person who waits is told for what, and for how long."""
+"""A store that does not answer at once: the person at the terminal is told what is waited for, and how long."""
 
 import threading
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ _SOON = 1.0
 
 @contextmanager
 def telling_of_waits(app: Turnspit) -> Iterator[None]:
-    """Say so on stderr, once, when what is asked of a store here has no answer within a second."""
-    text = f"turnspit: store {app.engine.location} does not answer yet; it is asked for {app.deadline:g} s"
+    """Say so on stderr, once, if the block has no answer from the store within a second."""
+    text = f"turnspit: store {app.engine.location} does not answer yet; trying for {app.deadline:g} s"
     timer = threading.Timer(_SOON, note, [text])
     timer.daemon = True
     timer.start()

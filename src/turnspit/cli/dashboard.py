@@ -32,20 +32,24 @@ def _option(name: str, metavar: str, text: str, **more: Any) -> Any:
     return typer.Option(name, metavar=metavar, help=text, **more)
 
 
-Host = Annotated[str, _option("--host", "ADDRESS", "Where it listens; beyond this machine it needs a token.")]
-Port = Annotated[int, _option("--port", "N", "0 takes a free one.", min=0, max=65535)]
+Host = Annotated[
+    str, _option("--host", "ADDRESS", "The address it listens on; one that other machines reach needs a token.")
+]
+Port = Annotated[int, _option("--port", "N", "The port; 0: a free one.", min=0, max=65535)]
 Token = Annotated[
     str | None,
-    _option("--token", "TEXT", "Who shows it comes in. Default: $TURNSPIT_DASHBOARD_TOKEN.", show_default=False),
+    _option("--token", "TEXT", "Whoever has it is let in. Default: $TURNSPIT_DASHBOARD_TOKEN.", show_default=False),
 ]
-ReadOnly = Annotated[bool, typer.Option("--read-only", help="Nothing can be changed.")]
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="Let nobody change anything.")]
 Redact = Annotated[
     list[str] | None,
-    _option("--redact", "NAME", "Also hide fields of this name, as *secret*; repeat it for more.", show_default=False),
+    _option(
+        "--redact", "NAME", "Also hide fields of this name, like *secret*; repeat it for more.", show_default=False
+    ),
 ]
 RedactTask = Annotated[
     list[str] | None,
-    _option("--redact-task", "NAME", "Hide all of this task; repeat it for more.", show_default=False),
+    _option("--redact-task", "NAME", "Hide everything of this task; repeat it for more.", show_default=False),
 ]
 
 AwaitStore = Annotated[bool, typer.Option("--await-store", help="Begin when a worker has made the store.", hidden=True)]
@@ -63,9 +67,10 @@ def dashboard(
 ) -> None:
     """See what waits, runs and went wrong, and mend it, in a browser; with a JSON API below /api.
 
-    With a store's URL instead of an app it shows the same; new jobs are then checked by the worker that runs them.
+    With a store's URL instead of an app it shows the same, but the arguments of new jobs are checked only by the worker
+    that runs them.
     """
-    # Also what uvicorn says again when it has ended in order.
+    # uvicorn raises the signal again once it has ended in order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -89,7 +94,7 @@ def _serve(
     redact: list[str],
     redact_tasks: list[str],
 ) -> None:
-    # An extra, which nobody else of the command line needs.
+    # An optional extra, which no other command needs.
     import uvicorn  # noqa: PLC0415
 
     web: Any = importlib.import_module("turnspit.web")

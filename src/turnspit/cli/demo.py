@@ -16,7 +16,7 @@ EXAMPLES = ("turnspit demo",)
 
 
 def is_here() -> bool:
-    """Whether the example shop is: it is no part of what is installed."""
+    """Whether the example shop is here: it is in a checkout, and no part of an installation."""
     return _checkout() is not None
 
 
@@ -28,7 +28,7 @@ def demo(context: typer.Context) -> None:
     checkout = _checkout()
     if checkout is None:
         raise Failed("the demo is not part of this installation: clone the repository and run `make demo`")
-    # Also for the workers that the demo starts, wherever it is started.
+    # The workers that the demo starts must find it, too, whatever the working directory.
     sys.path.insert(0, str(checkout))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), os.environ.get("PYTHONPATH")]))
     try:

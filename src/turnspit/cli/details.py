@@ -12,6 +12,7 @@ from turnspit.cli.launching import program
 from turnspit.cli.loading import Target
 from turnspit.cli.output import (
     absolute,
+    count_of,
     describe_duration,
     new_facts,
     new_table,
@@ -75,7 +76,7 @@ def _rows(record: JobRecord) -> Iterator[tuple[str, str | Text]]:
     yield "started", absolute(record.started_at)
     yield "ended", absolute(record.finished_at)
     yield "worker", record.worker or ""
-    yield "crashes", f"{record.crashes} workers died while running it" if record.crashes else ""
+    yield "crashes", f"{count_of(record.crashes, 'worker')} died while running it" if record.crashes else ""
     if record.progress is not None:
         yield "progress", f"{record.progress:.0%} {record.progress_message or ''}"
     yield "time-out", describe_duration(record.timeout / 1_000_000) if record.timeout is not None else ""
@@ -86,7 +87,7 @@ def _rows(record: JobRecord) -> Iterator[tuple[str, str | Text]]:
 
 
 def _pretty(text: str) -> str:
-    """JSON on one line; a long object with a line for each of its fields."""
+    """JSON on one line; if it is a long object, each of its fields on a line."""
     value = stored_json(text)
     short = json.dumps(value, ensure_ascii=False)
     if len(short) <= 60 or not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""``turnspit dev``: everything that an app needs on a developer's machine, anew whenever its code changes."""
+"""``turnspit dev``: everything that an app needs on a developer's machine, restarted whenever its code changes."""
 
 import importlib.util
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["EXAMPLES", "dev"]
 EXAMPLES = ("turnspit dev shop.jobs:app", "turnspit dev shop.jobs:app --watch ../library --port 8200")
 
 _LEASE = 5
-"""Seconds until the job of a thread that did not end in time runs again, with the new code."""
+"""Seconds: short, so that a job whose thread did not end in time soon runs again, with the new code."""
 _DASHBOARD = ("starlette", "jinja2", "uvicorn")
 
 Watch = Annotated[
@@ -27,12 +27,12 @@ Watch = Annotated[
     typer.Option(
         "--watch",
         metavar="PATH",
-        help="A folder or file that it watches; repeat it for more. Default: the working directory.",
+        help="A folder or file to watch; repeat it for more. Default: the working directory.",
         show_default=False,
     ),
 ]
-Port = Annotated[int, typer.Option("--port", metavar="N", help="Where the dashboard is.", min=1, max=65535)]
-WithoutDashboard = Annotated[bool, typer.Option("--no-dashboard", help="Only the worker.")]
+Port = Annotated[int, typer.Option("--port", metavar="N", help="The dashboard's port.", min=1, max=65535)]
+WithoutDashboard = Annotated[bool, typer.Option("--no-dashboard", help="Run only the worker.")]
 Grace = Annotated[
     str, typer.Option("--grace", metavar="TIME", help="How long running jobs may go on when the code has changed.")
 ]
@@ -48,10 +48,10 @@ def dev(
     no_dashboard: WithoutDashboard = False,
     log_level: LogLevel = "info",
 ) -> None:
-    """Run a worker, with the app's schedules, and the dashboard; begin anew whenever a Python file changes.
+    """Run a worker, with the app's schedules, and the dashboard; restart both whenever a Python file changes.
 
-    For a developer's machine. A job that runs when the code changes may go on for the grace time, then it is handed
-    back and runs with the new code. Code that cannot be imported is said, and tried again at the next change.
+    For a developer's machine. A job that runs when the code changes may go on for the grace time; then it is handed
+    back and runs with the new code. Code that cannot be imported is reported, and tried again at the next change.
     """
     name = app_name(app)
     paths = watch or [Path()]

@@ -7,16 +7,26 @@ from typing import NamedTuple
 
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
-from turnspit.records import JobRecord, MoveRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
+from turnspit.records import JobRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
 
-__all__ = ["Finding", "examine", "examine_move", "examine_progress", "examine_schedules"]
+__all__ = [
+    "Finding",
+    "age_of",
+    "examine",
+    "examine_blocked",
+    "examine_late",
+    "examine_progress",
+    "examine_schedules",
+    "examine_time_outs",
+    "some",
+]
 
 _SECOND = 1_000_000
 _SHOWN = 5
 _LATE = 60.0
-"""Seconds after which a tick that has not come, or a worker that begins nothing, is worth a word."""
+"""Seconds after which a tick that has not come, or a worker that begins nothing, is notable."""
 _STANDSTILL = 300.0
-"""Seconds after which a worker that begins nothing is a fault: a task may take its minutes."""
+"""Seconds after which a worker that begins nothing is a fault. Not earlier: tasks may well run for minutes."""
 _ENDING = ("quiet", "stop")
 
 
@@ -26,6 +36,13 @@ class Finding(NamedTuple):
     subject: str
     ok: bool
     detail: str
+    is_notable: bool = False
+    """Whether it is worth a look although it is no fault."""
+
+    @property
+    def level(self) -> str:
+        """``fault``, ``notable`` or ``well``."""
+        return "fault" if not self.ok else "notable" if self.is_notable else "well"
 
 
 def examine(
@@ -48,28 +65,51 @@ def examine(
     if serving:
         yield from _unknown_tasks(tasks, serving, hint)
         yield from _unserved_queues(queues, serving)
-    yield from _paused(pauses)
-    oldest = min(
-        (queue for queue in queues if queue.oldest_ready_at), key=lambda q: q.oldest_ready_at or 0, default=None
-    )
-    if oldest is not None:
-        yield Finding("oldest ready", True, f"due {when(oldest.oldest_ready_at)} in queue {oldest.queue}")
-    dead = sum(task.dead for task in tasks)
-    if dead:
-        yield Finding("dead letters", True, f"{dead:,}; see {program()} dead groups {hint}".rstrip())
+    yield from _paused(pauses, queues, hint)
 
 
-def examine_move(move: MoveRecord | None) -> Iterator[Finding]:
-    """Whether ``turnspit move`` has closed the store."""
-    if move is None or (move.role == "target" and move.ended_at is not None):
+def examine_late(workers: Sequence[WorkerRecord], now: int) -> Iterator[Finding]:
+    """Workers that miss heartbeats while their lease still runs: until it expires, nothing else shows that.
+
+    :param now: the store's time.
+    """
+    for worker in workers:
+        if worker.state_at(now) == "late":
+            silent = describe_duration(age_of(worker.renewed_at, now))
+            left = describe_duration(max(0.0, (worker.expires_at - now) / _SECOND))
+            said = (
+                f"{worker.name} has not renewed its lease for {silent}: was it killed or stopped, or is the store away "
+                f"from it? In {left} others may take its {count_of(worker.running, 'job')}"
+            )
+            yield Finding("lost worker", True, said, is_notable=True)
+
+
+def examine_blocked(
+    workers: Sequence[WorkerRecord], running: Sequence[JobRecord], now: int, hint: str = ""
+) -> Iterator[Finding]:
+    """Workers whose event loop is blocked: they look alive, and none of their jobs goes on.
+
+    :param running: as many running jobs as are looked at.
+    :param now: the store's time.
+    """
+    blocked = [worker for worker in workers if worker.state_at(now) == "blocked"]
+    if not blocked:
         return
-    if move.ended_at is not None:
-        said = f"it has moved to {move.other}: point the app's URL there"
-    elif move.role == "source":
-        said = f"it is frozen while its jobs move to {move.other}: go on with turnspit move, or give up with --thaw"
-    else:
-        said = f"it is being filled from {move.other}, and not complete: go on with turnspit move"
-    yield Finding("move", False, said)
+    blocked.sort(key=lambda worker: worker.blocked_since or now)
+    worker, *others = blocked
+    tasks = Counter(job.task for job in running if job.worker == worker.name)
+    named = f" ({some(f'{count:,} {task}' for task, count in tasks.most_common())})" if tasks else ""
+    held = f", and with it its {count_of(worker.running, 'job')}{named}" if worker.running else ""
+    also = some(f"{each.name} by {each.blocked_by}" for each in others)
+    silent = describe_duration(age_of(worker.blocked_since, now))
+    yield Finding(
+        "event loop",
+        False,
+        f"{worker.name} has begun and ended nothing for {silent}: its event loop is blocked by {worker.blocked_by}"
+        f"{held}; {program()} workers stop {hint}{worker.id} ends it after its grace time, and gives its jobs to "
+        "others; for good, declare that task with def instead of async def, or await asyncio.to_thread(...) what "
+        "blocks" + (f"; blocked too: {also}" if also else ""),
+    )
 
 
 def examine_progress(
@@ -86,12 +126,13 @@ def examine_progress(
     :param now: the store's time.
     """
     paused = {pause.name for pause in pauses if pause.kind == "queue"}
-    late = [queue for queue in queues if queue.queue not in paused and _age(queue.oldest_ready_at, now) > _LATE]
+    late = [queue for queue in queues if queue.queue not in paused and age_of(queue.oldest_ready_at, now) > _LATE]
     for worker in workers:
         jobs = sorted((job for job in running if job.worker == worker.name), key=lambda job: job.started_at or now)
         waiting = {q.queue: q.ready for q in late if worker.queues is None or q.queue in worker.queues}
-        idle = _age(jobs[-1].started_at, now) if jobs else 0.0
-        if not (worker.live and waiting and len(jobs) >= worker.concurrency and idle > _LATE):
+        idle = age_of(jobs[-1].started_at, now) if jobs else 0.0
+        is_full = worker.live and len(jobs) >= worker.concurrency
+        if not (is_full and waiting and idle > _LATE) or worker.state_at(now) == "blocked":
             continue
         longest = jobs[0]
         yield Finding(
@@ -99,10 +140,47 @@ def examine_progress(
             idle < _STANDSTILL,
             f"{worker.name} has begun no job for {describe_duration(idle)}: its {count_of(worker.concurrency, 'slot')} "
             f"run {count_of(len(jobs), 'job')}, {longest.id} ({longest.task}) for "
-            f"{describe_duration(_age(longest.started_at, now))}, while others wait in {_counted(waiting, 'ready')}: "
+            f"{describe_duration(age_of(longest.started_at, now))}, while others wait in {_counted(waiting, 'ready')}: "
             f"see {program()} jobs show {hint}{longest.id}; start another worker, or {program()} workers stop "
             f"{hint}{worker.id}",
+            is_notable=True,
         )
+
+
+def examine_time_outs(
+    running: Sequence[JobRecord],
+    time_outs: Mapping[str, int],
+    workers: Sequence[WorkerRecord],
+    now: int,
+    hint: str = "",
+) -> Iterator[Finding]:
+    """Jobs that were told to stop at their time-out and run on: each keeps a slot until its process ends.
+
+    :param running: as many running jobs as are looked at.
+    :param time_outs: microseconds, of the tasks whose code is known.
+    :param now: the store's time.
+    """
+    live = {worker.name: worker for worker in workers if worker.live}
+    late = []
+    for job in running:
+        limit = job.timeout or time_outs.get(job.task)
+        if limit is not None and job.worker in live and age_of(job.started_at, now) > limit / _SECOND + _LATE:
+            late.append((age_of(job.started_at, now), job, limit / _SECOND, live[job.worker]))
+    if not late:
+        return
+    late.sort(key=lambda each: -each[0])
+    named = some(
+        f"{job.id} ({job.task}) for {describe_duration(age)} of {describe_duration(limit)}"
+        for age, job, limit, _ in late
+    )
+    _, job, _, worker = late[0]
+    yield Finding(
+        "time-outs",
+        False,
+        f"{count_of(len(late), 'job')} over their time-out did not stop, and keep their slots: {named}; "
+        f"{program()} jobs show {hint}{job.id} has where it hangs, and {program()} workers stop {hint}{worker.id} ends "
+        "its process",
+    )
 
 
 def examine_schedules(
@@ -113,24 +191,26 @@ def examine_schedules(
     :param now: the store's time.
     """
     known = {name for worker in workers if worker.live for name in worker.tasks}
-    late = [each for each in schedules if each.paused_at is None and _age(each.next_tick, now) > _LATE]
+    has_workers = any(worker.live for worker in workers)  # else that is what is wrong
+    late = [each for each in schedules if each.paused_at is None and age_of(each.next_tick, now) > _LATE]
     for is_known, cure in (
         (True, "a live worker knows its task: look into that worker's log"),
         (False, "no live worker knows its task: start one whose code declares it, or remove the schedule"),
     ):
-        found = [each for each in late if (each.task in known) is is_known]
+        found = [each for each in late if (each.task in known) is is_known and has_workers]
         if found:
-            named = _some(
-                f"{each.name} of {each.app} ({each.task}) since {describe_duration(_age(each.next_tick, now))}"
+            named = some(
+                f"{each.name} of {each.app} ({each.task}) since {describe_duration(age_of(each.next_tick, now))}"
                 for each in found
             )
             yield Finding("schedules", False, f"due and not run: {named}; {cure}")
     paused = [each.name for each in schedules if each.paused_at is not None]
     if paused:
-        yield Finding("schedules", True, f"paused: {_some(paused)}")
+        yield Finding("schedules", True, f"paused: {some(paused)}", is_notable=True)
 
 
-def _age(moment: int | None, now: int) -> float:
+def age_of(moment: int | None, now: int) -> float:
+    """Seconds from a moment until now."""
     return 0.0 if moment is None else (now - moment) / _SECOND
 
 
@@ -138,11 +218,11 @@ def _workers(live: Sequence[WorkerRecord], serving: Sequence[WorkerRecord], wait
     start = f"{program()} worker {_worker_of(hint)}".rstrip()
     cure = f"with {count_of(waiting, 'job')} waiting: start {start}"
     if waiting and live and not serving:
-        asked = _some(f"{worker.name} ({worker.asked_to})" for worker in live)
+        asked = some(f"{worker.name} ({worker.asked_to})" for worker in live)
         return Finding("workers", False, f"each was asked to end and takes no more jobs, {cure}; {asked}")
     if live:
-        described = (f"{w.name} ({_some(w.queues) if w.queues else 'all queues'})" for w in live)
-        return Finding("workers", True, f"{len(live)} live: {_some(described)}")
+        described = (f"{w.name} ({some(w.queues) if w.queues else 'all queues'})" for w in live)
+        return Finding("workers", True, f"{len(live)} live: {some(described)}")
     if waiting:
         return Finding("workers", False, f"none is alive, {cure}")
     return Finding("workers", True, "none is alive, and no job waits for one")
@@ -155,11 +235,11 @@ def _lost_workers(workers: Sequence[WorkerRecord], live: Sequence[WorkerRecord])
         running = count_of(worker.running, "job")
         said = f"{worker.name} stopped renewing its lease {when(worker.renewed_at)} with {running} running: {cure}"
         yield Finding("lost worker", False, said)
-    # An orderly stop ends the lease itself; a worker that was declared dead had let it run out before.
-    died = [w for w in workers if w.stopped_at is not None and w.expires_at < w.stopped_at]
+    died = [worker for worker in workers if worker.died]
     if died:
-        names = _some(f"{worker.name} {when(worker.stopped_at)}" for worker in died)
-        yield Finding("lost worker", True, f"{len(died)} died within the last hour, their jobs were rescued: {names}")
+        names = some(f"{worker.name} {when(worker.stopped_at)}" for worker in died)
+        said = f"{len(died)} died within the last hour, their jobs were rescued: {names}"
+        yield Finding("lost worker", True, said, is_notable=True)
 
 
 def _versions(live: Sequence[WorkerRecord]) -> Iterator[Finding]:
@@ -190,20 +270,27 @@ def _unserved_queues(queues: Sequence[QueueStats], serving: Sequence[WorkerRecor
     if any(worker.queues is None for worker in serving):
         return
     served = {name for worker in serving for name in worker.queues or ()}
-    unserved = {queue.queue: queue.ready for queue in queues if queue.ready and queue.queue not in served}
+    waiting = {queue.queue: queue.ready + queue.held for queue in queues if queue.queue not in served}
+    unserved = {name: count for name, count in waiting.items() if count}
     if unserved:
-        named, first = _counted(unserved, "ready"), ",".join(_largest(unserved))
+        named, first = _counted(unserved, "waiting"), ",".join(_largest(unserved))
         yield Finding("queues", False, f"no live worker serves {named}: start one with --queues {first}")
 
 
-def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
-    if pauses:
-        named = _some(f"{pause.kind} {pause.name} since {when(pause.paused_at)}" for pause in pauses)
-        yield Finding("paused", False, f"{named}: their jobs wait for {program()} queues resume")
+def _paused(pauses: Sequence[Pause], queues: Sequence[QueueStats], hint: str) -> Iterator[Finding]:
+    if not pauses:
+        return
+    ready = {("queue", queue.queue): f" ({count_of(queue.ready, 'job')} ready)" for queue in queues if queue.ready}
+    named = some(
+        f"{pause.kind} {pause.name} since {when(pause.paused_at)}{ready.get((pause.kind, pause.name), '')}"
+        for pause in pauses
+    )
+    resume = f"{program()} queues resume {hint}--{pauses[0].kind} {pauses[0].name}"
+    yield Finding("paused", False, f"{named}: {'its' if len(pauses) == 1 else 'their'} jobs wait for {resume}")
 
 
 def _counted(waiting: Mapping[str, int], state: str) -> str:
-    """Names with their jobs: however many there are, one line that a person can read."""
+    """The names with the most jobs and their counts, short enough for a line."""
     if len(waiting) == 1:
         [(name, count)] = waiting.items()
         return f"{name}, with {count_of(count, 'job')} {state}"
@@ -217,14 +304,15 @@ def _largest(waiting: Mapping[str, int]) -> list[str]:
     return sorted(waiting, key=lambda name: (-waiting[name], name))[:_SHOWN]
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
+    """The first few of them, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + more
 
 
 def _worker_of(hint: str) -> str:
-    """A worker needs the app: a store's URL does not do."""
+    """The app for a suggested ``turnspit worker``: unlike other commands, it cannot take a store's URL."""
     if not hint and "TURNSPIT_APP" in os.environ:
         return ""
     return hint.strip() if hint and "://" not in hint else "APP"

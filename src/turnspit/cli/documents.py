@@ -12,10 +12,21 @@ from turnspit.clock import from_moment
 from turnspit.codec import decode
 from turnspit.errors import InvalidPayload
 from turnspit.operations import LimitInfo, Schedule, Workflow, WorkflowJob
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine, Pause, QueueLoad, QueueStats, WorkerRecord
+from turnspit.records import (
+    AttemptRecord,
+    DeadGroup,
+    FullKey,
+    JobRecord,
+    LogLine,
+    Pause,
+    QueueLoad,
+    QueueStats,
+    WorkerRecord,
+)
 
 __all__ = [
     "attempt_document",
+    "full_key_document",
     "group_document",
     "job_details",
     "job_document",
@@ -163,6 +174,7 @@ def workflow_document(workflow: Workflow, *, with_jobs: bool = False) -> dict[st
         "deadline": _time(workflow.deadline),
         "finished_at": _time(workflow.finished_at),
         "reason": workflow.reason,
+        "idempotency_key": workflow.idempotency_key,
     }
     if with_jobs:
         document["jobs"] = [_workflow_job(job) for job in workflow.jobs]
@@ -180,6 +192,11 @@ def limit_document(limit: LimitInfo) -> dict[str, Any]:
     return limit._asdict()
 
 
+def full_key_document(full: FullKey) -> dict[str, Any]:
+    """A full key of a limit as ``limits list`` gives it."""
+    return full._asdict() | {"opens_at": _time(full.opens_at)}
+
+
 def worker_document(record: WorkerRecord, jobs: Iterable[JobRecord], now: int) -> dict[str, Any]:
     """A worker as ``workers list`` gives it, with the jobs that it runs at this moment."""
     return {
@@ -189,6 +206,8 @@ def worker_document(record: WorkerRecord, jobs: Iterable[JobRecord], now: int) -
         "version": record.version,
         "state": record.state_at(now),
         "asked_to": record.asked_to,
+        "blocked_since": _time(record.blocked_since),
+        "blocked_by": record.blocked_by,
         "queues": record.queues,
         "tasks": record.tasks,
         "concurrency": record.concurrency,

@@ -37,17 +37,17 @@ Words = Annotated[
     list[str],
     typer.Argument(
         metavar="[APP] TASK [KEY=VALUE]...",
-        help="The app (default: $TURNSPIT_APP), the task's name, and its arguments; a value is JSON or else text.",
+        help="The app (default: $TURNSPIT_APP), the task's name, and its arguments; a value that is not JSON is text.",
         show_default=False,
     ),
 ]
 JsonArgs = Annotated[str | None, _option("--args", "JSON", "The arguments as a JSON object; - reads it from stdin.")]
-QueueName = Annotated[str | None, _option("--queue", "NAME", "Another queue.")]
+QueueName = Annotated[str | None, _option("--queue", "NAME", "Another queue than the task's own.")]
 Priority = Annotated[int | None, _option("--priority", "N", "Larger runs first.")]
-Delay = Annotated[str | None, _option("--delay", "TIME", "Later: seconds, or as 5m, 1h30m.")]
-At = Annotated[str | None, _option("--at", "TIME", "At a moment: 2030-12-31T09:00, local or with a zone.")]
+Delay = Annotated[str | None, _option("--delay", "TIME", "Run it this much later: seconds, or like 5m, 1h30m.")]
+At = Annotated[str | None, _option("--at", "TIME", "Run it at this moment: 2030-12-31T09:00, local or with a zone.")]
 Expires = Annotated[
-    str | None, _option("--expires", "TIME", "Cancel it if it has not begun by then: as --delay or --at.")
+    str | None, _option("--expires", "TIME", "Cancel it if it has not begun by then; written like --delay or --at.")
 ]
 TimeOut = Annotated[str | None, _option("--timeout", "TIME", "How long one attempt may take.")]
 Tags = Annotated[list[str] | None, _option("--tag", "TAG", "A tag; repeat it for more.")]
@@ -69,7 +69,7 @@ def enqueue(
 ) -> None:
     """Check the arguments against the task's signature and store a job.
 
-    When the command returns, the job survives a power cut. Nothing is stored if an argument does not fit.
+    Once the command has returned, the job survives a power cut. Nothing is stored if an argument does not fit.
     """
     app, task, pairs = _app_and_task(words)
     if delay is not None and at is not None:

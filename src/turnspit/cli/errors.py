@@ -30,7 +30,7 @@ class WrongUsage(Failed):
 
 
 class StopRequested(BaseException):
-    """A signal said to stop before there was anything to stop in order."""
+    """A signal came before there was anything to stop."""
 
 
 def exit_code_of(error: TurnspitError) -> int:

@@ -47,7 +47,7 @@ def parameters(command: Any, ctx: Any) -> list[Any]:
 
 
 def sections(items: Iterable[Any], default: str) -> dict[str, list[Any]]:
-    """Options or commands by the heading under which they stand."""
+    """Options or commands, grouped by their heading."""
     found: dict[str, list[Any]] = {}
     for item in items:
         heading = getattr(item, "rich_help_panel", None)

@@ -13,6 +13,7 @@ from turnspit.cli.documents import job_details, job_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import (
+    After,
     All,
     Args,
     AsJson,
@@ -28,6 +29,7 @@ from turnspit.cli.options import (
     Tag,
     TaskName,
     Yes,
+    check_cursor,
     filter_fields,
     split_ids,
 )
@@ -48,15 +50,19 @@ from turnspit.operations import make_filter
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
-__all__ = ["EXAMPLES", "HELP", "cancel", "delete", "list_", "replay", "show"]
+__all__ = ["EXAMPLES", "HELP", "cancel", "delete", "list_", "replay", "run_now", "show"]
 
-HELP = "Look at jobs, and replay, cancel or delete them."
+HELP = "Look at jobs, and run now, replay, cancel or delete them."
 EXAMPLES = {
     "list": (
         "turnspit jobs list sqlite:///shop.db --state dead --args order_id=7",
         "turnspit jobs list shop.jobs:app --json | jq '.jobs[].id'",
     ),
     "show": ("turnspit jobs show shop.jobs:app 113",),
+    "run-now": (
+        "turnspit jobs run-now shop.jobs:app 113",
+        "turnspit jobs run-now shop.jobs:app --task call_partner",
+    ),
     "replay": (
         "turnspit jobs replay shop.jobs:app 113",
         "turnspit jobs replay shop.jobs:app --error SMTPServerDisconnected",
@@ -81,12 +87,7 @@ def list_(
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many at most.")] = 20,
-    after: Annotated[
-        str | None,
-        typer.Option(
-            "--after", metavar="CURSOR", help="Go on behind a page: the cursor that it ended with.", show_default=False
-        ),
-    ] = None,
+    after: After = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs that match, live and final ones."""
@@ -102,11 +103,10 @@ def list_(
         created_after=created_after,
         created_before=created_before,
     )
-    if after is not None and not (after.isdecimal() and after.isascii()):
-        raise WrongUsage(f"--after takes the cursor that a page ended with, not {after!r}")
+    cursor = check_cursor(after)
     target = find_store(app)
     engine = target.app.engine
-    records = engine.read(engine.list_jobs, make_filter(fields), limit, None if after is None else int(after))
+    records = engine.read(engine.list_jobs, make_filter(fields), limit, None if cursor is None else int(cursor))
     following = str(records[-1].id) if len(records) == limit else None
     if as_json:
         print_json({"jobs": [job_document(record) for record in records], "next": following})
@@ -172,6 +172,40 @@ def replay(
     bulk.carry_out(bulk.REPLAY, words, fields, all_=all_, yes=yes, as_json=as_json)
 
 
+def run_now(
+    words: StoreAndIds = None,
+    state: State = None,
+    queue: Queue = None,
+    task: TaskName = None,
+    tag: Tag = None,
+    error: Error = None,
+    workflow: OfWorkflow = None,
+    args: Args = None,
+    created_after: CreatedAfter = None,
+    created_before: CreatedBefore = None,
+    all_: All = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make waiting jobs ready, whatever their time: by id, by filter, or all. Without --state: scheduled ones.
+
+    Also those that wait for their next attempt, for example after an outage of what they call; attempts made so far
+    still count.
+    """
+    fields = filter_fields(
+        state=state,
+        queue=queue,
+        task=task,
+        tag=tag,
+        error=error,
+        workflow=workflow,
+        args=args,
+        created_after=created_after,
+        created_before=created_before,
+    )
+    bulk.carry_out(bulk.RUN_NOW, words, fields, all_=all_, yes=yes, as_json=as_json)
+
+
 def cancel(
     words: StoreAndIds = None,
     state: State = None,
@@ -179,6 +213,7 @@ def cancel(
     task: TaskName = None,
     tag: Tag = None,
     error: Error = None,
+    workflow: OfWorkflow = None,
     args: Args = None,
     created_after: CreatedAfter = None,
     created_before: CreatedBefore = None,
@@ -196,6 +231,7 @@ def cancel(
         task=task,
         tag=tag,
         error=error,
+        workflow=workflow,
         args=args,
         created_after=created_after,
         created_before=created_before,
@@ -267,7 +303,7 @@ def _decisive_moment(record: JobRecord) -> int | None:
 
 
 def _about(record: JobRecord) -> Text:
-    """Why it stands where it stands, or else its arguments."""
+    """Why the job is in its state, or else its arguments."""
     if record.error_type:
         text = f"{record.error_type}: {record.reason or ''}"
     elif record.reason:

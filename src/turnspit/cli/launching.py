@@ -1,6 +1,7 @@
-"""How this command line starts itself in another process: in the way in which it was started.
+"""How this command line starts itself in another process: in the same way as it was started itself.
 
-Under a framework, as with ``manage.py turnspit``, the words before Turnspit's own set that framework up.
+Under a framework (``python manage.py turnspit worker``) the words before Turnspit's own set the framework up, so they
+are repeated.
 """
 
 import shlex
@@ -10,28 +11,32 @@ from pathlib import Path
 
 __all__ = ["command_for", "note_start", "program"]
 
-# -P: the working directory is searched after Turnspit was found, as the installed command does.
+# -P, because the installed command does not find modules in the working directory before Turnspit's own either.
 _OWN = ("-P", "-m", "turnspit")
-_way: tuple[str, ...] = _OWN
+_prefix: tuple[str, ...] = _OWN
+"""What follows the interpreter before Turnspit's own words."""
 
 
 def note_start(words: Sequence[str] | None) -> None:
-    """Turnspit runs these words, which a framework passed on; ``None`` if it was called by its own name."""
-    global _way  # noqa: PLW0603  (a process is started once)
-    known = sys.orig_argv[1:]
-    is_passed_on = bool(words) and known[-len(words or ()) :] == list(words or ())
-    _way = tuple(known[: -len(words or ())]) if is_passed_on else _OWN
+    """Remember how this process was started.
+
+    :param words: Turnspit's own words, if a framework passed them on; ``None`` if Turnspit was called by its own name.
+    """
+    global _prefix  # noqa: PLW0603  (a process is started once)
+    typed = sys.orig_argv[1:]
+    is_passed_on = bool(words) and typed[-len(words or ()) :] == list(words or ())
+    _prefix = tuple(typed[: -len(words or ())]) if is_passed_on else _OWN
 
 
 def command_for(*words: str) -> list[str]:
-    """The command that runs other words of Turnspit in the same way."""
-    return [sys.executable, *_way, *words]
+    """The command that runs Turnspit with these words, started in the same way."""
+    return [sys.executable, *_prefix, *words]
 
 
 def program() -> str:
     """What a person types before Turnspit's own words: ``turnspit``, or ``python manage.py turnspit``."""
-    if _way == _OWN:
+    if _prefix == _OWN:
         return "turnspit"
-    first, *rest = _way
-    is_script = Path(first).parent == Path(sys.executable).parent  # as flask
-    return shlex.join([Path(first).name, *rest] if is_script else ["python", *_way])
+    first, *rest = _prefix
+    is_script = Path(first).parent == Path(sys.executable).parent  # like flask
+    return shlex.join([Path(first).name, *rest] if is_script else ["python", *_prefix])

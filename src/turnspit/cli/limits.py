@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from turnspit.cli.documents import limit_document
+from turnspit.cli.documents import full_key_document, limit_document
 from turnspit.cli.errors import Failed, WrongUsage
 from turnspit.cli.loading import find_app, find_store
-from turnspit.cli.options import AsJson, StoreAndName, StoreArgument, split_name
+from turnspit.cli.options import AppAndName, AsJson, StoreAndName, StoreArgument, split_name
 from turnspit.cli.output import describe_duration, line, new_table, note, plain, print_json, print_table
 from turnspit.cli.values import parse_duration
+from turnspit.clock import to_moment, utc_now
 from turnspit.limits import Concurrency, Rate
 from turnspit.operations import LimitInfo
 from turnspit.records import FullKey
@@ -29,32 +30,44 @@ _MOST = 100
 
 
 def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
-    """Show every limit that the app declares or that was changed at run time, and for which keys jobs wait.
+    """Show every limit that the app declares or that was changed at run time, and which of their keys are full.
 
-    A store's URL knows of no limit that was only declared, but of every key of a concurrency that is full.
+    A key is full when jobs wait for it: as many of its jobs run as the limit allows, or its rate is used up; then it is
+    shown when one more may begin. With a store's URL, limits that only the code declares are not listed, but their full
+    keys are.
     """
     target = find_store(app)
     found, full = target.app.limits.list(), target.app.limits.full_keys(_MOST + 1)
     if as_json:
-        shown = [key._asdict() for key in full[:_MOST]]
+        shown = [full_key_document(key) for key in full[:_MOST]]
         print_json({"limits": [limit_document(limit) for limit in found], "full": shown})
         return
     if found:
         _show(found)
+        if full:
+            line("")
     else:
         note("the app declares no limits" if target.has_code else "no limit was changed; the app knows the others")
     if full:
-        _show_full(full)
+        _show_full(full, target.app.engine.clock.now() or to_moment(utc_now()))
 
 
-def _show_full(full: list[FullKey]) -> None:
+def _show_full(full: list[FullKey], now: int) -> None:
     right = {"justify": "right"}
-    table = new_table([("FULL", {"max_width": 40}), ("KEY", {"max_width": 40}), ("RUNNING", right), ("ALLOWED", right)])
+    table = new_table(
+        [("FULL", {"max_width": 40}), "KIND", ("KEY", {"max_width": 40}), ("TAKEN", right), "ALLOWED", "ROOM AGAIN"]
+    )
     for key in full[:_MOST]:
-        table.add_row(plain(key.name), plain(key.key), f"{key.running:,}", f"{key.allowed:,}")
+        table.add_row(plain(key.name), key.kind, plain(key.key), f"{key.taken:,}", _allowed(key), _opens(key, now))
     print_table(table)
     more = f"the first {_MOST} keys; " if len(full) > _MOST else ""
-    note(f"{more}FULL: jobs wait for a place of that concurrency's key")
+    note(f"{more}FULL: that key of the limit lets none through now")
+
+
+def _opens(key: FullKey, now: int) -> str:
+    if key.opens_at is None:
+        return "when one ends"
+    return f"in {describe_duration(max(0, to_moment(key.opens_at) - now) / 1_000_000)}"
 
 
 def _show(found: list[LimitInfo]) -> None:
@@ -65,23 +78,26 @@ def _show(found: list[LimitInfo]) -> None:
 
 
 def set_(
-    words: StoreAndName,
+    words: AppAndName,
     rate: Annotated[
         str | None,
         typer.Option(
-            "--rate", metavar="N/TIME", help="So many in any such time, as 10/1s or 600/1h.", show_default=False
+            "--rate",
+            metavar="N/TIME",
+            help="At most N jobs in any such TIME, like 10/1s or 600/1h.",
+            show_default=False,
         ),
     ] = None,
     burst: Annotated[
         int | None,
-        typer.Option("--burst", metavar="N", min=1, help="At most so many of a rate at once.", show_default=False),
+        typer.Option("--burst", metavar="N", min=1, help="With --rate: at most N jobs at once.", show_default=False),
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", metavar="N", min=1, help="So many at a time.", show_default=False),
+        typer.Option("--concurrency", metavar="N", min=1, help="At most N jobs at a time.", show_default=False),
     ] = None,
 ) -> None:
-    """Change a limit of a task, of a queue ("queue heavy") or of a name, until it is reset."""
+    """Change a limit until it is reset. NAME is a task, "queue heavy" for a queue, or a limit that the app names."""
     typed, name = split_name(words, "limit")
     limit = _limit(rate, burst, concurrency)
     find_app(typed).app.limits.set(name, limit)
@@ -107,8 +123,8 @@ def _limit(rate: str | None, burst: int | None, concurrency: int | None) -> Rate
     return Rate(int(count), per=parse_duration(per, "the time of --rate"), burst=burst)
 
 
-def _allowed(limit: LimitInfo) -> str:
-    burst = "" if limit.burst is None else f", {limit.burst} at once"
+def _allowed(limit: LimitInfo | FullKey) -> str:
+    burst = f", {limit.burst} at once" if isinstance(limit, LimitInfo) and limit.burst is not None else ""
     return f"{limit.allowed:,}" if limit.per is None else f"{limit.allowed:,} in {describe_duration(limit.per)}{burst}"
 
 

@@ -1,7 +1,8 @@
 """From what a person typed as APP to a ``Turnspit``.
 
-``package.module:app`` (``:app`` may be left out where the module has one only), ``folder/file.py:app``, or, where a
-store is enough, its URL: ``sqlite:///shop.db``. Without any, ``$TURNSPIT_APP``, then ``$TURNSPIT_URL``.
+APP is ``package.module:app`` (``:app`` may be left out if the module has only one), ``folder/file.py:app``, or, for
+commands that need only the store, its URL: ``sqlite:///shop.db``. By default ``$TURNSPIT_APP``, then
+``$TURNSPIT_URL``.
 """
 
 import importlib
@@ -22,6 +23,7 @@ from turnspit.cli.errors import WrongUsage
 __all__ = ["Target", "app_name", "close_all", "find_app", "find_store", "is_job_id", "require_store", "wait_for_store"]
 
 _LOOK = 0.1
+_NO_APP = "write app = Turnspit(...) there, or name the module that has one"
 
 _opened: list[Turnspit] = []
 
@@ -41,6 +43,12 @@ class Target:
     def hint(self) -> str:
         """What a suggested command needs to find the same target: nothing, or the name and a space."""
         return f"{self.typed} " if self.typed else ""
+
+    @property
+    def time_outs(self) -> dict[str, int]:
+        """How long an attempt of each known task may take, in microseconds."""
+        app = self.app
+        return {name: task.timeout or app.timeout for name, task in app.tasks.items()}
 
 
 def is_job_id(text: str) -> bool:
@@ -66,7 +74,8 @@ def app_name(typed: str | None) -> str:
     if not name:
         raise WrongUsage("which app? Name it, as in shop.jobs:app, or set TURNSPIT_APP")
     if "://" in name:
-        raise WrongUsage(f"{name} is a store: this command needs the app with its tasks, as in shop.jobs:app")
+        # Not shown again: it may have a password, and this line may go to a log.
+        raise WrongUsage("a store's URL has no tasks: this command needs the app, as in shop.jobs:app")
     return name
 
 
@@ -74,7 +83,8 @@ def find_store(typed: str | None, *, must_exist: bool = True) -> Target:
     """The app or the store that was named, for a command that needs no tasks.
 
     :param must_exist: a store that has no jobs yet is refused, so that a reader never makes one.
-    :raises WrongUsage: if there is none, or its store is not there or another release's.
+    :raises WrongUsage: if none was named, or there is no store yet.
+    :raises SchemaMismatch: if a newer release made the store, or tables of it are gone.
     """
     name = typed or os.environ.get("TURNSPIT_APP") or os.environ.get("TURNSPIT_URL")
     if not name:
@@ -89,11 +99,11 @@ def find_store(typed: str | None, *, must_exist: bool = True) -> Target:
 
 
 def require_store(app: Turnspit) -> None:
-    """Look whether the app's store is there, and change nothing.
+    """See that the app's store is there, and change nothing.
 
     :raises WrongUsage: if it is not there.
-    :raises SchemaMismatch: if it is a newer release's, or tables of it are gone.
-    :raises EngineError: if it cannot be looked at; no fault of the command where the database is down.
+    :raises SchemaMismatch: if a newer release made it, or tables of it are gone.
+    :raises EngineError: if it cannot be reached.
     """
     with telling_of_waits(app):
         status = app.engine.schema_status()
@@ -109,7 +119,7 @@ def require_store(app: Turnspit) -> None:
 def wait_for_store(app: Turnspit) -> None:
     """Return as soon as somebody has made the app's store.
 
-    :raises WrongUsage: if it is another release's.
+    :raises SchemaMismatch: if a newer release made it.
     """
     while not app.engine.schema_status().current:
         threading.Event().wait(_LOOK)
@@ -117,7 +127,7 @@ def wait_for_store(app: Turnspit) -> None:
 
 
 def close_all() -> None:
-    """Let go of the stores that commands used."""
+    """Close the stores that the command used."""
     while _opened:
         _opened.pop().close()
 
@@ -185,23 +195,36 @@ def _run_user_code(load: Callable[[], ModuleType], name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing and f"{name}.".startswith(f"{missing}."):
-            hint = f"; did you mean {name}.py?" if Path(f"{name}.py").exists() else ""
+            hint = f"; did you mean {name}.py?" if Path(f"{name}.py").exists() else _dotted_app(name)
             raise WrongUsage(
                 f"there is no module {missing}: looked in {Path.cwd()} and where Python looks{hint}"
             ) from None
         raise WrongUsage(_describe_import(name, error)) from error
 
 
+def _dotted_app(name: str) -> str:
+    """The hint for a dot that was typed in place of the colon."""
+    place, _, attribute = name.rpartition(".")
+    is_app = isinstance(getattr(sys.modules.get(place), attribute, None), Turnspit)
+    return f"; did you mean {place}:{attribute}?" if is_app else ""
+
+
 def _describe_import(name: str, error: BaseException) -> str:
     """The error with the line of the user's code where it happened."""
     if isinstance(error, SyntaxError):
-        what, place = error.msg, f"{error.filename}, line {error.lineno}"
+        what, place, modules = error.msg, f"{error.filename}, line {error.lineno}", set[str]()
     else:
         ours = str(Path(__file__).parents[1])
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((ours, "<frozen"))]
         users = [frame for frame in frames if Path(frame.filename).parent.name != "importlib"]
         what, place = str(error), f"{users[-1].filename}, line {users[-1].lineno}" if users else ""
-    if type(error).__module__.startswith("django."):  # its text knows nothing of our command line
+        modules = {frame.filename for frame in frames if frame.name == "<module>"}
+    if isinstance(error, ImportError) and error.path in modules:  # a cycle: Python's own message differs by release
+        what = (
+            f"{error.name} imports what imports {error.name} again; tasks need no app where they are declared: put "
+            "them on a Blueprint, and app.include(...) that"
+        )
+    if type(error).__module__.startswith("django."):  # Django's own message does not mention manage.py turnspit
         return f"{name} needs a Django project that is set up: python manage.py turnspit ... ({what})"
     return f"{name} could not be imported: {type(error).__name__}: {what}{place and f' ({place})'}"
 
@@ -213,10 +236,10 @@ def _named_app(module: ModuleType, place: str, attribute: str) -> Turnspit:
     if isinstance(value, Turnspit):
         return value
     found = " or ".join(f"{place}:{name}" for name in _apps(module).values())
-    cure = f"did you mean {found}?" if found else f"{place} has none"
+    cure = f"did you mean {found}?" if found else _NO_APP
     if value is None:
-        raise WrongUsage(f"{place} has no {attribute!r}: {cure}")
-    raise WrongUsage(f"{place}:{attribute} is a {type(value).__name__}, not a Turnspit: {cure}")
+        raise WrongUsage(f"{place} has no {attribute!r}{'' if found else ', nor any Turnspit'}: {cure}")
+    raise WrongUsage(f"{place}:{attribute} is of type {type(value).__name__}, not a Turnspit: {cure}")
 
 
 def _only_app(module: ModuleType, place: str) -> Turnspit:
@@ -224,7 +247,7 @@ def _only_app(module: ModuleType, place: str) -> Turnspit:
     if len(apps) == 1:
         return next(iter(apps))
     if not apps:
-        raise WrongUsage(f"{place} has no Turnspit: write app = Turnspit(...) there, or name the module that has one")
+        raise WrongUsage(f"{place} has no Turnspit: {_NO_APP}")
     raise WrongUsage(f"{place} has several apps: say {' or '.join(f'{place}:{name}' for name in apps.values())}")
 
 

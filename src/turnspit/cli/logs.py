@@ -1,4 +1,4 @@
-"""What a worker says while it works: one line an event, on stderr."""
+"""What a worker logs while it works: one line per event, on stderr."""
 
 import logging
 import sys
@@ -56,7 +56,7 @@ def set_up_logging(
 
     An app that set up logging itself keeps its own handlers; ``as_json`` makes them write JSON.
 
-    :param process: its number where several processes write to one place.
+    :param process: the number of this process, where several write to the same stderr.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()

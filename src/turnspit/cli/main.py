@@ -41,8 +41,8 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 HELP = """Turnspit: a durable background-job queue.
 
-APP is package.module:app, or a file as jobs.py:app; the name behind the colon may be left out where the module has one
-app only. Commands that only look at a store also take its URL, as sqlite:///shop.db. Without any, they use
+APP is package.module:app, or a file like jobs.py:app; the name after the colon may be left out if the module has only
+one app. Commands that need no tasks also take a store's URL, like sqlite:///shop.db. Without either, they use
 $TURNSPIT_APP, then $TURNSPIT_URL. Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 _GROUPS = {
@@ -54,7 +54,9 @@ _GROUPS = {
     "limits": limits,
     "workers": workers,
 }
-"""Each module says by its EXAMPLES which commands it has; one that is a word of Python has a trailing underscore."""
+"""The commands of a group are the keys of its module's EXAMPLES. A function whose name Python has already (list, set)
+ends in an underscore.
+"""
 _RUNNING = "Run jobs"
 _LOOKING = "Look at jobs and change them"
 _STORE = "Look after the store"
@@ -84,7 +86,8 @@ def _make() -> typer.Typer:
     for name, module in _GROUPS.items():
         group = _group(name, module.HELP)
         for verb, examples in module.EXAMPLES.items():
-            _add(group, verb, getattr(module, verb, None) or getattr(module, f"{verb}_"), examples)
+            function = verb.replace("-", "_")
+            _add(group, verb, getattr(module, function, None) or getattr(module, f"{function}_"), examples)
         root.add_typer(group, rich_help_panel=_LOOKING)
     _add(root, "dashboard", dashboard.dashboard, dashboard.EXAMPLES, _LOOKING)
     _add(root, "migrate", migrate.migrate, migrate.EXAMPLES, _STORE)
@@ -125,7 +128,7 @@ app = _make()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code. Whatever goes wrong is one line on stderr."""
+    """Run one command and return its exit code. Whatever goes wrong is said in one line on stderr."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
@@ -155,7 +158,7 @@ def _check_encoding(words: Iterable[str]) -> None:
 
 
 def _explain(error: Exception) -> int:
-    """Say in one line what went wrong; the exit code."""
+    """Say in one line what went wrong, and return the exit code."""
     match error:
         case Failed(exit_code=code):
             complain(str(error))

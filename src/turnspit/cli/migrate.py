@@ -42,7 +42,7 @@ def migrate(
     if sql + (status or check) > 1:
         raise WrongUsage("--sql prints migrations and takes no --status or --check")
     if since and not sql:
-        raise WrongUsage("--since says where --sql begins, and means nothing without it")
+        raise WrongUsage("--since says where --sql begins: give --sql, too")
     target = find_store(app, must_exist=False)
     engine = target.app.engine
     if sql:

@@ -24,24 +24,26 @@ EXAMPLES = (
 
 def move(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The app or the store to move, as sqlite:///shop.db.")
+        str, typer.Argument(metavar="SOURCE", help="The app, or the store like sqlite:///shop.db, to move.")
     ],
     target: Annotated[
         str | None, typer.Argument(metavar="[TARGET]", help="The store to fill: new and empty.", show_default=False)
     ] = None,
     history: Annotated[bool, typer.Option("--history", help="Also move completed and cancelled jobs.")] = False,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="TIME", help="How long running jobs may take to end: seconds, or as 2m.")
+        str,
+        typer.Option("--wait", metavar="TIME", help="How long to wait for running jobs to end: seconds, or like 2m."),
     ] = "60",
     thaw: Annotated[
-        bool, typer.Option("--thaw", help="Give up a move that is not complete: SOURCE is used as before.")
+        bool, typer.Option("--thaw", help="Give up a move that is not complete, and use SOURCE as before.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Move everything to another store: jobs, dead letters, attempts and log lines, with their ids.
 
-    Nothing is enqueued or claimed in SOURCE from then on; what runs may end. If it is interrupted, the same command
-    goes on. At the end rows and checksums of both stores are compared; then TARGET opens, and SOURCE stays closed.
+    From then on nothing is enqueued or claimed in SOURCE; running jobs may end. If the move is interrupted, the same
+    command continues it. At the end the rows and checksums of both stores are compared; then TARGET opens, and SOURCE
+    stays closed.
     """
     if thaw:
         _thaw(source, target, as_json)
@@ -66,7 +68,7 @@ def move(
 def _thaw(source: str, target: str | None, as_json: bool) -> None:
     if target is not None:
         raise WrongUsage(
-            "--thaw takes the source alone: what was moved so far stays closed, and is removed when needed"
+            "--thaw takes only SOURCE: the other store stays closed, and the next move into it removes what it has"
         )
     app = find_store(source).app
     thawed = thaw_store(app.engine)

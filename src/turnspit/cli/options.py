@@ -14,7 +14,9 @@ from turnspit.operations import FilterFields
 from turnspit.states import JobState
 
 __all__ = [
+    "After",
     "All",
+    "AppAndName",
     "AppArgument",
     "Args",
     "AsJson",
@@ -32,16 +34,22 @@ __all__ = [
     "Tag",
     "TaskName",
     "Yes",
+    "check_cursor",
     "filter_fields",
     "split_ids",
     "split_name",
 ]
 
 _FILTERS = "Which jobs"
+_APP_OR_STORE = "The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL)"
 
 
 def _complete_state(incomplete: str) -> list[str]:
     return [state for state in JobState if state.startswith(incomplete)]
+
+
+def _argument(metavar: str, text: str) -> Any:
+    return typer.Argument(metavar=metavar, help=text, show_default=False)
 
 
 def _filter(*names: str, text: str, metavar: str, complete: Callable[[str], list[str]] | None = None) -> Any:
@@ -51,58 +59,35 @@ def _filter(*names: str, text: str, metavar: str, complete: Callable[[str], list
 
 
 AppArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[APP]",
-        help="The app, as shop.jobs:app or shop/jobs.py:app. Default: $TURNSPIT_APP.",
-        show_default=False,
-    ),
+    str | None, _argument("[APP]", "The app, like shop.jobs:app or shop/jobs.py:app. Default: $TURNSPIT_APP.")
 ]
 StoreArgument = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[APP]",
-        help="The app, or a store as sqlite:///shop.db. Default: $TURNSPIT_APP, then $TURNSPIT_URL.",
-        show_default=False,
-    ),
+    _argument("[APP]", "The app, or a store like sqlite:///shop.db. Default: $TURNSPIT_APP, then $TURNSPIT_URL."),
 ]
-StoreAndIds = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[APP] [ID]...",
-        help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then jobs by their ids.",
-        show_default=False,
-    ),
-]
-StoreAndName = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="[APP] NAME",
-        help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then the name.",
-        show_default=False,
-    ),
-]
-StoreAndId = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="[APP] ID",
-        help="The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL), then the id.",
-        show_default=False,
-    ),
-]
+StoreAndIds = Annotated[list[str] | None, _argument("[APP] [ID]...", f"{_APP_OR_STORE}, then jobs by their ids.")]
+AppAndName = Annotated[list[str], _argument("[APP] NAME", "The app (default: $TURNSPIT_APP), then the name.")]
+StoreAndName = Annotated[list[str], _argument("[APP] NAME", f"{_APP_OR_STORE}, then the name.")]
+StoreAndId = Annotated[list[str], _argument("[APP] ID", f"{_APP_OR_STORE}, then the id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+After = Annotated[
+    str | None,
+    typer.Option(
+        "--after", metavar="CURSOR", help="The next page: the cursor that the last one ended with.", show_default=False
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-All = Annotated[bool, typer.Option("--all", help="Every job that the command can mean.", rich_help_panel=_FILTERS)]
+All = Annotated[bool, typer.Option("--all", help="Every job that the command can change.", rich_help_panel=_FILTERS)]
 State = Annotated[
     str | None,
-    _filter("--state", metavar="STATE", text="Jobs in this state, as ready or dead.", complete=_complete_state),
+    _filter("--state", metavar="STATE", text="Jobs in this state, like ready or dead.", complete=_complete_state),
 ]
 Queue = Annotated[str | None, _filter("--queue", metavar="NAME", text="Jobs of this queue.")]
 TaskName = Annotated[str | None, _filter("--task", metavar="NAME", text="Jobs of this task.")]
 Tag = Annotated[str | None, _filter("--tag", metavar="TAG", text="Jobs with this tag.")]
 Error = Annotated[str | None, _filter("--error", metavar="TYPE", text="Jobs whose last error has this type.")]
 Fingerprint = Annotated[
-    str | None, _filter("--fingerprint", metavar="ID", text="Jobs of this group (see dead groups).")
+    str | None, _filter("--group", "--fingerprint", metavar="ID", text="Jobs of this group (see dead groups).")
 ]
 OfWorkflow = Annotated[int | None, _filter("--workflow", metavar="ID", text="Jobs of this workflow.")]
 Args = Annotated[
@@ -112,10 +97,11 @@ Args = Annotated[
     ),
 ]
 CreatedAfter = Annotated[
-    str | None, _filter("--created-after", metavar="TIME", text="Jobs enqueued since: 2030-12-31T09:00, or 2h (ago).")
+    str | None,
+    _filter("--created-after", metavar="TIME", text="Jobs enqueued since then: 2030-12-31T09:00, or 2h (ago)."),
 ]
 CreatedBefore = Annotated[
-    str | None, _filter("--created-before", metavar="TIME", text="Jobs enqueued before: a time, or how long ago.")
+    str | None, _filter("--created-before", metavar="TIME", text="Jobs enqueued before then: a time, or how long ago.")
 ]
 
 
@@ -152,6 +138,16 @@ def filter_fields(
     }
     fields: FilterFields = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
     return fields
+
+
+def check_cursor(after: str | None) -> str | None:
+    """See that ``--after`` is a cursor.
+
+    :raises WrongUsage: if it is not.
+    """
+    if after is not None and not is_job_id(after):
+        raise WrongUsage(f"--after takes the cursor that a page ended with, not {after!r}")
+    return after
 
 
 def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:

@@ -72,7 +72,7 @@ _STYLES = {
 
 
 def out() -> Console:
-    """Where results go. A pipe has no width of its own: it gets lines that are cut late."""
+    """Where results go. A pipe has no width of its own: tables are 160 columns wide there."""
     return _console(stderr=False)
 
 
@@ -94,7 +94,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def color_system() -> Literal["auto"] | None:
-    """``None`` where ``$NO_COLOR`` says so: not even bold, and whatever ``$FORCE_COLOR`` says."""
+    """``None`` where ``$NO_COLOR`` is set: then nothing is even bold, and ``$FORCE_COLOR`` does not count."""
     return None if os.environ.get("NO_COLOR") else "auto"
 
 
@@ -111,7 +111,7 @@ def complain(message: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line that is no result, for the person who watches."""
+    """A line on stderr that is not part of the result."""
     err().print(Text(plain(text)), soft_wrap=True)
 
 
@@ -129,13 +129,13 @@ def print_table(table: Table) -> None:
 
 
 def fits(table: Table) -> bool:
-    """Whether a table needs no cell cut, but for what its columns' own widths cut."""
+    """Whether the terminal is wide enough to cut no cell beyond the columns' own maximum widths."""
     console = out()
     return Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum <= console.width
 
 
 def new_facts() -> Table:
-    """A table of labels and long values, which go on below themselves."""
+    """A table of labels and values; a long value is folded within its column."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")

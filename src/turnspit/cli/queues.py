@@ -62,13 +62,13 @@ def _show(found: list[QueueStats]) -> None:
 
 
 def _show_alone(queue: QueueStats, headings: Iterable[str]) -> None:
-    """Where a table has no room: the name, and below it what is not 0, whole."""
+    """A queue where the table is too wide for the terminal: its name, and below it each count that is not 0."""
     counts = zip(headings, _counts(queue), strict=True)
     facts = [f"{heading} {count:,}" for heading, count in counts if count]
     facts += [f"OLDEST {when(queue.oldest_ready_at)}"] if queue.oldest_ready_at is not None else []
     width = max(_NARROWEST, out().width)
     line((plain(queue.queue), "bold"))
-    # A fact is one word here.
+    # No line may break inside a fact.
     together = ", ".join(fact.replace(" ", "\xa0") for fact in facts)
     for each in textwrap.wrap(together, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False):
         line(each.replace("\xa0", " "))
@@ -80,7 +80,7 @@ def _counts(queue: QueueStats) -> tuple[int, ...]:
 
 
 def pause(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
-    """Let no worker start jobs of a queue, a task or a tag, until they are resumed."""
+    """Pause a queue, a task or a tag: no worker starts a job of it until it is resumed."""
     name = _named(queue, task, tag)
     store = find_store(app).app
     changed = store.queues.pause(queue, task=task, tag=tag)
@@ -90,14 +90,14 @@ def pause(app: StoreArgument = None, queue: Queue = None, task: TaskName = None,
 
 
 def resume(app: StoreArgument = None, queue: Queue = None, task: TaskName = None, tag: Tag = None) -> None:
-    """End a pause."""
+    """End a pause of a queue, a task or a tag."""
     name = _named(queue, task, tag)
     changed = find_store(app).app.queues.resume(queue, task=task, tag=tag)
     line(f"{name} goes on" if changed else f"{name} was not paused")
 
 
 def _is_known(app: Turnspit, queue: str | None, task: str | None) -> bool:
-    """Whether jobs or workers speak of this queue or task; a tag may come with any job."""
+    """Whether any job or worker names this queue or task. A tag is always taken as known: any job may bring it."""
     engine = app.engine
     workers = engine.read(engine.list_workers)
     if queue is not None:

@@ -1,4 +1,4 @@
-"""Programs that begin again whenever a file changes."""
+"""Programs that are restarted whenever a file changes."""
 
 import os
 import signal
@@ -20,9 +20,10 @@ _MARGIN = 5.0
 
 
 class Program:
-    """One of them: ``turnspit`` with these words.
+    """A ``turnspit`` command that runs as a child process.
 
-    :param name: how it is called in what is said.
+    :param name: what messages call it.
+    :param words: the command's words behind ``turnspit``.
     :param grace: seconds that it may take to stop.
     """
 
@@ -61,7 +62,7 @@ class Program:
 
 
 class Reloader:
-    """Runs programs, anew whenever a Python file below these paths changes.
+    """Runs programs, and restarts them whenever a Python file below these paths changes.
 
     :raises WrongUsage: without watchfiles.
     """
@@ -73,13 +74,13 @@ class Reloader:
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Work until SIGINT or SIGTERM, and until all have ended then."""
+        """Run them until SIGINT or SIGTERM, and return when all have ended."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         changes = self._changes()
-        next(changes, None)  # from now on it watches: no change of what the programs are about to read is missed
+        next(changes, None)  # watch before the programs read their code, so that no change to it is missed
         for program in self._programs:
-            program.start()
+            self._start(program)
         for changed in changes:
             if changed:
                 note(f"{_named({path for _, path in changed})} changed: starting again")
@@ -90,7 +91,7 @@ class Reloader:
             program.wait()
 
     def _changes(self) -> Iterator[Any]:
-        """Sets of what changed; empty ones when nothing did for a moment."""
+        """Sets of what changed; an empty set each time that nothing did for 250 ms."""
         watching: Iterator[Any] = self._watchfiles.watch(
             *self._paths,
             watch_filter=self._watchfiles.PythonFilter(),
@@ -107,11 +108,16 @@ class Reloader:
         for program in self._programs:
             program.wait()
             if not self._stopping.is_set():
-                program.start()
+                self._start(program)
+
+    def _start(self, program: Program) -> None:
+        program.start()
+        if self._stopping.is_set():  # the signal came before there was a process to pass it on to
+            program.signal(signal.SIGTERM)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()
-        if number != signal.SIGINT or not os.isatty(0):  # a terminal has sent Ctrl-C to all of them
+        if number != signal.SIGINT or not os.isatty(0):  # a terminal sends Ctrl-C to the programs itself
             for program in self._programs:
                 program.signal(signal.SIGTERM)
 

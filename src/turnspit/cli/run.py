@@ -22,7 +22,7 @@ from turnspit.cli.output import describe_duration, err, note, plain, print_json
 from turnspit.codec import DEFAULT_LIMIT
 from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
 from turnspit.records import Claim, Ending, EndingMove, JobRecord, NewJob
-from turnspit.workflow_steps import WorkflowStep
+from turnspit.workflow_steps import StoredStep, WorkflowStep
 from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["EXAMPLES", "run"]
@@ -39,7 +39,9 @@ def run(
             metavar="[APP] ID", help="The app (default: $TURNSPIT_APP) and the job's id.", show_default=False
         ),
     ],
-    debug: Annotated[bool, typer.Option("--pdb", help="Open the debugger where it fails; lifts the time-out.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--pdb", help="Open the debugger where it fails; there is no time-out then.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job's stored arguments in this process and write nothing to the store.
@@ -73,13 +75,13 @@ def _app_and_job(words: list[str]) -> tuple[Turnspit, int]:
 
 
 class _Reports:
-    """What the job reports is for the person who watches."""
+    """Shows what the job reports, instead of storing it."""
 
     def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         note(f"progress {progress:.0%}{' ' + message if message else ''}")
 
     def report_cursor(self, claim: Claim, cursor: str) -> None:
-        """Nothing goes on behind it."""
+        """No later attempt goes on from it."""
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         note(f"{level} {message}")
@@ -95,18 +97,18 @@ class _Reports:
 
 
 class _Unstored:
-    """Jobs that the job adds to its workflow are counted, and go nowhere."""
+    """Counts the jobs that the job adds to its workflow, and stores none."""
 
     max_payload = DEFAULT_LIMIT
 
     def check_job(self, new: NewJob[Any], on_failure: str) -> None:
         """Nothing is stored."""
 
-    def store_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+    def store_step(self, step: WorkflowStep) -> StoredStep:
         note(f"would add {len(step.jobs):,} jobs to its workflow")
-        return 0, list(range(1, len(step.jobs) + 1))
+        return StoredStep(0, list(range(1, len(step.jobs) + 1)))
 
-    async def astore_step(self, step: WorkflowStep) -> tuple[int, list[int]]:
+    async def astore_step(self, step: WorkflowStep) -> StoredStep:
         return self.store_step(step)
 
     def release(self, reserved: Counter[str]) -> None:
@@ -125,7 +127,7 @@ def _run(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun
     except TurnspitError:
         raise
     except KeyboardInterrupt:
-        # The function may be in a thread, which nobody can stop and Python would wait for.
+        # The function may run in a thread: it cannot be stopped, and Python would wait for it.
         note("stopped")
         sys.stderr.flush()
         os._exit(130)
@@ -150,7 +152,7 @@ def _document(app: Turnspit, run: UnrecordedRun) -> dict[str, Any]:
 
 
 def _result(app: Turnspit, run: UnrecordedRun) -> str:
-    """What the function returned, as it would be stored; shown as Python shows it where it cannot be."""
+    """What the function returned, as it would be stored; its ``repr`` if it cannot be stored."""
     try:
         return app.tasks[run.ended.claim.task].signature.dump_result(run.value, sys.maxsize)
     except InvalidPayload as error:
@@ -179,7 +181,7 @@ def _show(app: Turnspit, run: UnrecordedRun) -> None:
 
 
 def _verdict(ending: Ending) -> str:
-    """What a worker would have made of it."""
+    """What would have become of the job in a worker."""
     delay = describe_duration(ending.delay / 1_000_000)
     return {
         EndingMove.RETRY: f"failed (a worker would try again {delay} later)",

@@ -3,7 +3,7 @@
 from turnspit.cli.documents import schedule_document
 from turnspit.cli.errors import Failed, WrongUsage
 from turnspit.cli.loading import Target, find_app, find_store
-from turnspit.cli.options import AsJson, StoreAndName, StoreArgument, split_name
+from turnspit.cli.options import AppAndName, AsJson, StoreAndName, StoreArgument, split_name
 from turnspit.cli.output import absolute, line, new_table, note, plain, print_json, print_table, when
 from turnspit.operations import Schedule
 
@@ -20,7 +20,7 @@ EXAMPLES = {
 
 
 def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
-    """Show the schedules of every app on the store: their times, their next and last tick."""
+    """Show the schedules of every app on the store: their rules, their next and last tick."""
     target = find_store(app)
     found = target.app.schedules.list(all=True)
     if as_json:
@@ -39,7 +39,7 @@ def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
 
 
 def pause(words: StoreAndName) -> None:
-    """Let no tick come until the schedule is resumed."""
+    """Pause a schedule: no tick comes until it is resumed."""
     target, schedule = _find(words)
     engine = target.app.engine
     engine.write(engine.pause_schedule, schedule.app, schedule.name, True)
@@ -47,7 +47,7 @@ def pause(words: StoreAndName) -> None:
 
 
 def resume(words: StoreAndName) -> None:
-    """Let ticks come again, from now on: those of the pause were not missed."""
+    """Resume a schedule's ticks from now on; those during the pause do not count as missed."""
     target, schedule = _find(words)
     engine = target.app.engine
     engine.write(engine.pause_schedule, schedule.app, schedule.name, False)
@@ -56,15 +56,15 @@ def resume(words: StoreAndName) -> None:
 
 
 def run(words: StoreAndName) -> None:
-    """Store the schedule's job now, beside its ticks and also while it is paused."""
+    """Enqueue the schedule's job now, in addition to its ticks; also while it is paused."""
     target, schedule = _find(words)
     engine = target.app.engine
     job = engine.write(engine.run_schedule, schedule.app, schedule.name)
     line(f"job {job} ({plain(schedule.task)}) is stored")
 
 
-def remove(words: StoreAndName) -> None:
-    """Remove a schedule that was created at run time, or whose task the app has no longer; its jobs stay."""
+def remove(words: AppAndName) -> None:
+    """Remove a schedule that was created at run time, or whose task the app no longer has; its jobs stay."""
     typed, name = split_name(words, "schedule")
     find_app(typed).app.schedules.remove(name)  # only the code knows what it declares
     line(f"schedule {plain(name)} is removed")

@@ -38,7 +38,10 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 def check_word(word: str, words: Sequence[str], option: str) -> None:
-    """See that an option has one of its words."""
+    """See that an option's value is one of its words.
+
+    :raises WrongUsage: if it is not.
+    """
     if word not in words:
         raise WrongUsage(f"{option} is one of {', '.join(words)}, not {word!r}")
 
@@ -114,6 +117,10 @@ def parse_names(text: str | None, option: str) -> list[str] | None:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

@@ -87,13 +87,13 @@ def worker(
     counted: Counted = False,
     supervised: Supervised = None,
 ) -> None:
-    """Claim jobs and run them until a signal.
+    """Claim jobs and run them until a signal stops it.
 
-    SIGTERM or Ctrl-C stops it in order: running jobs may go on for the grace time, what has not begun goes back to its
-    queue. A second signal hands everything back at once. Either way it exits with 0.
+    SIGTERM or Ctrl-C stops it in order: running jobs may go on for the grace time, and jobs that have not begun go back
+    to their queue. A second signal hands everything back at once. Either way it exits with 0.
 
     With --processes, --max-jobs or --max-memory a supervisor starts worker processes and replaces those that end;
-    SIGHUP replaces all, one after the other, with fresh ones. It exits with 1 if one had to be killed at the end.
+    SIGHUP replaces all of them, one after the other. It exits with 1 if one had to be killed at the end.
     """
     # Process 1 of a container ignores a signal without a handler: be ready before the app is imported.
     _on_signals(_leave)
@@ -150,7 +150,7 @@ def _supervise(
 
 @contextmanager
 def _showing_metrics(app: Turnspit, port: int | None, host: str, totals: Totals | None = None) -> Iterator[None]:
-    """Answer with metrics meanwhile, if a port was given.
+    """Serve metrics inside the block, if a port was given.
 
     :param totals: the counts of other processes, in place of this one's.
     """
@@ -171,12 +171,15 @@ def _counts_of(app: Turnspit) -> Counts:
 
 
 def _prepare(app: str | None, log_level: str, log_format: str, supervised: str | None) -> Target:
-    """The app, with its log set up and its store as it must be."""
+    """The app, once logging is set up and the store is there, with its schema up to date."""
     check_word(log_level, LEVELS, "--log-level")
     check_word(log_format, FORMATS, "--log-format")
     target = find_app(app)
     if not target.app.tasks:
-        raise WrongUsage(f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs")')
+        raise WrongUsage(
+            f'{target.name} has no tasks: import their modules there, as with app.discover("shop.jobs"), '
+            "and include each Blueprint, as with app.include(reports)"
+        )
     set_up_logging(
         target.app,
         log_level,
@@ -201,7 +204,7 @@ def _line_of(supervised: str | None) -> socket.socket | None:
 
 
 def _command(name: str, given: dict[str, Any], flags: dict[str, bool]) -> Callable[[int, int], list[str]]:
-    """The words that start a worker process, from its slot and its line to the supervisor."""
+    """A function that makes the command of a worker process, given its slot and its socket to the supervisor."""
     words = command_for("worker", name)
     words += [f"--{option}={value}" for option, value in given.items() if value is not None]
     words += [f"--{flag}" for flag, is_set in flags.items() if is_set]
@@ -211,7 +214,7 @@ def _command(name: str, given: dict[str, Any], flags: dict[str, bool]) -> Callab
 def _work(run: Callable[[], int]) -> int:
     try:
         return run()
-    except EngineError as error:  # it did not begin: one that works never ends because of its store
+    except EngineError as error:  # only at the start: a worker that runs does not end because its store fails
         raise WrongUsage(str(error)) from error
     except TurnspitError:
         raise
@@ -229,7 +232,7 @@ def _on_signals(handler: Callable[[int, FrameType | None], Any] | signal.Handler
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    # Nothing has begun. A second signal must not be raised into the middle of the first one's way out.
+    # Nothing has begun. A second signal must not raise while the first one's exception is being handled.
     _on_signals(lambda *_: os._exit(0))
     raise StopRequested
 
@@ -238,8 +241,8 @@ def _print_banner(target: Target, settings: WorkerSettings, processes: int | Non
     console, app = err(), target.app
     head = Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)} · pid {os.getpid()}")
     rows = {
-        "store": (app.engine.location, "cyan"),
-        "queues": (", ".join(settings.queues) if settings.queues else "all", ""),
+        "store": (app.engine.location + (" (by default: no URL was given)" if app.store.is_default else ""), "cyan"),
+        "queues": (_queues(app, settings), ""),
         "tasks": (str(len(app.tasks.tasks)), ""),
         "concurrency": (str(settings.concurrency) + ("" if processes is None else " in each process"), ""),
     }
@@ -249,3 +252,15 @@ def _print_banner(target: Target, settings: WorkerSettings, processes: int | Non
     for label, (value, style) in rows.items():
         console.print(Text.assemble(f"  {label:<13}", (plain(value), style)), soft_wrap=True)
     console.print(Text("  Ctrl-C stops it in order, a second one at once", style="dim"), soft_wrap=True)
+
+
+def _queues(app: Turnspit, settings: WorkerSettings) -> str:
+    """The queues that are served, naming those that no task declares: they may be mistyped."""
+    if settings.queues is None:
+        return "all"
+    known = {task.queue for task in app.tasks.tasks} | set(app.queue_limits) | set(app.bounded_queues)
+    unknown = [queue for queue in settings.queues if queue not in known]
+    text = ", ".join(settings.queues)
+    if not unknown:
+        return text
+    return f"{text} (no task declares {' or '.join(unknown)}; there are {', '.join(sorted(known))})"

@@ -48,8 +48,8 @@ Queues = Annotated[
 Concurrency = Annotated[
     int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many jobs a process runs at once.")
 ]
-Grace = Annotated[str, _option("--grace", "TIME", "How long running jobs may go on after a stop: seconds, or as 2m.")]
-Lease = Annotated[str, _option("--lease", "TIME", "How long after its last heartbeat others take its jobs.")]
+Grace = Annotated[str, _option("--grace", "TIME", "How long running jobs may go on after a stop: seconds, or like 2m.")]
+Lease = Annotated[str, _option("--lease", "TIME", "How long after its last heartbeat other workers take its jobs.")]
 Heartbeat = Annotated[
     str | None,
     _option("--heartbeat", "TIME", "How often it renews its lease. Default: a third of the lease.", show_default=False),
@@ -70,19 +70,29 @@ MaxJobs = Annotated[
 MaxMemory = Annotated[
     str | None,
     _option(
-        "--max-memory", "SIZE", "Replace a process that has as much memory, as 512MB.", _PROCESSES, show_default=False
+        "--max-memory",
+        "SIZE",
+        "Replace a process that uses so much memory, like 512MB.",
+        _PROCESSES,
+        show_default=False,
     ),
 ]
 HealthFile = Annotated[
     str | None,
-    _option("--health-file", "PATH", "A file that is written every 5 s while it is live.", _HEALTH, show_default=False),
+    _option(
+        "--health-file",
+        "PATH",
+        "A file that is written every 5 s while the worker is live.",
+        _HEALTH,
+        show_default=False,
+    ),
 ]
 HealthPort = Annotated[
     int | None,
     _option(
         "--health-port",
         "N",
-        "Where HTTP answers /livez and /readyz; 0: a free one.",
+        "The port that serves /livez and /readyz over HTTP; 0: a free one.",
         _HEALTH,
         min=0,
         max=65535,
@@ -91,14 +101,21 @@ HealthPort = Annotated[
 ]
 HealthHost = Annotated[str, _option("--health-host", "HOST", "The address of that port.", _HEALTH)]
 MaxLag = Annotated[
-    str, _option("--max-lag", "TIME", "How long the loop or all slots may hang until it is not live.", _HEALTH)
+    str,
+    _option(
+        "--max-lag",
+        "TIME",
+        "How long the event loop, or all slots, may hang before the worker is not live. A supervisor replaces a "
+        "process whose slots hang.",
+        _HEALTH,
+    ),
 ]
 MetricsPort = Annotated[
     int | None,
     _option(
         "--metrics-port",
         "N",
-        "Where HTTP answers with metrics for Prometheus; 0: a free one.",
+        "The port that serves metrics for Prometheus over HTTP; 0: a free one.",
         _HEALTH,
         min=0,
         max=65535,
@@ -117,7 +134,7 @@ LogLevel = Annotated[
 ]
 LogFormat = Annotated[
     str,
-    _option("--log-format", "FORMAT", "text, or json: one line of JSON a record.", autocompletion=_complete(FORMATS)),
+    _option("--log-format", "FORMAT", "text, or json: one line of JSON per record.", autocompletion=_complete(FORMATS)),
 ]
 Counted = Annotated[bool, typer.Option("--counted", hidden=True)]
 Supervised = Annotated[str | None, typer.Option("--supervised", metavar="SLOT:LINE", hidden=True)]

@@ -1,4 +1,4 @@
-"""``turnspit workers``: who works, what each runs now, and ending one in order."""
+"""``turnspit workers``: which workers there are, what each runs now, and stopping one in order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -11,6 +11,7 @@ from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import Target, find_store
 from turnspit.cli.options import AsJson, StoreAndId, StoreArgument, split_name
 from turnspit.cli.output import (
+    describe_duration,
     describe_size,
     line,
     new_table,
@@ -29,7 +30,7 @@ from turnspit.states import JobState
 
 __all__ = ["EXAMPLES", "HELP", "list_", "quiet", "stop"]
 
-HELP = "Look at workers, and let them end."
+HELP = "Look at workers, and stop them."
 EXAMPLES = {
     "list": ("turnspit workers list shop.jobs:app", "turnspit workers list sqlite:///shop.db --live --json"),
     "quiet": ("turnspit workers quiet shop.jobs:app 7",),
@@ -43,7 +44,7 @@ _WIDE = 110
 
 def list_(
     app: StoreArgument = None,
-    live: Annotated[bool, typer.Option("--live", help="Only those whose lease is running.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Only live workers: those whose lease is running.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show live workers, and those that ended within the last hour: what each runs, its memory and its heartbeat."""
@@ -61,7 +62,7 @@ def list_(
 
 
 def quiet(words: StoreAndId) -> None:
-    """Let a worker claim nothing more; it ends with its last job. A supervisor starts another one in its place."""
+    """Let a worker claim no more jobs; it ends when its last one has. A supervisor starts another one in its place."""
     target, worker = _find(words)
     target.app.workers.quiet(worker)
     line(f"worker {worker} takes no more jobs, and ends with its last one")
@@ -99,7 +100,7 @@ def _show(found: Sequence[WorkerRecord], jobs: Mapping[int, Sequence[JobRecord]]
             plain(record.version),
             memory,
             when(record.renewed_at),
-            plain(_runs(record, jobs[record.id])),
+            plain(_runs(record, jobs[record.id], now)),
         )
     print_table(table)
 
@@ -107,11 +108,16 @@ def _show(found: Sequence[WorkerRecord], jobs: Mapping[int, Sequence[JobRecord]]
 def _state(record: WorkerRecord, now: int) -> Text:
     state = record.state_at(now)
     asked = {"quiet": "quiet", "stop": "stopping"}.get(record.asked_to or "") if record.stopped_at is None else None
+    if state == "blocked":  # which is no fault of a job's
+        return Text(state, "bold red")
     return state_text(asked if state == "live" and asked else state)
 
 
-def _runs(record: WorkerRecord, jobs: Sequence[JobRecord]) -> str:
+def _runs(record: WorkerRecord, jobs: Sequence[JobRecord], now: int) -> str:
     if record.stopped_at is not None:
         return f"ended {when(record.stopped_at)}"
+    if record.live and record.blocked_since is not None:
+        silent = describe_duration(max(0, now - record.blocked_since) / 1_000_000)
+        return f"nothing for {silent}: {record.blocked_by}"
     named = ", ".join(f"{job.id} {job.task}" for job in jobs)
     return f"{record.running} of {record.concurrency}" + (named and f": {named}")

@@ -9,7 +9,7 @@ from turnspit.cli.documents import workflow_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.launching import program
 from turnspit.cli.loading import Target, find_store
-from turnspit.cli.options import AsJson, StoreAndId, StoreArgument, split_name
+from turnspit.cli.options import After, AsJson, StoreAndId, StoreArgument, check_cursor, split_name
 from turnspit.cli.output import (
     count_of,
     line,
@@ -23,6 +23,7 @@ from turnspit.cli.output import (
     when,
 )
 from turnspit.operations import Workflow, WorkflowJob
+from turnspit.states import JobState
 
 __all__ = ["EXAMPLES", "HELP", "cancel", "list_", "replay", "show"]
 
@@ -41,12 +42,15 @@ def list_(
     app: StoreArgument = None,
     name: Annotated[str | None, typer.Option("--name", help="Only those of this name.", metavar="NAME")] = None,
     running: Annotated[bool, typer.Option("--running", help="Only those that have not ended.")] = False,
-    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=_MOST)] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", help="How many at most.", min=1, max=_MOST)] = 20,
+    after: After = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the newest workflows, with how far they are."""
+    """List the newest workflows, with their progress."""
     target = find_store(app)
-    found = target.app.workflows.list(name=name, finished=False if running else None, limit=limit)
+    found = target.app.workflows.list(
+        name=name, finished=False if running else None, limit=limit, after=check_cursor(after)
+    )
     if as_json:
         print_json({"workflows": [workflow_document(each) for each in found], "next": found.next})
         return
@@ -58,6 +62,8 @@ def list_(
         counts = (each.total - each.unfinished, each.total, each.dead, each.cancelled)
         table.add_row(str(each.id), plain(each.name), _state(each), *map(str, counts), when(each.created_at))
     print_table(table)
+    if found.next is not None:
+        note(f"{count_of(len(found), 'workflow')} shown; the next ones: --after {found.next}")
 
 
 def show(words: StoreAndId, as_json: AsJson = False) -> None:
@@ -79,8 +85,10 @@ def show(words: StoreAndId, as_json: AsJson = False) -> None:
         table.add_row(str(job.id), *_cells(job), _ids(after[job.id]))
     print_table(table)
     if workflow.next is not None:
-        rest = f"{program()} jobs list --workflow {workflow.id}"
+        rest = f"{program()} jobs list {target.hint}--workflow {workflow.id}"
         note(f"the first {_MOST:,} of {workflow.total:,} jobs; {rest} has the others")
+    for place, hint in enumerate(_hints(workflow, target.hint)):
+        line(f"{'' if place else chr(10)}→ {hint}")
 
 
 def cancel(
@@ -95,7 +103,7 @@ def cancel(
 
 def replay(
     words: StoreAndId,
-    whole: Annotated[bool, typer.Option("--whole", help="Everything again, also what completed.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Also the jobs that completed.")] = False,
 ) -> None:
     """Make the dead and cancelled jobs of a workflow live again."""
     target, number = _find(words)
@@ -110,6 +118,16 @@ def _find(words: list[str]) -> tuple[Target, int]:
     return find_store(typed), int(number)
 
 
+def _hints(workflow: Workflow, hint: str) -> list[str]:
+    """Commands worth a look: why a job ended badly and how the workflow goes on, or else the job that is next."""
+    ended = [job.id for job in workflow.jobs if job.state is JobState.DEAD]
+    ended += [job.id for job in workflow.jobs if job.state is JobState.CANCELLED and workflow.finished_at is None]
+    if ended:
+        return [f"{program()} jobs show {hint}{ended[0]}", f"{program()} workflows replay {hint}{workflow.id}"]
+    waiting = [job.id for job in workflow.jobs if job.state in (JobState.READY, JobState.HELD, JobState.SCHEDULED)]
+    return [f"{program()} jobs show {hint}{waiting[0]}"] if waiting else []
+
+
 def _state(workflow: Workflow) -> Text:
     return state_text(workflow.state)
 
@@ -121,6 +139,8 @@ def _facts(workflow: Workflow) -> list[tuple[str, str]]:
         ("ended badly", f"{workflow.dead:,} dead, {workflow.cancelled:,} cancelled"),
         ("created", when(workflow.created_at)),
     ]
+    if workflow.idempotency_key is not None:
+        facts.append(("idempotency key", plain(workflow.idempotency_key)))
     if workflow.deadline is not None:
         facts.append(("deadline", when(workflow.deadline)))
     if workflow.finished_at is not None:

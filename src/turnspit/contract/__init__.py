@@ -1,6 +1,7 @@
-"""What an engine promises: domain verbs whose docstrings are the semantics.
+"""What an engine promises. The docstrings of its verbs define what they do.
 
-An engine is where jobs live. Its verbs are sans-I/O (``verbs.py``); ``write`` and ``read`` run them.
+An engine is where jobs live. Its verbs do no I/O themselves (see ``verbs.py``); ``write``, ``read`` and the like run
+them.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from turnspit.contract.uniqueness import Uniqueness
 from turnspit.contract.verbs import Verb
 from turnspit.contract.wakeups import Wakeups
 from turnspit.contract.workflows import Workflows
+from turnspit.records import NewJob, StoreLock
 
 __all__ = ["Engine", "SchemaStatus"]
 
@@ -50,11 +52,18 @@ class Engine(
     """Where the store is, absolute, without secrets; for banners."""
     clock: Clock
     has_two_writers: bool
-    """Whether ``awrite_beside`` runs beside ``awrite``; where a store has one writer, it would only wait behind it."""
+    """Whether ``awrite_beside`` can run at the same time as ``awrite``. A store with one writer runs one at a time."""
 
     @property
     def wakeups(self) -> Wakeups:
-        """The store's bell."""
+        """How the store tells listeners that something changed."""
+        ...
+
+    def check_new(self, new: NewJob[Any]) -> None:
+        """Refuse a job that the engine could not store; asks the store nothing.
+
+        :raises InvalidPayload: saying why.
+        """
         ...
 
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -67,17 +76,17 @@ class Engine(
         ...
 
     def write_apart(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        """``write`` on a connection of its own, which waits behind no other call of this process; for a worker's lease.
+        """``write`` on a separate connection, where it waits for no other call of this process; for a worker's lease.
 
-        Whoever must be in time wants to try again soon: there is an answer within 3 seconds, or the engine's deadline
-        if that is shorter. A power cut or a failover may take what was written in the last moment.
+        It has a deadline of 3 seconds, or the engine's if that is shorter, so that the caller can soon try again. It is
+        not durable: a power cut or a failover may lose what was written last.
 
-        :raises EngineUnavailable: if there is no answer.
+        :raises EngineUnavailable: if there is no answer before the deadline.
         """
         ...
 
     def write_later(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> Callable[[], T]:
-        """Hand a verb over as ``write`` does, and go on meanwhile: the function returned waits for its answer."""
+        """``write`` without waiting: the returned function waits for the answer, and returns or raises it."""
         ...
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -85,7 +94,7 @@ class Engine(
         ...
 
     async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        """``awrite`` on a second connection, where ``has_two_writers``: two transactions of this process at a time."""
+        """``awrite`` on a second connection, where the engine ``has_two_writers``; otherwise the same as ``awrite``."""
         ...
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
@@ -108,18 +117,19 @@ class Engine(
         ...
 
     def migrate(self) -> tuple[str, ...]:
-        """Bring the schema up to date; the names of the migrations applied. Safe from many processes at once.
+        """Bring the schema up to date; returns the names of the migrations applied. Many processes may call it at once.
 
         :raises SchemaMismatch: if a newer release made the schema and says that this one cannot work with it.
         """
         ...
 
     def schema_status(self) -> SchemaStatus:
-        """Where the schema stands; changes nothing."""
+        """Find out where the schema stands, without changing it."""
         ...
 
     def prepare(self) -> None:
-        """What the first use does with the schema: bring it up to date, or, with ``migrate=False``, see that it is.
+        """Do what the first use does with the schema: bring it up to date, or, with ``migrate=False``, check that it
+        is.
 
         :raises SchemaMismatch: if this release cannot work with it, with the cure.
         """
@@ -130,9 +140,18 @@ class Engine(
         ...
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
-        """What ``turnspit doctor`` says about the store: subject, whether it is well, and what to do."""
+        """What ``turnspit doctor`` says about the store: subject, whether it is well, and what it is or what to do.
+
+        The subject ``advice`` is no fault, and worth a look.
+        """
+        ...
+
+    async def afind_lock(self) -> StoreLock | None:
+        """A lock that keeps others from the store's tables for longer than a moment, as far as the store knows; cheap
+        enough to be asked every few seconds, and answered while the tables cannot be read.
+        """
         ...
 
     def close(self) -> None:
-        """Let go of connections and threads. The engine opens itself again when it is used."""
+        """Close connections and threads. The engine opens again when it is used."""
         ...

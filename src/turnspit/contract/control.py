@@ -11,8 +11,8 @@ __all__ = ["Control"]
 
 
 class Control(Protocol):
-    """The verbs behind ``app.jobs``. Those with a filter take the ``limit`` oldest jobs that match with an id
-    above ``after``; a caller goes on behind the largest id until nothing comes back, so that no job is met twice.
+    """The verbs behind ``app.jobs``. Those with a filter handle the ``limit`` oldest matching jobs with an id above
+    ``after``. A caller repeats them with the largest id that was returned, until nothing is; so no job is met twice.
     """
 
     def cancel_jobs(self, filter_: JobFilter, reason: str, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
@@ -33,8 +33,8 @@ class Control(Protocol):
         """Change a waiting job's priority, queue or time: the state after, or ``None`` if it is not waiting."""
         ...
 
-    def run_job_now(self, job_id: int) -> Verb[JobState | None]:
-        """Make a scheduled job ready: the state after, or ``None`` if it is not waiting."""
+    def run_jobs_now(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
+        """Make waiting jobs ready, whatever their time, with the attempts they have: id and state after the call."""
         ...
 
     def delete_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:

@@ -1,4 +1,4 @@
-"""What is shown of a store, at a cost that does not grow with it: every verb here looks at a bounded number of rows."""
+"""Figures for screens and metrics. Every verb here reads a bounded number of rows, however large the store is."""
 
 from typing import Protocol
 
@@ -13,8 +13,8 @@ class Figures(Protocol):
     """The verbs of screens and metrics. They change nothing."""
 
     def count_queues(self, most: int) -> Verb[StoreCounts]:
-        """Every queue that has live jobs or dead letters, by name; ready jobs counted up to ``most`` for each queue,
-        those of every other state up to ``most`` in all: the ones due first, and the newest dead letters.
+        """Every queue that has live jobs or dead letters, by name. Ready jobs are counted up to ``most`` for each
+        queue, jobs of every other state up to ``most`` in all: those that are due first, and the newest dead letters.
         """
         ...
 
@@ -25,20 +25,20 @@ class Figures(Protocol):
     def sample_runs(
         self, slots: int, width: int, depth: int, queue: str | None, task: str | None
     ) -> Verb[list[RunSample]]:
-        """Of each of the last ``slots`` slots of ``width`` microseconds, the newest ending now, the completed jobs of
-        this queue and task among the first ``depth`` that ended in it.
+        """Samples of completed jobs. Time is cut into slots of ``width`` microseconds; for each of the last ``slots``,
+        of which the newest ends now, those jobs of this queue and task that are among the first ``depth`` to end in it.
         """
         ...
 
     def search_jobs(self, filter_: JobFilter, limit: int, before: int | None, depth: int) -> Verb[FoundJobs]:
-        """The newest jobs that match with an id below ``before``, as ``list_jobs``; where no index leads to them,
-        among the newest ``depth`` live and the newest ``depth`` final ones only.
+        """The newest matching jobs with an id below ``before``, as ``list_jobs``. If no index leads to them, only the
+        newest ``depth`` live and the newest ``depth`` final jobs are searched.
         """
         ...
 
     def count_matches(self, filter_: JobFilter, most: int, depth: int) -> Verb[MatchCount]:
-        """How many jobs match, counted up to ``most``; where no index leads to them, among the newest ``depth`` live
-        and the newest ``depth`` final ones only.
+        """How many jobs match, counted up to ``most``. If no index leads to them, only the newest ``depth`` live and
+        the newest ``depth`` final jobs are searched.
         """
         ...
 

@@ -10,8 +10,8 @@ __all__ = ["Moves"]
 
 
 class Moves(Protocol):
-    """The verbs of a move. Both stores are closed to everybody else meanwhile, by triggers: so running processes,
-    callers' own transactions and other languages are refused too, and nobody pays for the check otherwise.
+    """The verbs of a move. While it lasts, triggers close both stores to everybody else: to running processes, callers'
+    own transactions and other languages. Without a move, nobody pays for the check.
     """
 
     def get_move(self) -> Verb[MoveRecord | None]:
@@ -19,27 +19,27 @@ class Moves(Protocol):
         ...
 
     def freeze_store(self, token: str, target: str, with_history: bool, notice: str) -> Verb[None]:
-        """Close a source: nothing is enqueued and no worker registers, which raises ``StoreFrozen`` with ``notice``,
-        and no job is claimed. What runs can end.
+        """Close a source: enqueueing and registering a worker raise ``StoreFrozen`` with ``notice``, and nothing is
+        claimed. Running jobs can end.
         """
         ...
 
     def seal_store(self, notice: str) -> Verb[list[tuple[int, str, int]]]:
-        """Refuse every change of a frozen source; or, and nothing else then, the jobs that live workers still run: id,
-        task, worker.
+        """Refuse every change of a frozen source. While live workers still run jobs, change nothing, and return id,
+        task and worker of each.
         """
         ...
 
     def thaw_store(self) -> Verb[bool]:
-        """Give a move up: the source is as it was. ``False`` if there is none, or it is complete."""
+        """Give a move up and open the source again. ``False`` if there is no move, or it is complete."""
         ...
 
     def end_move(self, notice: str) -> Verb[None]:
-        """The source's last step: it stays closed, with another notice."""
+        """Complete the move in the source, which stays closed, with another notice."""
         ...
 
     def fill_store(self, token: str, source: str, with_history: bool, notice: str) -> Verb[list[str]]:
-        """Close a target and begin to fill it; or, and nothing else then, the names of the tables that have rows."""
+        """Close a target, to be filled. If any of its tables has rows, change nothing, and return their names."""
         ...
 
     def empty_store(self, limit: int) -> Verb[int]:
@@ -51,7 +51,7 @@ class Moves(Protocol):
         ...
 
     def count_rows(self, table: MovedTable, with_history: bool) -> Verb[int]:
-        """How many rows of a table go along."""
+        """How many rows of a table are to be moved."""
         ...
 
     def read_rows(
@@ -62,7 +62,7 @@ class Moves(Protocol):
         after: Sequence[int | str] | None,
         limit: int,
     ) -> Verb[list[Row]]:
-        """The next rows of a table behind the key ``after``, in the order of its key. Text has no NUL any more."""
+        """The next rows of a table after the key ``after``, in the order of its key. NUL in text is replaced."""
         ...
 
     def write_rows(
@@ -73,15 +73,17 @@ class Moves(Protocol):
         after: Sequence[int | str] | None,
         rows: Sequence[Row],
     ) -> Verb[bool]:
-        """Store rows in a target and how far it has come, both or nothing. ``False``, and nothing, if it is not at
-        ``after`` any more: somebody else moves as well.
+        """Store rows in a target together with its new position. ``False``, and nothing is stored, if its position is
+        not ``after``, because another process moves as well.
         """
         ...
 
     def last_ids(self) -> Verb[dict[str, int]]:
-        """The last id given in each table that numbers its rows by itself."""
+        """The last id of each table that numbers its rows by itself."""
         ...
 
     def open_store(self, last_ids: dict[str, int]) -> Verb[None]:
-        """The target's last step: ids go on behind those of the source, and everybody may use it."""
+        """Complete the move in the target, which is open to everybody from then on. New ids continue those of the
+        source.
+        """
         ...

@@ -14,14 +14,14 @@ class Pauses(Protocol):
     def pause(self, kind: PauseKind, name: str) -> Verb[bool]:
         """From now on no claim takes a job of this queue, task or tag; ``False`` if it is paused already.
 
-        Jobs of a paused queue stay as they are and the queue is not looked at. Jobs of a paused task or tag that stand
-        in a claim's way become ``held``, in portions.
+        Jobs of a paused queue stay as they are, because claims skip the queue. Jobs of a paused task or tag become
+        ``held``, in portions, when a claim comes across them.
         """
         ...
 
     def resume(self, kind: PauseKind, name: str) -> Verb[bool]:
-        """The end of a pause; ``False`` if there is none. The first jobs that were held for it become ready; for the
-        rest there is ``admit_jobs``.
+        """End a pause; ``False`` if there is none. Of the jobs that were held for it, a portion becomes ready now, the
+        rest by ``admit_jobs``.
         """
         ...
 

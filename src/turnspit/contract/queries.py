@@ -17,7 +17,7 @@ class Queries(Protocol):
         ...
 
     def list_jobs(self, filter_: JobFilter, limit: int, before: int | None) -> Verb[list[JobRecord]]:
-        """The newest jobs that match with an id below ``before``, with their attempts."""
+        """The newest matching jobs with an id below ``before``, with their attempts."""
         ...
 
     def count_jobs(self, filter_: JobFilter) -> Verb[int]:
@@ -41,13 +41,15 @@ class Queries(Protocol):
         ...
 
     def find_duties(self, worker: int, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[Duties]:
-        """What a worker of these queues and tasks has to do, in one statement: it polls with nothing else."""
+        """What there is to do for a worker of these queues and tasks. This is the only statement with which it
+        polls.
+        """
         ...
 
     def count_waiting(self, queue: str, most: int) -> Verb[int]:
-        """How many jobs of a queue are ready or held, counted up to ``most`` of each: the cost ends there."""
+        """How many jobs of a queue are ready or held, counted up to ``most`` of each, which bounds the cost."""
         ...
 
-    def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
+    def count_ready_or_running(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         """How many jobs of these queues and tasks are ready or running now; for ``--until-empty``."""
         ...

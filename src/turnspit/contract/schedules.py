@@ -19,21 +19,26 @@ class Schedules(Protocol):
         declared: Sequence[NewSchedule],
         tasks: Collection[str],
         *,
+        kept: Collection[str] = (),
         is_newest: bool = False,
     ) -> Verb[list[str]]:
-        """Make the declared schedules of an app those of ``release``, which names this set of them; the names removed:
-        declared schedules of these ``tasks`` that are not among them. Those of other tasks stay: nobody fires them
-        who does not know the task, and they may be another app's that took the same name by mistake.
+        """Make ``declared`` the declared schedules of an app; ``release`` is a name for this set of them.
 
-        Releases are numbered as they are first seen. One that is not the newest changes nothing, unless ``is_newest``
-        says that it shall be from now on. A schedule whose times did not change keeps its next tick and its pause.
-        Schedules of other apps, and those made by ``insert_schedule``, stay as they are.
+        Declared schedules that are not among them are removed if they are of one of ``tasks``. Those of other tasks
+        stay: only workers that know a task fire its schedules, and they may belong to another app that has the same
+        name by mistake. A schedule whose times did not change keeps its next tick and its pause. Schedules of other
+        apps, and those made by ``insert_schedule``, stay as they are.
+
+        :param kept: names of schedules that are declared too and cannot be stored now: they stay as they are.
+        :param is_newest: make this release the newest. Otherwise a release counts as newer than those that were seen
+            before it, and one that is not the newest changes nothing.
+        :returns: the names of the schedules removed.
         """
         ...
 
     def insert_schedule(self, app: str, new: NewSchedule) -> Verb[ScheduleRecord | None]:
-        """Store a schedule, or change the one of this name that was stored so; its first tick is after now. ``None``,
-        and nothing is changed, if the name is that of a declared one.
+        """Store a schedule, or change the one of this name that was stored by this verb. Its first tick is after now.
+        ``None``, and nothing is changed, if a declared schedule has this name.
         """
         ...
 
@@ -42,7 +47,7 @@ class Schedules(Protocol):
         ...
 
     def pause_schedule(self, app: str, name: str, paused: bool) -> Verb[bool]:
-        """Let no tick come, or let them come again from now on; whether there is such a schedule."""
+        """Pause a schedule, or let its ticks come again from now on; whether there is such a schedule."""
         ...
 
     def delete_schedule(self, app: str, name: str, tasks: Collection[str]) -> Verb[bool]:
@@ -54,11 +59,11 @@ class Schedules(Protocol):
         ...
 
     def fire_schedules(self, tasks: Collection[str], limit: int) -> Verb[tuple[int, int | None]]:
-        """Take due ticks of schedules whose tasks the caller knows, and store their jobs: how many jobs, and
+        """Take due ticks of schedules whose tasks the caller knows, and store their jobs: how many jobs, and the
         microseconds until the next tick.
 
-        A tick is taken by compare-and-set on the schedule's next tick in the transaction that stores its job, so it
-        fires once. The next tick is after both the taken one and the database's now: a clock that is put back fires
-        none again.
+        A tick is taken by compare-and-set on the schedule's next tick, in the transaction that stores its job, so it
+        fires once. The next tick is later than both the taken one and the database's now, so a clock that is set back
+        fires none again.
         """
         ...

@@ -22,7 +22,7 @@ class SchemaStatus:
     works_with: int
     """The oldest release, named by the newest schema that it knows, whose code can work with this store."""
     missing: tuple[str, ...] = ()
-    """Tables that its migrations made and that are not there."""
+    """Tables that its migrations made, but that are gone."""
 
     @property
     def is_newer(self) -> bool:
@@ -31,11 +31,11 @@ class SchemaStatus:
 
     @property
     def is_too_new(self) -> bool:
-        """Whether a newer release made it what this one cannot work with."""
+        """Whether a newer release changed it so that this one cannot work with it."""
         return self.works_with > self.newest
 
     def refuse_too_new(self, location: str) -> None:
-        """Stop here if this release cannot work with the store.
+        """Raise if this release cannot work with the store.
 
         :raises SchemaMismatch: with the cure.
         """
@@ -46,9 +46,9 @@ class SchemaStatus:
             )
 
     def refuse_too_old(self, location: str, why: str) -> None:
-        """Stop here if migrations are missing and nobody is going to apply them.
+        """Raise if migrations are missing, which nobody is going to apply.
 
-        :param why: why not, as a sentence goes on behind a comma.
+        :param why: why not, in words that continue a sentence after a comma.
         :raises SchemaMismatch: with the cure.
         """
         if self.pending:
@@ -60,7 +60,7 @@ class SchemaStatus:
             )
 
     def refuse_incomplete(self, location: str) -> None:
-        """Stop here if tables are gone that no migration is going to make again.
+        """Raise if tables are gone, which no migration makes again.
 
         :raises SchemaMismatch: with the cure.
         """
@@ -69,7 +69,7 @@ class SchemaStatus:
 
     @property
     def lacks(self) -> str:
-        """What is gone and what to do, as a sentence goes on."""
+        """What is gone and what to do, in words that continue a sentence."""
         others = f" and {len(self.missing) - _NAMED} more" if len(self.missing) > _NAMED else ""
         return (
             f"without {', '.join(self.missing[:_NAMED])}{others}, which somebody dropped: restore a backup, for "

@@ -1,14 +1,14 @@
-"""The shape of a verb: a plain generator that yields statements and receives rows.
+"""What a verb is: a plain generator that yields statements and receives their rows.
 
-A verb does no I/O, so one implementation serves sync and async callers, an engine's own connections and a
-caller's open transaction. Whoever runs it opens and ends the transaction and sends the wakes after the commit.
+A verb does no I/O, so one implementation serves sync and async callers, an engine's own connections and a caller's open
+transaction. Whoever runs it begins and commits the transaction, and sends the verb's wakes after the commit.
 
 >>> def double(number: int) -> Verb[int]:
 ...     rows = yield Statement("select :n * 2", {"n": number})
 ...     return rows[0][0]
 >>> verb = double(21)
 >>> next(verb)
-Statement(sql='select :n * 2', params={'n': 21}, many=False, ends=False)
+Statement(sql='select :n * 2', params={'n': 21}, many=False, ends=False, wake=None)
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -23,20 +23,24 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Statement(NamedTuple):
-    """One SQL statement; with ``many`` it runs once for each element of ``params`` and returns no rows.
-
-    With ``ends`` the verb asks for nothing more: where it is the only one, it needs no transaction around it, and
-    its commit no round trip of its own.
-    """
+    """One SQL statement."""
 
     sql: str
     params: Mapping[str, Any] | Sequence[Any]
     many: bool = False
+    """Run it once for each element of ``params``, without returning rows."""
     ends: bool = False
+    """It is the verb's last statement. If it is also the first, it needs no transaction around it, which saves the
+    round trip of a COMMIT.
+    """
+    wake: "Wake | None" = None
+    """What to tell once it is committed. It does not depend on the statement's rows, so it can be sent along with
+    it.
+    """
 
 
 class WakeKind(StrEnum):
-    """What changed, for those who sleep."""
+    """What changed, for those who wait for it."""
 
     READY = "ready"
     """Jobs can be claimed."""

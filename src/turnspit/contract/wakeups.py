@@ -1,4 +1,4 @@
-"""How those who sleep learn that something changed. A wake is a hint: polling always remains behind it."""
+"""How those who wait learn that something changed. A wake is only a hint: they poll as well, but seldom."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -11,19 +11,19 @@ Listener = Callable[[Wake], None]
 
 
 class Wakeups(Protocol):
-    """The bell of a store: heard in this process and in others."""
+    """Sends wakes to the listeners of a store, in this process and in others, and receives them."""
 
     @property
     def arrive(self) -> bool:
-        """Whether wakes of other processes arrive now; else what changed is found by looking alone."""
+        """Whether wakes of other processes arrive now; if not, changes are found by polling alone."""
         ...
 
     def send(self, wakes: list[Wake]) -> None:
-        """Tell every listener of the store; never blocks and never raises. A wake whose receiver is busy may be
-        merged with the one that waits there, never dropped without one.
+        """Tell every listener of the store; never blocks and never raises. While a receiver is busy, wakes that wait
+        for it may be merged.
         """
         ...
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener``, in some thread, for every wake from now on; the returned function ends it."""
+        """Call ``listener``, in any thread, for every wake from now on; the returned function ends that."""
         ...

@@ -1,7 +1,7 @@
 """Turnspit's tables in an application's own Alembic migrations.
 
 A revision calls ``upgrade(op)``; ``include_name`` in ``env.py`` keeps ``alembic revision --autogenerate`` from dropping
-what no model declares. Let the app be ``Turnspit(url, migrate=False)`` then.
+the tables, which no model declares. Make the app with ``Turnspit(url, migrate=False)`` then.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,13 @@ __all__ = ["include_name", "upgrade"]
 def upgrade(op: Any, *, schema: str = "turnspit", since: int = 0) -> None:
     """Bring Turnspit's tables up to date, on the connection and in the transaction of the revision.
 
-    What the database has already is left as it is, so that a later revision does the same call after an upgrade of
-    Turnspit. There is no way back: a ``downgrade()`` has nothing to do.
+    Only what the database does not have yet is applied, so that a later revision can make the same call after an
+    upgrade of Turnspit. There is no way back: a ``downgrade()`` has nothing to do.
 
     :param op: ``alembic.op``.
-    :param schema: the schema that holds the tables on PostgreSQL.
-    :param since: for Alembic's offline mode (``--sql``), which cannot look: the schema that the revision before left.
+    :param schema: the PostgreSQL schema that holds the tables.
+    :param since: for Alembic's offline mode (``--sql``), which cannot look at the database: the number of the schema
+        that the revision before left.
     :raises SchemaMismatch: if a newer release made the tables, and says that this one cannot work with them.
 
     ::
@@ -51,7 +52,7 @@ def include_name(
 ) -> bool:
     """For ``context.configure(include_name=...)``: leave Turnspit's tables out of autogenerate.
 
-    An application with a hook of its own calls this one in it; with another schema's name, pass it by
+    An application with a hook of its own calls this one inside it. If the schema has another name, bind it with
     ``functools.partial``.
 
     ::

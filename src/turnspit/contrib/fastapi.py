@@ -8,7 +8,7 @@
     @api.post("/orders")
     async def place_order(session: SessionOfRequest) -> None:
         session.add(Order(id=7))
-        await send_confirmation.aenqueue(order_id=7)     # no tx=: it exists exactly if the session commits
+        await send_confirmation.aenqueue(order_id=7)     # no tx=: it exists if and only if the session commits
         await session.commit()
 """
 
@@ -33,19 +33,19 @@ T = TypeVar("T")
 class _Joined:
     app: Turnspit
     session: Any
-    """``None`` once the request has ended: a task that it started may live on with its context."""
+    """``None`` once the request has ended: a task that it started may outlive it, with a copy of its context."""
 
 
 _joined: ContextVar[_Joined | None] = ContextVar("turnspit_session", default=None)
 
 
 def lifespan(app: Turnspit, *, worker: bool = False) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """For ``FastAPI(lifespan=...)``: the store is let go of when the server stops.
+    """For ``FastAPI(lifespan=...)``: the store is closed when the server stops.
 
-    :param worker: also work the jobs off in the server's own process, for a small service; else start
-        ``turnspit worker`` beside it.
+    :param worker: also run the jobs, in the server's own process: for a small service. Else start ``turnspit worker``
+        beside it.
 
-    A lifespan of your own enters it first: ``async with lifespan(app)(api): ...``.
+    A lifespan of your own enters this one first: ``async with lifespan(app)(api): ...``.
     """
 
     @asynccontextmanager
@@ -62,7 +62,7 @@ def lifespan(app: Turnspit, *, worker: bool = False) -> Callable[[FastAPI], Abst
 
 
 def get_turnspit(request: HTTPConnection) -> Turnspit:
-    """The app that ``lifespan`` was given, for a router in a module that must not import it.
+    """The app that was given to ``lifespan``: for a router whose module cannot import it.
 
     :raises ConfigurationError: if the server was started without it.
     """
@@ -81,11 +81,11 @@ TurnspitOfRequest = Annotated[Turnspit, Depends(get_turnspit)]
 def joining(app: Turnspit, get_session: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
     """A dependency that gives the session of ``get_session`` and lets the request's jobs join its transaction.
 
-    With an ``AsyncSession`` every async verb joins it (``aenqueue``, ``app.aenqueue_many``, ``app.jobs.acancel``),
-    with a ``Session`` every verb without an a. Committing and closing stay with you and ``get_session``. What a request
-    leaves running joins nothing once the request has ended.
+    With an ``AsyncSession`` every async verb joins it (``aenqueue``, ``app.aenqueue_many``, ``app.jobs.acancel``), with
+    a ``Session`` every sync verb. Committing and closing stay with you and ``get_session``. A background task that
+    outlives its request joins nothing.
 
-    :param get_session: the dependency that you have already.
+    :param get_session: your own dependency that gives a session.
     """
     app.join(_RequestSession(app))
 

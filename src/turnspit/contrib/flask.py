@@ -27,15 +27,15 @@ from turnspit.__main__ import main
 __all__ = ["init_app"]
 
 _served: WeakKeyDictionary[Turnspit, Flask] = WeakKeyDictionary()
-"""The Flask application in whose context an app's jobs run: the one that was made last."""
+"""The Flask application in whose context an app's jobs run: the one that was initialised last."""
 
 
 def init_app(app: Flask, tasks: Turnspit) -> None:
     """Connect a Flask application with its ``Turnspit``; call it in the application factory.
 
-    The store is ``app.config["TURNSPIT_URL"]``, where that is set. Each job runs in ``app.app_context()``, a plain
-    task's in its own thread from push to pop. ``flask turnspit worker`` and the other commands know the app. A
-    factory that runs again, as in tests, leaves the jobs to the newest application.
+    The store is ``app.config["TURNSPIT_URL"]``, if that is set. Each job runs in ``app.app_context()``; for a plain
+    task the context is pushed and popped in the task's own thread. ``flask turnspit worker`` and the other commands
+    know the app. If the factory runs again, as in tests, jobs run in the newest application's context.
     """
     url = app.config.get("TURNSPIT_URL")
     if url is not None:

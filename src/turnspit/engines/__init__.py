@@ -65,6 +65,8 @@ def _sqlite_path(url: str, rest: str) -> Path:
             f"{url!r} is a database in memory, where no accepted job would survive: name a file, as in "
             "sqlite:///shop.db; for tests see turnspit.testing"
         )
+    if "\0" in name:
+        raise ConfigurationError(f"{url!r} has a NUL character, which no file's name can have")
     if query:
         raise ConfigurationError(f"{url!r}: options after ? are not supported; give them to Turnspit(...)")
     return Path(os.path.abspath(os.path.expanduser(name)))

@@ -1,96 +1,145 @@
-"""Calls handed to threads that own a connection, and waiting for their answers (docs/decisions/0001)."""
+"""Calls handed to threads that own a connection (docs/decisions/0001)."""
 
-import asyncio
-import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError as FutureCancelledError
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Protocol, TypeVar
+from enum import Enum, auto
+from typing import Any
 
 from turnspit.contract.verbs import Verb, Wake
-from turnspit.delivery import delivery_to
 from turnspit.errors import EngineUnavailable
 from turnspit.records import NewJob
 
-__all__ = ["APART_DEADLINE", "Call", "CallQueue", "CallThread", "Waiting", "await_answer", "wait_for_answer"]
+__all__ = ["Call", "CallQueue", "CallThread"]
 
-T = TypeVar("T")
-
-APART_DEADLINE = 3.0
-"""Seconds that ``write_apart`` waits at most: a lease of fifteen leaves time for another try."""
 _JOIN_TIMEOUT = 5.0
-_LONG = 0.25
-"""Seconds after which a caller asks for help: the call may stand behind one that waits for a lock."""
+_SHORT_JOIN_TIMEOUT = 0.5
+"""Seconds for a thread that no caller waits for: it is blocked on a lock, or about to end."""
+_INTERRUPTED = -1
+"""In place of a thread's id: Ctrl-C interrupted a caller that was using the connection. Nobody may use it before the
+connection's own thread has rolled back.
+"""
+
+
+class _State(Enum):
+    HERE = auto()
+    """Not handed to another thread: it runs on its caller's."""
+    WAITING = auto()
+    STARTED = auto()
+    TAKEN_BACK = auto()
+    ANSWERED = auto()
 
 
 class Call:
-    """A verb on its way to a connection, and its answer."""
+    """A verb on its way to a connection, and then its answer.
 
-    __slots__ = ("_future", "dropped", "error", "make_verb", "new", "result", "started", "wakes")
+    This is not a ``Future``, because a ``Future`` is locked by a ``Condition``, which is written in Python: Ctrl-C can
+    interrupt it and leave it locked, and the thread that answers would then hang, with all calls behind this one. The
+    locks used here are acquired and released in C.
+    """
+
+    __slots__ = ("_answered", "_callback", "_lock", "_state", "dropped", "error", "make_verb", "new", "result", "wakes")
 
     def __init__(self, make_verb: Callable[[], Verb[Any]], new: NewJob[Any] | None = None) -> None:
         self.make_verb = make_verb
         self.new = new
-        """The job that the verb inserts and nothing else: such calls can be carried out together."""
-        self._future: Future[Any] | None = None
-        self.started = False
+        """Set if the verb only inserts this one job: such calls can be merged into one statement."""
+        self._state = _State.HERE
         self.dropped = False
-        """Nobody waits for its answer any longer."""
+        """Its caller no longer waits for the answer, though the call had already started."""
         self.result: Any = None
         self.error: BaseException | None = None
         self.wakes: list[Wake] = []
 
     def hand_over(self) -> None:
-        """It will be run on another thread than its caller's."""
-        self._future = Future()
+        """Prepare to be run on another thread than the caller's."""
+        self._lock, self._answered = threading.Lock(), threading.Lock()
+        self._answered.acquire()  # released by ``resolve``
+        self._callback: Callable[[], None] | None = None
+        self._state = _State.WAITING
 
     @property
-    def future(self) -> Future[Any]:
-        """Where its caller waits for the answer."""
-        assert self._future is not None, "it was not handed over"
-        return self._future
-
-    def is_awaited(self, future: Future[Any]) -> bool:
-        """Whether this is where its caller waits."""
-        return self._future is future
+    def is_answered(self) -> bool:
+        """Whether the answer is there. A call that runs on its caller's thread counts as answered."""
+        return self._state in (_State.ANSWERED, _State.HERE)
 
     @property
-    def is_answered_here(self) -> bool:
-        """Whether it was run on its caller's own thread: ``answer`` has what it gave."""
-        return self._future is None
+    def is_taken_back(self) -> bool:
+        """Whether its caller took it back before it started."""
+        return self._state is _State.TAKEN_BACK
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is still to be answered."""
+        return self._state in (_State.WAITING, _State.STARTED)
 
     def answer(self) -> Any:
-        """What it gave; raises what it raised."""
+        """Return what the verb returned, or raise what it raised."""
         if self.error is not None:
             raise self.error
         return self.result
 
+    def wait(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds; whether there is an answer."""
+        return self.is_answered or self._answered.acquire(timeout=timeout)
+
+    def when_answered(self, callback: Callable[[], None]) -> None:
+        """Call this once there is an answer, on any thread."""
+        with self._lock:
+            is_answered = self.is_answered
+            self._callback = callback
+        if is_answered:
+            callback()
+
+    def take_back(self) -> bool:
+        """Its caller no longer waits: do not run it, unless it has started.
+
+        :returns: whether it is certain that it will not be run.
+        """
+        if self._state is _State.HERE:
+            return False
+        with self._lock:
+            if self._state is _State.WAITING:
+                self._state = _State.TAKEN_BACK
+            return self._state is _State.TAKEN_BACK
+
     def start(self) -> bool:
-        """Whether it is to be run; from now on its caller cannot take it back."""
-        self.started = self.started or self._future is None or self._future.set_running_or_notify_cancel()
-        return self.started
+        """Start it, so that its caller can no longer take it back; ``False`` if the caller already has."""
+        if self._state is _State.HERE:
+            return True
+        with self._lock:
+            if self._state is _State.WAITING:
+                self._state = _State.STARTED
+            return self._state is not _State.TAKEN_BACK
 
     def resolve(self) -> None:
-        """Give its caller the answer, if it waits on another thread."""
-        if self._future is None:
+        """Hand ``result`` or ``error`` to its caller, if that waits on another thread."""
+        if self._state is _State.HERE:
             return
-        if self.error is None:
-            self._future.set_result(self.result)
-        else:
-            self._future.set_exception(self.error)
+        with self._lock:
+            self._state = _State.ANSWERED
+            callback = self._callback
+        self._answered.release()
+        if callback is not None:
+            callback()
 
 
 class CallQueue:
-    """Calls that wait for one of the threads that serve them, in order."""
+    """Calls in the order in which one or more threads will serve them."""
 
     def __init__(self) -> None:
         self.waiting: deque[Call] = deque()
-        self.work = threading.Condition(threading.Lock())
-        """Held by who changes this queue or who its threads are; notified when there is something to do."""
+        self.lock = threading.RLock()
+        """Guards this queue and the fields of its threads. Always acquire this, never ``with work``: a condition is
+        entered and left by Python code, and Ctrl-C in the middle of that would leave it locked for good.
+        """
+        self.work = threading.Condition(self.lock)
+        """Notified when there is something to do."""
+        self.submitting: int | None = None
+        """The id of the thread that holds the lock to add or announce a call. A signal handler on the same thread could
+        enter the lock again, and finds out here that it must not.
+        """
         self.is_closed = False
 
     @property
@@ -98,15 +147,10 @@ class CallQueue:
         """Whether no call waits."""
         return not self.waiting
 
-    def take_first(self) -> Call | None:
-        """The next call, if one waits now."""
-        with self.work:
-            return self.waiting.popleft() if self.waiting else None
-
     def take_started(self, most: int) -> list[Call]:
-        """What waits now and is still wanted by its callers. It counts as started."""
+        """Take at most this many of the waiting calls and start them; those that were taken back are left out."""
         taken: list[Call] = []
-        with self.work:
+        with self.lock:
             while self.waiting and len(taken) < most:
                 call = self.waiting.popleft()
                 if call.start():
@@ -114,31 +158,37 @@ class CallQueue:
         return taken
 
     def close(self) -> None:
-        """Take no more calls; those that wait are still served."""
-        with self.work:
+        """Accept no more calls; those that wait are still served."""
+        with self.lock:
             self.is_closed = True
             self.work.notify_all()
 
 
 class CallThread(ABC):
-    """A thread that owns one connection and runs the verbs of a queue.
+    """A thread that owns one connection and runs the calls of a queue.
 
-    Sync code waits for its call anyway. While one thread alone calls, its calls run on that thread: the way to another
-    and back cost 80 µs beside the 200 µs of a durable commit (docs/decisions/0012). Threads that call in turn are
-    better served in groups.
+    Sync code blocks until its call is answered anyway. So while only one thread makes calls, they run on that thread,
+    which borrows the connection: switching to the owning thread and back costs 80 µs, beside the 200 µs of a durable
+    commit (docs/decisions/0012). As soon as several threads take turns, their calls go through the queue, to run in
+    groups.
 
-    :param until_empty: it helps another: it ends as soon as nothing waits.
+    :param until_empty: end as soon as no call waits; for a thread that only helps another one.
     """
 
     watch: float | None = None
-    """Seconds after which ``_look`` is called again and again while callers run their calls themselves."""
+    """While callers run calls on their own threads: seconds between two calls of ``_look``."""
 
     def __init__(self, queue: CallQueue, name: str, *, until_empty: bool = False) -> None:
         self._queue = queue
-        self._next = queue.take_first if until_empty else self._wait
-        self._served_by: int | None = None
-        self._caller: int | None = None
-        self._called_here = False
+        self._next = self._take_or_end if until_empty else self._wait_for_next
+        self._has_ended = False
+        self._used_by: int | None = None
+        """The id of the thread that uses the connection now, or ``_INTERRUPTED``."""
+        self._last_caller: int | None = None
+        self._was_borrowed = False
+        """A caller has used the connection since ``_wait_for_next`` last looked."""
+        self._last_taken: Call | None = None
+        """The last call that this thread took from the queue."""
         self._is_watching = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -146,194 +196,144 @@ class CallThread(ABC):
     def submit(
         self, make_verb: Callable[[], Verb[Any]], *, here: bool = False, new: NewJob[Any] | None = None
     ) -> Call | None:
-        """Hand over a verb; its call is answered when it is committed. ``None`` if this thread was closed.
+        """Hand over a verb; its call is answered when it is committed.
 
-        :param here: run it on the caller's own thread if nobody else calls and no lock has to be waited for.
-        :param new: the job that the verb inserts and nothing else.
+        :param here: run it on the calling thread if no other thread makes calls and no lock has to be waited for.
+        :param new: the job, if the verb only inserts this one job.
+        :returns: the call, or ``None`` if the queue was closed.
         """
         call, queue = Call(make_verb, new), self._queue
-        me, taken = threading.get_ident(), False
-        try:
-            with queue.work:
-                if queue.is_closed:
-                    return None
-                taken = here and self._caller == me and self._served_by is None and queue.is_empty
-                self._caller = me
-                if taken:
-                    self._begin_here(me)
-                else:
-                    self._line_up(call)
-            if taken and not self._serve_here(call):
-                self._put_back(call)
-        finally:
-            if taken:
-                self._release()
-        return call
-
-    def _put_back(self, call: Call) -> None:
-        """A call that could not be run here is served by the thread, which is notified when this one is released."""
-        call.hand_over()
-        self._queue.waiting.append(call)
-
-    def _begin_here(self, me: int) -> None:
-        self._served_by, self._called_here = me, True
-        if self.watch is not None and not self._is_watching:
-            self._is_watching = True
-            self._queue.work.notify()
-
-    def _line_up(self, call: Call) -> None:
-        if self._served_by == threading.get_ident():
+        me, runs_here = threading.get_ident(), False
+        if me in (self._used_by, queue.submitting):
             raise EngineUnavailable(
                 "the store was called by a signal handler in the middle of another call of the same thread: "
                 "let the handler set a flag, and call from outside of it"
             )
+        try:
+            with queue.lock:
+                queue.submitting = me
+                is_closed = queue.is_closed
+                if not is_closed:
+                    runs_here = here and self._last_caller == me and self._used_by is None and not queue.waiting
+                    self._last_caller = me
+                    if runs_here:
+                        self._borrow(me)
+                    else:
+                        self._append(call)
+                        queue.work.notify()
+                queue.submitting = None
+            if runs_here and not self._serve_here(call):
+                self._append(call)  # the thread is notified below, once it may use the connection
+        except BaseException:  # Ctrl-C. The thread cleans up: here a second Ctrl-C could interrupt that too.
+            if runs_here:
+                self._used_by = _INTERRUPTED
+            if queue.submitting == me:
+                queue.submitting = None
+            call.take_back()
+            self._notify_thread()
+            raise
+        if runs_here:
+            self._used_by = None
+            if queue.waiting or queue.is_closed:  # came while the connection was borrowed; what comes later notifies
+                self._notify_thread()
+        return None if is_closed else call
+
+    def _borrow(self, me: int) -> None:
+        """Let a caller use the connection, watched by this thread."""
+        self._used_by, self._was_borrowed = me, True
+        if self.watch is not None and not self._is_watching:
+            self._is_watching = True
+            self._queue.work.notify()
+
+    def _append(self, call: Call) -> None:
         call.hand_over()
         self._queue.waiting.append(call)
-        self._queue.work.notify()
 
-    def _release(self) -> None:
-        with self._queue.work:
-            self._served_by = None
-            if self._queue.waiting or self._queue.is_closed:
-                self._queue.work.notify()
+    def _notify_thread(self) -> None:
+        queue = self._queue
+        with queue.lock:
+            try:
+                queue.submitting = threading.get_ident()
+                queue.work.notify()
+            finally:
+                queue.submitting = None
 
     def close(self) -> None:
-        """Finish what waits, then close the connection."""
+        """Finish what waits, then close the connection. A thread that is blocked on a lock ends later, by itself."""
         self._queue.close()
         if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=_JOIN_TIMEOUT)
+            self._thread.join(_JOIN_TIMEOUT if self._is_wanted() else _SHORT_JOIN_TIMEOUT)
+
+    def _is_wanted(self) -> bool:
+        """Whether a caller waits for a call that is running or queued."""
+        with self._queue.lock:
+            if self._used_by not in (None, self._thread.ident):
+                return True  # a caller runs its own call
+            calls = [self._last_taken, *self._queue.waiting]
+        return any(call is not None and call.is_wanted for call in calls)
 
     @property
     def is_running(self) -> bool:
         """Whether the thread still lives and may use its connection."""
         return self._thread.is_alive()
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether it will serve what waits now; ask with the queue's lock held."""
+        return self.is_running and not self._has_ended
+
     def _run(self) -> None:
         while (first := self._next()) is not None:
-            if not first.future.cancelled():
+            self._last_taken = first
+            if not first.is_taken_back:
                 self._serve(first)
         self._close_connection()
 
-    def _wait(self) -> Call | None:
-        """The next call, as soon as there is one and no caller uses the connection; ``None`` at the end."""
+    def _take_or_end(self) -> Call | None:
+        """Take the next call, if one waits now; otherwise the thread ends as soon as its connection is closed."""
+        with self._queue.lock:
+            if self._queue.waiting:
+                return self._queue.waiting.popleft()
+            self._has_ended = True
+            return None
+
+    def _wait_for_next(self) -> Call | None:
+        """Take the next call, as soon as there is one and no caller uses the connection; ``None`` to end the thread."""
         queue, me = self._queue, threading.get_ident()
-        with queue.work:
-            if self._served_by == me:
-                self._served_by = None
-            while self._served_by is not None or not (queue.waiting or queue.is_closed):
-                # Also when none was begun since the last look: the one that is still running is the one to look at.
-                is_busy = self._called_here or self._served_by is not None
-                self._is_watching, self._called_here = is_busy and self.watch is not None, False
-                queue.work.wait(self.watch if self._is_watching else None)
-                self._look()
-            if not queue.waiting:
-                return None
-            self._served_by = me
-            return queue.waiting.popleft()
+        while True:
+            with queue.lock:
+                if self._used_by == me:
+                    self._used_by = None
+                while not self._has_work():
+                    # The second condition: a call that has been running since before the last look may be the late one.
+                    is_busy = self._was_borrowed or self._used_by is not None
+                    self._is_watching, self._was_borrowed = is_busy and self.watch is not None, False
+                    queue.work.wait(self.watch if self._is_watching else None)
+                    self._look()
+                is_interrupted, self._used_by = self._used_by == _INTERRUPTED, me
+                if not is_interrupted:
+                    return queue.waiting.popleft() if queue.waiting else None
+            self._tidy_up()
+
+    def _has_work(self) -> bool:
+        is_due = bool(self._queue.waiting) or self._queue.is_closed
+        return self._used_by == _INTERRUPTED or (self._used_by is None and is_due)
 
     def _look(self) -> None:  # noqa: B027  (only threads with ``watch`` have something to see)
-        """Callers may be running their calls themselves: see whether one of them takes too long."""
+        """See whether a call that its caller runs on its own thread takes too long."""
 
     @abstractmethod
     def _serve(self, first: Call) -> None:
-        """Run a call that was handed over, and resolve its future."""
+        """Run a call from the queue, perhaps together with others that wait, and resolve it."""
 
     @abstractmethod
     def _serve_here(self, call: Call) -> bool:
-        """Run a call on its caller's thread; ``False`` if nothing was done, because it would have to wait."""
+        """Run a call on its caller's thread; ``False`` if it would have to wait, and nothing was done."""
+
+    @abstractmethod
+    def _tidy_up(self) -> None:
+        """Ctrl-C interrupted a call on its caller's thread: leave no transaction open, and no lock held."""
 
     @abstractmethod
     def _close_connection(self) -> None:
-        """The thread ends."""
-
-
-class Waiting(Protocol):
-    """What a caller who waits tells those who work."""
-
-    def help(self) -> None:
-        """An answer takes long."""
-        ...
-
-    def drop(self, future: Future[Any]) -> None:
-        """Nobody waits any longer for a call that is under way."""
-        ...
-
-
-def wait_for_answer(call: Call, deadline: float, late: Callable[[], str], waiting: Waiting | None = None) -> Any:
-    """The answer of a call, for sync code.
-
-    :param late: how the error begins that is raised if there is none within ``deadline`` seconds.
-    """
-    if call.is_answered_here:
-        return call.answer()
-    future = call.future
-    try:
-        if waiting is not None and deadline > _LONG:
-            with contextlib.suppress(FutureTimeoutError):
-                return future.result(_LONG)
-            if not future.done():
-                waiting.help()
-        return future.result(deadline)
-    except (FutureTimeoutError, FutureCancelledError) as error:
-        if future.done() and not future.cancelled():
-            return future.result()  # the call's own error
-        return _late_answer(future, late, error, waiting)
-
-
-async def await_answer(
-    future: Future[T], deadline: float, late: Callable[[], str], waiting: Waiting | None = None
-) -> T:
-    """``wait_for_answer`` for async code."""
-    loop = asyncio.get_running_loop()
-    own: asyncio.Future[bool] = loop.create_future()
-    delivery = delivery_to(loop)
-    future.add_done_callback(lambda _: delivery.add(own))
-    patience = _Patience(loop, own, deadline, waiting)
-    try:
-        is_answered = await own
-    except asyncio.CancelledError:
-        future.cancel()
-        raise
-    finally:
-        patience.end()
-    if is_answered or (future.done() and not future.cancelled()):
-        return future.result()
-    return _late_answer(future, late, TimeoutError(), waiting)
-
-
-class _Patience:
-    """One timer for a call that waits: it asks for help when the answer takes long, and gives up at the deadline."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, own: "asyncio.Future[bool]", deadline: float, waiting: Waiting | None
-    ) -> None:
-        self._loop = loop
-        self._own = own
-        self._waiting = waiting
-        self._left = deadline - _LONG if waiting is not None else 0.0
-        first, then = (_LONG, self._ask_for_help) if self._left > 0 else (deadline, self._give_up)
-        self._timer = loop.call_later(first, then)
-
-    def _ask_for_help(self) -> None:
-        if not self._own.done() and self._waiting is not None:
-            self._waiting.help()
-            self._timer = self._loop.call_later(self._left, self._give_up)
-
-    def _give_up(self) -> None:
-        if not self._own.done():
-            self._own.set_result(False)
-
-    def end(self) -> None:
-        self._timer.cancel()
-
-
-def _late_answer(future: Future[T], late: Callable[[], str], error: BaseException, waiting: Waiting | None) -> T:
-    """The answer that came at the last moment; or what became of the call, as far as it can be known."""
-    not_run = future.cancel()
-    if future.done() and not not_run:
-        return future.result()
-    if waiting is not None and not not_run:
-        waiting.drop(future)
-    raise EngineUnavailable(
-        f"{late()}: " + ("the call was not carried out" if not_run else "the call may or may not have been carried out")
-    ) from error
+        """Close the connection, because the thread ends."""

@@ -1,8 +1,9 @@
-"""A fork takes no connection along: before it, engines let go of theirs; the child begins anew."""
+"""Makes forks safe: engines close their connections before a fork, so that the child inherits none."""
 
 import os
 import threading
 import weakref
+from contextlib import ExitStack
 from typing import Protocol
 
 __all__ = ["guard_forks"]
@@ -10,7 +11,7 @@ __all__ = ["guard_forks"]
 
 class _Forkable(Protocol):
     def prepare_fork(self) -> None:
-        """Before a fork: let go of connections, and open none until ``resume_after_fork``; all or nothing."""
+        """Before a fork: close connections, and open none until ``resume_after_fork``; all of that, or raise."""
         ...
 
     def resume_after_fork(self) -> None:
@@ -18,18 +19,18 @@ class _Forkable(Protocol):
         ...
 
     def forget_after_fork(self) -> None:
-        """In the child: begin anew. What could not be let go of is kept, never closed."""
+        """In the child: start anew. What could not be closed before is kept, and never closed."""
         ...
 
 
 class _Forks:
-    """One fork at a time: two threads that fork must not take each other's engines for their own."""
+    """Calls every engine before and after a fork. One fork at a time: threads that fork take turns."""
 
     def __init__(self) -> None:
         self.engines: weakref.WeakSet[_Forkable] = weakref.WeakSet()
-        self._begin_anew()
+        self._start_anew()
 
-    def _begin_anew(self) -> None:
+    def _start_anew(self) -> None:
         self._turn = threading.Lock()
         self._forker: int | None = None
         self._prepared: list[_Forkable] = []
@@ -43,16 +44,15 @@ class _Forks:
 
     def in_parent(self) -> None:
         if self._forker != threading.get_ident():
-            return  # Ctrl-C or an alarm ended ``before``, and Python forked all the same
+            return  # Ctrl-C or a signal handler interrupted ``before``, and Python forked all the same
         prepared, self._prepared, self._forker = self._prepared, [], None
-        try:
+        with ExitStack() as stack:  # one that cannot go on, as without threads, keeps no other from it
+            stack.callback(self._turn.release)
             for engine in prepared:
-                engine.resume_after_fork()
-        finally:
-            self._turn.release()
+                stack.callback(engine.resume_after_fork)
 
     def in_child(self) -> None:
-        self._begin_anew()
+        self._start_anew()
         for engine in list(self.engines):
             engine.forget_after_fork()
 
@@ -61,7 +61,7 @@ _forks = _Forks()
 
 
 def guard_forks(engine: _Forkable) -> None:
-    """Tell this engine of every fork while it lives."""
+    """Call this engine before and after every fork, for as long as it exists."""
     _forks.engines.add(engine)
 
 

@@ -1,4 +1,4 @@
-"""Wakes on their way to other processes: merged, and as text."""
+"""Merges wakes, and writes them as text for other processes."""
 
 from collections.abc import Iterable
 
@@ -7,13 +7,15 @@ from turnspit.contract.verbs import Wake, WakeKind
 __all__ = ["EVERYTHING", "from_text", "merge", "to_text"]
 
 EVERYTHING = tuple(Wake(kind) for kind in WakeKind)
-"""What to say to those who may have missed something."""
+"""A wake of every kind, for those who may have missed something."""
 
 _MOST_IDS = 200
+_LONGEST = 3500
+"""Characters of ids. PostgreSQL refuses a notification of 8,000 bytes, and a transaction of the caller's with it."""
 
 
 def merge(wakes: Iterable[Wake]) -> tuple[Wake, ...]:
-    """One wake of each kind; too many ids become any."""
+    """One wake for each kind. Too many ids become none, which means any job."""
     wakes = tuple(wakes)
     if len(wakes) == 1:
         return wakes
@@ -29,16 +31,17 @@ def merge(wakes: Iterable[Wake]) -> tuple[Wake, ...]:
 
 
 def to_text(wakes: Iterable[Wake]) -> str:
-    """A line for each wake.
+    """A line for each wake. Where the ids would be too long for a notification it has none, which means any job.
 
     >>> to_text([Wake(WakeKind.FINISHED, (7, 8))])
     'finished 7,8'
     """
-    return "\n".join(f"{wake.kind} {','.join(map(str, wake.jobs))}" for wake in wakes)
+    lines = ((wake.kind, ",".join(map(str, wake.jobs))) for wake in wakes)
+    return "\n".join(f"{kind} {ids if len(ids) <= _LONGEST else ''}" for kind, ids in lines)
 
 
 def from_text(text: str) -> list[Wake]:
-    """The wakes of a text; one that a newer release writes in words of its own means anything."""
+    """The wakes of a text. A text that cannot be read, as of a newer release, counts as a wake of every kind."""
     try:
         return [_from_line(line) for line in text.splitlines() if line]
     except ValueError:

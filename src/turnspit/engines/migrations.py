@@ -1,4 +1,4 @@
-"""Numbered migrations, and what is the same about them on every engine.
+"""Numbered migrations, as far as they are the same on every engine.
 
 ``migrations/NNNN_name.sql`` begins with ``-- works-with: N``: the oldest schema whose release can still work with a
 store after this migration. It is kept with the migration in the store, so that a release that meets a newer schema
@@ -77,7 +77,7 @@ class Schema(ABC):
 
     @abstractmethod
     def record(self, migration: Migration) -> str:
-        """The statement that keeps in the store that a migration was applied."""
+        """The statement that records in the store that a migration was applied."""
 
     @abstractmethod
     def statements_of(self, script: str) -> Iterator[str]:
@@ -120,7 +120,12 @@ class Schema(ABC):
         return "".join(self.steps(since))
 
     def find_status(self, version: int | None, works_with: int | None, tables: Collection[str] = ()) -> SchemaStatus:
-        """Where a store with these tables stands that tells of these as the largest of its migrations."""
+        """The status of a store, by what was read from it.
+
+        :param version: the largest number among its migrations; ``None`` if it has none.
+        :param works_with: the largest ``works_with`` among them.
+        :param tables: the names of the tables that are there.
+        """
         known, current = self.migrations(), version or 0
         pending = tuple(migration.name for migration in known if migration.number > current)
         # A newer release may have done away with some.
@@ -131,7 +136,7 @@ class Schema(ABC):
 
 
 def refuse_unprepared(status: SchemaStatus, location: str) -> None:
-    """The first use of an app that does not migrate.
+    """Check the schema at the first use of an app that does not migrate.
 
     :raises SchemaMismatch: unless its schema is whole and up to date, or newer and said to be compatible.
     """

@@ -8,11 +8,12 @@ from typing import Any, NoReturn, TypedDict, Unpack
 from turnspit.client import Client, Stored
 from turnspit.clock import Duration, to_duration, to_moment
 from turnspit.codec import check_text, encode
+from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
 from turnspit.operations.pages import check_size, position_of
-from turnspit.records import DeadGroup, JobChanges
+from turnspit.records import DeadGroup, JobChanges, JobRecord
 from turnspit.states import JobState
 from turnspit.task_options import check_priority
 
@@ -21,13 +22,17 @@ __all__ = ["FilterFields", "Jobs", "make_filter"]
 Ids = Sequence[int | tuple[int, JobState]]
 DeadGroups = list[DeadGroup]
 
-_BATCH = 1000
+_PORTION = 1000
 _BY_A_PERSON = "cancelled by a person"
 _TEXT_FIELDS = ("queue", "task", "tag", "error", "fingerprint")
 
 
 class FilterFields(TypedDict, total=False):
-    """Which jobs a call means; see ``JobFilter``."""
+    """Which jobs a call is about: every field that is given must match.
+
+    ``args`` compares top-level arguments for equality; ``error`` is the type of the last error; times are aware
+    datetimes.
+    """
 
     state: JobState | str
     queue: str
@@ -44,8 +49,8 @@ class FilterFields(TypedDict, total=False):
 class Jobs:
     """Look at jobs and change what happens to them.
 
-    The verbs that take many jobs work through them in small transactions, so that workers go on meanwhile. They
-    refuse to run without a filter unless ``all=True`` says that every job is meant.
+    The verbs that take many jobs work through them in small transactions, so that workers go on meanwhile; after an
+    error those before it are done. They refuse to run without a filter unless ``all=True`` says that all are meant.
     """
 
     def __init__(self, app: Stored, client: Client) -> None:
@@ -75,9 +80,8 @@ class Jobs:
             page = app.jobs.list(state="dead", after=page.next)
         """
         engine = self._app.engine
-        return self._page(
-            engine.read(engine.list_jobs, make_filter(fields), check_size(limit), position_of(after)), limit
-        )
+        records = engine.read(engine.list_jobs, make_filter(fields), check_size(limit), position_of(after))
+        return self._page(records, limit)
 
     async def alist(
         self, *, limit: int = 50, after: str | None = None, **fields: Unpack[FilterFields]
@@ -109,8 +113,8 @@ class Jobs:
         A running async task is cancelled on its worker; a thread sees ``job.cancelled``. The request is kept with
         the job, so that it outlives a crash.
 
-        :param tx: the caller's own transaction: jobs are cancelled exactly if it commits. Their rows are locked until
-            it ends.
+        :param tx: the caller's own transaction: the jobs are cancelled if and only if it commits. Their rows are locked
+            until it ends.
 
         ::
 
@@ -144,7 +148,6 @@ class Jobs:
     def replay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """Make final jobs live again, with their history; how many. Without ``job_id`` and ``state``: dead letters.
 
-        :raises JobNotFound: if ``job_id`` is no job.
         A job whose unique key another job holds by now stays as it is, and is not counted.
 
         :raises JobNotFound: if ``job_id`` is no job.
@@ -159,7 +162,7 @@ class Jobs:
     async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``replay`` for async code."""
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
-        total = await self._arepeat(self._app.engine.replay_jobs, filter_)
+        total = await self._arepeat(self._app.engine.replay_jobs, filter_, is_done=_lives)
         if not total and job_id is not None:
             _explain_replay(await self.aget(job_id))
         return total
@@ -198,9 +201,11 @@ class Jobs:
         :raises MoveNotAllowed: if the job is not waiting any more.
         """
         changes = _changes(priority, queue, at, delay)
-        if self._app.engine.write(self._app.engine.update_job, _id(job_id), changes) is None:
+        engine = self._app.engine
+        record = engine.write(_update, engine, _id(job_id), changes)
+        if record is None:
             _refuse("updated", self.get(job_id), "only a waiting job can be")
-        return self.get(job_id)
+        return Job(record, self._client)
 
     async def aupdate(
         self,
@@ -213,24 +218,38 @@ class Jobs:
     ) -> Job[Any]:
         """``update`` for async code."""
         changes = _changes(priority, queue, at, delay)
-        if await self._app.engine.awrite(self._app.engine.update_job, _id(job_id), changes) is None:
+        engine = self._app.engine
+        record = await engine.awrite(_update, engine, _id(job_id), changes)
+        if record is None:
             _refuse("updated", await self.aget(job_id), "only a waiting job can be")
-        return await self.aget(job_id)
+        return Job(record, self._client)
 
-    def run_now(self, job_id: int) -> Job[Any]:
-        """Make a waiting job ready, whatever its time.
+    def run_now(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+        """Make waiting jobs ready, whatever their time; how many. Without ``job_id`` and ``state``: scheduled ones.
 
-        :raises MoveNotAllowed: if the job is not waiting any more.
+        Also those that wait for their next attempt, for example after an outage of what they call; attempts made so far
+        still count.
+
+        :raises JobNotFound: if ``job_id`` is no job.
+        :raises MoveNotAllowed: if that job is not waiting any more.
+
+        ::
+
+            app.jobs.run_now(task="call_partner")  # its API works again
         """
-        if self._app.engine.write(self._app.engine.run_job_now, _id(job_id)) is None:
+        filter_ = _chosen("run_now", job_id, fields, all_=all, default_state=JobState.SCHEDULED)
+        total = self._repeat(self._app.engine.run_jobs_now, filter_)
+        if not total and job_id is not None:
             _refuse("run now", self.get(job_id), "only a waiting job can be")
-        return self.get(job_id)
+        return total
 
-    async def arun_now(self, job_id: int) -> Job[Any]:
+    async def arun_now(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``run_now`` for async code."""
-        if await self._app.engine.awrite(self._app.engine.run_job_now, _id(job_id)) is None:
+        filter_ = _chosen("run_now", job_id, fields, all_=all, default_state=JobState.SCHEDULED)
+        total = await self._arepeat(self._app.engine.run_jobs_now, filter_)
+        if not total and job_id is not None:
             _refuse("run now", await self.aget(job_id), "only a waiting job can be")
-        return await self.aget(job_id)
+        return total
 
     def dead_groups(self, *, task: str | None = None) -> DeadGroups:
         """Dead letters grouped by what went wrong (task, error type and normalised message), largest first."""
@@ -248,12 +267,14 @@ class Jobs:
         is_done: Callable[[Any], bool] = bool,
         tx: object | None = None,
     ) -> int:
-        """Work through portions, each behind the largest id of the one before; how many jobs were done."""
+        """Apply a verb portion by portion, each beginning after the largest id of the one before; how many jobs."""
         engine, total, after = self._app.engine, 0, 0
         inside: Callable[..., Any] = engine.write_in
         write: Callable[..., Any] = engine.write if tx is None else partial(inside, tx)
-        while done := write(verb, filter_, *args, after, _BATCH):
+        while done := write(verb, filter_, *args, after, _PORTION):
             total, after = total + sum(map(is_done, done)), _last(done)
+            if filter_.id is not None:
+                break  # asking for more could fail, and look as if nothing was done
         return total
 
     async def _arepeat(
@@ -267,8 +288,10 @@ class Jobs:
         engine, total, after = self._app.engine, 0, 0
         inside: Callable[..., Any] = engine.awrite_in
         write: Callable[..., Any] = engine.awrite if tx is None else partial(inside, tx)
-        while done := await write(verb, filter_, *args, after, _BATCH):
+        while done := await write(verb, filter_, *args, after, _PORTION):
             total, after = total + sum(map(is_done, done)), _last(done)
+            if filter_.id is not None:
+                break  # asking for more could fail, and look as if nothing was done
         return total
 
     def _page(self, records: Sequence[Any], limit: int) -> Page[Job[Any]]:
@@ -277,9 +300,15 @@ class Jobs:
 
     @staticmethod
     def _explain_cancel(job: Job[Any]) -> None:
-        """A running job whose end was requested before needs no second request."""
+        """Say why nothing was cancelled. For a running job that is no error: its end was requested before."""
         if job.state is not JobState.RUNNING:
             _refuse("cancelled", job, "it has ended")
+
+
+def _update(engine: Engine, job_id: int, changes: JobChanges) -> Verb[JobRecord | None]:
+    """The job as it was changed, in the same transaction: whoever hears of an error has changed nothing."""
+    state = yield from engine.update_job(job_id, changes)
+    return None if state is None else (yield from engine.get_job(job_id))
 
 
 def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilter:

@@ -48,7 +48,7 @@ class Limits:
         self._named = dict(named)
 
     def acquire(self, name: str, *, timeout: Duration | None = None) -> None:
-        """Wait until a named rate lets one more through, and take it: for code that is not a job.
+        """Wait until a named rate lets one more through, and take that permit: for code that is not a job.
 
         :param timeout: seconds or ``timedelta`` to wait at most.
         :raises LimitTimeout: if none was free in that time; nothing was taken.
@@ -80,21 +80,25 @@ class Limits:
         return self._merged(await self._app.engine.aread(self._app.engine.list_limits))
 
     def full_keys(self, limit: int = 100) -> FullKeys:
-        """For which keys of a ``Concurrency`` jobs wait now, since as many run as may: what the store knows, also of
-        limits that this app does not declare.
+        """The keys of limits that let none of their waiting jobs begin now: as many jobs run as a concurrency allows,
+        or a rate is used up. Limits that only other apps on the store declare are included, and so are the names of
+        ``Turnspit(limits=)`` that are used up, whether anybody waits for them or not.
 
         :param limit: how many at most, by name and key.
 
         ::
 
             for full in app.limits.full_keys():
-                print(full.name, full.key, full.running, "of", full.allowed)     # call_partner [7] 2 of 2
+                print(full.name, full.kind, full.key, full.taken, "of", full.allowed, full.opens_at)
+
+            # call_partner concurrency [7] 2 of 2 None
+            # call_partner rate [7] 10 of 10 2026-11-26 21:04:18+00:00
         """
-        return self._app.engine.read(self._app.engine.list_full_keys, limit)
+        return self._app.engine.read(self._app.engine.list_full_keys, limit, self._named_rules())
 
     async def afull_keys(self, limit: int = 100) -> FullKeys:
         """``full_keys`` for async code."""
-        return await self._app.engine.aread(self._app.engine.list_full_keys, limit)
+        return await self._app.engine.aread(self._app.engine.list_full_keys, limit, self._named_rules())
 
     def set(self, name: str, limit: Rate | Concurrency) -> None:
         """Change a limit, for every key and in every worker, until ``reset``: it wins over what tasks declare.
@@ -114,7 +118,10 @@ class Limits:
         await self._app.engine.awrite(self._app.engine.set_limit, self._change(name, limit))
 
     def reset(self, name: str) -> bool:
-        """Forget what was changed about a name, so that what the app declares applies again; whether there was any."""
+        """Forget what was changed about a limit, so that what the app declares applies again.
+
+        :returns: ``False`` if nothing was changed.
+        """
         engine = self._app.engine
         return engine.write(_reset, engine, name)
 
@@ -129,7 +136,10 @@ class Limits:
         ]
         limits += [each for queue in self._app.queue_limits.values() for each in queue]
         limits += self._named.items()
-        return {change.name: change for owner, limit in limits for change in [limit.change(owner)]}
+        return {change.name: change for owner, limit in limits for change in [limit.as_change(owner)]}
+
+    def _named_rules(self) -> tuple[LimitRule, ...]:
+        return tuple(rate.rule(name, {}) for name, rate in self._named.items())
 
     def _merged(self, changes: Iterable[LimitChange]) -> LimitInfos:
         stored, declared = list(changes), self._declared()
@@ -140,7 +150,7 @@ class Limits:
     def _change(self, name: str, limit: Rate | Concurrency) -> LimitChange:
         if not isinstance(limit, Rate | Concurrency):
             raise ConfigurationError(f"a limit is a Rate(...) or a Concurrency(...), not {limit!r}")
-        change = limit.change(name)
+        change = limit.as_change(name)
         if change.name not in self._declared():
             known = ", ".join(sorted(self._declared())) or "none"
             raise ConfigurationError(f"this app declares no {limit.what} of {name!r}; it declares: {known}")
@@ -174,7 +184,10 @@ def _until(timeout: Duration | None) -> float | None:
 
 
 def _pause(name: str, wait: int, until: float | None) -> float:
-    """Seconds until it is worth to ask again. At most one: the limit may be changed meanwhile."""
+    """Seconds to wait before asking again. At most one, because the limit may be changed meanwhile.
+
+    :raises LimitTimeout: if the time-out would be over by then.
+    """
     seconds = min(_LONGEST_WAIT, wait / 1_000_000)
     if until is not None and monotonic() + seconds > until:
         raise LimitTimeout(f"limit {name} lets nothing through within the time-out")

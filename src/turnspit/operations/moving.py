@@ -1,7 +1,7 @@
 """Moving everything from one store to another: ``turnspit move``.
 
-Each step can be taken again, and every batch is stored together with how far it came. So whatever stops a move, the
-same call goes on where it stopped; and until the source's last step it can be given up.
+Each step can be repeated, and every batch is stored together with the position that it reached. So whatever interrupts
+a move, the same call continues where it stopped; and it can be given up until the source has taken its last step.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,7 +117,7 @@ def _begun(record: MoveRecord | None, source: Engine, target: Engine) -> MoveRec
 
 
 def _complete(begun: MoveRecord, source: Engine, target: Engine) -> Moved:
-    """The source has taken its last step: see that the target has, too."""
+    """The source has taken its last step: make sure that the target has, too."""
     record = target.read(target.get_move)
     if record is None or record.token != begun.token:
         raise ConfigurationError(
@@ -239,7 +239,7 @@ def _sum_up(engine: Engine, table: MovedTable, with_history: bool, progress: Pro
 
 
 def _without_booleans(rows: list[Row]) -> Iterable[Row]:
-    """SQLite has none: what is true at the one is 1 at the other."""
+    """SQLite has no booleans: ``True`` on PostgreSQL is 1 there."""
     if not any(isinstance(value, bool) for value in rows[0]):
         return rows
     return (tuple(int(value) if isinstance(value, bool) else value for value in row) for row in rows)
@@ -248,7 +248,7 @@ def _without_booleans(rows: list[Row]) -> Iterable[Row]:
 def _batches(
     engine: Engine, table: MovedTable, columns: Sequence[Column], with_history: bool, after: Key
 ) -> Iterator[tuple[list[Row], Key]]:
-    """The rows of a table behind a key, each batch with its last key: as many rows as make a few MB."""
+    """The rows of a table after a key, in batches of a few MB, each with its last key."""
     names = [column.name for column in columns]
     places = [names.index(name) for name in table.key]
     limit = _FIRST

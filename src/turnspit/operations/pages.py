@@ -1,16 +1,17 @@
-"""Pages of what a store has: how large one is, and where the next begins."""
+"""Checking what callers say about pages: their size, and where one begins."""
 
 from turnspit.errors import ConfigurationError
 
 __all__ = ["check_size", "position_of"]
 
 _LARGEST_PAGE = 1000
+_LARGEST_ID = 2**63 - 1
 
 
 def check_size(limit: int) -> int:
-    """A page's size, if it can be one.
+    """The size of a page.
 
-    :raises ConfigurationError: otherwise.
+    :raises ConfigurationError: unless it is from 1 to 1,000.
     """
     if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE:
         raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
@@ -18,12 +19,14 @@ def check_size(limit: int) -> int:
 
 
 def position_of(after: str | None) -> int | None:
-    """Where the page behind ``after`` begins.
+    """The id after which a page begins.
 
-    :raises ConfigurationError: for what is no cursor.
+    :param after: the ``next`` of the page before.
+    :raises ConfigurationError: if it is no such cursor.
     """
     if after is None:
         return None
-    if not isinstance(after, str) or not after.isdecimal():
+    is_number = isinstance(after, str) and after.isdecimal() and len(after) <= len(str(_LARGEST_ID))
+    if not is_number or int(after) > _LARGEST_ID:
         raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
     return int(after)

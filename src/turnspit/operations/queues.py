@@ -1,6 +1,7 @@
 """What a person does with queues: ``app.queues``."""
 
 from turnspit.client import Stored
+from turnspit.codec import check_text
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError
 from turnspit.loads import LOAD_MINUTES, LOAD_MOST, queue_loads
@@ -24,7 +25,7 @@ class Queues:
         return await self._app.engine.aread(self._app.engine.list_queues)
 
     def loads(self) -> list[QueueLoad]:
-        """Each queue that has live jobs, or whose jobs ended lately, as an autoscaler looks at it; cheap on any store.
+        """The load of each queue that has live jobs, or whose jobs ended lately, for an autoscaler; cheap on any store.
 
         ::
 
@@ -43,15 +44,15 @@ class Queues:
         return queue_loads(counts, counters, (yield from engine.list_workers()))
 
     def pause(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
-        """Let no worker of the fleet start jobs of a queue, a task or a tag until ``resume``; also after a restart.
+        """Pause a queue, a task or a tag: no worker starts a job of it until ``resume``, not even after a restart.
 
-        What runs runs on; jobs that workers have claimed in advance go back at once.
+        Running jobs go on; jobs that workers have claimed in advance go back at once.
 
         :param queue: its name; or
         :param task: the task's name; or
         :param tag: one of the jobs' tags.
         :returns: ``False`` if it was paused already.
-        :raises ConfigurationError: unless one of them is given.
+        :raises ConfigurationError: unless exactly one of them is given.
 
         ::
 
@@ -66,7 +67,7 @@ class Queues:
         return await self._app.engine.awrite(self._app.engine.pause, *_named(queue, task, tag))
 
     def resume(self, queue: str | None = None, *, task: str | None = None, tag: str | None = None) -> bool:
-        """End a pause. Jobs keep their priority and order; a long backlog of a task or a tag is let in in portions.
+        """End a pause. Jobs keep their priority and order; a long backlog of a task or a tag becomes ready in portions.
 
         :param queue: its name; or
         :param task: the task's name; or
@@ -97,4 +98,5 @@ def _named(queue: str | None, task: str | None, tag: str | None) -> tuple[PauseK
             'name what is meant: a queue, as pause("email"), a task, as pause(task="send"), or a tag, '
             'as pause(tag="import")'
         )
-    return given[0]
+    kind, name = given[0]
+    return kind, check_text(name, f"a {kind}'s name")

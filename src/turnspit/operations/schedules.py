@@ -11,7 +11,7 @@ from turnspit.clock import from_moment
 from turnspit.codec import check_text
 from turnspit.errors import ConfigurationError, ScheduleNotFound
 from turnspit.records import NewSchedule, ScheduleRecord
-from turnspit.schedules import Rule, check_rules, load_rule
+from turnspit.schedules import Cron, Every, Rule, load_rule
 from turnspit.tasks import BoundTask, Task
 
 __all__ = ["Schedule", "Schedules"]
@@ -48,7 +48,7 @@ class Schedule:
     """Ticks that wait for the end of an earlier tick's job."""
 
 
-Many = list[Schedule]
+ScheduleList = list[Schedule]
 Names = list[str]
 
 
@@ -76,12 +76,12 @@ class Schedules:
         new, engine = _new(name, task, rule), self._app.engine
         return _created(name, await engine.awrite(engine.insert_schedule, self._app.name, new))
 
-    def list(self, *, all: bool = False) -> Many:
+    def list(self, *, all: bool = False) -> ScheduleList:
         """The app's schedules by name; with ``all`` also those of other apps."""
         engine = self._app.engine
         return [_seen(each) for each in engine.read(engine.list_schedules, None if all else self._app.name)]
 
-    async def alist(self, *, all: bool = False) -> Many:
+    async def alist(self, *, all: bool = False) -> ScheduleList:
         """``list`` for async code."""
         engine = self._app.engine
         return [_seen(each) for each in await engine.aread(engine.list_schedules, None if all else self._app.name)]
@@ -100,7 +100,7 @@ class Schedules:
         return _seen(_present(name, next(iter(await engine.aread(engine.list_schedules, self._app.name, name)), None)))
 
     def pause(self, name: str) -> None:
-        """Let no tick come until ``resume``; ticks that wait are dropped.
+        """Pause a schedule: no tick comes until ``resume``. Ticks that wait for an earlier one's job are dropped.
 
         :raises ScheduleNotFound: if there is none of this name.
         """
@@ -113,7 +113,7 @@ class Schedules:
         _check(name, await engine.awrite(engine.pause_schedule, self._app.name, name, True))
 
     def resume(self, name: str) -> None:
-        """Let ticks come again, from now on: those of the pause were not missed.
+        """Resume a schedule's ticks from now on; those during the pause do not count as missed.
 
         :raises ScheduleNotFound: if there is none of this name.
         """
@@ -126,7 +126,7 @@ class Schedules:
         _check(name, await engine.awrite(engine.pause_schedule, self._app.name, name, False))
 
     def remove(self, name: str) -> None:
-        """Remove a schedule that was created at run time, or whose task this app has no longer; its jobs stay.
+        """Remove a schedule that was created at run time, or whose task this app no longer has; its jobs stay.
 
         :raises ScheduleNotFound: if there is none, or the code declares it: then remove it there, or pause it.
         """
@@ -139,7 +139,7 @@ class Schedules:
         _check(name, await engine.awrite(engine.delete_schedule, self._app.name, name, self._app.tasks.names), _REMOVE)
 
     def run_now(self, name: str) -> int:
-        """Store the schedule's job now, beside its ticks and also while it is paused; the job's id.
+        """Enqueue the schedule's job now, in addition to its ticks and also while it is paused; the job's id.
 
         :raises ScheduleNotFound: if there is none of this name.
         """
@@ -152,8 +152,8 @@ class Schedules:
         return _present(name, await engine.awrite(engine.run_schedule, self._app.name, name))
 
     def synchronise(self) -> Names:
-        """Make this release's schedules the newest; the names removed. Needed only after going back to an older
-        release: a worker that starts does it for a new one.
+        """Store the schedules that this release declares, and remove those that it does not; the names removed. Only
+        needed after going back to an older release: for a newer one, a worker does this when it starts.
         """
         app = self._app
         return app.engine.write(synchronise_schedules, app.engine, app.name, app.tasks, is_newest=True)
@@ -170,7 +170,8 @@ _REMOVE = "of this app that was created at run time; one that the code declares 
 def _new(name: str, task: Task[Any, Any], rule: Rule) -> NewSchedule:
     if not isinstance(task, Task):
         raise ConfigurationError(f"create() takes a task, not {task!r}")
-    [rule] = check_rules(rule)
+    if not isinstance(rule, Cron | Every):
+        raise ConfigurationError(f"create() takes one Cron(...) or Every(...), not {rule!r}")
     job = json.dumps(BoundTask(task).new(**rule.args)._asdict())
     return NewSchedule(check_text(name, "a schedule's name"), task.name, rule.dump(), job, rule.missed, rule.overlap)
 

@@ -32,7 +32,13 @@ class WorkerInfo:
     is_live: bool
     """Whether its lease is running."""
     asked_to: str | None
-    """``quiet`` or ``stop``, as somebody asked of it."""
+    """``quiet`` or ``stop`` if somebody asked it to."""
+    blocked_since: datetime | None
+    """From when on its event loop has answered nothing, as its last heartbeat said: none of its jobs goes on. ``None``:
+    it answers.
+    """
+    blocked_by: str | None
+    """The job and the line of code that its event loop is in."""
     started_at: datetime
     renewed_at: datetime
     """Its last heartbeat."""
@@ -43,7 +49,7 @@ WorkerInfos = list[WorkerInfo]
 
 
 class Workers:
-    """Look at workers, wherever they run, and end them in order."""
+    """Look at workers, wherever they run, and stop them in order."""
 
     def __init__(self, app: Stored) -> None:
         self._app = app
@@ -57,7 +63,7 @@ class Workers:
         return [_info(record) for record in await self._app.engine.aread(self._app.engine.list_workers)]
 
     def quiet(self, worker: int) -> None:
-        """Let a worker claim nothing more; it ends with its last job, however long that takes. A supervisor starts
+        """Let a worker claim no more jobs; it ends when its last one has, however long that takes. A supervisor starts
         another one in its place.
 
         :param worker: its id in ``list()``.
@@ -99,6 +105,8 @@ def _info(record: WorkerRecord) -> WorkerInfo:
         memory=record.memory,
         is_live=record.live,
         asked_to=record.asked_to,
+        blocked_since=None if record.blocked_since is None else from_moment(record.blocked_since),
+        blocked_by=record.blocked_by,
         started_at=from_moment(record.started_at),
         renewed_at=from_moment(record.renewed_at),
         stopped_at=None if record.stopped_at is None else from_moment(record.stopped_at),

@@ -13,6 +13,7 @@ from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
+from turnspit.job_waiting import wait_at_most
 from turnspit.jobs import Page
 from turnspit.operations.pages import check_size, position_of
 from turnspit.records import WorkflowJobRecord, WorkflowRecord
@@ -22,7 +23,7 @@ __all__ = ["Workflow", "WorkflowJob", "WorkflowState", "Workflows"]
 
 WorkflowState = Literal["running", "completed", "failed", "cancelled"]
 
-_BATCH = 1000
+_PORTION = 1000
 _LOOK_AGAIN = 0.5
 _BY_A_PERSON = "cancelled by a person"
 
@@ -54,7 +55,9 @@ class Workflow:
     id: int
     name: str
     state: WorkflowState
-    """``running`` until all jobs are final; then ``completed`` if all are, ``cancelled`` if it was, or ``failed``."""
+    """``running`` until all jobs are final; then ``completed`` if all completed, ``cancelled`` if the workflow was
+    cancelled, else ``failed``.
+    """
     created_at: datetime
     deadline: datetime | None
     finished_at: datetime | None
@@ -65,6 +68,7 @@ class Workflow:
     completed: int
     cancelled: int
     dead: int
+    idempotency_key: str | None = None
     jobs: tuple[WorkflowJob, ...] = ()
     edges: tuple[tuple[int, int], ...] = ()
     """The ids of a job and of one that waits for it."""
@@ -92,12 +96,12 @@ class Workflows:
         :raises WorkflowNotFound: if there is none.
         """
         engine = self._app.engine
-        return _found(engine.read(_read, engine, _id(workflow), check_size(limit), after), workflow)
+        return _found(engine.read(_read, engine, _id(workflow), check_size(limit), after), workflow, limit)
 
     async def aget(self, workflow: int, *, limit: int = 1000, after: int = 0) -> Workflow:
         """``get`` for async code."""
         engine = self._app.engine
-        return _found(await engine.aread(_read, engine, _id(workflow), check_size(limit), after), workflow)
+        return _found(await engine.aread(_read, engine, _id(workflow), check_size(limit), after), workflow, limit)
 
     def list(
         self, *, name: str | None = None, finished: bool | None = None, limit: int = 50, after: str | None = None
@@ -119,14 +123,16 @@ class Workflows:
         )
 
     def cancel(self, workflow: int, *, reason: str = "") -> int:
-        """Cancel what waits in it and request the end of what runs; how many jobs. Nothing of it begins any more.
+        """Cancel its waiting jobs and request the end of running ones; how many. None of its jobs begins any more.
 
         :raises WorkflowNotFound: if there is none.
         :raises MoveNotAllowed: if it has ended.
         """
         engine, total = self._app.engine, 0
-        while done := engine.write(engine.cancel_workflow, _id(workflow), reason or _BY_A_PERSON, _BATCH):
+        while done := engine.write(engine.cancel_workflow, _id(workflow), reason or _BY_A_PERSON, _PORTION):
             total += done
+            if done < _PORTION:
+                break
         if done is None and not total:
             _refuse_ended(self.get(workflow, limit=1))
         return total
@@ -134,8 +140,10 @@ class Workflows:
     async def acancel(self, workflow: int, *, reason: str = "") -> int:
         """``cancel`` for async code."""
         engine, total = self._app.engine, 0
-        while done := await engine.awrite(engine.cancel_workflow, _id(workflow), reason or _BY_A_PERSON, _BATCH):
+        while done := await engine.awrite(engine.cancel_workflow, _id(workflow), reason or _BY_A_PERSON, _PORTION):
             total += done
+            if done < _PORTION:
+                break
         if done is None and not total:
             _refuse_ended(await self.aget(workflow, limit=1))
         return total
@@ -143,34 +151,34 @@ class Workflows:
     def replay(self, workflow: int, *, whole: bool = False) -> int:
         """Make its dead and cancelled jobs live again; how many. Those that completed stay as they are.
 
-        :param whole: everything again, also what completed. Only where it has ended.
+        :param whole: also the jobs that completed; only possible once the workflow has ended.
         :raises WorkflowNotFound: if there is none.
-        :raises MoveNotAllowed: if there is nothing to replay, or, for the whole, it has not ended.
+        :raises MoveNotAllowed: if there is nothing to replay, or if ``whole`` and it has not ended.
         """
-        engine, total, after = self._app.engine, 0, 0
-        while done := engine.write(engine.replay_workflow, _id(workflow), after, _BATCH, whole=whole):
-            total, after = total + len(done), done[-1]
+        engine, total = self._app.engine, 0
+        after: int | None = 0
+        while after is not None:
+            done, after = engine.write(_replay, engine, _id(workflow), after, whole=whole)
+            total += done
         if not total:
             _refuse_replay(self.get(workflow, limit=1), whole=whole)
-        if whole:
-            engine.write(engine.seal_workflow, workflow)
         return total
 
     async def areplay(self, workflow: int, *, whole: bool = False) -> int:
         """``replay`` for async code."""
-        engine, total, after = self._app.engine, 0, 0
-        while done := await engine.awrite(engine.replay_workflow, _id(workflow), after, _BATCH, whole=whole):
-            total, after = total + len(done), done[-1]
+        engine, total = self._app.engine, 0
+        after: int | None = 0
+        while after is not None:
+            done, after = await engine.awrite(_replay, engine, _id(workflow), after, whole=whole)
+            total += done
         if not total:
             _refuse_replay(await self.aget(workflow, limit=1), whole=whole)
-        if whole:
-            await engine.awrite(engine.seal_workflow, workflow)
         return total
 
     def wait_ended(self, workflow: int, timeout: Duration | None = None) -> Workflow:
         """The workflow once all its jobs are final. From any process.
 
-        :param timeout: seconds or ``timedelta`` to wait; ``None`` waits for good, ``0`` only looks.
+        :param timeout: seconds or ``timedelta`` to wait; ``None`` waits without limit, ``0`` does not wait.
         :raises ResultTimeout: if it has not ended by then.
         """
         until = _until(timeout)
@@ -179,9 +187,9 @@ class Workflows:
         try:
             while True:
                 ended.clear()
-                found = self.get(workflow)
-                if found.state != "running":
-                    return found
+                found = self.get(workflow, limit=1)
+                if found.state != "running" and (whole := self.get(workflow)).state != "running":
+                    return whole
                 ended.wait(_time_to_wait(found, until))
         finally:
             stop()
@@ -196,19 +204,15 @@ class Workflows:
         try:
             while True:
                 ended.clear()
-                found = await self.aget(workflow)
-                if found.state != "running":
-                    return found
-                try:
-                    async with asyncio.timeout(_time_to_wait(found, until)):
-                        await ended.wait()
-                except TimeoutError:
-                    continue
+                found = await self.aget(workflow, limit=1)
+                if found.state != "running" and (whole := await self.aget(workflow)).state != "running":
+                    return whole
+                await wait_at_most(ended, _time_to_wait(found, until))
         finally:
             await asyncio.to_thread(stop)
 
     def get_results(self, workflow: int) -> dict[str, Any]:
-        """What its completed jobs returned, by their names in the workflow. Those without a name: ``app.jobs``.
+        """What its completed jobs returned, by their names in the workflow. Find jobs without a name by ``app.jobs``.
 
         :raises WorkflowNotFound: if there is none.
         """
@@ -231,6 +235,23 @@ class Workflows:
         return results
 
 
+def _replay(engine: Engine, workflow: int, after: int, *, whole: bool) -> Verb[tuple[int, int | None]]:
+    """Replay a portion: how many jobs, and the last one unless nothing is left.
+
+    The last portion of a whole one seals it too: if that were cut off, it could not go on, and no later call would see.
+    """
+    done = yield from engine.replay_workflow(workflow, after, _PORTION, whole=whole)
+    if not whole:
+        return len(done), done[-1] if len(done) == _PORTION else None
+    if done:
+        if (yield from engine.list_workflow_jobs(workflow, 1, done[-1])):
+            return len(done), done[-1]
+        yield from engine.replay_workflow(workflow, done[-1], _PORTION, whole=True)  # settles what was deleted
+    if done or after:
+        yield from engine.seal_workflow(workflow)
+    return len(done), None
+
+
 def _read_results(engine: Engine, workflow: int) -> Verb[Sequence[tuple[str, str, str | None]] | None]:
     rows = yield from engine.list_workflow_results(workflow)
     if not rows and (yield from engine.get_workflow(workflow)) is None:
@@ -249,13 +270,13 @@ def _read(
 
 
 def _found(
-    read: tuple[WorkflowRecord, list[WorkflowJobRecord], list[tuple[int, int]]] | None, workflow: int
+    read: tuple[WorkflowRecord, list[WorkflowJobRecord], list[tuple[int, int]]] | None, workflow: int, limit: int
 ) -> Workflow:
     if read is None:
         raise WorkflowNotFound.of(workflow)
     record, jobs, edges = read
-    more = len(jobs) and jobs[-1].id if len(jobs) < record.jobs else None
-    return _workflow(record, tuple(map(_job, jobs)), tuple(edges), more or None)
+    following = jobs[-1].id if len(jobs) == limit < record.jobs else None
+    return _workflow(record, tuple(map(_job, jobs)), tuple(edges), following)
 
 
 def _workflow(
@@ -277,6 +298,7 @@ def _workflow(
         completed=record.completed,
         cancelled=record.cancelled,
         dead=record.dead,
+        idempotency_key=record.idempotency_key,
         jobs=jobs,
         edges=edges,
         next=following,

@@ -1,6 +1,6 @@
-"""What crosses the contract between Turnspit and an engine, a module a noun. Tuples and dataclasses, no behaviour.
+"""Values that are passed to and from an engine, one module for each noun: tuples and dataclasses without behaviour.
 
-Moments and durations are microseconds (see ``turnspit.clock``); JSON travels as text.
+Moments and durations are microseconds (see ``turnspit.clock``); JSON is passed as text.
 """
 
 from turnspit.records.alerts import AlertChange, AlertKind, AlertState, UnknownTask
@@ -41,13 +41,20 @@ from turnspit.records.jobs import (
     PruneRequest,
     UniqueRule,
 )
-from turnspit.records.leases import NewWorker, RescueReport, WorkerRecord
+from turnspit.records.leases import BlockedLoop, NewWorker, Renewal, RescueReport, WorkerRecord
 from turnspit.records.limits import FullKey, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
 from turnspit.records.pauses import Pause, PauseKind
-from turnspit.records.queries import DeadGroup, Duties, QueueStats, TaskStats
+from turnspit.records.queries import DeadGroup, Duties, QueueStats, StoreLock, TaskStats
 from turnspit.records.schedules import NewSchedule, ScheduleRecord
-from turnspit.records.workflows import NewWorkflow, NewWorkflowJob, WorkflowJobRecord, WorkflowRecord
+from turnspit.records.workflows import (
+    FoundWorkflow,
+    NewWorkflow,
+    NewWorkflowJob,
+    StandingWorkflow,
+    WorkflowJobRecord,
+    WorkflowRecord,
+)
 
 __all__ = [
     "LEFT_TABLES",
@@ -57,6 +64,7 @@ __all__ = [
     "AlertKind",
     "AlertState",
     "AttemptRecord",
+    "BlockedLoop",
     "BrokenAttempt",
     "Claim",
     "ClaimAtOnce",
@@ -73,6 +81,7 @@ __all__ = [
     "Finish",
     "FinishReport",
     "FoundJobs",
+    "FoundWorkflow",
     "FullKey",
     "Inserted",
     "JobChanges",
@@ -102,10 +111,13 @@ __all__ = [
     "QueueLoad",
     "QueueStats",
     "RecentDead",
+    "Renewal",
     "RescueReport",
     "RunSample",
     "ScheduleRecord",
+    "StandingWorkflow",
     "StoreCounts",
+    "StoreLock",
     "TaskStats",
     "UniqueRule",
     "UnknownTask",

@@ -4,12 +4,12 @@ from typing import Literal, NamedTuple
 
 __all__ = ["AlertChange", "AlertKind", "AlertState", "UnknownTask"]
 
-AlertKind = Literal["oldest", "error_rate", "dead", "no_worker"]
+AlertKind = Literal["oldest", "error_rate", "dead", "no_worker", "blocked"]
 AlertState = Literal["begins", "lasts", "over"]
 
 
 class AlertChange(NamedTuple):
-    """An alert that is to be told."""
+    """A change of an alert, for whoever is to be told."""
 
     kind: AlertKind
     subject: str

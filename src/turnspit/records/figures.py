@@ -1,4 +1,4 @@
-"""What is shown of a store: figures that cost the same however much it holds."""
+"""Figures for screens and metrics, at a cost that does not grow with the store."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -35,39 +35,38 @@ class QueueCounts:
     running: int = 0
     dead: int = 0
     oldest_ready_at: int | None = None
-    """Since when the job waits that has waited longest in its line: the first of a priority."""
+    """Since when the oldest job waits, among the first ready jobs of each priority."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCounts:
-    """The queues that have jobs which are live or dead."""
+    """The queues that have live jobs or dead letters."""
 
     queues: tuple[QueueCounts, ...]
     uncounted: frozenset[str]
-    """Of ``scheduled``, ``held``, ``running`` and ``dead`` those of which there are more: a queue has at least so many.
-
-    Of ready jobs a queue may have more where its figure is the most that was asked for.
+    """Those of ``scheduled``, ``held``, ``running`` and ``dead`` that were not counted to the end: each queue has at
+    least as many as its figure. A queue's ready jobs may be more if their figure is the limit that was asked for.
     """
     now: int
     """When they were counted, by the store's clock."""
 
 
 class QueueLoad(NamedTuple):
-    """What an autoscaler goes by, for one queue."""
+    """The figures of one queue for an autoscaler."""
 
     queue: str
     ready: int
-    """Jobs that wait, as far as they were counted (10,000)."""
+    """Jobs that wait, counted up to 10,000."""
     running: int
     slots: int
-    """How many jobs the live workers that serve it can run at once, of all their queues."""
+    """How many jobs the live workers that serve it can run at once, whichever queue they are from."""
     oldest: float
-    """Seconds since the job was due that has waited longest; 0 where none waits."""
+    """Seconds for which the oldest waiting job has been due; 0 if none waits."""
     throughput: float
     """Attempts that ended a second, over the last five minutes."""
     latency: float
-    """Seconds until a job that is enqueued now begins, estimated: what waits, divided by the throughput; where nothing
-    ended, how long the oldest has waited.
+    """Estimated seconds until a job that is enqueued now begins: waiting jobs divided by throughput, or ``oldest`` if
+    nothing ended.
     """
 
 
@@ -83,7 +82,7 @@ class CounterRecord:
     """``completed``, or as ``AttemptRecord.outcome``."""
     count: int
     run_time: int
-    """Microseconds, summed."""
+    """Microseconds in total."""
 
 
 class RunSample(NamedTuple):
@@ -94,20 +93,20 @@ class RunSample(NamedTuple):
     queue: str
     task: str
     wait: int
-    """Microseconds from when it was due until its attempt began."""
+    """Microseconds between its due time and the start of its attempt."""
     run: int
     """Microseconds that its attempt took."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundJobs:
-    """Jobs that match, newest first, as far as was looked."""
+    """Matching jobs, newest first, as far as the search went."""
 
     records: tuple[JobRecord, ...]
     before: int | None
-    """Where to go on; ``None``: everything was looked through."""
+    """Where to go on; ``None`` if everything was searched."""
     is_partial: bool
-    """Whether it was not looked far enough to fill the page: older jobs may match."""
+    """Whether the search stopped before the page was full: older jobs may match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +115,13 @@ class MatchCount:
 
     count: int
     is_complete: bool
-    """Whether that is all of them; else there are, or may be, more."""
+    """Whether that is all of them; otherwise there may be more."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentDead:
-    """The newest dead letters by what went wrong."""
+    """The newest dead letters, grouped by what went wrong."""
 
     groups: tuple[DeadGroup, ...]
     is_complete: bool
-    """Whether these are all dead letters; else older ones were not looked at."""
+    """Whether these are all dead letters; otherwise older ones were not looked at."""

@@ -33,12 +33,14 @@ class ErrorRecord(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """An attempt that returned. ``result`` is JSON or ``None``; it is kept ``keep`` microseconds, or as the job."""
+    """An attempt that returned."""
 
     id: int
     fence: int
     result: str | None = None
+    """JSON."""
     keep: int | None = None
+    """Microseconds for which the result is kept; ``None``: as long as the job."""
     note: str | None = None
     """Why the result is not kept."""
 
@@ -51,7 +53,7 @@ class EndingMove(StrEnum):
     CANCEL = "cancelled"
     DEAD = "dead"
     INVALID = "invalid"
-    """The payload does not validate: tried again without cost until ``patience`` ends, then dead."""
+    """The payload does not validate: retried without counting an attempt until ``patience`` has passed, then dead."""
 
 
 class Ending(NamedTuple):
@@ -63,8 +65,9 @@ class Ending(NamedTuple):
     error: ErrorRecord
     delay: int = 0
     patience: int = 0
+    """Microseconds, of ``EndingMove.INVALID``."""
     holds_back: bool = False
-    """Whether nothing of the job's rate keys begins during the delay."""
+    """Whether no job of the same rate keys begins during the delay."""
 
 
 class Confirmation(NamedTuple):
@@ -90,14 +93,14 @@ class FinishReport:
     undecided: set[tuple[int, int]] = field(default_factory=set)
     """``(id, fence)`` of confirmations whose caller's transaction is still open: ask again later."""
     locked: set[tuple[int, int]] = field(default_factory=set)
-    """``(id, fence)`` of progress that rode along and could not be stored now: keep it for the next time."""
+    """``(id, fence)`` of progress that was sent along and could not be stored now: send it again later."""
 
 
 @dataclass(slots=True)
 class ProgressReport:
-    """What became of what running jobs reported."""
+    """What became of the progress that running jobs reported."""
 
     lost: list[tuple[int, int]] = field(default_factory=list)
     """``(id, fence)`` of claims that were not current: nothing was written for them."""
     locked: set[tuple[int, int]] = field(default_factory=set)
-    """``(id, fence)`` of claims that are current, but held by a transaction that is open: report again later."""
+    """``(id, fence)`` of current claims whose job is locked by an open transaction: report again later."""

@@ -26,20 +26,22 @@ __all__ = [
 R = TypeVar("R")
 
 OPEN_KEY = ""
-"""The unique key of a job that came from a producer that does not know its task, as from SQL."""
+"""The unique key of a job whose producer does not know its task, as plain SQL: a worker computes the key."""
 
 
 class UniqueRule(NamedTuple):
     """How a job holds its unique key, and what becomes of a later job with the same one."""
 
     states: str
-    """The holder keeps its key while it is in one of these states, divided by commas."""
+    """The holder keeps its key while it is in one of these states, separated by commas."""
     within: int = 0
-    """And for this long after it was enqueued, whatever its state."""
+    """It also keeps it for so many microseconds after it was enqueued, whatever its state."""
     on_conflict: str = "keep"
-    """``keep`` the holder, ``replace`` what it is to do if it has not begun (else go on beside it), or ``raise``."""
+    """``keep`` the holder and store nothing; ``replace`` the holder's arguments, or if it has begun, store the new job
+    beside it; or ``raise``.
+    """
     longest: int | None = None
-    """A replacement puts the holder off no later than this long after it was enqueued."""
+    """Microseconds after it was enqueued to which replacements can put the holder off at most."""
 
 
 class NewJob(NamedTuple, Generic[R]):
@@ -56,16 +58,17 @@ class NewJob(NamedTuple, Generic[R]):
     tags: str | None = None
     metadata: str | None = None
     unique_key: str | None = None
-    """``OPEN_KEY``: who stores the job does not know its task."""
+    """``OPEN_KEY`` if whoever stores the job does not know its task."""
     unique_rule: UniqueRule | None = None
-    """Given where ``unique_key`` is known."""
+    """Given if ``unique_key`` is known."""
     lane: str | None = None
-    """Where it waits for its limits (see ``Lane``); ``None`` where it has none."""
+    """Where it waits for its limits (see ``Lane``); ``None`` if it has none."""
     results: Any = None
-    """Of a job that is not in a workflow yet: arguments made of others' results, see ``NewWorkflowJob``."""
+    """Arguments to be made of other jobs' results, until the job is added to a workflow; see ``NewWorkflowJob``."""
     expires_at: int | None = None
-    """It is cancelled if it has not begun by then; or so many microseconds after it was stored:"""
+    """The job is cancelled if it has not begun by then."""
     expires_in: int | None = None
+    """The same, in microseconds after it was stored."""
 
 
 class Inserted(NamedTuple):
@@ -76,7 +79,7 @@ class Inserted(NamedTuple):
     run_at: int
     created_at: int
     created: bool = True
-    """``False``: these are those of an earlier job that holds the unique key."""
+    """``False`` if the other fields are those of an earlier job, which holds the unique key."""
 
 
 class Claim(NamedTuple):
@@ -102,21 +105,21 @@ class Claim(NamedTuple):
     """``OPEN_KEY`` until a worker that knows the task has computed it."""
     workflow: int | None = None
     cursor: str | None = None
-    """How far its iterations had come: JSON."""
+    """How far its iterations had come, as JSON."""
 
 
 class BrokenAttempt(NamedTuple):
-    """An attempt that no middleware saw: its payload does not fit its task, or its worker died with it."""
+    """An attempt that no middleware saw, because the payload does not fit the task, or its worker died."""
 
     claim: Claim
     error_type: str
     error_message: str
     finished_at: int | None = None
-    """When its worker was declared dead; it was claimed at ``claim.started_at``. ``None``: here, and just now."""
+    """When its worker was declared dead; ``None`` if the attempt failed in this process just now."""
 
 
 class OpenClaim(NamedTuple):
-    """A claimed job whose unique key nobody has settled yet."""
+    """A claimed job with ``OPEN_KEY``, for which it is still to be settled who holds its key."""
 
     id: int
     fence: int
@@ -134,17 +137,17 @@ class ClaimRequest:
     queues: tuple[str, ...] | None = None
     """``None``: every queue that has work."""
     after: str = ""
-    """The queue that was served last: the round begins behind it."""
+    """The queue that was served last: the round begins after it."""
     job: int | None = None
     """Only this job, whatever its queue and its limits; for the test kit."""
 
 
 class ClaimAtOnce(NamedTuple):
-    """What the short way brought."""
+    """The answer of ``claim_jobs_at_once``."""
 
     claims: list[Claim]
     is_partial: bool
-    """It looked at a part of what may wait: there may be more."""
+    """Whether only a part of the waiting jobs was looked at, so that there may be more."""
 
 
 class AttemptRecord(NamedTuple):
@@ -194,7 +197,7 @@ class JobRecord:
     unique_key: str | None = None
     workflow: int | None = None
     expires_at: int | None = None
-    """It is cancelled if no worker has taken it by then; ``None`` where it has none, or goes on after it has begun."""
+    """It is cancelled if no worker has taken it by then; ``None`` if it does not expire, or has begun."""
     progress_data: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
+    "BlockedLoop",
     "NewWorker",
+    "Renewal",
     "RescueReport",
     "WorkerRecord",
 ]
@@ -12,7 +14,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class NewWorker:
-    """A worker process that begins."""
+    """A worker process that starts."""
 
     host: str
     pid: int
@@ -21,6 +23,22 @@ class NewWorker:
     tasks: frozenset[str]
     concurrency: int
     lease: int
+
+
+class Renewal(NamedTuple):
+    """A lease that was prolonged."""
+
+    asked_to: str | None
+    """What a person asks of its worker: ``quiet`` or ``stop``."""
+
+
+class BlockedLoop(NamedTuple):
+    """An event loop that does not respond: no job of its worker makes progress."""
+
+    blocked_for: int
+    """Microseconds."""
+    by: str
+    """The job and the line of code that block it, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +61,36 @@ class WorkerRecord:
     running: int
     """How many jobs it has claimed."""
     memory: int | None = None
-    """Bytes of its process at the last renewal, where its system says so."""
+    """Bytes that its process used at the last renewal, if its system tells."""
     asked_to: str | None = None
     """What a person asks of it: ``quiet`` or ``stop``."""
+    blocked_since: int | None = None
+    """Since when its event loop has not responded, by its last renewal; ``None`` if it responds."""
+    blocked_by: str | None = None
+    """The job and the line of code that block its event loop, for people."""
 
     @property
     def name(self) -> str:
-        """As jobs and attempts name who runs them."""
+        """What jobs and attempts call the worker that runs them."""
         return f"{self.host}:{self.pid}#{self.id}"
 
+    @property
+    def died(self) -> bool:
+        """Whether others declared it dead: its lease ran out, or its supervisor saw its process end."""
+        # A worker that ends in order gives its lease back at the same moment.
+        return self.stopped_at is not None and self.stopped_at != self.expires_at
+
     def state_at(self, now: int) -> str:
-        """``live``, ``late`` with its heartbeat, ``lost`` (its lease ran out), or ``stopped`` in order."""
+        """``live``, ``blocked`` (its event loop does not respond), ``late`` (its heartbeat is overdue), ``lost`` (it
+        died, or its lease ran out), or ``stopped`` (in order).
+        """
         if self.stopped_at is not None:
-            # One that ended in order gave its lease back in the same moment; another's had run out.
-            return "stopped" if self.stopped_at <= self.expires_at else "lost"
+            return "lost" if self.died else "stopped"
         if not self.live:
             return "lost"
-        return "late" if now - self.renewed_at > (self.expires_at - self.renewed_at) * 2 // 3 else "live"
+        if now - self.renewed_at > (self.expires_at - self.renewed_at) * 2 // 3:
+            return "late"
+        return "live" if self.blocked_since is None else "blocked"
 
 
 class RescueReport(NamedTuple):
@@ -70,4 +101,4 @@ class RescueReport(NamedTuple):
     dead: tuple[int, ...]
     cancelled: tuple[int, ...]
     crashed: tuple[tuple[int, int], ...] = ()
-    """The attempts that ended so, each as job and fence: what cannot have begun is returned without one."""
+    """The attempts that ended by a crash, as job and fence. Not those of jobs that cannot have begun."""

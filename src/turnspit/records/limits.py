@@ -1,6 +1,7 @@
-"""Limits: what a lane is made of, and what a worker asks of it."""
+"""Limits, the lanes in which jobs wait for them, and claims of such jobs."""
 
 import json
+from datetime import datetime
 from typing import NamedTuple
 
 from turnspit.records.jobs import Claim
@@ -12,32 +13,32 @@ class LimitRule(NamedTuple):
     """One limit as it applies to one job."""
 
     name: str
-    """Whose limit it is; what was changed at run time is found by it."""
+    """Whose limit it is, and its kind. A change at run time is found by this name."""
     key: str
-    """What is counted: the name and the values of the job's key."""
+    """The name, and the values of the job's key. Jobs with the same text are counted together."""
     allowed: int
     per: int
-    """Microseconds; 0: so many at a time instead."""
+    """Microseconds, of a rate; 0 for a concurrency limit."""
     burst: int | None = None
 
     @property
     def is_rate(self) -> bool:
-        """Whether starts are limited, and not how many run at a time."""
+        """Whether it limits starts in a time, and not how many run at once."""
         return self.per > 0
 
 
 class Lane(NamedTuple):
-    """Where jobs with the same limits and keys wait. Its text is what a job carries."""
+    """Where jobs with the same limits and keys wait. Each of them has its text as ``lane``."""
 
     queue: str
     task: str
     rules: tuple[LimitRule, ...]
     fair: str | None = None
     order: str | None = None
-    """The key of jobs that run in order, in whatever lanes they wait; ``None`` where the order is by priority."""
+    """The key of jobs that run in order, whichever lanes they are in; ``None`` if they run by priority."""
 
     def to_text(self) -> str:
-        """The same text for the same lane. One whose jobs run in order begins with a line of its own: its key."""
+        """Its text, the same for equal lanes. If its jobs run in order, the first line is their key."""
         text = json.dumps(self[:4], separators=(",", ":"), ensure_ascii=False)
         return text if self.order is None else f"{json.dumps(self.order, ensure_ascii=False)}\n{text}"
 
@@ -51,7 +52,7 @@ class Lane(NamedTuple):
 
 
 class LimitChange(NamedTuple):
-    """A limit that was changed at run time."""
+    """A change of a limit at run time, for all its keys."""
 
     name: str
     allowed: int
@@ -60,14 +61,21 @@ class LimitChange(NamedTuple):
 
 
 class FullKey(NamedTuple):
-    """A key of a concurrency for which jobs wait, since all its places are taken."""
+    """A key of a limit that lets nothing through now."""
 
     name: str
-    """Of a task, or ``queue`` and a queue's name."""
+    """The name of a task, ``queue`` and the name of a queue, or a name given to ``Turnspit(limits=)``."""
+    kind: str
+    """``rate`` or ``concurrency``."""
     key: str
-    """The values of the key as JSON, as ``[7]``; empty where the limit has no key."""
+    """The values of the key as JSON, as ``[7]``; empty if the limit has no key."""
     allowed: int
-    running: int
+    taken: int
+    """For a concurrency limit, how many run; for a rate, how many began within the last ``per`` seconds."""
+    per: float | None = None
+    """For a rate, seconds."""
+    opens_at: datetime | None = None
+    """For a rate, when one more may begin."""
 
 
 class LimitedRequest(NamedTuple):
@@ -84,8 +92,8 @@ class LimitedClaims(NamedTuple):
 
     claims: tuple[Claim, ...] = ()
     rated: frozenset[int] = frozenset()
-    """Those of them whose starts a rate counts: what does not begin soon is given back."""
+    """The ids of those that have a rate: they must be given back if they do not begin soon."""
     admitted_after: float = 0.0
-    """They were let through later than this, by this process's ``monotonic``."""
+    """They were let through after this moment of ``monotonic``."""
     until_next: int | None = None
-    """Microseconds until more may begin, as far as is known; ``None`` where nothing waits for a moment."""
+    """Microseconds until more may begin, as far as is known; ``None`` if nothing waits for a certain moment."""

@@ -6,20 +6,20 @@ __all__ = ["LEFT_TABLES", "MOVED_TABLES", "Column", "MoveRecord", "MovedTable", 
 
 
 class MovedTable(NamedTuple):
-    """A table whose rows go along. Its columns are read from the catalogue."""
+    """A table whose rows are moved. Its columns are read from the catalogue."""
 
     name: str
-    """As on PostgreSQL; a file's begins with ``turnspit_``."""
+    """As on PostgreSQL; on SQLite it begins with ``turnspit_``."""
     key: tuple[str, ...]
-    """The columns by which its rows are walked through."""
+    """The columns by whose order its rows are read."""
     is_history: bool = False
-    """Whether it goes along only on request."""
+    """Whether it is moved only on request."""
     follows_job: bool = False
-    """Whether its rows go where their ``job`` goes."""
+    """Whether its rows are moved if their ``job`` is."""
     is_frozen: bool = True
-    """Whether its rows stay as they are once a store is frozen, so that they can be compared at the end."""
+    """Whether its rows no longer change once a store is frozen, so that they can be compared at the end."""
     is_numbered: bool = False
-    """Whether its ``id`` counts by itself, and has to go on behind the last one given."""
+    """Whether its ``id`` numbers rows by itself, and has to continue after the last one given."""
 
 
 MOVED_TABLES = (
@@ -42,7 +42,7 @@ MOVED_TABLES = (
     MovedTable("outbox", ("job", "fence")),
     MovedTable("history", ("id",), is_history=True),
 )
-"""What is moved, in this order. A table that is in neither list fails a test."""
+"""What is moved, in this order. A test fails for a table that is in neither list."""
 
 LEFT_TABLES = {
     "alerts": "they are found anew",
@@ -52,7 +52,7 @@ LEFT_TABLES = {
     "migrations": "each store's own schema",
     "schema": "the same, in a file",
 }
-"""What stays, and why."""
+"""What is not moved, and why."""
 
 
 class Column(NamedTuple):
@@ -81,4 +81,13 @@ class MoveRecord(NamedTuple):
     with_history: bool
     ended_at: int | None
     positions: dict[str, Position]
-    """By table; in the target."""
+    """By table; kept in the target."""
+
+    @property
+    def closes(self) -> str | None:
+        """Why nothing is enqueued or claimed in this store, and what to do; ``None`` where it has been filled."""
+        if self.ended_at is not None:
+            return None if self.role == "target" else f"it has moved to {self.other}: point the app's URL there"
+        if self.role == "source":
+            return f"it is frozen while its jobs move to {self.other}: go on with turnspit move, or give up with --thaw"
+        return f"it is being filled from {self.other}, and not complete: go on with turnspit move"

@@ -7,6 +7,7 @@ __all__ = [
     "DeadGroup",
     "Duties",
     "QueueStats",
+    "StoreLock",
     "TaskStats",
 ]
 
@@ -24,7 +25,7 @@ class QueueStats(NamedTuple):
     completed_last_hour: int
     failed_last_hour: int
     oldest_ready_at: int | None
-    """Since when the job waits that has waited longest in its line: the first of a priority."""
+    """Since when the oldest job waits, among the first ready jobs of each priority."""
 
 
 class TaskStats(NamedTuple):
@@ -47,13 +48,13 @@ class Duties(NamedTuple):
     until_due: int | None
     """Microseconds until the next scheduled job is due or the next waiting one expires; not above 0 if one is."""
     held: bool
-    """Jobs of its tasks are held because nobody knew them, or jobs for a pause that has ended."""
+    """Jobs of its tasks are held because no live worker knew the task, or jobs are held by a pause that has ended."""
     owned: int
     """How many running jobs are this worker's."""
     cancelled: bool
-    """The end of one of them was requested."""
+    """The cancellation of one of them was requested."""
     dead: bool
-    """The lease of another worker has run out, or one that ended has left jobs or an outbox."""
+    """The lease of another worker has run out, or a worker that ended has left jobs or rows in the outbox."""
     until_tick: int | None
     """Microseconds until the next tick of a schedule of its tasks; not above 0 if one is due."""
     paused_at: int | None = None
@@ -79,5 +80,14 @@ class DeadGroup:
     first_at: int
     last_at: int
     args: str | None = None
-    """Of the newest; ``group_recent_dead`` only, as the next one."""
+    """Of the newest one. Like ``metadata`` only given by ``group_recent_dead``."""
     metadata: str | None = None
+
+
+class StoreLock(NamedTuple):
+    """A lock that keeps others from their work on the store."""
+
+    holder: str
+    """Who holds what, for people."""
+    cure: str
+    """What ends it."""

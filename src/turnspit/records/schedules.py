@@ -35,4 +35,4 @@ class ScheduleRecord(NamedTuple):
     last_tick: int | None
     last_job: int | None
     waiting: str
-    """JSON list of ticks that wait for an earlier job's end."""
+    """JSON list of ticks that wait until an earlier job has ended."""

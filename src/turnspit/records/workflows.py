@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from turnspit.records.jobs import NewJob
 from turnspit.states import JobState
 
-__all__ = ["NewWorkflow", "NewWorkflowJob", "WorkflowJobRecord", "WorkflowRecord"]
+__all__ = ["FoundWorkflow", "NewWorkflow", "NewWorkflowJob", "StandingWorkflow", "WorkflowJobRecord", "WorkflowRecord"]
 
 
 class NewWorkflow(NamedTuple):
@@ -14,16 +14,26 @@ class NewWorkflow(NamedTuple):
 
     name: str
     hooks: tuple[tuple[str, NewJob[Any]], ...] = ()
-    """The jobs that its end becomes: ``on_complete``, ``on_success`` or ``on_failure``, and the job."""
+    """Jobs to enqueue when it ends, each with ``on_complete``, ``on_success`` or ``on_failure``."""
     deadline: int | None = None
-    """Microseconds from now; after them it is cancelled."""
+    """Microseconds after which it is cancelled."""
+    idempotency_key: str | None = None
+    """While it has not ended, and for a day, no other of its name and this key is stored."""
+
+
+class FoundWorkflow(NamedTuple):
+    """A stored workflow that holds an idempotency key."""
+
+    id: int
+    jobs: dict[str, int]
+    """The ids of its jobs, of the names that were asked for."""
 
 
 class NewWorkflowJob(NamedTuple):
     """A job of a workflow that is not stored yet.
 
-    Others are meant by their ids or, if they are stored, by their names; those of the same call by ``-1``, ``-2`` and
-    so on, in the order given, in which each comes after those that it waits for.
+    Other jobs are given by their ids, or by their names if they are stored already. The jobs of the same call are
+    ``-1``, ``-2`` and so on, in the order of the call; each must come after those that it waits for.
     """
 
     job: NewJob[Any]
@@ -31,12 +41,12 @@ class NewWorkflowJob(NamedTuple):
     after: tuple[int | str, ...] = ()
     """It waits for these."""
     before: tuple[int | str, ...] = ()
-    """These, which are stored already and wait for something else, wait for it too."""
+    """These stored jobs, which still wait for others, wait for it too."""
     on_failure: str = "cancel"
-    """What it does if one of them is cancelled or dead: ``cancel``, ``run`` or ``wait``."""
+    """What becomes of it if a job of ``after`` is cancelled or dead: ``cancel``, ``run`` or ``wait``."""
     results: Any = None
-    """Which arguments are made of others' results: ``{"limit": bytes, "arguments": {name: template}}``. A template is
-    ``["value", json]``, ``["result", job, [field or index, ...]]``, ``["list", [template, ...]]`` or
+    """Which arguments are made of other jobs' results: ``{"limit": bytes, "arguments": {name: template}}``. A template
+    is ``["value", json]``, ``["result", job, [field or index, ...]]``, ``["list", [template, ...]]`` or
     ``["dict", {key: template}]``.
     """
 
@@ -58,6 +68,7 @@ class WorkflowRecord:
     completed: int
     cancelled: int
     dead: int
+    idempotency_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +80,7 @@ class WorkflowJobRecord:
     on_failure: str
     waits_for: int
     task: str | None
-    """``None``, as its state, once the job is gone from history."""
+    """Like ``state`` and what follows, ``None`` once the job was removed from history."""
     queue: str | None
     state: JobState | None
     attempt: int | None
@@ -77,3 +88,18 @@ class WorkflowJobRecord:
     finished_at: int | None
     progress: float | None
     reason: str | None
+
+
+class StandingWorkflow(NamedTuple):
+    """A workflow of which nothing can begin any more, unless a person lets it go on."""
+
+    id: int
+    name: str
+    job: int
+    """The one that ended badly, and that others wait for."""
+    task: str | None
+    """``None`` once the job is gone from history."""
+    state: JobState
+    """``dead`` or ``cancelled``."""
+    blocked: int
+    """How many jobs are left of it."""

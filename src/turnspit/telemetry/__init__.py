@@ -1,4 +1,4 @@
-"""What others see of an app: logs with the job in them, metrics, traces, errors.
+"""Observing an app: logs that name the job, metrics, traces, errors.
 
-Each module is for one of them and is imported by whoever wants it; none is loaded by ``import turnspit``.
+Each has a module of its own, imported by those who want it; ``import turnspit`` loads none of them.
 """

@@ -1,4 +1,4 @@
-"""What the store says of the whole fleet, as metrics."""
+"""The fleet's figures, as metrics read from the store."""
 
 import threading
 from collections import Counter
@@ -21,7 +21,7 @@ _MOST_KNOWN = 1000
 
 
 class Figures:
-    """Asks the store when somebody asks it: no more often than costs 2 % of the time. From any thread."""
+    """Reads the store when it is asked for metrics, at most for 2 % of the time. Thread-safe."""
 
     def __init__(self, app: Turnspit) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class Figures:
 
     @property
     def series(self) -> Series:
-        """The metrics of the store; where it does not answer only that it does not."""
+        """The metrics of the store; if it does not answer, only that it does not."""
         with self._lock:
             if monotonic() >= self._ask_again_at:
                 started = monotonic()
@@ -49,7 +49,7 @@ class Figures:
         return {("turnspit_store_up",): (1.0,), **self._of_queues(counts), **_of_workers(workers)}
 
     def _of_queues(self, counts: StoreCounts) -> Series:
-        """A queue that had jobs once is at 0 when it is empty: whoever watches it would see it vanish."""
+        """The metrics of each queue. One that had jobs before and is empty now is at 0, so that its series goes on."""
         queues = {queue.queue: queue for queue in counts.queues}
         self._known.update(dict.fromkeys(list(queues)[: max(0, _MOST_KNOWN - len(self._known))]))
         found: dict[Key, tuple[float]] = {}
@@ -75,4 +75,5 @@ def _of_workers(workers: list[WorkerRecord]) -> Series:
         **{("turnspit_workers", version): (float(count),) for version, count in versions.items()},
         ("turnspit_fleet_slots",): (float(sum(worker.concurrency for worker in live)),),
         ("turnspit_fleet_running",): (float(sum(worker.running for worker in live)),),
+        ("turnspit_fleet_blocked",): (float(sum(worker.blocked_since is not None for worker in live)),),
     }

@@ -46,10 +46,10 @@ class JobFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One line of JSON a record: ``time`` (UTC), ``level``, ``logger``, ``message``, the job, what ``extra=`` gave, and
-    ``exception`` with the traceback. What JSON does not know is written as text.
+    """One line of JSON per record: ``time`` (UTC), ``level``, ``logger``, ``message``, the job, what ``extra=`` gave,
+    and ``exception`` with the traceback. Values that JSON does not know are written as text.
 
-    :param fields: further fields of every line, as ``{"service": "shop"}``.
+    :param fields: further fields of every line, like ``{"service": "shop"}``.
     """
 
     def __init__(self, fields: dict[str, Any] | None = None) -> None:
@@ -73,13 +73,27 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, default=str)
+        try:
+            return json.dumps(line, default=str, allow_nan=False)
+        except Exception:  # NaN, a key that is no text, a value that contains itself or has no text
+            return json.dumps({name: _as_json(value) for name, value in line.items()})
 
 
 def write_json(fields: dict[str, Any] | None = None) -> None:
-    """Have the root logger's handlers write JSON. In processes of ``isolate=True`` too, the worker does this."""
+    """Make the root logger's handlers write JSON. A worker calls this in its processes for ``isolate=True``, too."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(JsonFormatter(fields))
+
+
+def _as_json(value: Any) -> Any:
+    """A value that JSON takes; its ``repr`` if it does not take it."""
+    try:
+        return json.loads(json.dumps(value, default=str, allow_nan=False))
+    except Exception:
+        try:
+            return repr(value)
+        except Exception as error:
+            return f"<{type(value).__name__} without a repr: {type(error).__name__}>"
 
 
 def _about_job() -> dict[str, Any]:
@@ -91,8 +105,8 @@ def _about_job() -> dict[str, Any]:
 
 
 def _trace() -> tuple[str | None, str | None]:
-    """The trace and the span that OpenTelemetry is in here, or the trace that the job was enqueued in."""
-    tracing: Any = sys.modules.get("opentelemetry.trace")  # where nobody loaded it, nobody is in a span
+    """OpenTelemetry's current trace and span; without one, the trace in which the job was enqueued."""
+    tracing: Any = sys.modules.get("opentelemetry.trace")  # if nobody has imported it, there is no span
     if tracing is not None:
         span = tracing.get_current_span().get_span_context()
         if span.is_valid:

@@ -20,8 +20,8 @@ class Metric(NamedTuple):
     name: str
     kind: Kind
     origin: Origin
-    """``process``: of the process that is asked, or of all processes below a supervisor; add them up over the fleet.
-    ``store``: of the whole fleet, the same whoever is asked; take one.
+    """``process``: of the scraped process, or of all processes below a supervisor: add them up over the fleet.
+    ``store``: of the whole fleet, the same from every target: take one.
     """
     labels: tuple[str, ...]
     help: str
@@ -78,6 +78,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("turnspit_workers", "gauge", "store", ("version",), "Live workers."),
     Metric("turnspit_fleet_slots", "gauge", "store", (), "How many jobs all live workers can run at once."),
     Metric("turnspit_fleet_running", "gauge", "store", (), "How many jobs all live workers have claimed."),
+    Metric(
+        "turnspit_fleet_blocked",
+        "gauge",
+        "store",
+        (),
+        "Live workers whose event loop is blocked: no job there goes on.",
+    ),
 )
 """In the order in which they are exported."""
 

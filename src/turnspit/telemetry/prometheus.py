@@ -33,18 +33,18 @@ class Source(Protocol):
 class Metrics:
     """An app's metrics: a collector for a registry of ``prometheus_client``, or an endpoint of its own.
 
-    It counts from its construction on, so make it where the app is made. What a worker process does is asked there;
-    in a web process it counts what that process enqueues.
+    It counts from its construction on, so make it where the app is made. It counts in its own process only: scrape each
+    worker for what it does, and a web process for what it enqueues.
 
-    :param store: whether the fleet's figures are asked from the store as well, at each scrape.
-    :param counts: where the counts of processes come from; this process by default.
+    :param store: whether each scrape also has the fleet's figures, read from the store.
+    :param counts: where the counts come from; this process by default.
     :raises ConfigurationError: without ``prometheus_client``.
     """
 
     def __init__(self, app: Turnspit, *, store: bool = True, counts: Source | None = None) -> None:
         self._core = _import_client().metrics_core
         counted = counts or recorder_of(app)
-        # The store first: asking it is a call that is counted.
+        # The store first, so that the counts include this very call of it.
         self._sources: list[Source] = [Figures(app), counted] if store else [counted]
 
     def collect(self) -> Iterator[Any]:
@@ -60,7 +60,7 @@ class Metrics:
             yield family
 
     def describe(self) -> Iterator[Any]:
-        """Every metric without its samples: what a registry wants to know asks no store."""
+        """Every metric without its samples: a registry asks for them when it registers, and the store is not read."""
         return map(self._family, METRICS)
 
     def asgi(self) -> Any:

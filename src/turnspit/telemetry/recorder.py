@@ -1,4 +1,4 @@
-"""Counts what happens in this process: what jobs, workers and the store do."""
+"""Counts what jobs, workers and the store do in this process."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ __all__ = ["Key", "Recorder", "Series", "recorder_of"]
 Key = tuple[str, ...]
 """A metric's name, then the values of its labels."""
 Series = Mapping[Key, Sequence[float]]
-"""Of a counter or a gauge its value; of a histogram how many fell into each bucket, beyond the last, and their sum."""
+"""By key: the value of a counter or a gauge; of a histogram the count in each bucket, the count beyond, and the sum."""
 
 _MOST_PAIRS = 1000
 _OTHER = "other"
@@ -35,7 +35,7 @@ _FAILED = "turnspit_attempts_failed_total"
 
 
 class Recorder:
-    """Counts from its construction on; ``series`` is what it counted. From any thread."""
+    """Counts from its construction on; ``series`` has the counts. Thread-safe."""
 
     def __init__(self, app: Turnspit) -> None:
         self._executors = app.executors
@@ -52,12 +52,12 @@ class Recorder:
         self._pairs: set[tuple[str, str]] = set()
 
     def forget_after_fork(self) -> None:
-        """In the child: begin anew. What was counted is the parent's, and one of its threads may hold the lock."""
+        """Start from zero in the child: the counts are the parent's, and one of its threads may have held the lock."""
         self._begin()
 
     @property
     def series(self) -> Series:
-        """Everything that was counted, and the slots of the workers here."""
+        """All counts, and the slots of this process's workers."""
         with self._lock:
             found: dict[Key, Sequence[float]] = {key: tuple(values) for key, values in self._series.items()}
         executors = [each for ref in self._executors.valuerefs() if (each := ref()) is not None]
@@ -88,7 +88,7 @@ class Recorder:
                 self._count(name, *labels)
             if event.seconds is not None:
                 self._observe("turnspit_job_run_seconds", event.seconds, *labels)
-                if event.name == "dead":  # else it died of a crash: no attempt of it ended
+                if event.name == "dead":  # with a duration: an attempt ended, and its worker did not crash
                     self._count(_FAILED, *labels)
 
     def _called(self, verb: str, seconds: float, error: str | None) -> None:
@@ -98,7 +98,7 @@ class Recorder:
                 self._count("turnspit_store_errors_total", verb, error)
 
     def _labels(self, queue: str, task: str) -> tuple[str, str]:
-        """A queue for each customer would be a series for each, in every worker: there is an end to it."""
+        """At most 1,000 pairs: a queue per customer would otherwise be a series per customer, in every worker."""
         pair = (queue, task)
         if pair not in self._pairs:
             if len(self._pairs) >= _MOST_PAIRS:
@@ -128,7 +128,7 @@ class _Counting:
         self.jobs = jobs
 
     def end(self, ids: Sequence[int], error: BaseException | None) -> None:
-        if error is None:
+        if error is None and ids:  # none where an earlier workflow holds the idempotency key
             self._recorder.enqueued(self.jobs)
 
 

@@ -28,7 +28,7 @@ _SCOPE = "_turnspit_scope"
 
 
 class ErrorTracker(Protocol):
-    """What is used of ``sentry_sdk``."""
+    """The part of ``sentry_sdk`` that is used."""
 
     def isolation_scope(self) -> AbstractContextManager[Any]:
         """A fresh scope for a piece of work, in which breadcrumbs and tags stay."""
@@ -46,11 +46,11 @@ class ErrorTracker(Protocol):
 def report_errors(
     app: Turnspit, sdk: ErrorTracker | None = None, *, retried: bool = True, arguments: bool = False
 ) -> None:
-    """Report each failed attempt with its job: as an error where the job is dead now, as a warning where it is tried
-    again. What is raised as an outcome (``Snooze``, ``Cancel``) is no failure.
+    """Report each failed attempt with its job: as an error if the job is dead now, as a warning if it will be retried.
+    Outcomes that are raised (``Snooze``, ``Cancel``) are no failures.
 
-    An error is reported once the attempt's end is stored, by the worker that ran it, at most once: a worker that is
-    killed in between does not report. The dead letter is in the store all the same.
+    The worker that ran the attempt reports it at most once, after its end was stored: a worker that is killed in
+    between does not report. The dead letter is in the store all the same.
 
     :param sdk: ``sentry_sdk`` by default.
     :param retried: whether attempts that are tried again are reported too.
@@ -70,13 +70,13 @@ class _Reports:
         self._arguments = arguments
 
     async def run(self, job: JobContext, call_next: CallNext) -> Any:
-        """Middleware: an attempt has a scope of its own, which its exception takes along."""
+        """Middleware: each attempt has a scope of its own, and an exception carries its attempt's scope."""
         with self._sdk.isolation_scope() as scope:
             _describe(scope, job.task, job.queue, self._about(job))
             try:
                 return await call_next(job)
-            except BaseException as error:  # also a cancellation, which a time-out comes as
-                setattr(error, _SCOPE, scope)
+            except BaseException as error:  # also a cancellation: a time-out arrives as one
+                BaseException.__setattr__(error, _SCOPE, scope)  # an exception of the user's own may be frozen
                 raise
 
     def _about(self, job: JobContext) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class _Reports:
         return about
 
     def report(self, event: Event) -> None:
-        """Event handler: an attempt failed, and that is stored."""
+        """Event handler: an attempt has failed, and its end is stored."""
         scope = _scope_of(event.error)
         if scope is not None:
             self._capture(event, scope)
@@ -118,7 +118,7 @@ def _describe(scope: Any, task: str, queue: str, about: dict[str, Any]) -> None:
 
 
 def _scope_of(error: BaseException | None) -> Any:
-    """The scope of the attempt that an exception comes from; a time-out comes from the task's own."""
+    """The scope of the attempt in which an exception was raised. A time-out's exception has the task's as its cause."""
     while error is not None:
         scope = getattr(error, _SCOPE, None)
         if scope is not None:
@@ -129,7 +129,7 @@ def _scope_of(error: BaseException | None) -> Any:
 
 def _import_sdk() -> Any:
     try:
-        # The line in the log that a job is dead would be a second report of the same.
+        # Sentry would report the log line that says that a job is dead, too: the same failure twice.
         importlib.import_module("sentry_sdk.integrations.logging").ignore_logger("turnspit.dead")
         return importlib.import_module("sentry_sdk")
     except ImportError:

@@ -10,7 +10,7 @@ __all__ = ["Totals"]
 
 
 class Totals:
-    """What processes said they counted, and what those counted that ended. From any thread."""
+    """The counts that live processes reported, and those of processes that have ended. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,12 +18,12 @@ class Totals:
         self._live: dict[int, dict[Key, Sequence[float]]] = {}
 
     def heard(self, process: int, counts: Series) -> None:
-        """A process said what it has counted so far; what it does not name is as it said before."""
+        """A process reports its counts so far; those that it does not name are unchanged."""
         with self._lock:
             self._live.setdefault(process, {}).update(counts)
 
     def ended(self, process: int) -> None:
-        """A process has ended: what it counted stays counted, and it has no slots any more."""
+        """A process has ended: its counters stay in the sum, and its gauges (its slots) go."""
         with self._lock:
             counts = self._live.pop(process, {})
             _add(self._ended, {key: values for key, values in counts.items() if BY_NAME[key[0]].kind != "gauge"})

@@ -11,6 +11,7 @@ of other languages can take part. Attributes follow the semantic conventions of 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry import context as contexts
@@ -18,6 +19,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
 
+from turnspit._runtime.worker.failures import message_of
 from turnspit.app import Turnspit
 from turnspit.codec import decode, encode
 from turnspit.context import JobContext, claim_of
@@ -88,7 +90,7 @@ class _Tracing:
             span.end()
 
     def broken(self, attempt: BrokenAttempt) -> None:
-        """The span of an attempt that no middleware saw. Where its worker died, both times are the store's."""
+        """Make the span of an attempt that no middleware saw. If its worker died, both times are the store's."""
         claim, ended = attempt.claim, attempt.finished_at
         metadata = decode(claim.metadata) if claim.metadata else {}
         span = self._begin(claim, _extract(metadata), None if ended is None else claim.started_at * 1000)
@@ -139,7 +141,7 @@ def _with_carrier(job: NewJob[Any], carrier: dict[str, str], alone: str | None) 
 
 
 def _extract(metadata: Mapping[str, Any]) -> Context:
-    """What the metadata say of a trace, with nothing of the context that the worker is in."""
+    """The trace in a job's metadata, independent of the worker's own context."""
     return propagate.extract({key: value for key, value in metadata.items() if isinstance(value, str)}, Context())
 
 
@@ -158,7 +160,7 @@ def _attributes(claim: Claim) -> dict[str, Any]:
 
 
 def _record(span: Span, job: JobContext, error: BaseException) -> None:
-    """A snooze, a cancellation and a shutdown are no errors; a time-out is, though the task sees it as cancellation."""
+    """Snoozing, cancellation and shutdown are no errors; a time-out is one, though the task sees a cancellation."""
     if job.stop_reason == "timeout":
         span.set_attribute("error.type", "JobTimeout")
         span.set_status(Status(StatusCode.ERROR, "over its time-out"))
@@ -169,13 +171,14 @@ def _record(span: Span, job: JobContext, error: BaseException) -> None:
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    span.record_exception(error)
+    with suppress(Exception):  # the error's own text may raise, and must not take the error's place
+        span.record_exception(error)
     span.set_attribute("error.type", type(error).__qualname__)
-    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message_of(error)}"))
 
 
 def continue_trace(job: JobContext, call_next: Any) -> Any:
-    """Plain middleware: in a process of its own, whose context knows nothing of the worker's, the trace goes on."""
+    """Plain middleware: continue the trace in an isolated process, which has no context from its worker."""
     if not job.carrier or trace.get_current_span().get_span_context().is_valid:
         return call_next(job)
     token = contexts.attach(propagate.extract(job.carrier, Context()))

@@ -14,11 +14,11 @@ Q = ParamSpec("Q")
 T = TypeVar("T")
 
 Called = Callable[[str, float, str | None], None]
-"""The verb, how many seconds its call took, and the type of the store's error if it failed."""
+"""Is called with the verb, the seconds that its call took, and the type of the store's error if it failed."""
 
 
 def watched(engine: Engine, called: Called) -> Engine:
-    """``engine``, with ``called`` told of each of its calls."""
+    """``engine``, which reports each of its calls to ``called``."""
     return cast("Engine", _WatchedEngine(engine, called))
 
 

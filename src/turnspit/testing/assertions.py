@@ -39,7 +39,7 @@ class Assertions(ABC):
     def enqueued(
         self, task: Task[..., Any] | str | None = None, *, state: JobState | str | None = None
     ) -> list[Job[Any]]:
-        """Every job of the store, or of one task, whatever became of it or in one state; oldest first."""
+        """Every job of the store, or those of one task or in one state; oldest first."""
         names, fields = self._names(task), _fields(state)
         page = self.jobs.list(limit=_PAGE, **fields)
         jobs = [*page]
@@ -79,17 +79,17 @@ class Assertions(ABC):
         args: Mapping[str, Any] | None = None,
         **some_args: Any,
     ) -> list[Job[Any]]:
-        """Jobs of ``task`` with these arguments were enqueued, whatever became of them since; those jobs.
+        """Assert that jobs of ``task`` with these arguments were enqueued, whatever became of them; returns those jobs.
 
         Arguments that are not named may be anything. A value may be given as the function sees it (a ``UUID``) or
-        as it is stored (its text), and may be anything with an ``==`` of its own, as ``unittest.mock.ANY``.
+        as it is stored (its text), and may be any object with an ``==`` of its own, like ``unittest.mock.ANY``.
 
         :param times: how many; by default at least one.
-        :param state: where they stand now, for example ``"completed"``.
+        :param state: their state now, for example ``"completed"``.
         :param tag: one of their tags.
-        :param at: when they are due. A retry moves it.
+        :param at: when they are due; a retry changes that.
         :param delay: how long after ``enqueue`` they are due, in seconds or as a ``timedelta``.
-        :param args: more arguments, for those with a name of the parameters above.
+        :param args: more arguments: those that are named like one of the parameters above.
         :raises AssertionError: listing what was enqueued instead.
         :raises ConfigurationError: if the app has no such task.
         :raises InvalidArguments: if the task has no such argument.
@@ -136,9 +136,9 @@ class Assertions(ABC):
         args: Mapping[str, Any] | None = None,
         **some_args: Any,
     ) -> None:
-        """No job of ``task`` with these properties was enqueued; see ``assert_enqueued``.
+        """Assert that no job of ``task`` with these properties was enqueued; see ``assert_enqueued``.
 
-        Name as little as possible: each further property makes it easier to pass.
+        Name as few properties as possible: each one makes the assertion weaker.
 
         ::
 

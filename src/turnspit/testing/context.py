@@ -55,7 +55,7 @@ class _Recorder:
         self.reported.append(Progress(progress, message, None if data is None else decode(data)))
 
     def report_cursor(self, claim: Claim, cursor: str) -> None:
-        """Nothing goes on behind it."""
+        """No later attempt goes on from it."""
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         self.logged.append(Line(level, message))
@@ -124,9 +124,9 @@ def context(
 ) -> TestContext:
     """A context for calling a task's function in a unit test: no store, no worker.
 
-    :param task: whose context it seems to be: a task or a name.
+    :param task: the task whose context it is, or its name.
     :param resources: what the app's lifespan would provide.
-    :param created_at: when the job seems to have been enqueued; now by default.
+    :param created_at: when the job was enqueued; now by default.
     :param stop_reason: ``"cancelled"``, ``"timeout"`` or ``"shutdown"`` for a job that was told to stop;
         ``job.stop(reason)`` tells it later.
 

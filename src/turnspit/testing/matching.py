@@ -1,4 +1,4 @@
-"""Which enqueued jobs a test means, and how to say that there is none."""
+"""Comparing enqueued jobs with what a test expects, and the message when none matches."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class Wanted:
             raise ConfigurationError(f"no state is named {self.state!r}; there are {', '.join(JobState)}")
 
     def differences(self, job: Job[Any]) -> list[str]:
-        """In what the job is not the one that is meant."""
+        """How the job differs from the expected one; empty if it matches."""
         if job.task not in names_of(self.task):
             return [f"its task is {job.task}"]
         found = [*self._other_arguments(job)]

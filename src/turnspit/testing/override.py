@@ -74,12 +74,12 @@ def override(
 
     The store is a SQLite file in a temporary folder, removed afterwards; then the app has its own store again,
     also after an error. Each block has a store of its own, so tests that run in parallel processes share nothing.
-    Overrides of one app may be nested; the innermost is in force. One process overrides an app in one place at a
-    time, not in two threads at once.
+    Overrides of one app may be nested; the innermost is in force. A process must not override an app in two threads
+    at once.
 
     :param now: where the clock starts, an aware datetime; by default at the real time.
     :param resources: what tasks find in ``job.resources`` instead of what the app's lifespan provides.
-    :param url: use this store, and leave it in place afterwards: where the test has a database of its own, in whose
+    :param url: use this store, and leave it in place afterwards. For tests with a database of their own, in whose
         transactions the app enqueues, with ``tx=`` or because a framework's adapter joins them.
 
     ::

@@ -1,4 +1,4 @@
-"""A private store: jobs run when the test says so, and time passes when the test says so."""
+"""A private store: jobs run and time passes only when the test says so."""
 
 import asyncio
 import warnings
@@ -108,12 +108,12 @@ class TestStore(Assertions):
     ) -> list[RanJob[Any]]:
         """Run every job that is ready or due now, each for one attempt, and return them in the order they ran.
 
-        They run one after another, larger priority first, then the oldest; those of a batch task as many in one call
-        as it takes. What becomes ready meanwhile (a job that a job enqueues, a retry without a delay) waits for the
-        next ``drain``, unless ``recursive``. Rates and other limits hold nothing up here.
+        They run one after another, larger priorities first, then older jobs; a call of a batch task runs as many of its
+        jobs as it takes. What becomes ready meanwhile (a job that a job enqueues, a retry without a delay) waits for
+        the next ``drain``, unless ``recursive``. Rates and other limits do not hold jobs back here.
 
         :param queues: only jobs of these queues.
-        :param recursive: go on until nothing is ready; not for what is scheduled for later.
+        :param recursive: go on until nothing is ready; jobs that are scheduled for later stay so.
         :param reraise: raise the exception of the first job that fails, which ends the drain; by default none is
             raised and each job returned has its ``error``.
 
@@ -196,6 +196,7 @@ class TestStore(Assertions):
 
     def advance_to(self, moment: datetime) -> int:
         """Move the clock to a moment, an aware datetime that is not in its past; see ``advance``."""
+        to_moment(moment, "moment")
         total, due = self.app.engine.write(self._promote)
         while (tick := self._after(due)) is not None and tick <= moment:
             self._move_to(tick)
@@ -206,6 +207,7 @@ class TestStore(Assertions):
 
     async def aadvance_to(self, moment: datetime) -> int:
         """``advance_to`` for async code."""
+        to_moment(moment, "moment")
         total, due = await self.app.engine.awrite(self._promote)
         while (tick := self._after(due)) is not None and tick <= moment:
             self._move_to(tick)
@@ -239,7 +241,8 @@ class TestStore(Assertions):
         """``maintain`` for async code."""
         parts, engine = self.app.worker_parts(), self._engine
         async with AsyncExitStack() as stack:
-            # A worker declares others dead only after it held its own lease for as long as they had theirs.
+            # A worker may only declare others dead once it has held its own lease for as long as theirs lasted: this
+            # one registers far in the past.
             worker = TestWorker(parts, _LONG + 1, registers_by=self._long_ago())
             await (await stack.enter_async_context(worker)).rescue()
         await engine.awrite(self._promote)
@@ -298,7 +301,7 @@ class TestStore(Assertions):
         return total + fired, min(times, default=None)
 
     def _long_ago(self) -> Any:
-        """The engine with a clock of its own, which is far behind."""
+        """The same engine, with a clock that is ten years behind."""
         engine: Any = copy(self._engine)
         engine.clock = TestClock(self.now - timedelta(microseconds=_LONG))
         return engine
@@ -344,6 +347,6 @@ def _run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _run_here(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    # A loop of our own making leaves the thread's current event loop alone, which some test plugins keep.
+    # With a factory, Runner does not replace the thread's current event loop, which some test plugins rely on.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(make())

@@ -1,7 +1,7 @@
-"""A worker for tests: it runs the jobs it is told to run, one at a time or as one batch, and does nothing else.
+"""A worker for tests: it runs the jobs that it is told to run, one at a time or as one batch, and does nothing else.
 
-It is made of the parts of the real one: the same claim, executor, runners, middleware, finisher and events. There
-is no claim loop, no heartbeat and no maintenance, so that what happens depends on the test alone.
+It consists of the real worker's parts: the same claim, executor, runners, middleware, finisher and events. It has no
+claim loop, no heartbeat and no maintenance, so that what happens depends on the test alone.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from types import TracebackType
 from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit._runtime.worker.claimer import exchange
 from turnspit._runtime.worker.executor import Executor
-from turnspit._runtime.worker.finisher import Batch, Ended, Finisher
+from turnspit._runtime.worker.finisher import Ended, Finisher, Portion
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
@@ -36,7 +36,8 @@ _CANCEL_TIME = 5.0
 class TestWorker:
     """Used as an async context manager; lifespans are open inside it.
 
-    :param registers_by: the same store's engine with another clock.
+    :param lease: microseconds.
+    :param registers_by: the engine that registers it, if another clock is to say when.
     """
 
     __test__ = False
@@ -74,14 +75,14 @@ class TestWorker:
         )
 
     async def run(self, jobs: Sequence[int]) -> list[Ended]:
-        """Claim these jobs, run one attempt of each, store their ends; nothing of those that were not ready.
+        """Claim these jobs, run one attempt of each, and store how they ended; jobs that are not ready are left out.
 
         :param jobs: one, or several of one batch task, which are run by one call.
         """
         claims: list[Claim] = []
         for job in jobs:
             request = ClaimRequest(self._id, 1, self._parts.tasks.names, job=job)
-            claims += (await self._engine.awrite(exchange, self._engine, Batch(), request))[1]
+            claims += (await self._engine.awrite(exchange, self._engine, Portion(), request))[1]
         ended: list[Ended] = []
         self._runners.gathering.expect(len(claims))
         self._executor.add(claims)
@@ -102,10 +103,10 @@ class TestWorker:
         return was_due
 
     async def _store(self) -> list[Ended]:
-        batch = self._finisher.take()
-        report, _ = await self._engine.awrite(exchange, self._engine, batch, None)
-        await self._finisher.stored(batch, report)
-        return batch.ended
+        portion = self._finisher.take()
+        report, _ = await self._engine.awrite(exchange, self._engine, portion, None)
+        await self._finisher.stored(portion, report)
+        return portion.ended
 
     async def _stop_if_cancelled(self) -> None:
         for job in await self._engine.aread(self._engine.find_cancelled, self._id):
@@ -113,7 +114,7 @@ class TestWorker:
                 self._executor.running[job].stop("cancelled")
 
     async def rescue(self) -> None:
-        """Return the jobs of workers whose lease ran out, if this one has held its own for as long as they theirs."""
+        """Rescue the jobs of workers whose lease has expired, if this one has held its own for as long as theirs."""
         await self._engine.awrite(self._engine.renew_lease, self._id, 1)
         rescuer = Rescuer(
             self._engine,
@@ -142,7 +143,7 @@ class TestWorker:
             await self._stack.aclose()
 
     async def _hand_back(self) -> None:
-        """Only where the test itself was interrupted is something still running."""
+        """Stop and return what still runs, which happens only when the test itself was interrupted."""
         left = list(self._executor.running.values())
         for running in left:
             running.stop("shutdown")

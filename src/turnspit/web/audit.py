@@ -1,4 +1,4 @@
-"""A line for everything that somebody did: the logger ``turnspit.audit``."""
+"""The audit log: the logger ``turnspit.audit`` has a line for every change that somebody made."""
 
 import logging
 from typing import Any
@@ -28,6 +28,6 @@ def audit(request: Request, action: str, **facts: Any) -> None:
 
 
 def _plain(value: Any) -> str:
-    """On one line: whoever names a queue must not be able to write lines of the log."""
+    """The value without line breaks and spaces: the name of a queue must not be able to forge a line of the log."""
     text = str(value)
     return text if text.isascii() and text.isprintable() and " " not in text else ascii(text)

@@ -1,7 +1,8 @@
-"""Changes to many jobs: begun by a person, worked through in portions in the background, stopped by anybody."""
+"""Changes to many jobs: started by a person, carried out in portions in the background, and stopped by anybody."""
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,7 +12,7 @@ from starlette.requests import Request
 
 from turnspit.clock import monotonic, sleep, utc_now
 from turnspit.contract.verbs import Verb
-from turnspit.errors import ConfigurationError, TurnspitError
+from turnspit.errors import ConfigurationError, JobNotFound, TurnspitError
 from turnspit.jobs import JobFilter
 from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
 from turnspit.web.audit import audit, who
@@ -23,10 +24,12 @@ from turnspit.web.sharing import Shared
 
 __all__ = ["BULK_VERBS", "Bulk", "BulkChange"]
 
+logger = logging.getLogger("turnspit")
+
 _PORTION = 500
 _KEPT = 20
 _SHOWN = 120.0
-"""Seconds that a change is told of after its end."""
+"""Seconds that a change is still shown after it has ended."""
 _REASON = "cancelled on the dashboard"
 
 
@@ -42,6 +45,7 @@ class _BulkVerb:
 BULK_VERBS = {
     "replay": _BulkVerb(Permission.REPLAY, "replayed", FINAL_STATES, JobState.DEAD),
     "cancel": _BulkVerb(Permission.CANCEL, "cancelled", LIVE_STATES),
+    "run": _BulkVerb(Permission.RUN, "made ready", WAITING_STATES - {JobState.BLOCKED}, JobState.SCHEDULED),
     "delete": _BulkVerb(Permission.DELETE, "deleted", WAITING_STATES | FINAL_STATES),
 }
 """What can be done to all jobs that match a search."""
@@ -61,10 +65,10 @@ class BulkChange:
     """Jobs a second; ``None``: as fast as it goes."""
     started_at: datetime
     ended_at: float | None = None
-    """By this process's ``monotonic``."""
+    """Read from ``monotonic()``."""
     changed: int = 0
     state: str = "running"
-    """Or ``done``, ``stopped``, ``failed``."""
+    """``running``, ``done``, ``stopped`` or ``failed``."""
     error: str | None = None
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
@@ -75,7 +79,7 @@ class BulkChange:
 
 
 class Bulk:
-    """The changes of this process."""
+    """The changes that this process carries out."""
 
     def __init__(self, app: Served, jobs: JobReader, shared: Shared) -> None:
         self._app = app
@@ -91,30 +95,30 @@ class Bulk:
 
     @property
     def shown(self) -> Sequence[BulkChange]:
-        """The changes that run, and that which ended just now."""
+        """The changes that run; if none does, the one that ended last, for two minutes."""
         since = monotonic() - _SHOWN
         lately = [each for each in self.changes if each.ended_at is None or each.ended_at > since]
         return [each for each in lately if each.ended_at is None] or lately[:1]
 
     async def expect(self, verb: str, filter_: JobFilter) -> Count:
-        """How many jobs the change would be about.
+        """How many jobs would be changed.
 
-        :raises ConfigurationError: if the verb cannot be meant for these jobs.
+        :raises ConfigurationError: if the verb cannot be applied to jobs in this state.
         """
         filters = _filters(verb, filter_)
         counts = [await self._jobs.count(each) for each in filters]
         return sum(counts, Count(count=0))
 
     def sample_of(self, verb: str, filter_: JobFilter) -> JobFilter:
-        """A filter for some of the jobs that the change would be about."""
+        """A filter for some of the jobs that would be changed."""
         return _filters(verb, filter_)[0]
 
     async def start(
         self, request: Request, verb: str, filter_: JobFilter, search: str, rate: float | None
     ) -> BulkChange:
-        """Begin a change.
+        """Start a change.
 
-        :raises ConfigurationError: if it cannot be meant, or means every job there is.
+        :raises ConfigurationError: if the verb cannot be applied to these jobs, or the search is empty.
         """
         filters = _filters(verb, filter_)
         await check_permission(request, BULK_VERBS[verb].permission)
@@ -132,13 +136,18 @@ class Bulk:
         change.task = asyncio.create_task(self._run(change, filters))
         return change
 
-    async def stop(self, request: Request, number: int) -> None:
-        """End a change where it is."""
+    async def stop(self, request: Request, number: int) -> BulkChange:
+        """Stop a change; what was changed so far stays changed.
+
+        :raises JobNotFound: if this process has no such change.
+        """
         change = self._changes.get(number)
-        if change is not None and change.task is not None:
-            await check_permission(request, BULK_VERBS[change.verb].permission)
-            audit(request, "stop", bulk=number, changed=change.changed)
-            change.task.cancel()
+        if change is None or change.task is None:
+            raise JobNotFound(f"there is no change {number}: it ended a while ago, or another process began it")
+        await check_permission(request, BULK_VERBS[change.verb].permission)
+        audit(request, "stop", bulk=number, changed=change.changed)
+        change.task.cancel()
+        return change
 
     async def _run(self, change: BulkChange, filters: Sequence[JobFilter]) -> None:
         try:
@@ -149,12 +158,15 @@ class Bulk:
             change.state = "stopped"
         except TurnspitError as error:
             change.state, change.error = "failed", str(error)
+        except Exception as error:
+            change.state, change.error = "failed", f"{type(error).__name__}: {error}"
+            logger.exception("the bulk change %s (%s of %s) failed", change.id, change.verb, change.search)
         finally:
             change.ended_at = monotonic()
             self._shared.forget()
 
     async def _work_through(self, change: BulkChange, filter_: JobFilter) -> None:
-        """Portions, each behind the largest id of the one before."""
+        """Change portion after portion, each beginning after the largest id of the one before."""
         call, after, began = self._call(change.verb), 0, monotonic()
         size = _PORTION if change.rate is None else max(1, min(_PORTION, round(change.rate)))
         engine, begun_with = self._app.engine, change.changed
@@ -179,11 +191,14 @@ class Bulk:
         def delete(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
             return [(job, True) for job in (yield from engine.delete_jobs(filter_, after, limit))]
 
-        return {"replay": replay, "cancel": cancel, "delete": delete}[verb]
+        def run(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
+            return [(job, True) for job, _ in (yield from engine.run_jobs_now(filter_, after, limit))]
+
+        return {"replay": replay, "cancel": cancel, "run": run, "delete": delete}[verb]
 
 
 def _filters(verb: str, filter_: JobFilter) -> Sequence[JobFilter]:
-    """The filters that together mean the jobs of a search to which the verb can be done."""
+    """Filters that together match those jobs of a search to which the verb can be applied."""
     if verb not in BULK_VERBS:
         raise ConfigurationError(f"{verb!r} is none of {', '.join(BULK_VERBS)}")
     known = BULK_VERBS[verb]

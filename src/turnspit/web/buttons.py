@@ -1,4 +1,4 @@
-"""What the buttons of the screens do: each a form that is posted, done, and answered with the screen it came from."""
+"""What the buttons of the screens do: each posts a form, and is answered with a redirect to the screen it came from."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
@@ -20,13 +20,13 @@ from turnspit.web.site import Site
 __all__ = ["FLASH", "Buttons", "back_to", "local_path"]
 
 FLASH = "turnspit_flash"
-"""The cookie with what the next page says about what was done."""
+"""The cookie that carries a message to the next page: what was done, or why not."""
 
 _MOST_CHOSEN = 1000
 _SECONDS_OF_FLASH = 20
 
 Verbs: TypeAlias = Mapping[str, tuple[Callable[[], Awaitable[object]], str]]
-"""What is done for a verb of the path, and how the next page says that it was."""
+"""By the verb in the path: what to do, and what the next page says once it is done."""
 
 
 class Buttons:
@@ -67,7 +67,12 @@ class Buttons:
         verb = form.get("verb", "")
         ids = [int(text) for text in form.getlist("id") if text.isdecimal() and len(text) < 19][:_MOST_CHOSEN]
         changes = self._site.changes
-        calls = {"replay": changes.replay, "cancel": changes.cancel, "delete": changes.delete}
+        calls = {
+            "replay": changes.replay,
+            "cancel": changes.cancel,
+            "run": changes.run_now,
+            "delete": changes.delete,
+        }
         if verb not in calls:
             raise HTTPException(404, f"jobs cannot be asked to {verb}")
         done, refused = 0, ""
@@ -99,7 +104,7 @@ class Buttons:
         return await self._do(request, form, f"the jobs are being {known.done if known else verb}", start)
 
     async def stop_bulk(self, request: Request) -> Response:
-        """End what runs in the background."""
+        """Stop a bulk change that runs in the background."""
         number, form = _id_of(request), await read_form(request)
         return await self._do(request, form, "stopped", lambda: self._site.bulk.stop(request, number))
 
@@ -144,7 +149,7 @@ class Buttons:
         return await self._press(request, form, f"{kind} {name}", verbs)
 
     async def limit(self, request: Request) -> Response:
-        """Change a limit, or let it be as it is declared."""
+        """Change a limit, or reset it to what the app declares."""
         form = await read_form(request)
         name, changes = form.get("name", ""), self._site.changes
 
@@ -164,7 +169,7 @@ class Buttons:
         return await self._press(request, form, f"limit {name}", verbs)
 
     async def _press(self, request: Request, form: MultiDict, whom: str, verbs: Verbs) -> Response:
-        """Do what the path's verb says to what the page calls ``whom``."""
+        """Do what the path's verb says; messages call its object ``whom``."""
         verb = request.path_params["verb"]
         if verb not in verbs:
             raise HTTPException(404, f"{whom} cannot be asked to {verb}")
@@ -182,12 +187,12 @@ class Buttons:
 def _id_of(request: Request) -> int:
     number = int(request.path_params["id"])
     if not 0 < number < 2**63:
-        raise HTTPException(404, f"there is no job {number}")
+        raise HTTPException(404, f"{number} is no id")
     return number
 
 
 def back_to(request: Request, text: str, *, path: str, is_bad: bool = False) -> Response:
-    """A screen, with a word about what was done."""
+    """A redirect to a screen, with a message about what was done."""
     root = str(request.scope.get("root_path", ""))
     response = RedirectResponse(root + local_path(path), 303)
     value = quote(("bad:" if is_bad else "good:") + text[:300])

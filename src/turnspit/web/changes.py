@@ -1,4 +1,4 @@
-"""What is done to jobs and schedules from here: allowed, done, told in the audit, and seen by everybody at once."""
+"""Changes made on the dashboard or by the API: each is permitted, made, logged for the audit, and visible at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from turnspit.codec import check_text, encode
 from turnspit.errors import ConfigurationError
 from turnspit.jobs import Job
 from turnspit.limits import Concurrency, Rate
-from turnspit.records import NewJob
+from turnspit.records import Inserted, NewJob
 from turnspit.task_options import check_priority, check_timeout
 from turnspit.web.audit import audit
 from turnspit.web.permissions import Permission, check_permission
@@ -75,21 +75,21 @@ class Changes:
         await self._app.jobs.aupdate(job_id, **changes)
         self._done(request, "edit", job=job_id, **{name: each for name, each in changes.items() if each is not None})
 
-    async def enqueue(self, request: Request, fields: NewJobFields, copy_of: int | None = None) -> Job[Any]:
+    async def enqueue(self, request: Request, fields: NewJobFields, copy_of: int | None = None) -> Job[Any] | Inserted:
         """Store a job. Where the app declares its task, its arguments are checked now, else by the worker."""
         await check_permission(request, Permission.ENQUEUE)
+        job: Job[Any] | Inserted
         if fields.task in self._app.tasks:
             enqueuer = self._app.tasks[fields.task].enqueuer
             job = await enqueuer.aenqueue(self._checked(fields))
         else:
             engine = self._app.engine
-            inserted = await engine.awrite(engine.insert_job, _unchecked(fields))
-            job = await self._app.jobs.aget(inserted.id)
+            job = await engine.awrite(engine.insert_job, _unchecked(fields))
         self._done(request, "enqueue", job=job.id, task=fields.task, copy_of=copy_of)
         return job
 
     async def pause(self, request: Request, kind: str, name: str) -> None:
-        """Let no job of a queue, a task or a tag start."""
+        """Pause a queue, a task or a tag: none of its jobs starts."""
         await check_permission(request, Permission.PAUSE)
         await self._app.queues.apause(**_named(kind, name))
         self._done(request, "pause", **{kind: name})
@@ -107,13 +107,13 @@ class Changes:
         self._done(request, "limit", limit=name, to=limit)
 
     async def reset_limit(self, request: Request, name: str) -> None:
-        """Let a limit be as the app declares it."""
+        """Reset a limit to what the app declares."""
         await check_permission(request, Permission.LIMIT)
         await self._app.limits.areset(name)
         self._done(request, "reset limit", limit=name)
 
     async def quiet_worker(self, request: Request, worker: int) -> None:
-        """Let a worker end with its last job."""
+        """Let a worker claim no more jobs, and end when its last one has."""
         await check_permission(request, Permission.WORKER)
         await self._app.workers.aquiet(worker)
         self._done(request, "quiet", worker=worker)
@@ -125,13 +125,13 @@ class Changes:
         self._done(request, "stop", worker=worker)
 
     async def pause_schedule(self, request: Request, name: str) -> None:
-        """Let no tick come."""
+        """Pause a schedule: no tick comes."""
         await check_permission(request, Permission.PAUSE)
         await self._app.schedules.apause(name)
         self._done(request, "pause", schedule=name)
 
     async def resume_schedule(self, request: Request, name: str) -> None:
-        """Let ticks come again."""
+        """Resume a schedule's ticks."""
         await check_permission(request, Permission.PAUSE)
         await self._app.schedules.aresume(name)
         self._done(request, "resume", schedule=name)
@@ -182,9 +182,9 @@ def _named(kind: str, name: str) -> dict[str, str]:
 
 
 def _unchecked(fields: NewJobFields) -> NewJob[Any]:
-    """A job of a task that this app does not declare: as a foreign producer stores it, for a worker that knows it.
+    """A job of a task that this app does not declare. Its arguments are checked by the worker that knows the task.
 
-    :raises ConfigurationError: for what only the task could tell.
+    :raises ConfigurationError: for an idempotency key, which only the task's declaration can make sense of.
     """
     if fields.idempotency_key is not None:
         raise ConfigurationError(f"this app does not declare the task {fields.task}: it takes no idempotency_key")

@@ -1,4 +1,4 @@
-"""Small charts as SVG, drawn here, so that they need no script and are there in the first byte.
+"""Small charts as SVG, drawn on the server, so that they need no script and are there when the page is.
 
 Colours come from the stylesheet by class; every chart has a title that says in words what it shows.
 """
@@ -24,7 +24,7 @@ def sparkline(series: Series, width: int = 120, height: int = 24) -> Markup:
 
 
 def bars(series: Series) -> Markup:
-    """The same, large, with a scale and times below; for a desk and for a phone, of which a page shows one."""
+    """The same, large, with a scale and times below. Two drawings, for wide and narrow screens: CSS hides one."""
     return _bars(series, "wide", 1100, 170) + _bars(series, "narrow", 480, 190)
 
 
@@ -80,7 +80,7 @@ def histogram(counts: Sequence[Bar], what: str, width: int = 540, height: int = 
             shapes.append(_rect(x, y, step - 2, tall, "done"))
             shapes.append(_text(x + step / 2 - 1, y - 3, f"{count:,}", "middle"))
         label = f"≤ {duration(bound)}".replace(" ms", "ms").replace(" s", "s").replace(" min", "m").replace(" h", "h")
-        is_last = 0 < place == len(counts) - 1  # and may be longer than its bar is wide
+        is_last = 0 < place == len(counts) - 1  # its label may be wider than the bar, and must not leave the picture
         below = height - bottom + (12 if place % 2 == 0 else 24)
         shapes.append(_text(width, below, label, "end") if is_last else _text(x + step / 2 - 1, below, label, "middle"))
     return _svg("chart", width, height, f"{what} of a sample of {sum(each.count for each in counts):,} jobs", shapes)
@@ -120,7 +120,7 @@ def _times(minutes: int, left: float, width: float, height: float) -> list[str]:
 
 
 def _round_up(value: float) -> float:
-    """A scale that ends on a number one can halve in one's head."""
+    """The next round number: it and its half are easy to read as labels of a scale."""
     if value <= 0:
         return 1
     size = 10.0 ** (len(f"{value:.0f}") - 1) if value >= 1 else 10.0 ** -len(f"{1 / value:.0f}")

@@ -13,11 +13,11 @@ __all__ = ["CommandLine", "as_command", "as_python"]
 
 
 class CommandLine(NamedTuple):
-    """How the command line is called where this app is served, for what is copied."""
+    """How people type Turnspit's command line where this app is served: for commands to copy."""
 
     program: str = "turnspit"
     app: str | None = "APP"
-    """As the command line names it; ``None`` where the program knows it, as ``manage.py`` does."""
+    """The app's name on the command line; ``None`` if the program knows its app, as ``manage.py`` does."""
 
     def say(self, command: str) -> str:
         """A command that begins with ``turnspit`` and names ``APP``, as a person types it here.

@@ -152,7 +152,7 @@ class Dashboard:
         try:
             job = await self._site.changes.enqueue(request, fields, copy_of=job_id)
         except TurnspitError as error:
-            said = await self._site.jobs.shown_text(job_id, str(error))  # it may quote what was put back
+            said = await self._site.jobs.shown_text(job_id, str(error))  # the error may quote hidden values
             return self._draw(request, await duplicate(self._site, view, said, given), view)
         return back_to(request, f"job {job.id} enqueued, a copy of job {job_id}", path=f"/jobs/{job.id}")
 
@@ -234,6 +234,6 @@ async def _view_of(request: Request) -> View:
 
 
 def _looked_at(address: str, view: View) -> View:
-    """The view of the page that asks for what is new on it."""
+    """The view of the page at this address, which asks for its live part."""
     path, _, query = address.partition("?")
     return View(path, QueryParams(query), view.permissions, view.root)

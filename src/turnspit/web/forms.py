@@ -1,4 +1,4 @@
-"""What a browser's form sends: names and texts, nothing else."""
+"""Reading what a browser sends: a form's fields, as text."""
 
 from urllib.parse import parse_qsl
 
@@ -28,7 +28,7 @@ async def read_body(request: Request) -> bytes:
 async def read_form(request: Request) -> MultiDict:
     """The fields of a form.
 
-    :raises HTTPException: 400 or 413 if it is none, or too large.
+    :raises HTTPException: 400 if the body is no form, 413 if it is too large.
     """
     body = await read_body(request)
     try:

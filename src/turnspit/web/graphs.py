@@ -22,7 +22,7 @@ _LONGEST_NAME = 22
 
 
 def layers_of(jobs: Sequence[int], edges: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """The jobs by the longest way to them, ordered so that few edges cross."""
+    """The jobs in layers, each one layer after its last dependency, ordered within layers so that few edges cross."""
     known = set(jobs)
     before: dict[int, list[int]] = {job: [] for job in jobs}
     behind: dict[int, list[int]] = {job: [] for job in jobs}

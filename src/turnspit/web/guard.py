@@ -1,4 +1,4 @@
-"""The door: who is let in, what a browser is told about our pages, and that no other site acts through them."""
+"""Access control: who is let in, security headers, and that no other site can act through a person's browser."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,17 +29,16 @@ _HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-_OPEN = ("/static/", "/login")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may come in. At least one of the first three is given."""
+    """Who is let in. At least one of the first three is given."""
 
     token: str | None = None
     authorize: Authorize | None = None
     only_loopback: bool = False
-    """Only for browsers that ask for this machine by its own name."""
+    """Answer only requests whose Host is this machine (``localhost``, ``127.0.0.1`` or ``::1``)."""
     read_only: bool = False
     identify: Callable[[Request], str | None] | None = None
 
@@ -73,14 +72,17 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_guarded)
 
     async def _refusal(self, request: Request) -> Response | None:
-        """What is answered to whoever is not let in."""
+        """The response to a request that is not let in; ``None`` if it is."""
         if self._access.only_loopback and not is_loopback_host(request.headers):
             return problem(request, 421, "this dashboard answers to localhost only: start it with --token for others")
         if request.method not in SAFE_METHODS and (foreign := find_foreign_origin(request.headers)):
             return problem(request, 403, foreign)
-        return None if _path(request.scope).startswith(_OPEN) else await self._refusal_of_stranger(request)
+        path = _path(request.scope)
+        is_open = path == "/login" or path.startswith("/static/")
+        return None if is_open else await self._refusal_by_identity(request)
 
-    async def _refusal_of_stranger(self, request: Request) -> Response | None:
+    async def _refusal_by_identity(self, request: Request) -> Response | None:
+        """The same, for a request without the token or the permission to read."""
         path = _path(request.scope)
         if not self._is_known(request):
             if path.startswith("/api") or path == "/live" or request.method not in SAFE_METHODS:

@@ -1,10 +1,11 @@
-"""Screens that change while one looks: server-sent events, drawn once for all who look at the same.
+"""Screens that update live: server-sent events, drawn once for everybody who watches the same screen.
 
-Nothing is asked of the store while nobody looks, and a hundred open pages cost it what one costs.
+The store is asked nothing while nobody watches, and a hundred open pages cost it as much as one.
 """
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -14,9 +15,11 @@ from turnspit.web.ending import ServerWatch
 
 __all__ = ["Broadcaster"]
 
+logger = logging.getLogger("turnspit")
+
 _PAUSE = 2.0
 _BUSY_SHARE = 10
-"""A screen that took long to draw is drawn again after so many times as long."""
+"""A screen is drawn again after this many times as long as its last drawing took."""
 _KEEP_ALIVE = 15.0
 _LOOK_AGAIN = 0.5
 _MOST_SCREENS = 50
@@ -25,29 +28,36 @@ _LONGEST_STREAM = 3600.0
 
 @dataclass(eq=False)
 class _Topic:
-    """One screen, and those who look at it."""
+    """One screen, and those who watch it."""
 
     draw: Callable[[], Awaitable[str]]
     html: str = ""
     version: int = 0
+    begun: int = 0
+    drawn: int = 0
+    """The numbers of the last drawing that began, and of the last that is done."""
     watchers: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     drawing: "asyncio.Task[None] | None" = None
 
 
 class Broadcaster:
-    """Draws each screen that somebody looks at again and again, and sends it where it changed."""
+    """Keeps drawing each screen that somebody watches, and sends it whenever it has changed."""
 
     def __init__(self) -> None:
         self._topics: dict[object, _Topic] = {}
 
     @property
     def screens(self) -> int:
-        """How many different screens are being looked at."""
+        """How many different screens are watched."""
         return len(self._topics)
 
     async def watch(self, key: object, draw: Callable[[], Awaitable[str]]) -> AsyncIterator[str]:
-        """Server-sent events: ``page`` with the drawn part whenever it changed, a comment when nothing did."""
+        """Server-sent events: ``page`` with the drawn part whenever it changed, a comment when nothing did.
+
+        A new watcher has just loaded the page, perhaps after pressing a button. It is never sent a drawing that began
+        before it came, which could be older than what it shows.
+        """
         key = (id(asyncio.get_running_loop()), key)
         if key not in self._topics and len(self._topics) >= _MOST_SCREENS:
             yield _event("busy", "too many different screens are open")
@@ -59,8 +69,9 @@ class Broadcaster:
         try:
             yield "retry: 3000\n\n"
             until, seen, said, server = monotonic() + _LONGEST_STREAM, 0, monotonic(), ServerWatch()
+            joined = topic.begun
             while monotonic() < until and not server.is_ending:
-                if await self._news(topic, seen):
+                if await self._news(topic, seen, joined):
                     seen, said = topic.version, monotonic()
                     yield _event("page", topic.html)
                 elif monotonic() - said > _KEEP_ALIVE:
@@ -72,10 +83,10 @@ class Broadcaster:
                 self._topics.pop(key, None)
                 topic.drawing.cancel()
 
-    async def _news(self, topic: _Topic, seen: int) -> bool:
+    async def _news(self, topic: _Topic, seen: int, joined: int) -> bool:
         try:
             async with asyncio.timeout(_LOOK_AGAIN), topic.changed:
-                await topic.changed.wait_for(lambda: topic.version > seen)
+                await topic.changed.wait_for(lambda: topic.version > seen and topic.drawn > joined)
         except TimeoutError:
             return False
         return True
@@ -83,14 +94,19 @@ class Broadcaster:
     async def _keep_drawing(self, topic: _Topic) -> None:
         while True:
             began = monotonic()
+            topic.begun += 1
             try:
                 html = await topic.draw()
             except TurnspitError:
-                html = topic.html  # the store is away: what was seen last stays, and its age shows
-            if html != topic.html or not topic.version:
-                async with topic.changed:
+                html = topic.html  # the store is away: the last drawing stays, and its times show how old it is
+            except Exception:
+                logger.exception("a screen of the dashboard could not be drawn")
+                html = topic.html
+            async with topic.changed:
+                if html != topic.html or not topic.version:
                     topic.html, topic.version = html, topic.version + 1
-                    topic.changed.notify_all()
+                topic.drawn = topic.begun
+                topic.changed.notify_all()
             await sleep(max(_PAUSE, (monotonic() - began) * _BUSY_SHARE))
 
 

@@ -1,4 +1,4 @@
-"""How a dashboard is opened: never for everybody by mistake."""
+"""Making a dashboard, and refusing to make one that is open to everybody by mistake."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from turnspit.web.served import Served
 __all__ = ["SHORTEST_TOKEN", "TOKEN", "check_token", "make_dashboard"]
 
 TOKEN = "TURNSPIT_DASHBOARD_TOKEN"  # noqa: S105  (its name)
-"""The variable of the environment that holds the token."""
+"""The environment variable that holds the token."""
 
 SHORTEST_TOKEN = 16
 
@@ -37,9 +37,9 @@ def make_dashboard(
 ) -> Dashboard:
     """The dashboard of an app; see ``Turnspit.dashboard``.
 
-    :param command_line: how it is called where this app is served, for what is copied from there.
-    :param only_loopback: let in everybody who asks for this machine by its own name, with neither token nor hook.
-    :raises ConfigurationError: if anybody could come in.
+    :param command_line: how people type the command line where this app is served, for commands to copy.
+    :param only_loopback: without token and hook, let in every request whose Host is this machine, and no other.
+    :raises ConfigurationError: if it would be open to everybody.
     """
     token = check_token(token or os.environ.get(TOKEN) or None)
     if authorize is None and token is None and not only_loopback:
@@ -68,9 +68,9 @@ def make_dashboard(
 
 
 def check_token(token: str | None) -> str | None:
-    """The token if it can be one.
+    """The token, if it is long enough.
 
-    :raises ConfigurationError: if it is short enough to be guessed.
+    :raises ConfigurationError: if it is so short that it could be guessed.
     """
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What a person may do here, one word each; and who asked."""
+"""What a person may do on the dashboard, one word each."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ class Permission(StrEnum):
 
 
 Authorize: TypeAlias = Callable[[Request, str], bool | Awaitable[bool]]
-"""The host application's own answer: whether this request may do this."""
+"""The host application's hook: whether this request may do this."""
 
 
 async def _allows(request: Request, permission: Permission) -> bool:
@@ -46,16 +46,16 @@ async def _allows(request: Request, permission: Permission) -> bool:
 
 
 async def check_permission(request: Request, permission: Permission) -> None:
-    """Refuse what the request may not do.
+    """See that the request may do this.
 
-    :raises HTTPException: 403.
+    :raises HTTPException: 403 if it may not.
     """
     if permission not in await find_permissions(request):
         raise HTTPException(403, f"you may not {permission} here")
 
 
 async def find_permissions(request: Request) -> frozenset[Permission]:
-    """All that the request may do; asked once a request."""
+    """All that the request may do; the hook is asked once per request."""
     found: frozenset[Permission] | None = request.scope.get("turnspit.permissions")
     if found is None:
         allowed = set(Permission) if not request.scope["turnspit.read_only"] else {Permission.READ}

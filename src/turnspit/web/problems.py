@@ -1,4 +1,4 @@
-"""What is said when something cannot be done: problem+json (RFC 9457) to programs, a short page to people."""
+"""Error responses: problem+json (RFC 9457) for programs, a short page for people."""
 
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +24,7 @@ from turnspit.errors import (
     WorkflowNotFound,
 )
 
-__all__ = ["Problem", "problem", "status_of"]
+__all__ = ["Problem", "is_for_program", "problem", "status_of"]
 
 _STATUS: dict[type[TurnspitError], int] = {
     JobNotFound: 404,
@@ -58,7 +58,7 @@ def status_of(error: TurnspitError) -> int:
 
 
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """The answer that says so: JSON below ``/api``, else a line of text."""
+    """An error response: JSON below ``/api``, else a line of text."""
     if not is_for_program(request):
         return PlainTextResponse(f"{status} {HTTPStatus(status).phrase}: {detail}\n", status, headers)
     document: dict[str, Any] = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail).model_dump()
@@ -66,6 +66,6 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
 
 
 def is_for_program(request: Request) -> bool:
-    """Whether the answer is to be JSON."""
+    """Whether the request is for the API, so that the response is JSON."""
     path = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
     return path.startswith("/api")

@@ -1,4 +1,4 @@
-"""What nobody is shown of arguments, results and metadata, and of the texts that quote them.
+"""Hiding values in arguments, results and metadata, and in texts that quote them.
 
 >>> Redaction(["*password*"], []).of("login", {"user": "ada", "Password": "x"})
 {'user': 'ada', 'Password': '[hidden]'}
@@ -8,15 +8,17 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, overload
 
 from turnspit.codec import check_text
+from turnspit.errors import ConfigurationError
 
 __all__ = ["DEFAULT_NAMES", "HIDDEN", "Redaction", "Texts"]
 
 HIDDEN = "[hidden]"
+_NOTHING = object()
 DEFAULT_NAMES = (
     "*password*",
     "*passwd*",
@@ -37,14 +39,14 @@ DEFAULT_NAMES = (
     "pin",
     "ssn",
 )
-"""Names of fields that are hidden unless something else is said."""
+"""Names of fields that are hidden by default."""
 
 _SHORTEST = 4
-"""A hidden value of fewer characters is not looked for in texts: it would be found everywhere."""
+"""Hidden values with fewer characters are not looked for in texts: they would be found everywhere."""
 
 
 class Texts:
-    """Errors, tracebacks, log lines and other texts of one job as they may be shown."""
+    """Shows errors, tracebacks, log lines and other texts of one job, without the job's hidden values."""
 
     def __init__(self, secrets: Iterable[str], *, hides_all: bool = False) -> None:
         longest_first = sorted(set(secrets), key=len, reverse=True)
@@ -63,14 +65,14 @@ class Texts:
         return text if self._secrets is None else self._secrets.sub(HIDDEN, text)
 
     def key(self, text: str | None) -> str | None:
-        """A unique key, which is made of arguments: where it may be, all of it is hidden."""
+        """A unique key. It is made of arguments, so all of it is hidden if the job has any hidden value."""
         return HIDDEN if text and (self.hides_all or self._secrets is not None) else text
 
 
 class Redaction:
     """Hides values by the names of their fields, at any depth, and everything of some tasks.
 
-    :param names: patterns as ``*secret*``, whatever the case.
+    :param names: patterns like ``*secret*``, in any case.
     :param tasks: names of tasks of which every argument and every result is hidden.
     """
 
@@ -79,17 +81,13 @@ class Redaction:
         self._tasks = frozenset(tasks)
 
     def hides(self, task: str | None, name: str) -> bool:
-        """Whether the values of this field are hidden: then nobody may look for them either."""
+        """Whether the values of this field are hidden; then nobody may search by them either."""
         return task in self._tasks or any(fnmatchcase(name.lower(), pattern) for pattern in self._patterns)
 
     @property
     def hides_some_task(self) -> bool:
         """Whether there is a task of which everything is hidden."""
         return bool(self._tasks)
-
-    def hides_task(self, task: str) -> bool:
-        """Whether everything of this task is hidden."""
-        return task in self._tasks
 
     def of(self, task: str, value: Any) -> Any:
         """The value as it may be shown."""
@@ -98,9 +96,9 @@ class Redaction:
         return self._of(value)
 
     def texts(self, task: str, *values: Any) -> Texts:
-        """The texts of a job of this task: nothing of them if the task is hidden, else without the hidden values.
+        """How texts of a job of this task are shown: not at all if the task is hidden, else without hidden values.
 
-        :param values: of the job: arguments, metadata, result, with nothing hidden yet.
+        :param values: the job's arguments, metadata and result, with nothing hidden yet.
         """
         if task in self._tasks:
             return Texts((), hides_all=True)
@@ -122,14 +120,44 @@ class Redaction:
             return {name: HIDDEN if self.hides(None, str(name)) else self._of(each) for name, each in value.items()}
         return [self._of(each) for each in value] if isinstance(value, list) else value
 
+    def limit_key(self, task: str, names: Collection[str] | None, key: str) -> str:
+        """A limit's key as it may be shown: whole, or not at all.
+
+        :param names: the arguments that it is made of; ``None`` if they are not known.
+
+        >>> redaction = Redaction(["*password*"], [])
+        >>> redaction.limit_key("login", ["user"], "[7]"), redaction.limit_key("login", None, "[7]")
+        ('[7]', '[hidden]')
+        """
+        if not key or not (self._patterns or self._tasks):
+            return key
+        if names is None or any(self.hides(task, name) for name in names):
+            return HIDDEN
+        try:
+            values = json.loads(key)
+        except ValueError:  # a long key is cut and ends in a hash
+            return HIDDEN if "{" in key else key
+        return key if self._of(values) == values else HIDDEN
+
     def restore(self, shown: Any, original: Any) -> Any:
-        """What a person made of the shown value, with what was hidden put back where it was left as it is."""
+        """A value that a person edited, with each ``[hidden]`` that was left in it replaced by the original value.
+
+        :raises ConfigurationError: for one that has no original value in its place.
+        """
         if shown == HIDDEN:
+            if original is _NOTHING:
+                raise ConfigurationError(
+                    f"a value is {HIDDEN} where the job that is copied has none (in a list that is longer or shorter "
+                    "now, or below another name): type the value itself"
+                )
             return original
-        if isinstance(shown, Mapping) and isinstance(original, Mapping):
-            return {name: self.restore(each, original.get(name)) for name, each in shown.items()}
-        if isinstance(shown, list) and isinstance(original, list) and len(shown) == len(original):
-            return [self.restore(*pair) for pair in zip(shown, original, strict=True)]
+        if isinstance(shown, Mapping):
+            known = original if isinstance(original, Mapping) else {}
+            return {name: self.restore(each, known.get(name, _NOTHING)) for name, each in shown.items()}
+        if isinstance(shown, list):
+            is_as_long = isinstance(original, list) and len(shown) == len(original)
+            originals = original if is_as_long else [_NOTHING] * len(shown)
+            return [self.restore(*pair) for pair in zip(shown, originals, strict=True)]
         return shown
 
 

@@ -22,11 +22,13 @@ __all__ = ["Renderer", "Screen", "View", "static_files"]
 
 _FILTERS = ("ago", "as_json", "count", "duration", "moment", "number", "rate", "share", "size")
 _CHARTS = ("bars", "histogram", "lines", "sparkline")
+_MOST_SHOWN = 20_000
+"""Characters of JSON: a browser stands still over a megabyte that comes again with each live update."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How somebody looks at a screen."""
+    """A request for a screen: its address, and what the person may do."""
 
     path: str
     """Below the place where the dashboard is mounted."""
@@ -43,7 +45,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is to be shown: a template and what it shows."""
+    """A template and the values that it shows."""
 
     template: str
     title: str
@@ -52,7 +54,7 @@ class Screen:
 
 
 class Renderer:
-    """Draws screens, whole or only what changes while one looks."""
+    """Draws screens: whole pages, or only their live part."""
 
     def __init__(self) -> None:
         self._environment = Environment(
@@ -65,13 +67,14 @@ class Renderer:
         self._environment.filters |= {name: getattr(wording, name) for name in _FILTERS}
         self._environment.globals |= {name: getattr(charts, name) for name in _CHARTS}
         self._environment.globals |= {"graph": draw_graph, "quoted": quote_word, "version": _version_of_static_files()}
+        self._environment.globals["most_shown"] = _MOST_SHOWN
 
     def page(self, screen: Screen, view: View, now: datetime, **context: Any) -> str:
         """The whole page."""
         return self._environment.get_template(screen.template).render(self._context(screen, view, now, context))
 
     def live_part(self, screen: Screen, view: View, now: datetime, **context: Any) -> str:
-        """What changes while one looks: the template's block ``live``."""
+        """The part that updates live: the template's block ``live``; empty if it has none."""
         template = self._environment.get_template(screen.template)
         block = template.blocks.get("live")
         if block is None:
@@ -83,8 +86,8 @@ class Renderer:
             "url": partial(_url, view.root),
             "may": lambda permission: permission in view.permissions,
             "now": now,
+            "view": view,
         }
-        tools["view"] = view
         ui = self._environment.get_template("parts.html").make_module(tools)
         return {**tools, "ui": ui, "title": screen.title, **screen.context, **more}
 
@@ -96,7 +99,7 @@ def _url(root: str, path: str, **params: Any) -> str:
 
 
 def static_files() -> Iterator[tuple[str, bytes]]:
-    """The names and contents of what browsers load beside the pages."""
+    """Names and contents of the static files."""
     for file in sorted(files("turnspit.web").joinpath("static").iterdir(), key=lambda each: each.name):
         yield file.name, file.read_bytes()
 

@@ -1,4 +1,4 @@
-"""What a person types into the search box.
+"""The language of the search box.
 
 >>> parse_search('state:dead task:send args.order_id=7 "tag:two words"')
 {'state': 'dead', 'task': 'send', 'args': {'order_id': 7}, 'tag': 'two words'}
@@ -19,7 +19,7 @@ from turnspit.jobs import JobFilter
 from turnspit.operations import make_filter
 from turnspit.states import JobState
 
-__all__ = ["KEYS", "make_search", "parse_search", "quote_word", "suggest", "write_search"]
+__all__ = ["KEYS", "RETRYING", "make_search", "parse_search", "quote_word", "suggest", "write_search"]
 
 KEYS = {
     "state": "state",
@@ -47,7 +47,7 @@ _MOST = 12
 def parse_search(text: str) -> dict[str, Any]:
     """The fields of a filter, as ``app.jobs.list`` takes them, and ``id``.
 
-    :raises ConfigurationError: for what cannot be meant.
+    :raises ConfigurationError: for a word that means nothing.
     """
     fields: dict[str, Any] = {}
     for word in _split(text):
@@ -71,22 +71,21 @@ def parse_search(text: str) -> dict[str, Any]:
     return fields
 
 
-def make_search(text: str, now: datetime | None = None) -> JobFilter:
-    """The filter that a search means.
+def make_search(text: str) -> JobFilter:
+    """The filter that a search means; ``since:2h`` counts from now.
 
-    :param now: the moment that ``since:2h`` counts from.
-    :raises ConfigurationError: for what cannot be meant.
+    :raises ConfigurationError: for a word or a time that means nothing.
     """
     fields = parse_search(text)
     for name in _TIMES:
         if name in fields:
-            fields[name] = _moment(fields[name], now or utc_now())
+            fields[name] = _moment(fields[name], utc_now())
     job_id, is_retrying = fields.pop("id", None), fields.pop("is_retrying", False)
     return replace(make_filter(fields, job_id), is_retrying=is_retrying)
 
 
 def write_search(fields: Mapping[str, Any]) -> str:
-    """The text that means these fields."""
+    """The search that means these fields, as text."""
     words = []
     for name, value in fields.items():
         if value is None or name == "is_retrying":
@@ -103,7 +102,7 @@ def write_search(fields: Mapping[str, Any]) -> str:
 
 
 def suggest(text: str, tasks: Iterable[str], queues: Iterable[str]) -> list[str]:
-    """What the last word may become."""
+    """Completions of the last word, each as the whole text."""
     before, _, word = text.rpartition(" ")
     start = before + " " if before else ""
     key, colon, value = word.partition(":")
@@ -153,6 +152,14 @@ def _text(value: Any) -> str:
 
 
 def quote_word(word: object) -> str:
-    """A word as it is written in a search."""
+    """A word as it is written in a search.
+
+    >>> quote_word("email"), quote_word("two words"), quote_word(r"C:\\temp")
+    ('email', "'two words'", "'C:\\\\temp'")
+    """
     text = str(word)
-    return text if shlex.quote(text).strip("'") == text and " " not in text else shlex.quote(text)
+    try:
+        is_plain = shlex.split(text) == [text]
+    except ValueError:  # it has a quotation mark that would be left open
+        is_plain = False
+    return text if is_plain else shlex.quote(text)

@@ -23,12 +23,12 @@ def is_token(given: str, token: str) -> bool:
 
 
 def make_session(token: str, now: int) -> str:
-    """A cookie that says that the token was shown at this moment (seconds). It ends with the token, too."""
+    """A cookie that proves that the token was shown at this moment, in seconds. Another token makes it invalid."""
     return f"{now}.{_sign(token, now)}"
 
 
 def is_session(cookie: str, token: str, now: int) -> bool:
-    """Whether a cookie is one of this token's, and not too old."""
+    """Whether a cookie was made for this token, and is not too old."""
     moment, _, signature = cookie.partition(".")
     if not (moment.isascii() and moment.isdecimal() and len(moment) < 20):
         return False

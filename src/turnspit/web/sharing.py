@@ -1,4 +1,4 @@
-"""Answers that many ask for at the same time, asked for once."""
+"""Sharing answers: what many ask for at the same time is asked of the store once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -14,14 +14,14 @@ _MOST = 500
 
 
 class Shared:
-    """Keeps each answer for a moment. A hundred screens that show the same cost the store what one costs."""
+    """Keeps each answer for a moment, so that a hundred open screens cost the store as much as one."""
 
     def __init__(self) -> None:
         self._answers: dict[Hashable, tuple[float, Any]] = {}
         self._asking: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def get(self, key: Hashable, seconds: float, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer under this key, not older than ``seconds``; who comes while it is asked for waits for that one."""
+        """The answer for this key, at most ``seconds`` old. Callers that come while it is being fetched share it."""
         known = self._answers.get(key)
         if known is not None and monotonic() - known[0] < seconds:
             return cast("T", known[1])
@@ -32,15 +32,19 @@ class Shared:
         return cast("T", await asyncio.shield(asking))
 
     def forget(self) -> None:
-        """After a change, which everybody is to see at once."""
+        """Ask anew from now on, after a change. An answer that is still on its way may not have the change yet."""
         self._answers.clear()
+        self._asking.clear()
 
     async def _ask(self, key: Hashable, own: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        asking = asyncio.current_task()
         try:
             answer = await ask()
-            if len(self._answers) >= _MOST:
-                self._answers.clear()
-            self._answers[key] = monotonic(), answer
+            if self._asking.get(own) is asking:  # else a change came meanwhile
+                if len(self._answers) >= _MOST:
+                    self._answers.clear()
+                self._answers[key] = monotonic(), answer
             return answer
         finally:
-            self._asking.pop(own, None)
+            if self._asking.get(own) is asking:
+                self._asking.pop(own, None)

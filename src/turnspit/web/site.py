@@ -11,6 +11,7 @@ from turnspit.web.changes import Changes
 from turnspit.web.copying import CommandLine
 from turnspit.web.models.answers import TaskDocument
 from turnspit.web.reading.jobs import JobReader
+from turnspit.web.reading.limits import LimitReader
 from turnspit.web.reading.store import StoreReader
 from turnspit.web.reading.workflows import WorkflowReader
 from turnspit.web.redaction import Redaction
@@ -29,6 +30,7 @@ class Site:
     redaction: Redaction
     jobs: JobReader
     store: StoreReader
+    limits: LimitReader
     workflows: WorkflowReader
     changes: Changes
     bulk: Bulk
@@ -39,15 +41,15 @@ class Site:
     ) -> "Site":
         """The site of an app.
 
-        :param names: of fields that are redacted, and ``tasks`` of which everything is.
+        :param names: patterns of field names whose values are redacted.
+        :param tasks: tasks of which everything is redacted.
         """
         redaction = Redaction(names, tasks)
         jobs = JobReader(app, redaction)
         store = StoreReader(app, redaction, jobs)
         changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
-        return cls(
-            app, title, command_line, redaction, jobs, store, WorkflowReader(app, store.shared, jobs), changes, bulk
-        )
+        limits, workflows = LimitReader(app, redaction, store.shared), WorkflowReader(app, store.shared, jobs)
+        return cls(app, title, command_line, redaction, jobs, store, limits, workflows, changes, bulk)
 
     def tasks(self) -> list[TaskDocument]:
         """The tasks that the app declares."""

@@ -65,12 +65,12 @@ def count(value: Count) -> str:
 
 
 def number(value: int) -> str:
-    """With its thousands apart."""
+    """With commas between thousands."""
     return f"{value:,}"
 
 
 def rate(value: float) -> str:
-    """How many in some time.
+    """How many per minute or second; more digits for small values.
 
     >>> rate(0.05), rate(1.25), rate(1204.0)
     ('0.05', '1.2', '1,204')
@@ -94,5 +94,5 @@ def size(count: int) -> str:
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON, to be read."""
+    """A value as JSON for people, indented."""
     return json.dumps(value, ensure_ascii=False, indent=indent)

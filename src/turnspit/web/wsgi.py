@@ -1,5 +1,5 @@
-"""The dashboard for WSGI servers and frameworks, as Flask. Pages ask again instead of being told: a WSGI server has a
-thread for each open connection.
+"""The dashboard for WSGI servers and frameworks like Flask. Pages poll there instead of holding a stream open, because
+each open connection occupies one of the server's threads.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def _scope(environ: dict[str, Any]) -> Scope:
     names = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
     names |= {name: name[5:].replace("_", "-").lower() for name in environ if name.startswith("HTTP_")}
     headers = [(new.encode(), environ[old].encode("latin-1")) for old, new in names.items() if environ.get(old)]
-    root, path = (
+    root, path = (  # WSGI has the bytes of a path as latin-1 text
         environ.get(name, "").encode("latin-1").decode(errors="replace") for name in ("SCRIPT_NAME", "PATH_INFO")
     )
     return {
@@ -80,8 +80,3 @@ def _scope(environ: dict[str, Any]) -> Scope:
         "server": (environ.get("SERVER_NAME", ""), int(environ.get("SERVER_PORT") or 0)),
         "turnspit.wsgi": environ,
     }
-
-
-def _text(value: str) -> str:
-    """WSGI writes the bytes of a path as latin-1."""
-    return value.encode("latin-1").decode(errors="replace")

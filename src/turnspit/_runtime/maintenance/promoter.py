@@ -29,7 +29,7 @@ class Promoter:
         self._due_at = 0.0
 
     def is_called_for(self, duties: Duties) -> bool:
-        """Whether it should run now: jobs are held that may become ready, or one is due before it knew."""
+        """Whether it should run now: jobs are held that may become ready, or one is due earlier than it knew."""
         self._admits = self._admits or duties.held
         is_earlier = duties.until_due is not None and monotonic() + duties.until_due / 1e6 < self._due_at - _EARLIER
         return self._admits or is_earlier

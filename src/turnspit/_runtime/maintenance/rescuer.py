@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from turnspit.context import JobContext, claim_of, in_job
 from turnspit.contract import Engine
@@ -15,13 +16,15 @@ __all__ = ["Rescuer"]
 logger = logging.getLogger("turnspit")
 
 _NAMED = 100
-"""So many of one rescue have a line of their own in the log."""
+"""How many crashed jobs of one rescue get a line of their own in the log."""
 _BECAME = {"dead": "is dead", "rescued": "runs again", "cancelled": "is cancelled, as was requested"}
 
 
 class Rescuer:
     """Rescues only while this worker's own lease has been renewed without a gap for one lease time, so that
     an outage of the store is not followed by workers robbing each other.
+
+    :param call_soon: calls what tells the listeners, beside the next rescue: one that hangs holds up none.
     """
 
     name = "rescuer"
@@ -36,6 +39,7 @@ class Rescuer:
         max_crashes: int,
         bus: EventBus,
         on_dead: Callable[[JobRecord], Awaitable[None]],
+        call_soon: Callable[[Callable[[], Awaitable[None]]], None] | None = None,
     ) -> None:
         self._engine = engine
         self._worker = worker
@@ -44,6 +48,7 @@ class Rescuer:
         self._max_crashes = max_crashes
         self._bus = bus
         self._on_dead = on_dead
+        self._call_soon = call_soon
 
     def is_called_for(self, duties: Duties) -> bool:
         """Whether it should run now."""
@@ -56,7 +61,10 @@ class Rescuer:
         report = await self._engine.awrite(self._engine.rescue_jobs, self._worker(), self._max_crashes)
         for worker in report.workers:
             logger.warning("worker %s is dead: it stopped renewing its lease", worker)
-        await self.tell(report)
+        if self._call_soon is None:
+            await self.tell(report)
+        elif any(report):
+            self._call_soon(partial(self.tell, report))
         return self._interval
 
     def declare_dead(self, worker: int) -> RescueReport:
@@ -69,7 +77,8 @@ class Rescuer:
     async def tell(self, report: RescueReport) -> None:
         """Say what was done with the jobs of dead workers."""
         if report.returned:
-            logger.warning("rescued %s jobs of dead workers", len(report.returned))
+            count = len(report.returned)
+            logger.warning("rescued %s %s of dead workers", count, "job" if count == 1 else "jobs")
         crashed = dict(report.crashed)
         named = set(list(crashed)[:_NAMED])
         ends: tuple[tuple[EventName, tuple[int, ...]], ...] = (

@@ -22,7 +22,7 @@ class Tender:
         self._due_at = 0.0
 
     def is_called_for(self, duties: Duties) -> bool:
-        """Whether it should run now: there is something to do before it knew."""
+        """Whether it should run now: something is due earlier than it knew."""
         until = duties.until_workflow
         return until is not None and monotonic() + until / 1e6 < self._due_at - _EARLIER
 

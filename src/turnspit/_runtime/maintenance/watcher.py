@@ -1,10 +1,9 @@
 """Looks for what an app's alerts are about, once in the fleet, and tells of it."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
-from inspect import isawaitable, iscoroutinefunction
 
+from turnspit._runtime.calling import call_listener
 from turnspit.alerts import DEAD_MINUTES, ERROR_MINUTES, Alert, AlertRule, Found, Sight, find_alerts
 from turnspit.clock import from_moment
 from turnspit.contract import Engine
@@ -56,15 +55,7 @@ class Watcher:
 
     async def _tell(self, rule: AlertRule, alert: Alert) -> None:
         logger.log(logging.INFO if alert.state == "over" else logging.WARNING, "alert: %s", alert.text)
-        try:
-            if iscoroutinefunction(rule.function):
-                await rule.function(alert)
-            else:
-                answer = await asyncio.to_thread(rule.function, alert)
-                if isawaitable(answer):
-                    await answer
-        except Exception:
-            logger.exception("the alert function %s failed", rule.name)
+        await call_listener(rule.function, alert, failure=f"the alert function {rule.name} failed")
 
 
 def _alert(change: AlertChange, found: Found | None) -> Alert:

@@ -1,31 +1,44 @@
 """What a job's producer could not know and a worker fills in before the job begins: its unique key and its lane."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
+from turnspit._runtime.worker.arguments import load_arguments
+from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.lanes import Lanes
 from turnspit.blueprints import TaskRegistry
 from turnspit.contract import Engine
+from turnspit.events import LISTENER_ERRORS
 from turnspit.records import OPEN_KEY, Claim, OpenClaim
 from turnspit.tasks import BoundTask, Task
 
 __all__ = ["Admission"]
 
+T = TypeVar("T")
+
 
 class Admission:
     """Decides which claimed jobs may begin."""
 
-    def __init__(self, engine: Engine, lanes: Lanes, *, tasks: Callable[[], TaskRegistry]) -> None:
+    def __init__(self, engine: Engine, lanes: Lanes, executor: Executor, *, tasks: Callable[[], TaskRegistry]) -> None:
         self._engine = engine
         self._lanes = lanes
+        self._executor = executor
         self._tasks = tasks
 
     async def admit(self, claims: list[Claim]) -> list[Claim]:
-        """Those that may begin now."""
+        """Those that may begin now. One whose keys cannot be made is among them: its attempt fails and says why."""
         claims = await self._settle_keys(claims)
         return await self._put_in_lanes(claims)
+
+    def _try(self, claim: Claim, make: Callable[[], T]) -> T | None:
+        """What functions of the application's own make of a job's arguments; ``None`` where one raises."""
+        try:
+            return make()
+        except LISTENER_ERRORS as error:  # it concerns this job alone, and not those that were claimed with it
+            self._executor.refused[claim.id, claim.fence] = error
+            return None
 
     async def _settle_keys(self, claims: list[Claim]) -> list[Claim]:
         """A job that came from SQL holds its unique key from here on, or is told who holds it."""
@@ -36,7 +49,9 @@ class Admission:
                 task = tasks.get(claim.task)
                 arguments = None if task is None or task.unique is None else _arguments(task, claim)
                 if task is not None and arguments is not None:
-                    waiting.append(OpenClaim(claim.id, claim.fence, _new_job(task, claim, arguments)))
+                    new = self._try(claim, partial(_new_job, task, claim, arguments))
+                    if new is not None:
+                        waiting.append(OpenClaim(claim.id, claim.fence, new))
         if not waiting:
             return claims
         going_on = await self._engine.awrite(self._engine.settle_keys, waiting)
@@ -51,9 +66,11 @@ class Admission:
         lanes = []
         for claim in claims:
             task = tasks.get(claim.task)
+            if (claim.id, claim.fence) in self._executor.refused:
+                continue
             if claim.lane is None and task is not None and task.is_limited(claim.queue):
                 arguments = _arguments(task, claim)
-                lane = None if arguments is None else task.lane_of(claim.queue, arguments)
+                lane = None if arguments is None else self._try(claim, partial(task.lane_of, claim.queue, arguments))
                 if lane is not None:
                     lanes.append((claim.id, claim.fence, lane))
         if not lanes:
@@ -67,8 +84,8 @@ class Admission:
 def _arguments(task: Task[Any, Any], claim: Claim) -> dict[str, Any] | None:
     """What a stored job is called with; ``None`` where its payload does not validate, which its attempt will say."""
     try:
-        return task.signature.load(claim.args)
-    except ValidationError:
+        return load_arguments(task, claim.args)
+    except LISTENER_ERRORS:  # a validator of the user's own may raise anything
         return None
 
 

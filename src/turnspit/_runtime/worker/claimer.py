@@ -18,14 +18,14 @@ from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.admission import Admission
 from turnspit._runtime.worker.executor import Executor
-from turnspit._runtime.worker.finisher import Batch, Finisher
+from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit._runtime.worker.lanes import Lanes
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import give_way, monotonic, sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
-from turnspit.errors import TurnspitError
+from turnspit.errors import EngineUnavailable, StoreFrozen, TurnspitError
 from turnspit.records import Claim, ClaimRequest, FinishReport, ProgressReport
 
 __all__ = ["Claimer", "exchange"]
@@ -34,25 +34,27 @@ logger = logging.getLogger("turnspit")
 
 _AHEAD = 0.1
 _MOST_AHEAD = 2000
+_MOST_TEXT_AHEAD = 8_000_000
+"""Characters of arguments, by the average of the claims before."""
 _MEASURE = 0.05
 _STALE = 1.0
 _MUCH = 500
-"""Jobs ahead: from here on the loop has so much to do that other threads hardly come to their turn."""
+"""With so many jobs ahead, the event loop is so busy that other threads hardly get their turn."""
 _BUSY = 50
-"""Jobs that ended since the last exchange: below, a second transaction costs the store more than it saves."""
+"""With fewer ended jobs than this, a second transaction costs the store more than it saves."""
 
 
-def exchange(engine: Engine, batch: Batch, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
-    """Store a batch and claim, in one transaction."""
-    progress = (yield from engine.record_progress(batch.updates)) if batch.updates else ProgressReport()
-    report = (yield from engine.finish_jobs(batch.finishes)) if batch.ended else FinishReport()
+def exchange(engine: Engine, portion: Portion, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
+    """Store a portion and claim, in one transaction."""
+    progress = (yield from engine.record_progress(portion.updates)) if portion.updates else ProgressReport()
+    report = (yield from engine.finish_jobs(portion.finishes)) if portion.ended else FinishReport()
     report.locked = progress.locked
     claims = (yield from engine.claim_jobs(request)) if request is not None else []
     return report, claims
 
 
 class Claimer:
-    """The worker's loop with the store. At most one claim is under way, and one batch of what ended."""
+    """The worker's loop with the store. At most one claim is under way, and one portion of what ended."""
 
     def __init__(
         self,
@@ -77,16 +79,18 @@ class Claimer:
         self._may_claim = may_claim
         self._tasks = tasks
         self.lanes = Lanes(engine, settings, executor, worker=worker, tasks=tasks)
-        self._admission = Admission(engine, self.lanes, tasks=tasks)
+        self._admission = Admission(engine, self.lanes, executor, tasks=tasks)
         self._lanes_first = False
         self._signal = asyncio.Event()
         self._backoff, self._storing_backoff = Backoff(), Backoff()
         self._storing: asyncio.Task[None] | None = None
-        """The batch that is stored beside the claims."""
+        """The portion that is stored beside the claims."""
         self._work_waits = self._was_seen = True
         self._poll_at = 0.0
         self._after = ""
         self._prefetch = 0
+        self._size = 1.0
+        """Characters that a job's arguments have here."""
         self._claimed_at = monotonic()
         self._measured_at = monotonic()
         self._measured = 0
@@ -103,7 +107,7 @@ class Claimer:
     def work_waits(self, *, was_seen: bool = False) -> None:
         """There may be jobs to claim.
 
-        :param was_seen: there are, and perhaps nobody can run them.
+        :param was_seen: the store has seen some, which may be of tasks that nobody knows.
         """
         self._work_waits = True
         self._was_seen = self._was_seen or was_seen
@@ -147,9 +151,13 @@ class Claimer:
         async with self.exchanging:
             if self._storing is not None:
                 await self._storing
-            batch = self._finisher.take()
-            if batch:
-                await self._transact(self._engine.awrite, batch, None)
+            left = self._finisher.waiting
+            # Attempts that the store cannot decide yet come back behind the others: ask about each only once.
+            while portion := self._finisher.take():
+                if await self._transact(self._engine.awrite, portion, None):
+                    left -= len(portion.ended)
+                if left <= 0:
+                    break
 
     @property
     def found_nothing(self) -> bool:
@@ -211,12 +219,15 @@ class Claimer:
         if self._engine.has_two_writers and (self._storing or self._finisher.waiting >= _BUSY):
             if self._storing is None:
                 self._storing = asyncio.create_task(self._store_beside(), name="turnspit store")
-            transaction = self._transact(self._engine.awrite_beside, Batch(), request)
+            transaction = self._transact(self._engine.awrite_beside, Portion(), request)
+        elif self._finisher.is_searching:
+            await self._transact(self._engine.awrite, self._finisher.take(), None)
+            transaction = self._transact(self._engine.awrite, Portion(), request)
         else:
             transaction = self._transact(self._engine.awrite, self._finisher.take(), request)
         under_way = asyncio.ensure_future(transaction)
         if self._prefetch >= _MUCH:
-            await sleep(0)  # they are handed over now
+            await sleep(0)  # lets the transaction be handed over
             give_way()
         await under_way
 
@@ -233,41 +244,48 @@ class Claimer:
             self._storing = None
             self._signal.set()
 
-    async def _transact(self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None) -> None:
+    async def _transact(self, write: Callable[..., Any], portion: Portion, request: ClaimRequest | None) -> bool:
+        """Store a portion and claim; ``False`` if the store refuses something of the portion, to be tried in parts."""
         try:
-            report, claims = await self._ask(write, batch, request)
-        except BaseException:
-            if batch:
-                self._finisher.put_back(batch)
+            report, claims = await self._ask(write, portion, request)
+        except BaseException as error:
+            if portion and isinstance(error, Exception) and not isinstance(error, EngineUnavailable | StoreFrozen):
+                if self._finisher.refuse(portion, error, is_alone=request is None):
+                    return False
+            elif portion:
+                self._finisher.put_back(portion)
             raise
         if request is not None:
             self._work_waits = self._work_waits or len(claims) >= request.limit
             self._after = claims[-1].queue if claims else self._after
-        if batch:
-            self._finisher.settle(batch, report)
-            self._finisher.teller.add(batch.ended, report)
+        if portion:
+            self._finisher.settle(portion, report)
+            self._finisher.teller.add(portion.ended, report)
         if claims:
+            self._size = max(sum(len(claim.args) for claim in claims) / len(claims), self._size / 2, 1.0)
+            self._prefetch = min(self._prefetch, self._most_ahead)
             self._executor.add(_by_turns(await self._admission.admit(claims)))
+        return True
 
     async def _ask(
-        self, write: Callable[..., Any], batch: Batch, request: ClaimRequest | None
+        self, write: Callable[..., Any], portion: Portion, request: ClaimRequest | None
     ) -> tuple[FinishReport, list[Claim]]:
-        """Who only claims or only stores asks the shorter way first, by one statement, and then for what that left."""
-        if request is None and not batch:
+        """To claim or to store alone, try the single statement for it first, and ask in full for what that leaves."""
+        if request is None and not portion:
             return FinishReport(), []
-        if request is None and batch.is_plain:
-            done = set(await write(self._engine.finish_jobs_at_once, batch.finishes))
-            batch = Batch([each for each in batch.ended if each.claim.id not in done])
-            if not batch:
+        if request is None and portion.is_plain:
+            done = set(await write(self._engine.finish_jobs_at_once, portion.finishes))
+            portion = Portion([each for each in portion.ended if each.claim.id not in done])
+            if not portion:
                 return FinishReport(), []
-        if is_claim := request is not None and not batch:
+        if is_claim := request is not None and not portion:
             claims, is_partial = await write(self._engine.claim_jobs_at_once, request)
             is_partial = is_partial or self._was_seen
             if claims or not is_partial:
-                # What was seen may wait behind jobs that nobody knows, which only the long way sets aside.
+                # What was seen may wait behind jobs that nobody knows, which only the full claim sets aside.
                 self._work_waits = self._work_waits or is_partial
                 return FinishReport(), claims
-        answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, batch, request)
+        answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, portion, request)
         self._was_seen = self._was_seen and not is_claim
         return answer
 
@@ -292,7 +310,7 @@ class Claimer:
         """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""
         executor = self._executor
         waiting = executor.waiting
-        if waiting > self._prefetch // 2:  # first, for it is asked at the end of each job
+        if waiting > self._prefetch // 2:  # first, because this is asked at the end of each job
             return 0
         if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
@@ -308,20 +326,25 @@ class Claimer:
         try:
             await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in surplus])
         except TurnspitError as error:
-            # Nobody knows whether they went back: to begin one could be to run it beside its next claim.
+            # They may have gone back: to begin one here could be to run it beside its next claim.
             self._on_doubt()
             logger.warning("worker %s could not hand back %s jobs yet: %s", self._worker(), len(surplus), error)
 
+    @property
+    def _most_ahead(self) -> int:
+        """What this process has the memory for: arguments may be large."""
+        return min(_MOST_AHEAD, int(_MOST_TEXT_AHEAD / self._size))
+
     def _measure(self, now: float) -> None:
-        """How fast jobs end here: over some time, or where two rounds of all slots took less."""
+        """Set the prefetch by how fast jobs end here, after 50 ms or two rounds of all slots, whichever comes first."""
         elapsed, ended = now - self._measured_at, self._finisher.finished - self._measured
         if elapsed >= _MEASURE or (elapsed > 0 and ended >= 2 * self._executor.concurrency):
-            self._prefetch = min(_MOST_AHEAD, int(ended / elapsed * _AHEAD))
+            self._prefetch = min(self._most_ahead, int(ended / elapsed * _AHEAD))
             self._measured_at, self._measured = now, self._finisher.finished
 
 
 def _by_turns(claims: list[Claim]) -> list[Claim]:
-    """One of each queue after the other: what was claimed from one queue does not wait behind all of another's."""
+    """One claim of each queue in turn, so that no queue's jobs wait behind all of another's."""
     lines: dict[str, list[Claim]] = {}
     for claim in claims:
         lines.setdefault(claim.queue, []).append(claim)

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
+from turnspit.errors import ConfigurationError
 
 __all__ = ["EmbeddedWorker"]
 
@@ -30,21 +31,35 @@ class EmbeddedWorker:
         self._started, self._ended = Future(), Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="turnspit-worker", daemon=True)
         self._thread.start()
-        self._started.result()
+        try:
+            self._started.result()
+        except KeyboardInterrupt:  # there is no with to end it
+            self._started.add_done_callback(lambda _: self._request_stop())
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._worker is not None
-        with contextlib.suppress(RuntimeError):  # it has ended by itself
-            self._started.result().call_soon_threadsafe(self._worker.request_stop)
+        self._request_stop()
         self.wait()
 
+    def _request_stop(self) -> None:
+        assert self._worker is not None
+        if self._started.exception() is None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._started.result().call_soon_threadsafe(self._worker.request_stop)
+
     def wait(self) -> None:
-        """Wait until the worker has ended by itself, with ``until_empty=True``."""
+        """Wait until the worker has ended by itself, with ``until_empty=True``.
+
+        :raises ConfigurationError: if it has not been started by ``with``.
+        """
         if self._thread is None:
-            return
+            raise ConfigurationError(
+                "wait() is for inside `with app.worker(until_empty=True) as worker:`, where the worker runs; inside "
+                "`async with` write await worker.await_end()"
+            )
         if self._ended.result():
             self._thread.join()
 
@@ -57,12 +72,41 @@ class EmbeddedWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._worker is not None:
-            (await self._worker.stop()).keep()
+            await self._end(self._worker)
+
+    @staticmethod
+    async def _end(worker: Worker) -> None:
+        """Stop it. Who is cancelled meanwhile waits all the same, but gives running jobs no more time: a worker whose
+        end was left half-way kept its lease, and with it its jobs, until the program ended.
+        """
+        worker.stopping.set()
+        ending = asyncio.create_task(worker.stop(), name="turnspit stop")
+        interrupted: asyncio.CancelledError | None = None
+        while not ending.done():
+            try:
+                await asyncio.wait([ending])
+            except asyncio.CancelledError as error:
+                interrupted = error
+                worker.request_stop()
+        try:
+            ending.result().keep()
+        except BaseException:  # also where the event loop ends, and cancels whatever is left of it
+            worker.registration.let_go()
+            raise
+        if interrupted is not None:
+            raise interrupted
 
     async def await_end(self) -> None:
-        """Wait until the worker wants to end by itself, with ``until_empty=True``."""
-        if self._worker is not None:
-            await self._worker.stopping.wait()
+        """Wait until the worker wants to end by itself, with ``until_empty=True``.
+
+        :raises ConfigurationError: if it has not been started by ``async with``.
+        """
+        if self._worker is None or self._thread is not None:
+            raise ConfigurationError(
+                "await_end() is for inside `async with app.worker(until_empty=True) as worker:`, where it runs; "
+                "inside `with` write worker.wait()"
+            )
+        await self._worker.stopping.wait()
 
     async def _live(self) -> None:
         try:

@@ -1,13 +1,13 @@
-"""What becomes of an attempt that did not simply return: tried again, put off, cancelled, dead, or not ours to say."""
+"""What becomes of an attempt that did not simply return: tried again, put off, cancelled, dead, or handed back."""
 
 import asyncio
 import logging
 
 from turnspit._runtime.worker.arguments import Unreadable
-from turnspit._runtime.worker.failures import Foreign, describe
+from turnspit._runtime.worker.failures import Foreign, describe, in_one_line
 from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
-from turnspit.clock import monotonic
+from turnspit.clock import is_duration, monotonic
 from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
 from turnspit.records import Claim, Confirmation, Ending, EndingMove, ErrorRecord, Finish
@@ -28,7 +28,7 @@ class Endings:
         self._parts = parts
 
     def confirm(self, claim: Claim, finish: Finish, error: BaseException | None) -> tuple[Confirmation, BaseException]:
-        """Of an attempt that called ``job.finish(tx)``, the store knows whether that transaction committed."""
+        """Let the store decide how an attempt that called ``job.finish(tx)`` ended: it knows if that committed."""
         if error is None or not isinstance(finish, Ending):
             error = FinishNotCommitted(
                 f"job {claim.id} ({claim.task}) called job.finish() and returned, but that transaction did not commit"
@@ -46,8 +46,13 @@ class Endings:
         if isinstance(error, Unreadable):
             error = InvalidPayload(str(error))
             record = describe(error, claim.task)._replace(traceback=None)
-            logger.info(
-                "job %s (%s) does not fit its task, attempt %s: %s", claim.id, claim.task, claim.attempt, record.message
+            logger.warning(
+                "job %s (%s) does not fit its task, attempt %s: %s; it is tried for ten minutes, for a worker of "
+                "another release may know it",
+                claim.id,
+                claim.task,
+                claim.attempt,
+                record.message,
             )
             return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
         return self._ending(claim, error, cancelled=stopped == "cancelled"), error
@@ -55,8 +60,9 @@ class Endings:
     def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
         record = describe(error, claim.task)
         match error:
-            case Snooze():
-                ending = self._end(claim, EndingMove.SNOOZE, record, error.delay)
+            # A class of the user's own may not have called ours, and has failed then.
+            case Snooze(delay=delay) if is_duration(delay):
+                ending = self._end(claim, EndingMove.SNOOZE, record, delay)
                 return ending._replace(holds_back=isinstance(error, RateLimited))
             case _ if cancelled or isinstance(error, Cancel):
                 return self._end(claim, EndingMove.CANCEL, record)
@@ -71,11 +77,12 @@ class Endings:
         try:
             policy = policy.overridden_by(claim.retry)
             delay = policy.next_delay(claim.attempt, error)
-        except Exception:
+        except BaseException:  # also a SystemExit: it ends this job, not the worker
             logger.exception("the retry policy of %s failed for job %s", claim.task, claim.id)
             delay = None
         if isinstance(error, RetryAfter) and claim.attempt < policy.limit:
-            delay = error.delay
+            chosen = getattr(error, "delay", None)
+            delay = chosen if is_duration(chosen) else delay
         if delay is None:
             return self._end(claim, EndingMove.DEAD, record)
         logger.info(
@@ -84,7 +91,7 @@ class Endings:
             claim.task,
             claim.attempt,
             delay / 1_000_000,
-            record.text,
+            in_one_line(record),
         )
         return self._end(claim, EndingMove.RETRY, record, delay)
 
@@ -100,6 +107,6 @@ def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:
         stack = cause.__cause__.traceback
         error.__cause__ = Foreign(type(error).__name__, str(error), stack)
     elif not isinstance(cause, asyncio.CancelledError | JobTimeout):
-        error.__cause__ = cause  # what a thread said when it ended at last
-    error.__context__, error.__suppress_context__ = cause, True  # for who looks where it comes from, and not shown
+        error.__cause__ = cause  # what a thread raised when it ended at last
+    error.__context__, error.__suppress_context__ = cause, True  # for error trackers; a traceback does not show it
     return error.with_traceback(cause.__traceback__)

@@ -1,4 +1,7 @@
-"""One job: load, run, decide. ``Executor.execute`` is its table of contents."""
+"""Runs claimed jobs: loads the arguments, calls the function, decides how the attempt ended.
+
+``Executor.execute`` shows an attempt from beginning to end.
+"""
 
 import asyncio
 import logging
@@ -12,7 +15,7 @@ from turnspit._runtime.worker.alarm import Alarm
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.endings import Endings
-from turnspit._runtime.worker.failures import Foreign
+from turnspit._runtime.worker.failures import Foreign, message_of
 from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.loop_watch import stack_of
 from turnspit._runtime.worker.runners import Runners
@@ -32,6 +35,8 @@ __all__ = ["Ends", "Executor"]
 logger = logging.getLogger("turnspit")
 
 _NAMED = 5
+_CLEAN_UP = 5.0
+"""Seconds that a cancelled coroutine has, until it counts as one that does not end."""
 
 
 class Ends(Reporter, Protocol):
@@ -70,6 +75,9 @@ class Executor:
         self.late: list[Claim] = []
         """Limited jobs that could not begin at once: they go back."""
         self._begins_until: dict[int, float] = {}
+        """Until when a job whose start a rate counts may begin, by ``monotonic``."""
+        self.refused: dict[tuple[int, int], BaseException] = {}
+        """By job and fence: with what an attempt fails that must not run."""
         self.running: dict[int, Running] = {}
         self._in_batches: Counter[str] = Counter()
         self._gathering = runners.gathering
@@ -88,7 +96,7 @@ class Executor:
 
     @property
     def holds_back(self) -> bool:
-        """Whether a job with a crash behind it runs alone here, or waits to: others are better off elsewhere."""
+        """Whether a job with a crash behind it runs alone here, or waits to: then nothing more should be claimed."""
         return self.suspects.is_alone or self.suspects.are_next
 
     @property
@@ -110,13 +118,15 @@ class Executor:
         self.fill()
 
     def add_limited(self, claims: Sequence[Claim], rated: Collection[int], until: float) -> None:
-        """Start limited jobs before all others; those whose starts a rate counts, only until this moment."""
+        """Start limited jobs before all others; those that are ``rated``, whose starts a rate counts, by ``until``."""
         self._begins_until.update((job, until) for job in rated)
         self.buffer.extendleft(reversed(self._sort_out(claims)))
         self.fill()
 
     def _sort_out(self, claims: Sequence[Claim]) -> Sequence[Claim]:
-        """Those that begin when there is room. The others wait for their own earlier run, or until they are alone."""
+        """The claims that begin as soon as there is room. The others wait here: for an earlier run of the same job to
+        end, or, with a crash behind them, until they can run alone.
+        """
         running = self.running
         if not any(claim.crashes or claim.id in running for claim in claims):
             return claims
@@ -134,7 +144,7 @@ class Executor:
                 suspect = self.suspects.begin(has_neighbours=bool(self.running))
                 if suspect is None:
                     return
-                self._begins_until.pop(suspect.id, None)  # given back each time, it would never begin
+                self._begins_until.pop(suspect.id, None)  # it waits so long that it would always be late
                 self._start(suspect)
                 continue
             claim = self.buffer.popleft()
@@ -153,29 +163,29 @@ class Executor:
         """How many slots are taken. Jobs that are run together take one."""
         if not self._in_batches:
             return len(self.running)
-        gather = sum(-(-self._gather(task) // self._size(task)) for task in self._in_batches)
-        return len(self.running) - self._in_batches.total() + self._gathering.calls + gather
+        batches = sum(-(-self._waiting_in_batch(task) // self._batch_size(task)) for task in self._in_batches)
+        return len(self.running) - self._in_batches.total() + self._gathering.calls + batches
 
     @property
     def lacking(self) -> int:
-        """How many jobs more those that gather now could take along."""
-        return sum(-self._gather(task) % self._size(task) for task in self._in_batches)
+        """How many more jobs would fill the batches that gather now."""
+        return sum(-self._waiting_in_batch(task) % self._batch_size(task) for task in self._in_batches)
 
-    def _gather(self, task: str) -> int:
+    def _waiting_in_batch(self, task: str) -> int:
         """How many jobs of a batch task wait for others."""
         return self._in_batches[task] - self._gathering.called[task]
 
     def _has_room(self) -> bool:
-        """Whether one may begin: in a free slot, or in one that is shared."""
+        """Whether the next job may begin: in a free slot, or in that of a batch which is not full yet."""
         is_free = (self.taken if self._in_batches else len(self.running)) < self.concurrency
         if not self.buffer:
             return is_free and self.suspects.are_next
         if is_free or not self._in_batches:
             return is_free
         task = self.buffer[0].task
-        return task in self._in_batches and self._gather(task) % self._size(task) != 0
+        return task in self._in_batches and self._waiting_in_batch(task) % self._batch_size(task) != 0
 
-    def _size(self, name: str) -> int:
+    def _batch_size(self, name: str) -> int:
         task = self._parts.tasks.get(name)
         return task.size if isinstance(task, BatchTask) else 1
 
@@ -185,7 +195,7 @@ class Executor:
             running.context.ask_to_yield()
 
     def take_waiting(self, jobs: Collection[int]) -> list[Claim]:
-        """Those of these jobs that did not begin here, and now do not."""
+        """Take the claims of those of these jobs that have not begun here."""
         taken = self.take(lambda claim: claim.id in jobs)
         for job in jobs:
             if job in self.running and (successor := self.running[job].take_successor()) is not None:
@@ -193,7 +203,7 @@ class Executor:
         return taken
 
     def take(self, is_wanted: Callable[[Claim], bool] = lambda claim: True) -> list[Claim]:
-        """The waiting ones for which this is so, by default all; they wait no more."""
+        """Take the waiting claims that are wanted, by default all: they do not begin here."""
         taken = [claim for claim in (*self.buffer, *self.suspects.waiting) if is_wanted(claim)]
         for claim in taken:
             (self.suspects.waiting if claim.crashes else self.buffer).remove(claim)
@@ -220,9 +230,9 @@ class Executor:
         error: BaseException | None = None
         try:
             finish = await self._attempt(running)
-        except GeneratorExit:
-            raise  # the event loop is gone
         except BaseException as raised:  # a handler's SystemExit or KeyboardInterrupt ends its attempt, not the worker
+            if isinstance(raised, GeneratorExit) and not self._loop.is_running():
+                raise  # the event loop is gone
             finish, error = self._endings.decide(running, raised)
         finally:
             self._free(running)
@@ -246,9 +256,9 @@ class Executor:
         return finish
 
     def abandon(self, running: Running) -> Finish | None:
-        """What becomes of an attempt that its process ends; ``None``: nothing was wrong with it."""
+        """How an attempt ends that the end of its process cuts off; ``None`` if its job is simply handed back."""
         if running.context.finishing:
-            return None  # the store knows whether its transaction committed, and who returns it does not care
+            return None  # if its transaction committed, the job is completed, and handing it back changes nothing
         error = asyncio.CancelledError()
         stack = stack_of(running.context.thread)
         if stack:
@@ -270,6 +280,9 @@ class Executor:
         return self._completion(task, claim, await self._runners.run(task, running.context, arguments))
 
     def _load(self, task: Task[Any, Any], claim: Claim) -> dict[str, Any]:
+        if self.refused and (refused := self.refused.pop((claim.id, claim.fence), None)) is not None:
+            self._parts.bus.tell_broken(BrokenAttempt(claim, type(refused).__name__, message_of(refused)))
+            raise refused
         try:
             return load_arguments(task, claim.args)
         except Unreadable as error:
@@ -335,40 +348,47 @@ class Executor:
 
     @property
     def stuck(self) -> list[int]:
-        """Jobs in threads that were told to stop and did not end: each keeps its slot."""
+        """Jobs that were told to stop and did not end: each keeps its slot."""
         return [running.claim.id for running in self._stuck()]
 
     def _stuck(self) -> list[Running]:
         return [
             running
-            for running in list(self.running.values())  # also asked from the thread that tells of the health
-            if running.context.stop_reason is not None and running.context.thread is not None
+            for running in list(self.running.values())  # also asked by the thread that shows the health
+            if running.context.stop_reason is not None and self._goes_on(running)
         ]
+
+    def _goes_on(self, running: Running) -> bool:
+        """Whether it keeps its slot: in a thread, or as a coroutine for longer than a clean-up takes."""
+        if running.context.thread is not None:
+            return True
+        late = 0.0 if running.overdue_at is None else monotonic() - running.overdue_at
+        return late > _CLEAN_UP and running.is_async and running.claim.task not in self._in_batches
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing more can begin here, if threads are why."""
+        """Why nothing more can begin here, if jobs that do not end are why."""
         stuck = self._stuck()
-        if len({running.context.thread for running in stuck}) < self.concurrency:
+        if len({running.context.thread or running for running in stuck}) < self.concurrency:
             return None
         jobs = ", ".join(str(running.claim.id) for running in stuck[:_NAMED])
-        return f"all its slots are taken by threads that were told to stop and do not end (jobs {jobs})"
+        return f"all its slots are taken by jobs that were told to stop and do not end ({jobs})"
 
     @property
     def hung_for(self) -> float:
-        """For how many seconds every slot has been taken by a thread over its time-out; 0.0 where it is not so.
+        """For how many seconds every slot has been taken by a job over its time-out; 0.0 where it is not so.
 
         Threads that were told to stop for another reason, as after an outage of the store, have time left to end in.
         """
         overdue = {
-            running.context.thread: running.overdue_at
-            for running in list(self.running.values())
-            if running.overdue_at is not None and running.context.thread is not None
+            running.context.thread or running: running.overdue_at
+            for running in self._stuck()
+            if running.overdue_at is not None
         }
         return monotonic() - max(overdue.values()) if len(overdue) >= self.concurrency else 0.0
 
     def close(self) -> None:
-        """Forget the timers, and be counted no more."""
+        """Forget the timers; metrics count these slots no longer."""
         self._parts.app.executors.pop(id(self), None)
         self.suspects.close()
         self._alarm.clear()

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from turnspit._runtime.worker.alarm import Alarm
@@ -20,7 +21,7 @@ from turnspit.errors import LostClaim
 from turnspit.records import Claim, Completion, Finish, FinishReport, LogLine, ProgressUpdate
 from turnspit.workflows import WorkflowBuilder
 
-__all__ = ["Batch", "Ended", "Finisher"]
+__all__ = ["Ended", "Finisher", "Portion"]
 
 logger = logging.getLogger("turnspit")
 
@@ -29,14 +30,18 @@ _PROGRESS_DELAY = 0.25
 _FULL = 500
 _FAR_BEHIND = 10_000
 """Attempts that ended and are not stored."""
+_MOST_FAILED = 100
+"""Failed attempts that are stored at once: each takes statements of its own, all of which share one deadline."""
+_MOST = _FAR_BEHIND
 _ASK_AGAIN = 1.0
+_REFUSED_AGAIN = 5.0
 _LONGEST_LINE = 10_000
 _MOST_LINES = 1_000
 """The store keeps no more of a job."""
 
 
 @dataclass(slots=True)
-class Batch:
+class Portion:
     """What is stored in one transaction."""
 
     ended: list[Ended] = field(default_factory=list)
@@ -47,7 +52,7 @@ class Batch:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is completions alone, from which nothing follows."""
+        """Whether it holds only completions of jobs without limit or workflow, so that nothing follows from them."""
         return not self.reports and all(
             type(each.finish) is Completion and each.claim.lane is None and each.claim.workflow is None
             for each in self.ended
@@ -97,6 +102,10 @@ class Finisher:
         self._alarm = Alarm(self._set_due)
         self._due = False
         self.in_flight: list[Ended] = []
+        self._most = _MOST
+        """How many ends go into a portion: fewer while it is looked for the one that the store refuses."""
+        self._refused: list[Ended] = []
+        self._refused_alarm = Alarm(self._ask_for_refused)
         self.finished = 0
         self.may_release = False
         """Whether what is to be stored may make others of a workflow ready: then whoever stores it claims too."""
@@ -115,7 +124,6 @@ class Finisher:
 
     def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         """Keep the newest progress of a running job. From any thread."""
-
         text = None if message is None else storable(str(message))[:_LONGEST_LINE]
 
         def keep() -> None:
@@ -166,7 +174,7 @@ class Finisher:
         return completion_of(self._parts.tasks[claim.task], claim, result, self._parts.max_result)
 
     def _on_loop(self, keep: Callable[[], None]) -> None:
-        """At once on the worker's own loop, so that a job's last words are there before its end is stored."""
+        """Keep a report: at once on the worker's own loop, so that a job's last one is there before its end."""
         try:
             is_here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -198,37 +206,97 @@ class Finisher:
     @property
     def is_far_behind(self) -> bool:
         """Whether the store or the listeners cannot keep up with the jobs: then nothing more should begin."""
-        return self.teller.is_far_behind or len(self._ended) >= _FAR_BEHIND
+        return self.teller.is_far_behind or len(self._ended) + len(self.in_flight) >= _FAR_BEHIND
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is stored."""
-        return not (self._ended or self._reports or self.in_flight)
+        return not (self._ended or self._reports or self.in_flight or self._refused)
 
     @property
     def held(self) -> set[int]:
         """The jobs whose end is not stored yet."""
-        return {each.claim.id for each in (*self._ended, *self.in_flight)}
+        return {each.claim.id for each in (*self._ended, *self.in_flight, *self._refused)}
 
-    def take(self) -> Batch:
-        """Everything that waits; give it back with ``put_back`` if it could not be stored."""
-        self._due = self.may_release = False
+    def take(self) -> Portion:
+        """Take what has waited longest, as much as one transaction should carry; what is left is due at once.
+
+        Give it back with ``put_back`` if it could not be stored.
+        """
         self._alarm.clear()
-        reports, self._reports = self._reports, {}
-        batch = Batch(self._ended, reports)
-        self._ended = []
-        self.in_flight = batch.ended
-        return batch
+        failed = (place for place, each in enumerate(self._ended) if type(each.finish) is not Completion)
+        most = min(self._most, next(islice(failed, _MOST_FAILED, None), len(self._ended)))
+        ended = self._ended[:most]
+        portion = Portion(ended, self._take_reports(ended))
+        self._ended = self._ended[most:]
+        self._due = bool(self._ended)
+        self.may_release = any(each.claim.workflow is not None for each in self._ended)
+        self.in_flight = portion.ended
+        return portion
 
-    def put_back(self, batch: Batch) -> None:
-        """Keep what could not be stored, before what came since."""
-        self._ended[:0] = batch.ended
+    def _take_reports(self, ended: list[Ended]) -> dict[int, Report]:
+        """All reports; while a refused end is looked for, those of these jobs."""
+        if self._most == _MOST or not ended:
+            reports, self._reports = self._reports, {}
+            return reports
+        own = {each.claim.id for each in ended} & self._reports.keys()
+        return {job: self._reports.pop(job) for job in own}
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether the store refused a portion, and it is looked for what of it: nothing else goes along then."""
+        return self._most < _MOST
+
+    def refuse(self, portion: Portion, error: Exception, *, is_alone: bool) -> bool:
+        """The store refuses something of this portion, and would again: one end must not keep back the others.
+
+        :param is_alone: whether nothing else was in the transaction.
+        :returns: whether a smaller portion is to be tried at once.
+        """
+        if len(portion.ended) > 1 or not is_alone:
+            self._most = max(1, len(portion.ended) // 2)
+            self.put_back(portion)
+            self._set_due()
+            return is_alone
         self.in_flight = []
-        for report in batch.reports.values():
+        if portion.reports:
+            jobs = ", ".join(map(str, portion.reports))
+            logger.error("the store refuses what was reported of the progress of job %s: %s", jobs, error)
+            self._ended[:0] = portion.ended
+            self._set_due()
+            return bool(portion.ended)
+        for each in portion.ended:
+            logger.error("job %s (%s) has ended, but the store refuses that: %s", each.claim.id, each.claim.task, error)
+        self._refused += portion.ended
+        self._refused_alarm.set(_REFUSED_AGAIN)
+        return False
+
+    def _ask_for_refused(self) -> None:
+        self._ended += self._refused
+        self._refused = []
+        self._set_due()
+
+    def take_rest(self) -> list[Ended]:
+        """Take all that ended and is not on its way to the store, for whoever stores it instead of the claimer."""
+        rest, self._ended = self._ended, []
+        return rest
+
+    def take_finish(self, claim: Claim) -> Finish | None:
+        """How this attempt ended, for whoever stores that alone; ``None`` if it was interrupted."""
+        for place, ended in enumerate(self._ended):
+            if ended.claim is claim:
+                return self._ended.pop(place).finish
+        return None
+
+    def put_back(self, portion: Portion) -> None:
+        """Keep what could not be stored, before what came since."""
+        self._ended[:0] = portion.ended
+        self.in_flight = []
+        for report in portion.reports.values():
             self._keep(report)
 
     def _keep(self, report: Report) -> None:
-        """Of one that could not be stored: its lines come before what was reported since."""
+        """Keep a report that could not be stored, with its lines before those that came since."""
         newer = self._reports.setdefault(report.claim.id, report)
         if newer is not report:
             newer.lines[:0] = report.lines
@@ -241,18 +309,20 @@ class Finisher:
         if not self.is_empty:
             self._set_due()
 
-    def settle(self, batch: Batch, report: FinishReport) -> None:
-        """The batch is stored."""
+    def settle(self, portion: Portion, report: FinishReport) -> None:
+        """The portion is stored."""
         self.in_flight = []
+        if self.is_searching:
+            self._most = min(_MOST, 2 * self._most)
         for job, fence in report.lost:
             logger.warning("job %s: claim %s was no longer current, its end was not stored", job, fence)
-        undecided = [each for each in batch.ended if (each.claim.id, each.claim.fence) in report.undecided]
+        undecided = [each for each in portion.ended if (each.claim.id, each.claim.fence) in report.undecided]
         if undecided:
             self._ask_again(undecided)
-        ended = {each.claim.id for each in batch.ended} - {each.claim.id for each in undecided}
+        ended = {each.claim.id for each in portion.ended} - {each.claim.id for each in undecided}
         for job, fence in report.locked:
-            if job in batch.reports and job not in ended and batch.reports[job].claim.fence == fence:
-                self._keep(batch.reports[job])
+            if job in portion.reports and job not in ended and portion.reports[job].claim.fence == fence:
+                self._keep(portion.reports[job])
                 self._alarm.set(_ASK_AGAIN)
 
     def _ask_again(self, undecided: list[Ended]) -> None:
@@ -265,10 +335,10 @@ class Finisher:
         self._ended += undecided
         self._alarm.set(_ASK_AGAIN)
 
-    async def stored(self, batch: Batch, report: FinishReport) -> None:
-        """The batch is stored: tell whoever listens, before this returns."""
-        self.settle(batch, report)
-        await self.teller.tell(batch.ended, report)
+    async def stored(self, portion: Portion, report: FinishReport) -> None:
+        """The portion is stored: tell whoever listens, before this returns."""
+        self.settle(portion, report)
+        await self.teller.tell(portion.ended, report)
 
 
 def _lost(claim: Claim) -> LostClaim:

@@ -27,7 +27,7 @@ class _Group:
         self.timer: asyncio.Handle | None = None
         self.has_begun = False
         self.call: asyncio.Task[None] | None = None
-        """That of a coroutine, which can be cancelled."""
+        """The call of an async handler, which can be cancelled."""
 
 
 class Gathering:
@@ -35,7 +35,8 @@ class Gathering:
 
     :param threads: where plain handlers run.
     :param call_here: calls a plain handler, in the thread that it is called in.
-    :param is_hasty: nobody waits for what nobody expects: for a run by hand, and the test kit.
+    :param is_hasty: run a batch as soon as it holds all jobs that can come (see ``expect``): for ``turnspit run`` and
+        the test kit.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Gathering:
             if not group.has_begun:
                 answer.cancel()
 
-        if not task.is_async:  # nobody cancels its task: while it waits for others, it leaves by itself
+        if not task.is_async:  # nobody cancels its asyncio task: told to stop while it waits for others, it leaves
             context.on_stop(leave)
         try:
             return await answer
@@ -80,7 +81,7 @@ class Gathering:
                 context.call = None
 
     def expect(self, count: int) -> None:
-        """So many jobs, and no others, come together here."""
+        """Only so many jobs can come: run each batch that holds as many."""
         self._expected = count
         for group in list(self._open.values()):
             if len(group.answers) >= count:
@@ -144,7 +145,7 @@ class Gathering:
                 _settle(answer, item, error)
 
     def _call_in_thread(self, group: _Group) -> None:
-        """Each job has a call of its own to wait for, which ends also where the event loop has ended before."""
+        """Each job gets a call of its own to wait for, which ends even if the event loop has ended before."""
         loop = asyncio.get_running_loop()
         calls: dict[BatchItem[Any], Future[Any]] = {item: Future() for item in group.answers}
         for item, call in calls.items():
@@ -158,7 +159,7 @@ class Gathering:
                 error = raised
             for item, call in calls.items():
                 _settle(call, item, error)
-            with suppress(RuntimeError):  # the loop is closed: whoever is left looks at the calls
+            with suppress(RuntimeError):  # the loop is closed: Leftovers waits for the calls
                 loop.call_soon_threadsafe(self._thread_ended, group, calls)
 
         self._threads.submit(self._clean.copy().run, call_all)

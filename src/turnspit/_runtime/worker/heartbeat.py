@@ -10,6 +10,7 @@ from turnspit._runtime.memory import memory_of
 from turnspit._runtime.outage import Outage
 from turnspit.clock import elapsed
 from turnspit.contract import Engine
+from turnspit.records import BlockedLoop, Renewal
 
 __all__ = ["Heartbeat"]
 
@@ -21,8 +22,13 @@ class Heartbeat:
 
     What failed is tried again sooner.
 
+    :param since: the ``elapsed()`` from which the first lease counts: before the store was asked for it, as at each
+        renewal. The store must not take a lease for over while its worker believes in it.
     :param on_dead: called once, in this thread, when another worker declared this one dead.
-    :param on_beat: called before each renewal, in this thread; the lease is renewed whatever it raises.
+    :param look: asked before each renewal, in this thread, whether the event loop is blocked; the lease is renewed
+        whatever it raises.
+    :param stop_blocked: called once, in this thread, when a person asked the worker to stop whose event loop is
+        blocked, and which hears of it nowhere else.
     """
 
     def __init__(
@@ -30,10 +36,12 @@ class Heartbeat:
         engine: Engine,
         worker: int,
         *,
+        since: float,
         lease: float,
         interval: float,
         on_dead: Callable[[], object],
-        on_beat: Callable[[], object],
+        look: Callable[[], BlockedLoop | None],
+        stop_blocked: Callable[[], object] = lambda: None,
         outage: Outage | None = None,
     ) -> None:
         self.worker = worker
@@ -42,10 +50,12 @@ class Heartbeat:
         self._microseconds = int(lease * 1_000_000)
         self._interval = interval
         self._on_dead = on_dead
-        self._on_beat = on_beat
+        self._look = look
+        self._stop_blocked = stop_blocked
+        self._was_told_to_stop = False
         self._longest_gap = min(lease, 2 * interval)
         self._outage = outage or Outage(lambda: worker)
-        self._renewed_at = self._gapless_since = elapsed()
+        self._renewed_at, self._gapless_since = since, elapsed()
         self._error: Exception | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
@@ -83,9 +93,9 @@ class Heartbeat:
     def _run(self) -> None:
         delay = self._interval
         while not self._stopping.wait(delay):
-            self._tell()
+            blocked = self._look_at_loop()
             try:
-                renewed = self._beat()
+                renewal = self._beat(blocked)
             except Exception as error:  # whatever it is: a worker whose heart stands still would do nothing any more
                 self._error = error
                 delay = self._interval * random.uniform(0.1, 0.2)  # noqa: S311  (jitter, not a secret)
@@ -96,26 +106,32 @@ class Heartbeat:
             delay = self._interval
             if self._stopping.is_set():
                 return
-            if not renewed:
+            if renewal is None:
                 logger.error("worker %s was declared dead: its jobs belong to others now", self.worker)
                 self._on_dead()
                 return
+            if blocked is not None and renewal.asked_to == "stop" and not self._was_told_to_stop:
+                self._was_told_to_stop = True
+                self._stop_blocked()
 
-    def _tell(self) -> None:
+    def _look_at_loop(self) -> BlockedLoop | None:
         try:
-            self._on_beat()
+            return self._look()
         except Exception as error:
             logger.warning(
-                "worker %s renews its lease; what it does before failed: %s", self.worker, error, exc_info=True
+                "worker %s renews its lease; its look at the event loop failed: %s", self.worker, error, exc_info=True
             )
+            return None
 
-    def _beat(self) -> bool:
-        """Renew the lease once; whether it is still this worker's."""
+    def _beat(self, blocked: BlockedLoop | None = None) -> Renewal | None:
+        """Renew the lease once; ``None`` if it is no longer this worker's."""
         began = elapsed()
         memory = memory_of(os.getpid())
-        if not self._engine.write_apart(self._engine.renew_lease, self.worker, self._microseconds, memory):
-            return False
+        renew = self._engine.renew_lease
+        renewal = self._engine.write_apart(renew, self.worker, self._microseconds, memory, blocked)
+        if renewal is None:
+            return None
         if elapsed() - self._renewed_at >= self._longest_gap:
             self._gapless_since = elapsed()
         self._renewed_at = began
-        return True
+        return renewal

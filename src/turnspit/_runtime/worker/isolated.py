@@ -38,13 +38,13 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Be such a process."""
+    """Run such a process."""
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole console; the worker decides
     requests, replies = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    _keep(requests, replies)
+    _fork_watchdog(requests, replies)
     channel = _Channel(requests, replies)
     greeting = channel.receive()
     _write_stacks_to(greeting["dump"])
@@ -57,16 +57,16 @@ def main() -> None:
     child.live()
 
 
-def _keep(requests: int, replies: int) -> None:
-    """Leave a process behind that kills the group when the worker is gone: a task may hold the interpreter's lock for
-    ever, and may have started others.
+def _fork_watchdog(requests: int, replies: int) -> None:
+    """Fork a process that kills the group when the worker is gone. A thread could not, where a task holds the
+    interpreter's lock for ever; and a task may have started processes.
     """
     if not hasattr(os, "fork") or os.fork():
         return
     try:
         os.close(replies)
         poll = select.poll()
-        poll.register(requests, 0)  # only its end
+        poll.register(requests, 0)  # an empty mask: only the end of the line wakes it
         poll.poll()
     finally:
         _end_group()
@@ -181,6 +181,8 @@ class _Isolated:
         self._reports = _Reports(channel, parts)
         self._runners = Runners(1, (), parts.thread_middleware)
         self._context: JobContext | None = None
+        self._should_yield = False
+        """Whether the worker is stopping. It may say so before it sends the job, while this process starts."""
         self._asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._resources: Mapping[str, Any] = {}
         self._lifespans: _Lifespans | None = None
@@ -200,6 +202,7 @@ class _Isolated:
         while True:
             match self._channel.receive():
                 case {"yield": True}:
+                    self._should_yield = True
                     if self._context is not None:
                         self._context.should_yield = True
                 case {"stop": str(reason)}:
@@ -213,6 +216,8 @@ class _Isolated:
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         claim = Claim(*request["claim"])
         self._context = context = JobContext(claim, self._reports, self._resources)
+        if self._should_yield:  # read after the context was set: one of the two threads sees what the other one did
+            context.should_yield = True
         context.carrier = request["carrier"]
         try:
             task = self._task(claim.task, request["module"])

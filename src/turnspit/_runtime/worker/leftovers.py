@@ -21,7 +21,6 @@ from turnspit._runtime.worker.running import Running
 from turnspit.clock import monotonic, thread_sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
-from turnspit.errors import TurnspitError
 from turnspit.records import Finish
 
 __all__ = ["Leftovers"]
@@ -29,7 +28,7 @@ __all__ = ["Leftovers"]
 logger = logging.getLogger("turnspit")
 
 _PATIENCE = 10.0
-"""Seconds for which the end of one is offered to a store that is away."""
+"""Seconds for which a store that is away is asked to take the end of one."""
 
 
 class Leftovers:
@@ -42,7 +41,7 @@ class Leftovers:
         self._finisher = finisher
         self._worker = registration.id
         self._running = list(executor.running.values())
-        self._claims = {running: running.current_claim for running in self._running}  # the end of the loop changes it
+        self._claims = {running: running.current_claim for running in self._running}  # it changes as the loop ends
         self._left = len(self._running)
         self._lock = threading.Lock()
 
@@ -67,20 +66,18 @@ class Leftovers:
         return "\n".join(lines)
 
     async def hand_back(self) -> None:
-        """The process ends now: its jobs are for others, and cost no attempt. One that was over its time, or whose end
-        was requested, ends as that.
+        """Hand the jobs back, because the process ends now; that costs no attempt. One that was over its time-out, or
+        whose cancellation was requested, ends as that.
         """
         await asyncio.to_thread(self._registration.let_go)
         finishes, returned = self._abandon()
         try:
             await self._engine.awrite(_leave, self._engine, finishes, returned, self._worker)
-        except TurnspitError as error:
+        except Exception as error:
             self._say(error)
 
     def hand_back_blocked(self) -> None:
-        """The process ends now, for its loop is blocked: ``hand_back`` from another thread, with all that the loop
-        cannot store any more.
-        """
+        """``hand_back`` from another thread, where the loop is blocked: also stores what the loop would have stored."""
         self._registration.let_go()
         for running in self._running:
             if running.task is not None and running.task is asyncio.current_task(running.task.get_loop()):
@@ -88,14 +85,14 @@ class Leftovers:
             is_late = running.deadline is not None and running.deadline <= monotonic()
             running.context.stop("timeout" if is_late else "shutdown")
         finishes, returned = self._abandon()
-        finishes += [each.finish for each in (*self._finisher.in_flight, *self._finisher.take().ended)]
+        finishes += [each.finish for each in (*self._finisher.in_flight, *self._finisher.take_rest())]
         returned += [(claim.id, claim.fence) for claim in (*self._executor.take(), *self._executor.late)]
         try:
             self._engine.write(_leave, self._engine, finishes, returned, self._worker)
-        except TurnspitError as error:
+        except Exception as error:
             self._say(error)
 
-    def _say(self, error: TurnspitError) -> None:
+    def _say(self, error: Exception) -> None:
         logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
 
     def _abandon(self) -> tuple[list[Finish], list[tuple[int, int]]]:
@@ -132,8 +129,8 @@ class Leftovers:
         self._store(running, self._executor.conclude(running, call))
 
     def _conclude_coroutine(self, running: Running, task: "asyncio.Task[None]") -> None:
-        ended = [each.finish for each in self._finisher.take().ended if each.claim is running.claim]
-        threading.Thread(target=self._store, args=(running, ended[0] if ended else None)).start()
+        finish = self._finisher.take_finish(running.claim)
+        threading.Thread(target=self._store, args=(running, finish)).start()
 
     def _store(self, running: Running, finish: Finish | None) -> None:
         claim = self._claims[running]
@@ -164,7 +161,7 @@ class Leftovers:
 
 
 def _leave(engine: Engine, finishes: list[Finish], returned: list[tuple[int, int]], worker: int) -> Verb[None]:
-    """In one transaction: a retired worker's jobs count as those of a crash."""
+    """In one transaction: what a worker still has when it is retired counts as crashed."""
     yield from engine.finish_jobs(finishes)
     yield from engine.return_jobs(returned)
     yield from engine.retire_worker(worker)

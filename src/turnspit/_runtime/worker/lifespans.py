@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from turnspit._runtime.worker.settings import WorkerParts
@@ -16,7 +16,13 @@ async def open_lifespans(parts: WorkerParts, stack: AsyncExitStack) -> Mapping[s
     resources: dict[str, Any] = {}
     for lifespan in parts.lifespans:
         make = asynccontextmanager(lifespan) if inspect.isasyncgenfunction(lifespan) else lifespan
-        provided = await stack.enter_async_context(make(parts.app))  # type: ignore[arg-type]
+        opened: object = make(parts.app)
+        if not isinstance(opened, AbstractAsyncContextManager):
+            kind = type(opened).__name__
+            raise ConfigurationError(
+                f"a lifespan is an async generator that yields its resources: this one returned {kind}"
+            )
+        provided = await stack.enter_async_context(opened)
         if provided is not None and not isinstance(provided, Mapping):
             raise ConfigurationError(f"a lifespan yields a dict of resources or nothing, not {provided!r}")
         resources |= provided or {}

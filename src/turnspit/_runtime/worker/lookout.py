@@ -18,7 +18,7 @@ _RARELY = 2.0
 _WITHOUT_WAKES = 1.0
 _BUSY_WITHOUT_WAKES = 0.5
 """A running job whose cancellation was requested is to stop within a second."""
-_OF_A_LEASE = 7.5
+_LOOKS_PER_LEASE = 7.5
 _SHARE_OF_TIME = 20
 
 
@@ -61,7 +61,7 @@ class Lookout:
         self._act = act
 
     async def run_once(self) -> float:
-        """Ask once; seconds until the next time, which cost no more than a twentieth of the time."""
+        """Ask once; seconds until the next time, so long that asking takes at most a twentieth of the time."""
         began = monotonic()
         self._act(await self._engine.aread(self._engine.find_duties, self._worker(), self._queues, self._tasks()))
         jitter = random.uniform(0.75, 1.25)  # noqa: S311  (so that a fleet does not ask all at once)
@@ -69,4 +69,4 @@ class Lookout:
 
     def _interval(self) -> float:
         without_wakes = _BUSY_WITHOUT_WAKES if self._is_busy() else _WITHOUT_WAKES
-        return min(_RARELY if self._engine.wakeups.arrive else without_wakes, self._lease / _OF_A_LEASE)
+        return min(_RARELY if self._engine.wakeups.arrive else without_wakes, self._lease / _LOOKS_PER_LEASE)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -85,8 +86,6 @@ class Processes:
         """
         process = self._take()
         try:
-            context.on_stop(process.stop)
-            context.on_yield(process.ask_to_yield)
             return process.run(task, context)
         finally:
             self._give_back(process)
@@ -156,10 +155,13 @@ class _Process:
 
     def __init__(self, greeting: dict[str, Any]) -> None:
         self._dump = tempfile.TemporaryFile()  # noqa: SIM115  (faulthandler writes there, also when it crashes)
+        replies, end_of_replies = os.pipe()
+        self._replies = os.fdopen(replies, "rb")
+        self._end_of_replies = os.fdopen(end_of_replies, "wb", buffering=0)
         self._popen = subprocess.Popen(  # noqa: S603  (this interpreter)
             [sys.executable, "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._end_of_replies,
             start_new_session=True,
             pass_fds=(self._dump.fileno(),) if _HAS_GROUPS else (),
         )
@@ -167,7 +169,10 @@ class _Process:
         self._sending = threading.Lock()
         self._gone = threading.Event()
         self._is_ready = False
+        self._context: JobContext | None = None
+        """Of the job that runs in it now."""
         self._told: str | None = None
+        """Why its job was told to stop; the process is not used again then."""
         threading.Thread(target=self._reap, name="turnspit-process", daemon=True).start()
         self.send({**greeting, "dump": self._dump.fileno() if _HAS_GROUPS else None})
 
@@ -178,6 +183,17 @@ class _Process:
 
     def run(self, task: Task[Any, Any], context: JobContext) -> Any:
         """Run one job to its end."""
+        with self._lock:
+            self._context = context
+        try:
+            context.on_stop(partial(self.stop, context))
+            context.on_yield(self.ask_to_yield)
+            return self._run(task, context)
+        finally:
+            with self._lock:
+                self._context = None
+
+    def _run(self, task: Task[Any, Any], context: JobContext) -> Any:
         if not self._is_ready:
             self._await_ready()
         self.send({"claim": list(claim_of(context)), "module": task.function.__module__, "carrier": context.carrier})
@@ -207,22 +223,20 @@ class _Process:
         self._is_ready = True
 
     def _receive(self) -> dict[str, Any]:
-        assert self._popen.stdout is not None
-        line = self._popen.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise self._death()
-        received: dict[str, Any] = json.loads(line)
-        return received
+        with contextlib.suppress(ValueError):  # the end, perhaps behind half a line
+            received: dict[str, Any] = json.loads(self._replies.readline())
+            return received
+        raise self._death()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Write to it. That it is gone shows when it is read from."""
+        """Write to it. Whether it is gone shows when it is read from."""
         assert self._popen.stdin is not None
         with self._sending, contextlib.suppress(OSError, ValueError):
             self._popen.stdin.write(json.dumps(message).encode() + b"\n")
             self._popen.stdin.flush()
 
     def _death(self) -> TurnspitError:
-        """Why it is gone, with the stack where it was."""
+        """An error that says why it is gone, with the stack it was in."""
         self._gone.wait(_REAP_TIME)
         kind: type[TurnspitError] = ProcessDied
         message = f"its process died: {_describe_exit(self._popen.returncode)}"
@@ -237,10 +251,13 @@ class _Process:
         self._dump.seek(0)
         return stack_of_dump(self._dump.read().decode("utf-8", "replace"))
 
-    def stop(self, reason: str) -> None:
-        """Tell its job to stop, and kill it soon. Does not wait."""
+    def stop(self, context: JobContext, reason: str) -> None:
+        """Tell this job to stop, and kill the process soon. Does not wait.
+
+        A job that has ended may be told so late that the process runs the next one already.
+        """
         with self._lock:
-            if self._told is not None:
+            if self._told is not None or self._context is not context:
                 return
             self._told = reason
         killer = threading.Timer(_LAST_WORDS, self.kill)
@@ -270,8 +287,7 @@ class _Process:
         self.kill()
         self._gone.wait(_REAP_TIME)
         assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        for file in (self._popen.stdin, self._popen.stdout, self._dump):
+        for file in (self._popen.stdin, self._replies, self._dump):
             with contextlib.suppress(OSError):  # the last words to one that is gone
                 file.close()
 
@@ -286,6 +302,9 @@ class _Process:
         self._popen.wait()
         self._kill_group()  # what it started goes with it
         self._gone.set()
+        # What it started may have left its group and live on, with the pipe open: that it ended is said here.
+        with contextlib.suppress(OSError), self._end_of_replies as end:
+            end.write(b"\n")
 
     def wait(self, seconds: float) -> None:
         """Wait until it has ended by itself; kill it after this time."""

@@ -47,7 +47,7 @@ class Reconciler:
         await self._stop_cancelled(worker)
         if self._is_paused:
             self._is_paused = False
-            await self._give_back()
+            await self._return_paused()
         if self._has_unheld:  # a wake is about cancellations: it need not hold up the exchanges
             await self._return_unheld(worker)
         return _LONGEST
@@ -60,8 +60,8 @@ class Reconciler:
         return self._has_unheld or self._is_paused or duties.cancelled
 
     def doubt(self) -> None:
-        """An exchange failed: it may have claimed jobs whose answer was lost. On a busy worker their number is not seen
-        among those that come and go.
+        """An exchange failed, and may have claimed jobs all the same: look for them. On a busy worker their number is
+        not seen among those that come and go.
         """
         self._has_unheld = True
 
@@ -69,8 +69,8 @@ class Reconciler:
         """What the next look is about."""
         self._is_paused = self._is_paused or kind is WakeKind.PAUSE
 
-    async def _give_back(self) -> None:
-        """Limited jobs stay: they begin at once or go back by themselves."""
+    async def _return_paused(self) -> None:
+        """Hand back what waits here and is paused. Limited jobs stay: they begin at once or go back by themselves."""
         pauses = await self._engine.aread(self._engine.list_pauses)
         if not pauses:
             return
@@ -83,6 +83,8 @@ class Reconciler:
 
     async def _return_unheld(self, worker: int) -> None:
         async with self._claimer.exchanging:
+            if self._registration.id != worker:
+                return  # declared dead meanwhile: it has no jobs, and whoever rescues them counts the crash
             returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, self._held())
             self._has_unheld = False  # not before: what the store does not take now is tried again
         if returned:

@@ -11,8 +11,8 @@ from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.heartbeat import Heartbeat
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
-from turnspit.clock import sleep
-from turnspit.records import NewWorker
+from turnspit.clock import elapsed, sleep
+from turnspit.records import BlockedLoop, NewWorker
 
 __all__ = ["Registration"]
 
@@ -24,7 +24,7 @@ class Registration:
 
     :param on_registered: called each time the worker has got a number.
     :param on_lost: called on the loop when another worker declared this one dead; it is about to come back.
-    :param on_beat: called before each renewal, in the heartbeat's thread.
+    :param look: asked before each renewal, in the heartbeat's thread, whether the event loop is blocked.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Registration:
         on_registered: Callable[[], None],
         *,
         on_lost: Callable[[], None],
-        on_beat: Callable[[], None],
+        look: Callable[[], BlockedLoop | None],
     ) -> None:
         self._parts = parts
         self._settings = settings
@@ -43,11 +43,13 @@ class Registration:
         self._engine = parts.engine
         self._on_registered = on_registered
         self._on_lost = on_lost
-        self._on_beat = on_beat
+        self._look = look
         self._loop = asyncio.get_running_loop()
         self._heartbeat: Heartbeat | None = None
         self._coming_back: asyncio.Task[None] | None = None
         self._is_wanted = True
+        self.stop_blocked: Callable[[], object] = lambda: None
+        """Called once, in the heartbeat's thread, where a person asked this worker to stop and its loop is blocked."""
 
     @property
     def id(self) -> int:
@@ -85,14 +87,17 @@ class Registration:
             concurrency=settings.concurrency,
             lease=int(settings.lease * 1_000_000),
         )
+        began = elapsed()
         worker = await self._engine.awrite(self._engine.register_worker, new)
         self._heartbeat = Heartbeat(
             self._engine,
             worker,
+            since=began,
             lease=settings.lease,
             interval=settings.heartbeat,
             on_dead=self._tell_loop,
-            on_beat=lambda: self._on_beat(),
+            look=lambda: self._look(),
+            stop_blocked=lambda: self.stop_blocked(),
             outage=self._outage,
         )
         self._heartbeat.start()
@@ -126,7 +131,7 @@ class Registration:
     async def end_on_loop(self) -> None:
         """The worker stops: it comes back no more, and nobody looks after its loop. The lease is still kept."""
         self._is_wanted = False
-        self._on_beat = lambda: None
+        self._look = lambda: None
         if self._coming_back is not None:
             self._coming_back.cancel()
             await asyncio.gather(self._coming_back, return_exceptions=True)

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from turnspit._runtime.calling import without_stop_iteration
 from turnspit._runtime.worker.completions import refuse_coroutine
 from turnspit._runtime.worker.gathering import Gathering
 from turnspit._runtime.worker.processes import Processes
@@ -74,7 +75,7 @@ class Runners:
         """Call a plain task's function in this thread, inside the app's thread middleware."""
         context.thread = threading.get_ident()
         try:
-            return _without_stop_iteration(
+            return without_stop_iteration(
                 lambda: self._call_here(
                     0, context, lambda context: task.signature.call(task.function, context, arguments)
                 )
@@ -83,7 +84,7 @@ class Runners:
             context.thread = None
 
     def call_batch_here(self, task: BatchTask[Any, Any], batch: Batch[Any]) -> None:
-        """Call a plain batch handler in this thread; the thread middleware is around the call, with its first job."""
+        """Call a plain batch handler in this thread; the thread middleware wraps the call, and sees its first job."""
         for item in batch:
             item.job.thread = threading.get_ident()
         try:
@@ -104,7 +105,7 @@ class Runners:
         context.call = call = self._threads.submit(copy_context().run, function)
         call.add_done_callback(lambda _: delivery.add(ended))
         try:
-            await ended  # it, not the call, is what a loop that ends cancels
+            await ended  # not the call itself, which the end of the loop would cancel
             return call.result()
         finally:
             if call.done():
@@ -113,11 +114,3 @@ class Runners:
     def close(self) -> None:
         """Let idle threads end; those that still run a job are left to it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _without_stop_iteration(function: Callable[[], Any]) -> Any:
-    """A future cannot carry StopIteration."""
-    try:
-        return function()
-    except StopIteration as error:
-        raise RuntimeError("the task raised StopIteration") from error

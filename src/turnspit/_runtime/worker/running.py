@@ -38,7 +38,7 @@ class Running:
         self.is_isolated = False
         """Whether it runs in a process of its own, which is killed where a thread would be left to itself."""
         self.begun = False
-        """A task that is cancelled before its first step never runs at all: it would not free its slot."""
+        """Whether its asyncio task took its first step: one that is cancelled before never runs, and frees no slot."""
         self.task: asyncio.Task[None] | None = None
         self.is_lost = False
         """Whether its claim is another worker's by now."""

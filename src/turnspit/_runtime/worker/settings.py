@@ -29,10 +29,10 @@ class WorkerSettings:
     grace: float = 25.0
     """How long running jobs may go on after a stop."""
     until_empty: bool = False
-    maintenance: bool = True
     lease: float = 15.0
     heartbeat: float = 5.0
     poll: float = 1.0
+    """After how long a worker that heard of nothing looks again whether the jobs in its buffer may begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def make_settings(
             f"heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: "
             f"not {beat:g} s with a lease of {held:g} s"
         )
-    served = None if queues is None else tuple(check_text(queue, "a queue's name") for queue in queues)
+    served = None if queues is None else tuple(dict.fromkeys(check_text(queue, "a queue's name") for queue in queues))
     if served == ():
         raise ConfigurationError("queues is empty, so the worker would do nothing: name some, or leave it out for all")
     return WorkerSettings(

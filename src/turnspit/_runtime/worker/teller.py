@@ -6,11 +6,12 @@ waits for another job of this worker does not wait for itself. While it is far b
 
 import asyncio
 import logging
-from collections.abc import Callable
-from inspect import isawaitable, iscoroutinefunction
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
-from turnspit._runtime.worker.failures import describe
+from turnspit._runtime.calling import call_listener
+from turnspit._runtime.worker.failures import describe, in_one_line
 from turnspit.blueprints import TaskRegistry
 from turnspit.context import JobContext, in_job
 from turnspit.events import Event, EventBus, EventName
@@ -21,7 +22,7 @@ __all__ = ["Ended", "Teller"]
 
 logger = logging.getLogger("turnspit")
 dead_letters = logging.getLogger("turnspit.dead")
-"""So that an error tracker, which is told of the exception itself, can leave the line out."""
+"""A logger of its own, so that an error tracker, which is told of the exception itself, can leave its lines out."""
 
 _FAR_BEHIND = 100
 _EVENT_BY_STATE: dict[JobState, EventName] = {
@@ -30,6 +31,7 @@ _EVENT_BY_STATE: dict[JobState, EventName] = {
     JobState.DEAD: "dead",
     JobState.SCHEDULED: "failed",
     JobState.READY: "failed",
+    JobState.HELD: "failed",
 }
 
 
@@ -56,12 +58,16 @@ class Teller:
         self._tasks = tasks
         self._bus = bus
         self._on_caught_up = on_caught_up
-        self._waiting: asyncio.Queue[tuple[list[Ended], FinishReport]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
     def add(self, ended: list[Ended], report: FinishReport) -> None:
         """These attempts are stored: tell soon."""
         if self._concerns_anybody(report):
-            self._waiting.put_nowait((ended, report))
+            self.call_soon(partial(self.tell, ended, report))
+
+    def call_soon(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Something else is to be told, behind what waits."""
+        self._waiting.put_nowait(tell)
 
     @property
     def is_far_behind(self) -> bool:
@@ -71,9 +77,13 @@ class Teller:
     async def run(self) -> None:
         """Tell what waits, until cancelled."""
         while True:
-            ended, report = await self._waiting.get()
+            tell = await self._waiting.get()
             try:
-                await self.tell(ended, report)
+                await tell()
+            except (
+                Exception
+            ):  # whatever it is: a worker whose teller has ended would tell nobody, and soon claim nothing
+                logger.exception("listeners could not be told of what became of their jobs")
             finally:
                 self._waiting.task_done()
             if self._waiting.qsize() == _FAR_BEHIND - 1:
@@ -130,15 +140,9 @@ class Teller:
 
     async def _call_on_dead(self, context: JobContext, error: BaseException) -> None:
         task = self._tasks.get(context.task)
-        dead_letters.error("job %s (%s) is dead: %s", context.id, context.task, describe(error, context.task).text)
+        why = in_one_line(describe(error, context.task))
+        dead_letters.error("job %s (%s) is dead: %s", context.id, context.task, why)
         if task is None or task.on_dead is None:
             return
-        try:
-            if iscoroutinefunction(task.on_dead):
-                answer = task.on_dead(context, error)
-            else:
-                answer = await asyncio.to_thread(task.on_dead, context, error)
-            if isawaitable(answer):
-                await answer
-        except Exception:
-            logger.exception("on_dead of %s failed for job %s", task.name, context.id)
+        failure = f"on_dead of {task.name} failed for job {context.id}"
+        await call_listener(task.on_dead, context, error, failure=failure)

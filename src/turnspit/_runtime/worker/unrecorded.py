@@ -37,7 +37,7 @@ class UnrecordedRun:
 
 
 class _Ends:
-    """Stands where a worker's finisher stands."""
+    """Takes the place of a worker's finisher."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.first: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
@@ -54,7 +54,9 @@ class _Ends:
 
 
 def _as_if_committed(ended: Ended) -> Ended:
-    """Where a worker would ask the store whether ``job.finish(tx)`` committed: nothing was written, so it is said."""
+    """A worker asks the store whether ``job.finish(tx)`` committed. Nothing was written here: a task that called it and
+    returned counts as completed.
+    """
     if not isinstance(ended.finish, Confirmation):
         return ended
     if isinstance(ended.error, FinishNotCommitted):

@@ -42,8 +42,8 @@ _TELL_TIME = 5.0
 _LIFESPAN_TIME = 10.0
 _EMPTY_CHECK = 0.02
 _LOOK_AGAIN = 1.0
-_ADMITTED = 1000
-_LONGEST = 60.0
+_ADMIT_AT_ONCE = 1000
+_RESCUE_INTERVAL = 60.0
 _SERVED_BY = {WakeKind.SCHEDULED: "promoter", WakeKind.SCHEDULE: "scheduler", WakeKind.WORKFLOW: "tender"}
 
 
@@ -70,14 +70,14 @@ class Worker:
         self.loop_watch = LoopWatch(self._loop, lambda task: self.executor.job_of(task))
         self._stack = AsyncExitStack()
         self.stopping = asyncio.Event()
-        """Set when the worker should stop: by ``request_stop``, or empty with ``until_empty``."""
+        """Set when the worker should stop: by ``request_stop``, or with ``until_empty`` once nothing is left to do."""
         self._at_once = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._telling: asyncio.Task[None] | None = None
         self._stop_listening: Callable[[], None] | None = None
         self._opening: asyncio.Timeout | None = None
         self.registration = Registration(
-            parts, settings, self._outage, self._registered, on_lost=self._lose_jobs, on_beat=self.loop_watch.look
+            parts, settings, self._outage, self._registered, on_lost=self._lose_jobs, look=self.loop_watch.look
         )
         self._processes = Processes(parts)
         self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware, self._processes)
@@ -111,10 +111,11 @@ class Worker:
             self._engine,
             worker=lambda: self.id,
             may_rescue=lambda: self.registration.may_rescue,
-            interval=_LONGEST,
+            interval=_RESCUE_INTERVAL,
             max_crashes=parts.max_crashes,
             bus=parts.bus,
             on_dead=self._tell_crashed,
+            call_soon=self.finisher.teller.call_soon,
         )
         self.services = self._make_services()
 
@@ -132,11 +133,9 @@ class Worker:
             "reconciler": Service(self._reconciler, self._outage),
             "lookout": Service(lookout, self._outage),
         }
-        if self._settings.maintenance:
-            duties = on_call_duties(self._parts, self.rescuer)
-            self._on_call += duties
-            services |= {duty.name: Service(duty, self._outage) for duty in duties}
-            services |= {duty.name: Service(duty, self._outage) for duty in timed_duties(self._parts)}
+        duties = on_call_duties(self._parts, self.rescuer)
+        self._on_call += duties
+        services |= {duty.name: Service(duty, self._outage) for duty in (*duties, *timed_duties(self._parts))}
         return services
 
     @property
@@ -166,13 +165,13 @@ class Worker:
             self._tasks.append(asyncio.create_task(self._stop_when_empty(), name="turnspit until-empty"))
 
     async def _start_services(self) -> None:
-        """Begin what is done beside running jobs: after the first claim, which else would wait for it."""
+        """Start what is done beside running jobs, but after the first claim, which it would hold up."""
         await self.claimer.has_asked.wait()
         for service in self.services.values():
             service.start()
 
     async def _open(self) -> None:
-        """Open the lifespans, which may wait for what never comes: a stop does not wait for them."""
+        """Open the lifespans. One that hangs does not hold up a stop: ``request_stop`` ends the wait."""
         try:
             async with asyncio.timeout(None) as self._opening:
                 self.executor.resources = await open_lifespans(self._parts, self._stack)
@@ -180,7 +179,7 @@ class Worker:
             self._opening = None
 
     def _stop_without_claimer(self, claiming: "asyncio.Task[None]") -> None:
-        """A worker that cannot claim would hold its lease for ever and do nothing."""
+        """Stop if the claimer failed: such a worker would keep its lease for ever and do nothing."""
         if not claiming.cancelled() and claiming.exception() is not None:
             logger.critical("worker %s stops: its loop with the store failed", self.id, exc_info=claiming.exception())
             self.request_stop()
@@ -190,18 +189,18 @@ class Worker:
         self._on_register()
 
     def _lose_jobs(self) -> None:
-        """Another worker took this one's jobs: stop them, and begin none of them."""
+        """Another worker has taken this one's jobs: stop those that run, and drop those that wait."""
         self.executor.take()
         for running in list(self.executor.running.values()):
             running.lose()
 
     async def _tell_crashed(self, record: JobRecord) -> None:
-        """A job was rescued for the last time: its task's on_dead is called here, far from the crash."""
+        """Call ``on_dead`` for a job that this worker rescued and that has now crashed its workers too often."""
         context = JobContext.of_record(record, self.finisher, self.executor.resources)
         await self.finisher.teller.call_on_dead(context, WorkerDied(record.reason or "its worker died"))
 
     def _hear(self, wake: Wake) -> None:
-        """A wake, in some thread."""
+        """Pass a wake on to the loop; called in another thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
             self._loop.call_soon_threadsafe(self._react, wake.kind)
 
@@ -211,11 +210,11 @@ class Worker:
         elif kind in (WakeKind.CANCEL, WakeKind.PAUSE):
             self._reconciler.note(kind)
             self.services["reconciler"].wake()
-        elif kind in _SERVED_BY and _SERVED_BY[kind] in self.services:
+        elif kind in _SERVED_BY:
             self.services[_SERVED_BY[kind]].wake()
 
     def _act_on(self, duties: Duties) -> None:
-        """What the lookout saw, whether a wake told of it or not."""
+        """Act on what the lookout saw, whether a wake told of it or not."""
         self.claimer.lanes.told(limited=duties.limited)
         if duties.ready:
             self.claimer.work_waits(was_seen=True)
@@ -225,7 +224,7 @@ class Worker:
                 self.services[duty.name].wake()
 
     def _obey(self, asked_to: str | None) -> None:
-        """What a person asks of this worker, once."""
+        """Do what a person asked of this worker, once."""
         if asked_to == "stop" and not self.stopping.is_set():
             logger.info("worker %s was asked to stop", self.id)
             self.request_stop()
@@ -240,8 +239,8 @@ class Worker:
             with contextlib.suppress(TurnspitError):
                 engine, settings = self._engine, self._settings
                 tasks = self._parts.tasks.names
-                left = await engine.aread(engine.ready_count, settings.queues, tasks)
-                if left or await engine.awrite(engine.admit_jobs, tasks, _ADMITTED):
+                left = await engine.aread(engine.count_ready_or_running, settings.queues, tasks)
+                if left or await engine.awrite(engine.admit_jobs, tasks, _ADMIT_AT_ONCE):
                     self.claimer.work_waits()
                 elif self._is_empty():  # still: a retry that was claimed meanwhile is no longer ready, and not done
                     self.stopping.set()
@@ -289,12 +288,12 @@ class Worker:
         self.stopping.set()
 
     def _ending_tasks(self) -> set["asyncio.Task[None]"]:
-        """Of jobs that will end. For a thread that was told to and does not, only the end of its process helps."""
+        """The tasks of running jobs, except those told to stop that do not: only the end of this process ends them."""
         stuck = self.executor.stuck
         return {each.task for each in self.executor.running.values() if each.task and each.claim.id not in stuck}
 
     def troubles(self) -> tuple[str, ...]:
-        """Why this worker does not do its work now, for people; from any thread."""
+        """Why this worker does not work as it should, for people; from any thread."""
         if self.stopping.is_set() or not self.claimer.claiming:
             return ("it is stopping",)
         found = (self.registration.trouble, self.executor.trouble)
@@ -303,7 +302,7 @@ class Worker:
     async def stop(self) -> Leftovers:
         """Stop claiming, let running jobs end within the grace time, hand back the rest, store what ended.
 
-        :returns: what is still running, under the lease of this worker, which has ended but for that.
+        :returns: the jobs that still run; this worker keeps its lease for them.
         """
         self.stopping.set()
         self.claimer.claiming = False
@@ -318,7 +317,7 @@ class Worker:
         for running in told:
             running.stop("shutdown")
         await self._wait_for_stopped(told)
-        async with self.claimer.exchanging:  # one that is cancelled half-way would not know what it stored
+        async with self.claimer.exchanging:  # an exchange that is cancelled half-way would not know what it stored
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -335,7 +334,7 @@ class Worker:
             claims = [(claim.id, claim.fence) for claim in (*self.executor.take(), *self.executor.late)]
             self.executor.late.clear()
         if claims:
-            with contextlib.suppress(TurnspitError):  # the lease runs out, and others rescue them
+            with contextlib.suppress(Exception):  # whatever it is: they go back with the rest, or others rescue them
                 await self._engine.awrite(self._engine.return_jobs, claims)
 
     async def _wait_for_running(self, seconds: float) -> None:
@@ -349,7 +348,9 @@ class Worker:
 
     @staticmethod
     async def _wait_for_stopped(told: list[Running]) -> None:
-        """Coroutines may clean up, processes are killed; a thread ends soon or nobody knows when."""
+        """Wait for jobs that were told to stop: coroutines may clean up, processes are killed, and a thread that does
+        not end soon may never end.
+        """
         threads = [each for each in told if not (each.is_async or each.is_isolated)]
         killed = [each for each in told if each.is_isolated]
         coroutines = [each for each in told if each.is_async]
@@ -367,12 +368,12 @@ class Worker:
                 await self.claimer.flush()
                 if handed_back:
                     await self._engine.awrite(self._engine.return_jobs, handed_back)
-                # Claims whose answer was lost: rescued after this worker's end, they would count a crash.
+                # Claims whose answer was lost: rescued after this worker's end, each would count as a crash.
                 await self._engine.awrite(self._engine.return_unheld_jobs, self.id, left.jobs)
                 if not left:
                     await asyncio.to_thread(self.registration.let_go)
                     await self._engine.awrite(self._engine.retire_worker, self.id)
-            except TurnspitError as error:
+            except Exception as error:  # whatever it is: the lease is not to be kept for ever
                 if monotonic() > until:
                     logger.error("worker %s could not store its last work: %s; others rescue it", self.id, error)
                     await asyncio.to_thread(self.registration.let_go)

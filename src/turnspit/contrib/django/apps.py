@@ -1,7 +1,6 @@
 """The Django app: finds the ``Turnspit``, tells it its database, imports the tasks, and looks after connections."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -13,9 +12,14 @@ from django.utils.module_loading import module_has_submodule
 
 from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker.processes import prepare_processes
-from turnspit.contrib.django.database import DjangoTransactions, url_of, use_file_in_tests
+from turnspit.contrib.django.database import (
+    DjangoTransactions,
+    remove_logs_of_tests,
+    url_of,
+    use_file_in_tests,
+    use_files_of_clones,
+)
 from turnspit.contrib.django.settings import read_settings
-from turnspit.engines.sqlite.wal_owner import remove_foreign_wal
 
 __all__ = ["TurnspitConfig"]
 
@@ -28,12 +32,13 @@ class TurnspitConfig(AppConfig):
     verbose_name = "Turnspit"
 
     def ready(self) -> None:
-        """Put everything together once all models are loaded."""
+        """Connect the app with the project, once all models are loaded."""
         settings = read_settings()
         app = settings.load_app()
         if settings.database is not None:
             use_file_in_tests(settings.database)
-            _live_in(app, settings.database)
+            remove_logs_of_tests(settings.database)
+            _keep_jobs_in(app, settings.database)
         for config in apps.get_app_configs():
             for name in settings.modules:
                 if config is not self and module_has_submodule(config.module, name):
@@ -42,27 +47,29 @@ class TurnspitConfig(AppConfig):
         prepare_processes(app, "django:setup")
 
 
-def _live_in(app: Turnspit, alias: str) -> None:
-    """Keep the jobs in a Django database, also when tests put another in its place."""
-    told = url_of(alias)
-    app.configure(told)
+def _keep_jobs_in(app: Turnspit, alias: str) -> None:
+    """Keep the jobs in a Django database, and follow it when tests put another one in its place."""
+    configured = url_of(alias)
+    app.configure(configured)
     app.join(DjangoTransactions(alias))
 
     def follow(connection: Any, **_: object) -> None:
-        nonlocal told
+        nonlocal configured
         if connection.alias == NO_DB_ALIAS:
-            app.close()  # a test database is to be made, copied or dropped, and PostgreSQL wants it free for that
-        elif connection.alias == alias and (url := url_of(alias)) != told:
-            if connection.vendor == "sqlite":  # a test database: Django has removed the file of the last run only
-                remove_foreign_wal(Path(connection.settings_dict["NAME"]))
+            app.close()  # a test database is about to be made, copied or dropped: PostgreSQL wants no connection to it
+            return
+        if connection.alias != alias:
+            return
+        use_files_of_clones(connection)
+        if (url := url_of(alias)) != configured:
             app.configure(url)
-            told = url
+            configured = url
 
     connection_created.connect(follow, weak=False)
 
 
 def _close_old_connections_around_jobs(app: Turnspit) -> None:
-    """As around a request: a connection that is broken or too old is not used for the next job."""
+    """As Django does around a request: a connection that is broken or too old is not used for the next job."""
 
     @app.middleware
     def in_the_threads(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The dashboard among a project's own pages, for those whom Django knows.
+"""The dashboard among a Django project's own pages, for the project's users.
 
 ::
 
@@ -44,12 +44,12 @@ def dashboard_urls(
 ) -> list[URLPattern]:
     """The dashboard of the project's app, for ``include(...)``, on WSGI and on ASGI. Needs ``turnspit[dashboard]``.
 
-    Who has not signed in is sent to ``LOGIN_URL``. A link to it: ``{% url "turnspit" path="" %}``.
+    Users who have not signed in are sent to ``LOGIN_URL``. Templates link to it by ``{% url "turnspit" path="" %}``.
 
-    :param authorize: ``authorize(request, action)``, plain: whether the request's user may do this; the actions are
-        those of ``Turnspit.dashboard``. By default staff may look, and superusers may do everything.
+    :param authorize: ``authorize(request, action)``, a plain function: whether the request's user may do this. The
+        actions are those of ``Turnspit.dashboard``. By default staff may look, and superusers may do everything.
 
-    The rest as for ``Turnspit.dashboard``.
+    The other parameters are those of ``Turnspit.dashboard``.
 
     ::
 
@@ -80,7 +80,7 @@ def dashboard_urls(
         return WsgiApp(apart)
 
     def show(request: HttpRequest, path: str) -> HttpResponse:
-        # Asked here: what Django knows of its users is for sync code, and the dashboard runs on an event loop.
+        # Asked here, because Django's users need sync code, and the dashboard runs on an event loop.
         allowed = frozenset(str(action) for action in Permission if may(request, str(action)))
         user = getattr(request, "user", None)
         is_stranger = user is not None and not user.is_authenticated
@@ -91,7 +91,7 @@ def dashboard_urls(
         name = None if user is None or is_stranger else user.get_username()
         return _ask(find_dashboard(), _environ(request, path) | {_ALLOWED: allowed, _USER: name})
 
-    # The dashboard itself looks where a write comes from, and asks the store from a thread of its own.
+    # The dashboard checks the origin of writes itself, and reads the store in a thread of its own.
     view = csrf_exempt(non_atomic_requests(show))
     return [re_path(r"^(?P<path>.*)$", view, name="turnspit")]
 
@@ -126,7 +126,7 @@ def _ask(dashboard: WsgiApp, environ: dict[str, Any]) -> HttpResponse:
             else:
                 response.headers[name] = value
 
-    # Not in the request's context: what the dashboard asks of the thread where Django runs that request's sync code
-    # would wait for the very thread that waits here.
+    # In an empty context: in the request's own, sync code of the dashboard would be sent to the thread that runs this
+    # request, which is waiting here: a deadlock.
     response.content = b"".join(Context().run(dashboard, environ, start_response))
     return response

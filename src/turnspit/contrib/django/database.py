@@ -1,6 +1,10 @@
-"""A Django database as the place of the jobs: its URL, and its transactions."""
+"""Keeping jobs in a Django database: the store's URL, and joining its transactions."""
 
+import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -9,12 +13,16 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-__all__ = ["DjangoTransactions", "url_of", "use_file_in_tests"]
+from turnspit.engines.sqlite.wal_owner import remove_foreign_wal
+
+__all__ = ["DjangoTransactions", "remove_logs_of_tests", "url_of", "use_file_in_tests", "use_files_of_clones"]
 
 T = TypeVar("T")
 
+_CLONE = re.compile(r"file:memorydb_\w+_(\d+)\?mode=memory&cache=shared")
+"""The in-memory database that Django's SQLite back end (``setup_worker_connection``) gives to the test process N."""
 _NOT_FOR_LIBPQ = {"pool", "isolation_level", "server_side_binding", "assume_role"}
-"""Options that Django itself reads."""
+"""Options that Django reads itself, and libpq does not know."""
 
 
 class DjangoTransactions:
@@ -29,10 +37,10 @@ class DjangoTransactions:
         return connection if connection.in_atomic_block else None
 
     async def acall(self, function: Callable[[], T]) -> T:
-        """In the thread where Django runs the sync code of this coroutine, and its async ORM.
+        """Call the function in the thread in which Django runs this coroutine's sync code, and its async ORM.
 
-        A loop that was started inside ``atomic()`` by other means than ``async_to_sync`` has no way there, nor has the
-        async ORM.
+        From an event loop that was started inside ``atomic()`` without ``async_to_sync``, that thread cannot be
+        reached; the async ORM cannot reach it either.
         """
         result: T = await sync_to_async(function)()
         return result
@@ -68,9 +76,43 @@ def _postgres_url(settings: dict[str, Any]) -> str:
 
 
 def use_file_in_tests(alias: str) -> None:
-    """Let the test database of a SQLite alias be a file beside the real one, where Django would take memory."""
+    """Make the test database of a SQLite alias a file beside the real one, where Django would keep it in memory."""
     connection = connections[alias]
     settings: dict[str, Any] = connection.settings_dict
     if connection.vendor == "sqlite" and not settings["TEST"]["NAME"] and not connection.is_in_memory_db():
         path = Path(settings["NAME"]).absolute()
         settings["TEST"]["NAME"] = str(path.with_name(f"test_{path.name}"))
+
+
+def remove_logs_of_tests(alias: str) -> None:
+    """Remove the write-ahead logs of earlier test databases: Django removes the files, but leaves these beside them.
+
+    SQLite would apply such a log to a new file of the same name as soon as Django connects to it.
+    """
+    connection = connections[alias]
+    name = connection.settings_dict["TEST"]["NAME"]
+    if connection.vendor != "sqlite" or not name or connection.is_in_memory_db():
+        return
+    path = Path(name)
+    for log in path.parent.glob(f"{escape(path.stem)}*{escape(path.suffix)}-wal"):
+        file = log.with_name(log.name.removesuffix("-wal"))
+        if file.exists():
+            remove_foreign_wal(file)
+            with closing(sqlite3.connect(file, timeout=0)) as last, suppress(sqlite3.Error):
+                last.execute("PRAGMA wal_checkpoint")  # the last connection to close removes the log
+        else:
+            for left in (log, log.with_name(f"{file.name}-shm")):
+                left.unlink(missing_ok=True)
+
+
+def use_files_of_clones(connection: Any) -> None:
+    """Let a process of ``test --parallel`` that was not forked (Python 3.14, macOS) use its copy of the test database.
+
+    Django has made the copy as a file, but connects the process to an in-memory database filled from it.
+    """
+    settings: dict[str, Any] = connection.settings_dict
+    clone = _CLONE.fullmatch(str(settings["NAME"])) if connection.vendor == "sqlite" else None
+    if clone is not None and settings["TEST"]["NAME"]:
+        path = Path(settings["TEST"]["NAME"])
+        settings["NAME"] = str(path.with_name(f"{path.stem}_{clone[1]}{path.suffix}"))
+        connection.close()  # Django connects again, now to the file

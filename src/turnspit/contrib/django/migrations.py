@@ -12,13 +12,14 @@ __all__ = ["MigrateTurnspit"]
 
 
 class MigrateTurnspit(Operation):
-    """Brings Turnspit's tables up to date in a Django migration. Let the app be ``Turnspit(url, migrate=False)`` then.
+    """Brings Turnspit's tables up to date in a Django migration. Make the app with ``Turnspit(migrate=False)`` then.
 
-    What the database has already is left as it is, so that a later migration uses the same operation after an upgrade
-    of Turnspit. Its reverse does nothing.
+    Only what the database does not have yet is applied, so that a later migration can use the same operation after an
+    upgrade of Turnspit. Its reverse does nothing.
 
-    :param schema: the schema that holds the tables on PostgreSQL.
-    :param since: for ``sqlmigrate``, which does not look: the schema that the migration before left.
+    :param schema: the PostgreSQL schema that holds the tables.
+    :param since: for ``sqlmigrate``, which does not look at the database: the number of the schema that the migration
+        before left.
 
     ::
 
@@ -35,7 +36,7 @@ class MigrateTurnspit(Operation):
         self.since = since
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """Turnspit's tables are no models."""
+        """Do nothing: Turnspit's tables are no models."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Apply what is missing, in the migration's transaction.
@@ -59,7 +60,7 @@ class MigrateTurnspit(Operation):
         tables.migrate(execute, str(connection.settings_dict["NAME"]))
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Jobs are never dropped."""
+        """Do nothing: jobs are never dropped."""
 
     def describe(self) -> str:
         """What ``migrate --plan`` shows."""

@@ -9,18 +9,18 @@ from turnspit.engines.sqlfile import load_blocks
 
 __all__ = ["clean", "has_nul", "load", "to_numbered", "to_pyformat"]
 
-# As a scalar subquery it is asked once a statement, and an index can be searched with it.
+# A scalar subquery is evaluated once for a statement, and an index can be searched for its value.
 _NOW = "(SELECT coalesce(:now::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))"
-# An array of our own making: the planner looks each id up by primary key, whatever it believes about the table.
+# Given an array, the planner looks each id up by primary key, whatever it believes about the table's size.
 _IDS = "ANY (ARRAY(SELECT json_array_elements_text(:ids::json)::bigint))"
 
 _PAUSED_QUEUES = "ALL (ARRAY(SELECT name FROM {schema}.pauses WHERE kind = 'queue'))"
 _PAUSED_TASKS = "SELECT name FROM {schema}.pauses WHERE kind = 'task'"
-# Of a job: the text for `paused_by` if one of its tags is paused. Asked only of jobs that have tags.
+# For a job: the text for `paused_by` if one of its tags is paused. Used only for jobs that have tags.
 _PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM {schema}.pauses AS pause
      WHERE pause.kind = 'tag' AND pause.name = ANY (ARRAY(SELECT json_array_elements_text(tags))) LIMIT 1)"""
 
-# As in the index jobs_ordered: the key of a job that runs in order, and whether it is one that has not ended.
+# As in the index jobs_ordered: the key of a job that runs in order, and whether that job has still to run or runs.
 _ORDER = "split_part(lane, chr(10), 1)"
 _ORDERED = (
     """left(lane, 1) = '"' AND (state IN ('held', 'running') OR state = 'scheduled' AND started_at IS NOT NULL)"""
@@ -95,7 +95,7 @@ def to_numbered(sql: str) -> tuple[str, tuple[str, ...]]:
 
 
 def clean(params: Any) -> dict[str, Any]:
-    """The parameters, NUL replaced: PostgreSQL's text has no place for it, and an error's message may hold one."""
+    """The parameters, with each NUL replaced: PostgreSQL's text cannot hold one, but an error message may."""
     cleaned = dict(params)
     for name, value in cleaned.items():
         if type(value) is str and "\0" in value:
@@ -104,7 +104,7 @@ def clean(params: Any) -> dict[str, Any]:
 
 
 def has_nul(text: str) -> bool:
-    """Whether JSON has a NUL in one of its texts: nobody could look for such a job by its arguments.
+    """Whether a JSON text has a NUL in one of its strings: such a job could not be found by its arguments.
 
     >>> has_nul(r'"a\\u0000"'), has_nul(r'"a\\\\u0000"')
     (True, False)

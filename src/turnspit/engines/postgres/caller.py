@@ -8,21 +8,25 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.postgres.blocks import clean, to_numbered, to_pyformat
-from turnspit.errors import EngineError, InvalidTransaction
+from turnspit.engines.postgres.errors import FROZEN
+from turnspit.errors import EngineError, InvalidTransaction, StoreFrozen
 from turnspit.transactions import (
     DjangoTransaction,
     SqlalchemyTransaction,
     adrive,
+    cause_of,
     drive,
     has_failed,
     is_async_sqlalchemy,
+    is_closed,
     is_django,
     is_sqlalchemy,
+    kind_of,
     not_async,
     not_sync,
     unscoped,
@@ -32,15 +36,16 @@ __all__ = ["CallerTransactions"]
 
 T = TypeVar("T")
 
-_WHERE = Statement(
+_IDENTIFY = Statement(
     "SELECT current_database()::text, oid::bigint, extract(epoch FROM pg_postmaster_start_time())::text "
     "FROM pg_database WHERE datname = current_database()",
     {},
 )
-"""Which database of which server: one that was started at another moment is another one."""
+"""Identifies a database: its name, its oid, and when its server was started, which tells servers apart."""
 _TAKES = "a psycopg, asyncpg, SQLAlchemy or Django connection, or a SQLAlchemy session"
 
 Announce = Callable[[list[Wake]], Statement | None]
+"""Makes the statement that notifies of these wakes when the transaction commits; ``None`` if there is none to send."""
 
 
 class _Sync(Protocol):
@@ -62,69 +67,71 @@ class _Async(Protocol):
 class CallerTransactions:
     """Runs verbs on connections and sessions that callers bring."""
 
-    def __init__(self, location: str, schema: str, ask: Callable[[Statement], list[Row]]) -> None:
+    def __init__(self, location: str, ask: Callable[[Statement], list[Row]]) -> None:
         self._location = location
-        self._schema = schema
         self._ask = ask
+        """Runs a statement on a connection of the engine's own."""
         self._checked: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._where: Row | None = None
+        """Connections that are known to lead to the store's database."""
+        self._identity: Row | None = None
         self._lock = threading.Lock()
 
     def run(self, tx: object, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
-        """Run a verb inside a sync caller's transaction; its wakes ride along.
+        """Run a verb inside a sync caller's transaction; its notification is sent when that commits.
 
         :raises InvalidTransaction: if ``tx`` is no transaction of this database that sync code can use.
         """
-        return self._run(_sync(tx), make_verb, announce)
+        return self._run(lambda: _sync(tx), make_verb, announce)
 
     async def arun(self, tx: object, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
         """``run`` for async code."""
         if is_async_sqlalchemy(tx):
             return await unscoped(tx).run_sync(  # type: ignore[no-any-return]
-                lambda own: self._run(_Sqlalchemy(own), make_verb, announce)
+                lambda own: self._run(lambda: _Sqlalchemy(own), make_verb, announce)
             )
         transaction = _async(tx)
         try:
             await self._acheck(transaction)
             result, wakes = await adrive(make_verb(), transaction.execute)
-            told = announce(wakes)
-            if told is not None:
-                await transaction.execute(told)
+            notification = announce(wakes)
+            if notification is not None:
+                await transaction.execute(notification)
         except Exception as error:
             raise self._translate(error) from error
         return result
 
-    def _run(self, transaction: _Sync, make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
+    def _run(self, join: Callable[[], _Sync], make_verb: Callable[[], Verb[T]], announce: Announce) -> T:
         try:
+            transaction = join()
             self._check(transaction)
             result, wakes = drive(make_verb(), transaction.execute)
-            told = announce(wakes)
-            if told is not None:
-                transaction.execute(told)
+            notification = announce(wakes)
+            if notification is not None:
+                transaction.execute(notification)
         except Exception as error:
             raise self._translate(error) from error
         return result
 
     def _check(self, transaction: _Sync) -> None:
         if not self._is_checked(transaction.connection):
-            [row] = transaction.execute(_WHERE)
-            self._compare(row, transaction.connection)
+            [identity] = transaction.execute(_IDENTIFY)
+            self._compare(identity, transaction.connection)
 
     async def _acheck(self, transaction: _Async) -> None:
         if not self._is_checked(transaction.connection):
-            [row] = await transaction.execute(_WHERE)
-            await asyncio.to_thread(self._compare, row, transaction.connection)
+            [identity] = await transaction.execute(_IDENTIFY)
+            await asyncio.to_thread(self._compare, identity, transaction.connection)
 
     def _is_checked(self, connection: object) -> bool:
-        with self._lock, suppress(TypeError):  # of a kind that cannot be referred to weakly
+        with self._lock, suppress(TypeError):  # of a type that allows no weak references
             return connection in self._checked
         return False
 
     def _compare(self, theirs: Row, connection: object) -> None:
-        if theirs != self._where:
-            # The server may have been started again since.
-            [self._where] = self._ask(_WHERE)
-        if theirs != self._where:
+        if theirs != self._identity:
+            # The server may have been restarted since we asked.
+            [self._identity] = self._ask(_IDENTIFY)
+        if theirs != self._identity:
             raise InvalidTransaction(
                 f"tx= is a transaction of the database {theirs[0]!r} of another server or name, but the jobs of this "
                 f"app are in {self._location}"
@@ -133,14 +140,16 @@ class CallerTransactions:
             self._checked.add(connection)
 
     def _translate(self, error: Exception) -> Exception:
-        """A driver's error as Turnspit's own; others as they are."""
-        cause = getattr(error, "orig", None) or error
+        """A driver's error as Turnspit's own; any other error as it is."""
+        cause = cause_of(error)
         state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
         if not type(error).__module__.startswith(("psycopg", "asyncpg", "sqlalchemy")):
             return error
-        if state == "25P02" or type(error).__name__ == "PendingRollbackError":
+        if state == "25P02":
             return has_failed()
         line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        if state == FROZEN:
+            return StoreFrozen(f"store {self._location} {line}")
         return EngineError(f"store {self._location}, in the transaction given as tx=: {line}")
 
 
@@ -155,6 +164,9 @@ class _Psycopg:
         # A cursor of our own: the caller's row_factory may make dicts of rows.
         with psycopg.Cursor(self.connection, row_factory=tuple_row) as cursor:
             cursor.execute(to_pyformat(statement.sql), clean(statement.params))
+            if _is_pipelined(self.connection):
+                with self.connection.pipeline():
+                    pass
             return cursor.fetchall() if cursor.description is not None else []
 
 
@@ -168,15 +180,18 @@ class _AsyncPsycopg:
     async def execute(self, statement: Statement) -> list[Row]:
         async with psycopg.AsyncCursor(self.connection, row_factory=tuple_row) as cursor:
             await cursor.execute(to_pyformat(statement.sql), clean(statement.params))
+            if _is_pipelined(self.connection):
+                async with self.connection.pipeline():
+                    pass
             return await cursor.fetchall() if cursor.description is not None else []
 
 
 class _Asyncpg:
-    """An ``asyncpg`` connection, or what its pool gives for one."""
+    """An ``asyncpg`` connection, or a pool's proxy for one."""
 
     def __init__(self, connection: Any) -> None:
         if connection.is_closed():
-            raise _closed()
+            raise is_closed()
         if not connection.is_in_transaction():
             raise InvalidTransaction(
                 "tx= was given an asyncpg connection with no open transaction: "
@@ -196,18 +211,14 @@ class _Sqlalchemy(SqlalchemyTransaction):
 
     def __init__(self, tx: Any) -> None:
         super().__init__(tx)
-        if self._connection.closed:
-            raise _closed()
         dialect = self._connection.dialect
         if dialect.name != "postgresql":
             raise InvalidTransaction(f"tx= is a transaction of {dialect.name}, but this app's jobs are in PostgreSQL")
         self._is_numbered = dialect.paramstyle == "numeric_dollar"
         self.connection = self._connection.connection.dbapi_connection
-        if getattr(self.connection, "autocommit", None) is True or self._isolation() == "autocommit":
+        isolation = getattr(self.connection, "isolation_level", None)
+        if getattr(self.connection, "autocommit", None) is True or isolation == "autocommit":
             raise _autocommit("SQLAlchemy connection")
-
-    def _isolation(self) -> object:
-        return getattr(self.connection, "isolation_level", None)
 
     def execute(self, statement: Statement) -> list[Row]:
         params: Any = clean(statement.params)
@@ -230,7 +241,7 @@ def _sync(tx: object) -> _Sync:
         return _Sqlalchemy(tx)
     if is_django(tx):
         return _of_django(tx)
-    raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
+    raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {kind_of(tx)}")
 
 
 def _async(tx: object) -> _Async:
@@ -240,14 +251,14 @@ def _async(tx: object) -> _Async:
         return _Asyncpg(tx)
     if isinstance(tx, psycopg.Connection) or is_sqlalchemy(tx) or is_django(tx):
         raise not_async(tx)
-    raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {_name(tx)}")
+    raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {kind_of(tx)}")
 
 
 def _of_django(tx: Any) -> _Psycopg:
     connection = DjangoTransaction(tx).driver_connection
     if not isinstance(connection, psycopg.Connection):
         raise InvalidTransaction(
-            f"tx= is a Django connection that uses {_name(connection)}, but this app's jobs are in PostgreSQL, where "
+            f"tx= is a Django connection that uses {kind_of(connection)}, but this app's jobs are in PostgreSQL, where "
             "Django needs psycopg 3: pip install 'psycopg[binary]'"
         )
     return _Psycopg(connection)
@@ -262,13 +273,14 @@ def _check_psycopg(connection: psycopg.Connection[Any] | psycopg.AsyncConnection
     if status is TransactionStatus.INERROR:
         raise has_failed()
     if connection.closed:
-        raise _closed()
+        raise is_closed()
     if connection.autocommit and status is TransactionStatus.IDLE:
         raise _autocommit("psycopg connection")
 
 
-def _closed() -> InvalidTransaction:
-    return InvalidTransaction("tx= was given a connection that is closed")
+def _is_pipelined(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the caller's pipeline would keep an answer back; the end of one inside of it fetches them."""
+    return connection.pgconn.pipeline_status != PipelineStatus.OFF
 
 
 def _autocommit(what: str) -> InvalidTransaction:
@@ -276,7 +288,3 @@ def _autocommit(what: str) -> InvalidTransaction:
         f"tx= was given a {what} in autocommit mode with no open transaction: "
         "call within `with connection.transaction():`, or leave autocommit off"
     )
-
-
-def _name(tx: object) -> str:
-    return f"{type(tx).__module__}.{type(tx).__qualname__}"

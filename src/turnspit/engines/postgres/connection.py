@@ -1,12 +1,11 @@
-"""Threads that own a connection, make a new one when the server went away, and can be cut off under way."""
+"""Threads that own a connection, connect again when it is lost, and can have it cut while a call runs."""
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from turnspit.clock import monotonic
 from turnspit.contract.verbs import Row, Statement
@@ -20,15 +19,15 @@ from turnspit.transactions import drive
 __all__ = ["ConnectionThread", "Reader", "execute"]
 
 
-def execute(connection: Connection, statement: Statement) -> list[Row]:
+def execute(on: Connection | psycopg.Cursor[Row], statement: Statement) -> list[Row]:
     """Run one statement and fetch its rows."""
-    cursor = connection.execute(to_pyformat(statement.sql), clean(statement.params))
-    # Not its description, which makes an object of each column.
+    cursor = on.execute(to_pyformat(statement.sql), clean(statement.params))
+    # Not ``cursor.description``, which makes an object for each column.
     return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 class ConnectionThread(CallThread):
-    """A thread that owns one connection, and makes a new one when the server went away."""
+    """A thread that owns one connection, and connects again when it is lost."""
 
     name = "turnspit-connection"
 
@@ -37,32 +36,36 @@ class ConnectionThread(CallThread):
         self._deadline = deadline
         self._connection: Connection | None = None
         self._running: list[Call] = []
+        """The calls of the transaction that is open now."""
         self._started: list[Call] = []
+        """All calls that were taken from the queue and are not answered yet: those above, and those that come next."""
         self._busy_since: float | None = None
         self._is_committing = False
-        self.began_at = 0.0
-        """When the last transaction began that was answered to its end."""
+        """The COMMIT may have been sent: only its answer can tell what became of the transaction."""
+        self.answered_since = 0.0
+        """When the last transaction began that the server has answered to its end."""
         self._state = threading.Lock()
         super().__init__(queue, self.name, until_empty=is_helper)
 
-    def drop(self, future: Future[Any]) -> None:
-        """Nobody waits any longer for this call: end its connection if it is under way, but never in its COMMIT."""
+    def drop(self, call: Call) -> None:
+        """Nobody waits for this call any longer: if it is running, cut the connection, but never during a COMMIT."""
         with self._state:
-            for call in self._started:
-                call.dropped = call.dropped or call.is_awaited(future)
-            if not self._is_committing and any(call.is_awaited(future) for call in self._running):
+            call.dropped = call.dropped or call in self._started
+            if not self._is_committing and call in self._running:
                 self._cut()
 
-    def free(self, answered: float) -> None:
-        """Give up what has had no answer for longer than a deadline, and whose callers may all be gone.
+    def free(self, answered_since: float) -> None:
+        """Cut the connection if it has had no answer for longer than a deadline: its callers may all be gone.
 
-        :param answered: when a transaction began that the server has answered to its end on another connection. One
-            that began after a COMMIT was sent shows that this one's answer is lost: it does not wait for a standby.
+        A COMMIT without an answer may be waiting for a synchronous standby, and is left alone. But once a transaction
+        that began later has been answered on another connection, the answer to this COMMIT must have been lost.
+
+        :param answered_since: when the newest transaction began that another connection has seen answered.
         """
         with self._state:
             since = self._busy_since
             is_late = since is not None and monotonic() - since > self._deadline
-            if since is not None and is_late and (not self._is_committing or answered > since):
+            if since is not None and is_late and (not self._is_committing or answered_since > since):
                 self._cut()
 
     def _cut(self) -> None:
@@ -70,7 +73,7 @@ class ConnectionThread(CallThread):
             cut(self._connection)
 
     def _begin_try(self, calls: list[Call]) -> bool:
-        """These calls are run now, and may be dropped meanwhile; ``False`` if nobody waits for any of them."""
+        """Note that these calls run now; ``False`` if nobody waits for any of them."""
         with self._state:
             self._running, self._busy_since, self._is_committing = calls, monotonic(), False
             return not all(call.dropped for call in calls)
@@ -81,6 +84,10 @@ class ConnectionThread(CallThread):
 
     def _serve_here(self, call: Call) -> bool:
         return False
+
+    def _tidy_up(self) -> None:
+        self._close_connection()
+        self._end_try()
 
     def _close_connection(self) -> None:
         if self._connection is not None:
@@ -100,17 +107,18 @@ class ConnectionThread(CallThread):
         self._prepare(connection)
 
     def _prepare(self, connection: Connection) -> None:
-        """Settings of this kind of thread."""
+        """Make the settings that this kind of thread needs."""
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        """A word of the server beside its answers."""
+        """Receive a notice or warning of the server."""
 
     def _abandon(self, error: BaseException | None = None) -> None:
         """After an error: leave no transaction open, and no connection that cannot even roll back."""
         if self._connection is None or self._connection.closed:
             return
-        if is_misplaced(error) or is_unanswered(error):  # the next connection may find the primary, or an open socket
-            self._connection.close()
+        has_all_answers = self._connection.pgconn.pipeline_status == PipelineStatus.OFF
+        if is_misplaced(error) or is_unanswered(error) or not has_all_answers:
+            self._connection.close()  # the next connection may reach the primary, or an open socket
             return
         try:
             if self._connection.info.transaction_status is not TransactionStatus.IDLE:
@@ -122,12 +130,15 @@ class ConnectionThread(CallThread):
         return translate(error, self._settings.location) if isinstance(error, psycopg.Error) else error
 
     def _await_connection(self, first: Call) -> bool:
-        """Connect while the first caller waits and can still take its call back; whether there is a connection."""
+        """Connect, while the caller of this call can still take it back, and start the call.
+
+        :returns: ``False`` if there is nothing to run: the call was taken back, or the error is its answer.
+        """
         until = monotonic() + self._deadline
         with self._state:
             self._busy_since = monotonic()
         try:
-            self._connected(lambda: not first.future.cancelled() and monotonic() < until)
+            self._connected(lambda: not first.is_taken_back and monotonic() < until)
         except Exception as error:
             if first.start():
                 first.error = self._translate(error)
@@ -149,19 +160,19 @@ class Reader(ConnectionThread):
         if not self._await_connection(first):
             return
         self._started = [first]
-        for tried in range(2):
+        for attempt in range(2):
             first.error = None
             self._begin_try([first])
             try:
                 connection = self._connected(lambda: False)
                 first.result = self._read(connection, first)
-                self.began_at = self._busy_since or 0.0
+                self.answered_since = self._busy_since or 0.0
                 break
             except Exception as error:
                 first.error = self._translate(error)
-                is_worth_it = is_lost(error, self._connection) and tried == 0 and not first.dropped
+                is_worth_retrying = is_lost(error, self._connection) and attempt == 0 and not first.dropped
                 self._abandon(error)
-                if not is_worth_it:
+                if not is_worth_retrying:
                     break
         self._started = []
         self._end_try()

@@ -1,4 +1,4 @@
-"""What can be wrong with a database, and what to do."""
+"""What ``turnspit doctor`` checks in a database."""
 
 from contextlib import closing
 from typing import Any
@@ -7,17 +7,21 @@ import psycopg
 from psycopg import sql
 
 from turnspit.clock import utc_now
+from turnspit.contract.verbs import Row, Statement
 from turnspit.engines.migrations import examine_status
+from turnspit.engines.postgres.blocks import load, to_pyformat
 from turnspit.engines.postgres.errors import translate
+from turnspit.engines.postgres.locks import find_lock
 from turnspit.engines.postgres.opening import Connection, connect
 from turnspit.engines.postgres.schema import PostgresSchema
 from turnspit.engines.postgres.settings import Settings
+from turnspit.transactions import drive
 
 __all__ = ["diagnose"]
 
 _LONG = 300
 _OLD = 10_000_000
-"""Transactions behind which a snapshot without a time counts as old."""
+"""Age in transactions above which a snapshot counts as old, where its age in seconds is not known."""
 _CROWDED = 0.8
 _SKEWED = 5.0
 _PATIENCE = 3.0
@@ -26,7 +30,7 @@ _MANY_DEAD = 100_000
 _SHOWN = 3
 _LARGE = 64 * 1024 * 1024
 _ENTRY = 100
-"""Bytes that an entry of an index takes at most, about."""
+"""Bytes that an index entry takes at most, roughly."""
 
 Finding = tuple[str, bool, str]
 
@@ -37,6 +41,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         with closing(connect(settings)) as connection:
             looks = (_version, _writable, _durability, _clock, _connections, _snapshots)
             findings = [look(connection) for look in looks]
+            findings.append(_locks(connection, settings.schema))
             status = PostgresSchema(settings.schema).read_status(connection.execute)
             findings.append(examine_status(status))
             if status.current:
@@ -80,7 +85,7 @@ def _connections(connection: Connection) -> Finding:
 
 
 def _clock(connection: Connection) -> Finding:
-    """How far this machine's clock is from the server's, as well as that can be told."""
+    """How far this machine's clock is from the server's, to within the time that the question takes."""
     before = utc_now()
     theirs = _one(connection, "SELECT clock_timestamp()")
     took = utc_now() - before
@@ -93,7 +98,7 @@ def _clock(connection: Connection) -> Finding:
 
 
 def _snapshots(connection: Connection) -> Finding:
-    """What keeps vacuum from removing dead rows: one that reads, or wrote and idles, a prepared one, a slot."""
+    """What keeps vacuum from removing dead rows: an open or prepared transaction, or a replication slot."""
     held = connection.execute(_HELD).fetchone()
     if held is None:
         return "transactions", True, "none holds back vacuum"
@@ -127,6 +132,16 @@ SELECT kind, name, seconds, age FROM (
 """
 
 
+def _locks(connection: Connection, schema: str) -> Finding:
+    def run(statement: Statement) -> list[Row]:
+        return connection.execute(to_pyformat(statement.sql), statement.params).fetchall()
+
+    found, _ = drive(find_lock(load(schema), schema), run)
+    if found is None:
+        return "locks", True, "no transaction keeps others waiting"
+    return "locks", False, f"{found.holder}: {found.cure}"
+
+
 def _tables(connection: Connection, schema: str) -> Finding:
     """Whether vacuum keeps up with the rows that end."""
     if _one(connection, "SHOW autovacuum") != "on":
@@ -152,7 +167,7 @@ def _tables(connection: Connection, schema: str) -> Finding:
 
 
 def _indexes(connection: Connection, schema: str) -> Finding:
-    """An index that is many times as large as its entries has been bloated by a time without vacuum, and stays so."""
+    """An index that was bloated while vacuum did not run: it does not shrink by itself."""
     row = connection.execute(
         "SELECT index.relname, pg_relation_size(index.oid) AS size, greatest(0, index.reltuples)::bigint "
         "FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid "
@@ -193,7 +208,7 @@ def _privileges(connection: Connection, schema: str) -> Finding:
         return "privileges", False, f"{text}, or those alone where it only enqueues"
     if not may_prune:
         text = f"{user} may not make and drop the partitions of {schema}.history: workers that connect as {user} prune"
-        return "privileges", False, f"{text} nothing, and the tables grow; {cure}"
+        return "privileges", True, f"{text} it row by row, which costs more where many jobs end; {cure}"
     return "privileges", True, f"{user} may do all that a worker does"
 
 

@@ -1,6 +1,5 @@
 """A store in a PostgreSQL database: composes the verbs and runs them."""
 
-import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -12,7 +11,8 @@ import psycopg
 from turnspit.clock import Clock, SystemClock, monotonic
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Row, Statement, Verb
-from turnspit.engines.calls import APART_DEADLINE, Call, await_answer, wait_for_answer
+from turnspit.engines.answers import APART_DEADLINE, await_answer, wait_for_answer
+from turnspit.engines.calls import Call
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.migrations import refuse_unprepared
 from turnspit.engines.postgres.blocks import load
@@ -23,13 +23,15 @@ from turnspit.engines.postgres.errors import translate
 from turnspit.engines.postgres.filters import where
 from turnspit.engines.postgres.jobs import PostgresJobVerbs
 from turnspit.engines.postgres.leases import PostgresLeaseVerbs
+from turnspit.engines.postgres.locks import find_lock
 from turnspit.engines.postgres.moves import PostgresMoveVerbs
 from turnspit.engines.postgres.opening import Connection, connect, cut, patiently
 from turnspit.engines.postgres.pool import Pool
-from turnspit.engines.postgres.schema import PostgresSchema, check_version, migrate
+from turnspit.engines.postgres.schema import PostgresSchema, check_server, migrate
 from turnspit.engines.postgres.settings import parse_url
 from turnspit.engines.postgres.wakeups import PostgresWakeups
 from turnspit.engines.postgres.writer import Writer
+from turnspit.engines.shared_runs import SharedRuns, await_run
 from turnspit.engines.verbs.alerts import AlertVerbs
 from turnspit.engines.verbs.bounds import ClaimBounds
 from turnspit.engines.verbs.control import ControlVerbs
@@ -37,15 +39,16 @@ from turnspit.engines.verbs.figures import FigureVerbs
 from turnspit.engines.verbs.pauses import PauseVerbs
 from turnspit.engines.verbs.schedules import ScheduleVerbs
 from turnspit.engines.verbs.workflows import WorkflowVerbs
+from turnspit.errors import EngineUnavailable
 from turnspit.jobs import JobFilter
-from turnspit.records import NewJob
+from turnspit.records import NewJob, StoreLock
 
 __all__ = ["PostgresEngine"]
 
 Q = ParamSpec("Q")
 T = TypeVar("T")
 
-# Connections that a fork copied into this process. They belong to the parent: closing one here would end it there.
+# Connections that a fork copied into this process. They belong to the parent: closed here, they would end there too.
 _inherited: list[object] = []
 
 
@@ -99,21 +102,22 @@ class PostgresEngine(
         self.clock = clock or SystemClock()
         self.deadline = deadline
         self._migrates = migrate
-        self._forget()
+        self._reset()
         guard_forks(self)
 
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
+    def _reset(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may close what its thread is opening or closing
         self._open: _Open | None = None
+        self._runs = SharedRuns()
         self.bounds = ClaimBounds()
         self.wakeups = PostgresWakeups(self.settings)
-        self._callers = CallerTransactions(self.location, self.settings.schema, self._ask)
+        self._callers = CallerTransactions(self.location, self._ask)
 
     def prepare_fork(self) -> None:
-        """Before a fork: let go of threads and connections, and open none until ``resume_after_fork``."""
+        """Before a fork: close threads and connections, and open none until ``resume_after_fork``."""
         self._lock.acquire()
         try:
-            self._let_go()
+            self._close_threads()
         except BaseException:
             self._lock.release()
             raise
@@ -124,9 +128,9 @@ class PostgresEngine(
         self.wakeups.resume()
 
     def forget_after_fork(self) -> None:
-        """In the child: begin anew. What a busy thread of the parent did not let go of is kept, never closed."""
+        """In the child: start anew. What could not be closed before, because a thread was busy, is kept for good."""
         _inherited.append((self._open, self.wakeups, self._callers))
-        self._forget()
+        self._reset()
 
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         return where(filter_)
@@ -145,11 +149,11 @@ class PostgresEngine(
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
-        return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
+        return cast("T", await await_answer(call, self.deadline, self._late, pool))
 
     async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = await self._ahand_over(_beside, lambda: verb(*args, **kwargs))
-        return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
+        return cast("T", await await_answer(call, self.deadline, self._late, pool))
 
     def read(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = self._hand_over(_readers, lambda: verb(*args, **kwargs))
@@ -157,7 +161,7 @@ class PostgresEngine(
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = await self._ahand_over(_readers, lambda: verb(*args, **kwargs))
-        return cast("T", await await_answer(call.future, self.deadline, self._late, pool))
+        return cast("T", await await_answer(call, self.deadline, self._late, pool))
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         self._opened()
@@ -165,12 +169,12 @@ class PostgresEngine(
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if self._open is None:
-            await asyncio.to_thread(self._opened)
+            await self._aopened()
         return await self._callers.arun(tx, lambda: verb(*args, **kwargs), self.wakeups.statement)
 
     def migrate(self) -> tuple[str, ...]:
         def work(connection: Connection) -> tuple[str, ...]:
-            check_version(connection, self.location)
+            check_server(connection, self.location)
             return migrate(connection, self.schema, self.location)
 
         return self._on_connection(work)
@@ -192,12 +196,15 @@ class PostgresEngine(
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.settings)
 
+    async def afind_lock(self) -> StoreLock | None:
+        return await self.aread(find_lock, self.sql, self.settings.schema)
+
     def close(self) -> None:
         with self._lock:
-            self._let_go()
+            self._close_threads()
 
-    def _let_go(self) -> None:
-        """Close threads and connections, keep who listens."""
+    def _close_threads(self) -> None:
+        """Close threads and connections, keep the listeners of ``wakeups``."""
         opened, self._open = self._open, None
         if opened is not None:
             opened.writers.close()
@@ -217,51 +224,59 @@ class PostgresEngine(
         while True:
             pool = choose(self._opened())
             call = pool.submit(make_verb, here=here, new=new)
-            if call is not None:  # else it was closed in between, by another thread or before a fork
+            if call is not None:  # otherwise it was closed in between, by another thread or before a fork
                 return pool, call
 
     async def _ahand_over(
         self, choose: Callable[[_Open], Pool], make_verb: Callable[[], Verb[T]], new: NewJob[Any] | None = None
     ) -> tuple[Pool, Call]:
-        opened = self._open
-        if opened is not None:
-            pool = choose(opened)
+        while True:
+            pool = choose(self._open or await self._aopened())
             call = pool.submit(make_verb, new=new)
             if call is not None:
                 return pool, call
-        return await asyncio.to_thread(self._hand_over, choose, make_verb, new=new)
 
     def _opened(self) -> _Open:
         opened = self._open
         if opened is not None:
             return opened
-        with self._lock:
+        if not self._lock.acquire(timeout=self.deadline):  # another thread is opening it, and the server is away
+            raise EngineUnavailable(self._late_to_begin())
+        try:
             if self._open is None:
                 self.prepare()
+            if self._open is None:  # else a signal handler has opened it meanwhile
                 self._open = self._make_threads()
                 self.wakeups.resume()
             return self._open
+        finally:
+            self._lock.release()
+
+    async def _aopened(self) -> _Open:
+        """Not by ``asyncio.to_thread``: callers would wait for its few threads, one deadline after another."""
+        return await await_run(self._runs.start(self._opened), self.deadline, self._late_to_begin)
 
     def _make_threads(self) -> _Open:
-        """None of them connects before its first call."""
-        settings, deadline, send, insert_each = self.settings, self.deadline, self.wakeups.send, self.insert_each
+        """Start the threads. None of them connects before its first call."""
+        settings, deadline, wakeups, insert_each = self.settings, self.deadline, self.wakeups, self.insert_each
         soon = min(deadline, APART_DEADLINE)
-        # A lease is written down for now: it need not wait for a disk, nor for a standby that is away.
-        passing = replace(settings, synchronous=False)
+        # A lease is valid for seconds only: its commit need not wait for a disk, nor for a standby that is away.
+        relaxed = replace(settings, synchronous=False)
         return _Open(
-            Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, insert_each)),
+            Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, wakeups, insert_each)),
             Pool(lambda queue, is_helper: Reader(queue, is_helper, settings, deadline)),
-            Pool(lambda queue, is_helper: Writer(queue, is_helper, passing, soon, send, insert_each)),
-            Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, send, insert_each)),
+            Pool(lambda queue, is_helper: Writer(queue, is_helper, relaxed, soon, wakeups, insert_each)),
+            Pool(lambda queue, is_helper: Writer(queue, is_helper, settings, deadline, wakeups, insert_each)),
         )
 
     def _ask(self, statement: Statement) -> list[Row]:
         return self._on_connection(lambda connection: execute(connection, statement))
 
     def _on_connection(self, work: Callable[[Connection], T], *, is_limited: bool = False) -> T:
-        """Do what can be done twice on a connection for a moment: again when the server goes away meanwhile.
+        """Do this on a short-lived connection, and again if the server goes away meanwhile.
 
-        :param is_limited: the connection is cut at the deadline, also if no byte comes.
+        :param work: may be repeated.
+        :param is_limited: cut the connection at the deadline, even if the server does not answer at all.
         """
         until = monotonic() + self.deadline
 
@@ -285,9 +300,12 @@ class PostgresEngine(
             "or is the server away? `turnspit doctor` looks)"
         )
 
+    def _late_to_begin(self) -> str:
+        return f"{self._late()}: the call was not carried out"
+
 
 def _cut_at(moment: float, connection: Connection) -> Callable[[], None]:
-    """Cut this connection at that moment, unless what is returned is called before."""
+    """Cut this connection at that moment; the returned function cancels that."""
     timer = threading.Timer(max(0.0, moment - monotonic()), cut, [connection])
     timer.daemon = True
     timer.start()

@@ -1,29 +1,41 @@
-"""PostgreSQL's errors in words that say what to do."""
+"""Turns PostgreSQL's errors into Turnspit's, which say what to do, and tells which may be retried."""
 
 import psycopg
 
 from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen, StoreRefused
 
-__all__ = ["is_lost", "is_misplaced", "is_passing", "is_unanswered", "may_connect_later", "one_line", "translate"]
+__all__ = [
+    "FROZEN",
+    "is_lost",
+    "is_misplaced",
+    "is_passing",
+    "is_unanswered",
+    "may_connect_later",
+    "one_line",
+    "translate",
+]
 
 _RETRIED = ("40001", "40P01", "55P03")
-"""Serialisation failure, deadlock, lock not available: another try can succeed."""
+"""Serialisation failure, deadlock, lock not available: a retry can succeed."""
 
 _AWAY = ("08", "57P01", "57P02", "57P03", "53300")
 """Connection errors, shutdown, crash, starting up, too many connections."""
 
-_FROZEN = "TS001"
-"""The state of the error that a frozen store raises (``refuse_change``)."""
+FROZEN = "TS001"
+"""The SQLSTATE of the error that a frozen store raises (``refuse_change``)."""
 
 _UNREACHED = "cannot be reached: is the server running, and the URL right?"
 
 _REASONS = {
-    "42501": "refuses: this user lacks a privilege; grant it, or run `turnspit migrate` as a user who has it",
+    "42501": "refuses: this user lacks a privilege: GRANT it USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on "
+    "its tables, or membership in the role that owns them; `turnspit doctor` looks",
     "25006": "is read-only (a standby, or default_transaction_read_only): connect to a primary that can be written",
     "42P01": "lacks a table that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`",
     "42883": "lacks a function that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`",
     "3F000": "lacks its schema, which was there before: somebody dropped it; restore a backup, or make an empty one "
     "with `turnspit migrate`",
+    "42P07": "has a table of somebody else where one of Turnspit's goes: give the jobs a schema of their own, as with "
+    "?schema=jobs in the URL",
     "53100": "has no disk space left: free some, nothing acknowledged was lost",
     "53200": "is out of memory",
     "53300": "takes no more connections: raise max_connections, or use a pooler with poll_only=true in the URL",
@@ -34,6 +46,9 @@ _REASONS = {
     "57014": "cancelled the statement (a time-out of the server or an administrator)",
     "25P03": "ended the connection: a transaction was left idle for too long",
 }
+
+_NO_NAME_SERVER = "Temporary failure in name resolution"
+"""As while containers start: the name may be right."""
 
 _REFUSALS = (
     ("password authentication failed", "refuses the user or the password: check the URL"),
@@ -59,6 +74,7 @@ _LATER = (
     "starting up",
     "shutting down",
     "in recovery mode",
+    _NO_NAME_SERVER,
     "closed the connection",
     "terminating connection",
     "too many clients",
@@ -73,32 +89,32 @@ _LATER = (
 
 
 def is_lost(error: BaseException, connection: psycopg.Connection | None) -> bool:
-    """Whether the connection is gone, so that nobody knows more than what was answered before."""
+    """Whether the connection is gone: what became of anything sent and not yet answered is unknown."""
     return is_unanswered(error) or (isinstance(error, psycopg.Error) and (connection is None or connection.closed))
 
 
 def is_unanswered(error: BaseException | None) -> bool:
-    """Whether the driver says this, not the server. A socket that fails before anything was read leaves a connection
-    that does not know yet that it is closed.
+    """Whether the error comes from the driver, not from the server. ``connection.closed`` would not tell: psycopg may
+    not know yet that a socket has failed.
     """
     return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
 
 
 def is_misplaced(error: BaseException | None) -> bool:
-    """Whether this connection leads to a server that has ceased to be the primary."""
+    """Whether this connection leads to a server that is no longer the primary."""
     return isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same transaction can succeed when it is run again."""
     if isinstance(error, psycopg.errors.CheckViolation):
-        # A row on its way into the default partition, while the partition of its day was attached by another worker.
+        # The row was to go into the default partition, when another worker attached the partition of its day.
         return "partition constraint" in str(error)
     return isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED
 
 
 def may_connect_later(error: psycopg.Error) -> bool:
-    """Whether connecting can succeed in a moment: the server is away, not wrong."""
+    """Whether connecting may succeed in a moment: the server is away, not the wrong one."""
     is_away = error.sqlstate is not None and error.sqlstate.startswith(_AWAY)
     return is_away or any(words in str(error) for words in _LATER)
 
@@ -112,7 +128,7 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
         if refusal is None:
             return EngineUnavailable(f"store {location} {_UNREACHED} ({text})")
         return StoreRefused(f"store {location} {refusal} ({text})")
-    if state == _FROZEN:
+    if state == FROZEN:
         return StoreFrozen(f"store {location} {text}")
     reason = _REASONS.get(state or "")
     if state is not None and state.startswith(_AWAY):
@@ -124,6 +140,8 @@ def translate(error: psycopg.Error, location: str) -> EngineError:
 
 
 def _refusal(text: str) -> str | None:
+    if _NO_NAME_SERVER in text:
+        return None
     for words, reason in _REFUSALS:
         if words in text and (words not in ("database", "role") or "does not exist" in text):
             return reason

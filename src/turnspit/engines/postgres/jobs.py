@@ -1,4 +1,4 @@
-"""The verbs of ``contract/jobs.py`` that PostgreSQL does better in fewer statements."""
+"""The verbs of ``contract/jobs.py`` that PostgreSQL does in fewer statements than ``engines/verbs/jobs.py``."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -9,10 +9,11 @@ import pydantic_core
 from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
-from turnspit.engines.verbs.claims import MOST_HELD, Turn, in_turn
+from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
+from turnspit.engines.verbs.turns import Turn, in_turn
 from turnspit.errors import InvalidPayload
 from turnspit.records import Claim, ClaimAtOnce, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
 from turnspit.states import JobState
@@ -27,7 +28,7 @@ class PostgresJobVerbs(JobVerbs):
     """Jobs on their way from enqueued to ended."""
 
     def check_new(self, new: NewJob[Any]) -> None:
-        """Refuse what ``jsonb`` could not read: people look for jobs by their arguments."""
+        """Refuse what ``jsonb`` cannot hold: such a job could not be found by its arguments."""
         for name, text in (("arguments", new.args), ("metadata", new.metadata)):
             if text is not None and has_nul(text):
                 raise InvalidPayload(
@@ -47,7 +48,7 @@ class PostgresJobVerbs(JobVerbs):
             return (yield from super().insert_jobs(new))
         for job in new:
             self.check_new(job)
-        rows = yield self._insertion(new, "id")  # not by another verb: it is a transaction of its own
+        rows = yield self._insertion(new, "id")  # not by ``store_jobs``: as its own last statement it needs no COMMIT
         yield from _wakes(new)
         return [job for (job,) in rows]
 
@@ -81,12 +82,12 @@ class PostgresJobVerbs(JobVerbs):
     def claim_jobs_at_once(self, request: ClaimRequest) -> Verb[ClaimAtOnce]:
         params = self.claim_params(request)
         if hints := self.bounds.turns(request):
-            claims = _in_turn((yield self._claim(params, hints, ends=True)), [turn["queue"] for turn in hints])
+            claims = _claims_of((yield self._claim(params, hints, ends=True)), [turn["queue"] for turn in hints])
             self.bounds.remember(request, claims, is_all=False)
             return ClaimAtOnce(claims, is_partial=True)
         with self.bounds.looking():
             rows = yield self._claim_from_all(params, request)
-        claims = _in_turn(rows, in_turn({row[3] for row in rows}, request.after))
+        claims = _claims_of(rows, in_turn({row[3] for row in rows}, request.after))
         self.bounds.remember(request, claims)
         return ClaimAtOnce(claims, is_partial=1 < len(claims) >= request.limit / MOST_QUEUES)
 
@@ -94,23 +95,24 @@ class PostgresJobVerbs(JobVerbs):
         """Find the busy queues and claim from them, in one statement."""
         busy = "claim_jobs_at_once_busy" if request.queues is None else "claim_jobs_at_once_served"
         turns = self.sql[busy] + ", " + self.sql["claim_jobs_at_once_turns"]
-        params = {**params, "limit": request.limit, **self._line(request, request.after)}
+        params = {**params, "limit": request.limit, **self._queues_in_turn(request, request.after)}
         return Statement(self.sql["claim_jobs"].replace("{turns}", turns).replace("{bound}", ""), params, ends=True)
 
     def find_busy_queues(self, request: ClaimRequest, after: str) -> Verb[list[str]]:
         block = "claim_jobs_queues" if request.queues is None else "claim_jobs_queues_served"
         busy = "claim_jobs_at_once_busy" if request.queues is None else "claim_jobs_at_once_served"
         sql = self.sql[block].replace("{busy}", self.sql[busy])
-        return in_turn([queue for (queue,) in (yield Statement(sql, self._line(request, after)))], after)
+        return in_turn([queue for (queue,) in (yield Statement(sql, self._queues_in_turn(request, after)))], after)
 
     @staticmethod
-    def _line(request: ClaimRequest, after: str) -> dict[str, Any]:
+    def _queues_in_turn(request: ClaimRequest, after: str) -> dict[str, Any]:
+        """The parameters of the blocks that find busy queues."""
         if request.queues is None:
             return {"after": after, "most": MOST_QUEUES}
         return {"queues": to_json(in_turn(request.queues, after)), "most": MOST_QUEUES}
 
     def claim_turns(self, params: Mapping[str, Any], turns: Sequence[Turn]) -> Verb[list[Claim]]:
-        return _in_turn((yield self._claim(params, turns)), [turn["queue"] for turn in turns])
+        return _claims_of((yield self._claim(params, turns)), [turn["queue"] for turn in turns])
 
     def _claim(self, params: Mapping[str, Any], turns: Sequence[Turn], *, ends: bool = False) -> Statement:
         bound = _BOUND if "after" in turns[0] else ""
@@ -124,7 +126,7 @@ class PostgresJobVerbs(JobVerbs):
             yield Statement(self.sql["lock_registration_shared"], {})
             yield Statement(self.sql["claim_jobs_hold"], {"ids": to_json(job for (job,) in found)})
         if len(found) == MOST_HELD:
-            yield Wake(WakeKind.READY)  # the rest in another claim
+            yield Wake(WakeKind.READY)  # for another claim, which holds the rest
         return len(found)
 
     def finish_jobs_at_once(self, completions: Sequence[Completion]) -> Verb[list[int]]:
@@ -164,7 +166,7 @@ class PostgresJobVerbs(JobVerbs):
         return int(removed) + (yield from super().prune_jobs(request))
 
 
-def _in_turn(rows: list[Row], queues: Sequence[str]) -> list[Claim]:
+def _claims_of(rows: list[Row], queues: Sequence[str]) -> list[Claim]:
     """The claims of these rows, in the order in which their queues are served."""
     claims = list(map(Claim._make, rows))
     claims.sort(key=_ID)

@@ -1,4 +1,4 @@
-"""How rows of a move are read from a database and written into one."""
+"""How the rows of a move are read from a database and written into one."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class PostgresMoveVerbs(MoveVerbs):
     """Moving everything to another store."""
 
     def select_list(self, columns: Sequence[Column]) -> str:
-        # json as text: kept to the letter.
+        # As text, json stays exactly as it was written.
         return ", ".join(f"{name}::text" if kind == "json" else name for name, kind in columns)
 
     def write_rows(
@@ -50,7 +50,7 @@ class PostgresMoveVerbs(MoveVerbs):
 
 
 def _check(table: MovedTable, columns: Sequence[Column], rows: Sequence[Row]) -> None:
-    """Refuse what a foreign writer has put into a file and PostgreSQL cannot hold.
+    """Refuse rows that a foreign writer put into an SQLite file and that PostgreSQL cannot store.
 
     :raises InvalidPayload: naming the row.
     """
@@ -67,9 +67,14 @@ def _check(table: MovedTable, columns: Sequence[Column], rows: Sequence[Row]) ->
                 )
 
 
+def _refuse(constant: str) -> None:
+    """``NaN`` and ``Infinity``, which Python takes for JSON."""
+    raise ValueError(constant)
+
+
 def _why_not(text: str) -> str | None:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_refuse)
     except ValueError:
         return "is no JSON"
     return "has a NUL character" if has_nul(text) else None

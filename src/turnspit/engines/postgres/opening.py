@@ -1,4 +1,4 @@
-"""How a connection is opened: with Turnspit's settings on both ends, and patiently."""
+"""How a connection is opened and set up, and how opening is retried while the server is away."""
 
 import contextlib
 import os
@@ -14,13 +14,15 @@ from turnspit.contract.verbs import Row
 from turnspit.engines.postgres.errors import may_connect_later
 from turnspit.engines.postgres.settings import Settings
 
-__all__ = ["IDLE_IN_TRANSACTION", "Connection", "connect", "connect_patiently", "cut", "patiently"]
+__all__ = ["IDLE_IN_TRANSACTION", "WARNINGS", "Connection", "connect", "connect_patiently", "cut", "patiently"]
 
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 IDLE_IN_TRANSACTION = 10_000
 """Milliseconds."""
+WARNINGS = "client_min_messages=warning"
+"""A COMMIT that did not wait for its standby reports that by a warning."""
 _SERVER_SIDE = {
     "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
     "tcp_keepalives_idle": 5,
@@ -28,7 +30,7 @@ _SERVER_SIDE = {
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 8000,
 }
-"""What the server does about a client that vanished: its rows are free again before a worker's lease has run out."""
+"""Makes the server give up a client that vanished, and its row locks, before a worker's lease runs out."""
 
 Connection: TypeAlias = psycopg.Connection[Row]
 
@@ -36,13 +38,15 @@ Connection: TypeAlias = psycopg.Connection[Row]
 def connect(settings: Settings, on_open: Callable[[Connection], None] = lambda _: None) -> Connection:
     """A connection in autocommit mode with Turnspit's settings; transactions are begun explicitly.
 
-    :param on_open: gets it before anything is asked on it: from then on it can be cut.
+    :param on_open: is given the connection before the first statement, so that another thread can cut it.
     """
-    conninfo = dict(settings.conninfo)
+    # The database's own encoding may lack characters; with SQL_ASCII, which is no encoding, psycopg returns bytes.
+    conninfo = dict(settings.conninfo, client_encoding="UTF8")
     if not settings.poll_only:  # a transaction pooler takes no options
         own = " ".join(f"-c {name}={value}" for name, value in _SERVER_SIDE.items())
-        options = f"{own} {conninfo.get('options') or ''}"  # the URL's own come later, and win
-        options += " -c jit=off"  # what is estimated to be dear would be compiled first, and is not dear
+        options = f"{own} {conninfo.get('options') or ''}"  # the URL's own options come later, and win
+        options += " -c jit=off"  # our statements look costly to the planner and are not: compiling them takes longer
+        options += f" -c {WARNINGS}"
         options += "" if settings.synchronous else " -c synchronous_commit=off"
         conninfo["options"] = options.strip()
     connection = psycopg.connect(autocommit=True, **conninfo)
@@ -56,7 +60,7 @@ def connect(settings: Settings, on_open: Callable[[Connection], None] = lambda _
 
 
 def _set_up(connection: Connection, settings: Settings) -> None:
-    # Whatever its size, a number is a bigint: each size would make a prepared statement of its own.
+    # Send every int as a bigint: with a type for each size, psycopg would prepare a statement for each combination.
     connection.adapters.register_dumper(int, Int8Dumper)
     if settings.poll_only:
         connection.prepare_threshold = None
@@ -67,12 +71,12 @@ def _set_up(connection: Connection, settings: Settings) -> None:
 def connect_patiently(
     settings: Settings, is_wanted: Callable[[], bool], on_open: Callable[[Connection], None] = lambda _: None
 ) -> Connection:
-    """``connect``, tried again while the server is away and somebody waits for it."""
+    """``connect``, retried while the server is away and somebody waits for the connection."""
     return patiently(lambda: connect(settings, on_open), is_wanted)
 
 
 def patiently(attempt: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
-    """What can be done twice on a connection that it opens itself, tried again while the server is away."""
+    """Call ``attempt``, which opens its own connection and may be repeated, until the server is there."""
     pause = _FIRST_PAUSE
     while True:
         try:
@@ -85,6 +89,6 @@ def patiently(attempt: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
 
 
 def cut(connection: Connection) -> None:
-    """End a connection under whoever waits for its answer, in any thread."""
+    """Shut a connection's socket down, so that a thread that waits for an answer on it gets an error."""
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
         own.shutdown(socket.SHUT_RDWR)

@@ -1,8 +1,8 @@
-"""The threads that serve one queue of calls."""
+"""One queue of calls, and the one or two threads that serve it."""
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from turnspit.contract.verbs import Verb
@@ -16,14 +16,14 @@ __all__ = ["Pool"]
 class Pool:
     """A queue of calls and the thread that serves it, in order.
 
-    A call that waits for a row that somebody else has locked holds up those behind it. Then a second thread serves the
-    queue until it is empty.
+    A call that waits for a locked row holds up the calls behind it. Then a second thread, the helper, serves the queue
+    until it is empty.
     """
 
     def __init__(self, make_thread: Callable[[CallQueue, bool], ConnectionThread]) -> None:
         self._queue = CallQueue()
         self._make_thread = make_thread
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call while its thread begins another
         self._thread = make_thread(self._queue, False)
         self._helper: ConnectionThread | None = None
 
@@ -34,17 +34,24 @@ class Pool:
         return self._thread.submit(make_verb, here=here, new=new)
 
     def help(self) -> None:
-        """An answer takes long: have what waits served by a second thread, and give lost connections up."""
+        """An answer takes long: give up lost connections, and start a helper for the calls that wait."""
         with self._lock:
             for thread in self._threads():
-                thread.free(max((other.began_at for other in self._threads() if other is not thread), default=0.0))
-            if not self._queue.is_empty and (self._helper is None or not self._helper.is_running):
-                self._helper = self._make_thread(self._queue, True)
+                thread.free(
+                    max((other.answered_since for other in self._threads() if other is not thread), default=0.0)
+                )
+            if self._is_helper_missing():
+                with suppress(RuntimeError):  # no thread can be started while the interpreter exits
+                    self._helper = self._make_thread(self._queue, True)
 
-    def drop(self, future: Future[Any]) -> None:
-        """Nobody waits for this call any longer."""
+    def _is_helper_missing(self) -> bool:
+        with self._queue.lock:
+            return bool(self._queue.waiting) and (self._helper is None or not self._helper.takes_calls)
+
+    def drop(self, call: Call) -> None:
+        """Nobody waits for this call any longer: stop it if it is running."""
         for thread in self._threads():
-            thread.drop(future)
+            thread.drop(call)
 
     def close(self) -> None:
         """Finish what waits, then close the connections."""

@@ -10,7 +10,7 @@ from turnspit.engines.migrations import Execute, Migration, Schema, load_migrati
 from turnspit.engines.postgres.opening import Connection
 from turnspit.errors import StoreRefused
 
-__all__ = ["PostgresSchema", "check_version", "migrate", "migrations"]
+__all__ = ["PostgresSchema", "check_server", "migrate", "migrations"]
 
 _OLDEST = 150000
 _VERSION_TABLE = """CREATE TABLE {schema}.migrations (
@@ -19,7 +19,7 @@ _VERSION_TABLE = """CREATE TABLE {schema}.migrations (
     works_with integer NOT NULL,            -- the oldest schema whose release can work with this one
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
-# Not IF NOT EXISTS: that asks for the privilege to make one also where it exists.
+# Not CREATE SCHEMA IF NOT EXISTS: that needs the privilege to create one even where it exists.
 _MAKE_SCHEMA = """DO $make$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{schema}') THEN CREATE SCHEMA {schema}; END IF;
 END $make$;
@@ -49,13 +49,13 @@ class PostgresSchema(Schema):
         return sql.replace("{schema}", self.name)
 
     def read_status(self, execute: Execute) -> SchemaStatus:
-        # Asked of the catalogue by a query: to_regclass() may answer from a cache that is older than migrate()'s lock.
+        # Query the catalogue, not to_regclass(): that may answer from a cache older than the lock that migrate() took.
         query = "SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
         query = f"{query} WHERE nspname = '{self.name}'"
         if not list(execute(f"{query} AND relname = 'migrations'")):
             return self.find_status(None, None)
         [(version, works_with)] = execute(f"SELECT max(version), max(works_with) FROM {self.name}.migrations")  # noqa: S608
-        # After the version: a migration that commits in between has made its tables.
+        # Read after the version: the tables of a migration that commits in between then count as made.
         tables = {f"{self.name}.{name}" for (name,) in execute(query)}
         return self.find_status(version, works_with, tables)
 
@@ -87,14 +87,21 @@ class PostgresSchema(Schema):
                 pending = ""
 
 
-def check_version(connection: Connection, location: str) -> None:
-    """Refuse a server that is too old.
+def check_server(connection: Connection, location: str) -> None:
+    """Refuse a server that is too old, and a database whose encoding lacks characters: a result or an error that cannot
+    be stored would hold up its worker.
 
-    :raises StoreRefused: before PostgreSQL 15.
+    :raises StoreRefused: before PostgreSQL 15, or if the database is in neither UTF8 nor SQL_ASCII.
     """
     if connection.info.server_version < _OLDEST:
         version = connection.info.parameter_status("server_version")
         raise StoreRefused(f"store {location} is PostgreSQL {version}: Turnspit needs 15 or newer")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8", "SQL_ASCII"):
+        raise StoreRefused(
+            f"store {location} is a database in {encoding}, which cannot hold every text: give the jobs one of their "
+            "own, made with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def migrate(connection: Connection, schema: PostgresSchema, location: str) -> tuple[str, ...]:

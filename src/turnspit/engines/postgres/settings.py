@@ -1,9 +1,9 @@
-"""What a URL says: where the database is, and how this engine uses it."""
+"""The settings of a store's URL: where the database is, and how this engine uses it."""
 
 import re
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -30,7 +30,7 @@ class Settings:
 
     @property
     def channel(self) -> str:
-        """Where this store's wakes are sent."""
+        """The channel of this store's notifications."""
         return f"turnspit_{self.schema}"
 
 
@@ -41,7 +41,8 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
     """
     if durability not in ("full", "relaxed"):
         raise ConfigurationError(f'durability is "full" or "relaxed", not {durability!r}')
-    parts = urlsplit(url)
+    parts = _split(url)
+    _refuse_raw_characters(parts)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if "ssl" in options:  # asyncpg's word
         options["sslmode"] = options.pop("ssl")
@@ -52,7 +53,7 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
             raise ConfigurationError(f"poll_only in a URL is true or false, not {asked!r}")
         poll_only = _TRUE[asked.lower()]
     # Not urlunsplit: without a host it leaves out two slashes that libpq wants.
-    plain = f"postgresql://{parts.netloc}{parts.path}?{urlencode(options, quote_via=quote)}"
+    plain = f"postgresql://{parts.place}{parts.path}?{urlencode(options, quote_via=quote)}"
     try:
         conninfo = conninfo_to_dict(plain)
     except psycopg.ProgrammingError as error:
@@ -67,10 +68,40 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
     )
 
 
-def check_schema(name: str) -> str:
-    """The name of a schema, which needs no quotes.
+class _Parts(NamedTuple):
+    place: str
+    """User, password and hosts."""
+    path: str
+    query: str
+    fragment: str
 
-    :raises ConfigurationError: if it would.
+    @property
+    def password(self) -> str:
+        return self.place.rpartition("@")[0].partition(":")[2]
+
+
+def _split(url: str) -> _Parts:
+    """Not by ``urlsplit``, which refuses lists of IPv6 hosts and ``[`` in a password, and shows the password then."""
+    rest, _, fragment = url.strip().partition("://")[2].partition("#")
+    rest, _, query = rest.partition("?")
+    place, slash, path = rest.partition("/")
+    return _Parts(place, slash + path, query, fragment)
+
+
+def _refuse_raw_characters(parts: _Parts) -> None:
+    """A raw ``/`` in a password would end the host, and what follows would be shown as the name of the database."""
+    strays = [parts.path, *(pair.partition("=")[0] for pair in parts.query.split("&"))]
+    if parts.fragment or parts.place.count("@") > 1 or any("@" in stray for stray in strays):
+        raise ConfigurationError(
+            "the store's URL has a raw @, /, ? or # in its user, password or database: write them as %40, %2F, %3F and "
+            "%23, as urllib.parse.quote(password, safe='') does"
+        )
+
+
+def check_schema(name: str) -> str:
+    """The name of a schema, if it can be written without quotes.
+
+    :raises ConfigurationError: if it cannot.
     """
     if not _SCHEMA.fullmatch(name):
         raise ConfigurationError(f"schema is a name of at most 40 small letters, digits and underscores, not {name!r}")
@@ -92,7 +123,7 @@ def _location(conninfo: dict[str, Any], schema: str) -> str:
 
 
 def _places(hosts: list[str], ports: list[str]) -> list[str]:
-    """Each host with its port; one port alone is that of all."""
+    """Each host with its port; a single port is that of all hosts."""
     if len(ports) < len(hosts):
         ports = ports * len(hosts)
     named = [f"[{host}]" if ":" in host else host or "localhost" for host in hosts]

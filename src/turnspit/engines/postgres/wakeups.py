@@ -1,13 +1,14 @@
-"""The bell of a database: ``NOTIFY`` behind each commit, and ``LISTEN`` in a thread of each process that listens.
+"""How wakes travel between processes: ``NOTIFY`` after each commit, ``LISTEN`` in a thread of each process.
 
-``NOTIFY`` takes a lock at commit that serialises all writers. So it is sent outside the transaction that it speaks of,
-in one of its own that waits for no disk: right behind the commit on its connection, or, where commits follow each other
-closely, by a thread that sends together what waits. A process that enqueues a thousand jobs a second notifies a few
-hundred times. The last wake is always sent. Only with ``tx=`` it rides in the caller's transaction, because only that
-knows when it commits.
+``NOTIFY`` takes a lock at commit that serialises all writers. So it is not part of the transaction that it tells of: it
+is sent in one of its own, which does not wait for the disk. That is sent right after the commit on the same connection,
+or, where commits follow each other closely, by a thread that merges what waits: a process that enqueues a thousand jobs
+a second notifies a few hundred times. The last wake is always sent. With ``tx=`` the notification is part of the
+caller's transaction, because only that knows when it commits.
 
-A listener's connection never holds a snapshot: each of its statements is a transaction of its own. A half-open one is
-noticed by a question every few seconds; after it was made anew, everybody is told to look at everything.
+A listening connection never holds a snapshot: each of its statements is a transaction of its own. While it hears
+nothing, it asks the server now and then whether the connection still works. After it was lost and made anew, every
+listener is told to look at everything.
 """
 
 import atexit
@@ -15,7 +16,6 @@ import contextlib
 import logging
 import os
 import random
-import select
 import socket
 import threading
 import weakref
@@ -31,6 +31,7 @@ from turnspit.contract.wakeups import Listener
 from turnspit.engines.merging import EVERYTHING, from_text, merge, to_text
 from turnspit.engines.postgres.errors import one_line
 from turnspit.engines.postgres.opening import Connection, connect, cut
+from turnspit.engines.postgres.readiness import when_readable
 from turnspit.engines.postgres.settings import Settings
 
 __all__ = ["PostgresWakeups"]
@@ -38,10 +39,11 @@ __all__ = ["PostgresWakeups"]
 logger = logging.getLogger("turnspit")
 
 _TOGETHER = 0.002
-"""Seconds between two notifications of a process, over some time: what comes meanwhile is sent together."""
+"""Mean seconds between two notifications of a process: what comes meanwhile is sent together."""
 _AT_ONCE = 5
-"""How many more than one may follow each other closely: commits at random moments do, and none should wait."""
+"""How many notifications may be ahead of that pace: commits come at random moments, and should not wait for it."""
 _QUESTION = 15.0
+"""Seconds of silence after which a listener asks whether its connection still works."""
 _ANSWER = 5.0
 """Seconds without an answer after which a connection is given up."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -69,18 +71,27 @@ class PostgresWakeups:
         receiver = self._receiver
         return receiver is not None and receiver.is_listening
 
-    def send(self, wakes: list[Wake], notify: Callable[[str], bool] = lambda _: False) -> None:
-        """Tell this process at once, and the others soon.
+    def send(
+        self, wakes: list[Wake], notify: Callable[[str], bool] = lambda _: False, *, are_others_told: bool = False
+    ) -> None:
+        """Tell the listeners of this process at once, and other processes soon.
 
-        :param notify: sends a notification without waiting for anything, if it can. It is asked for a few at a time;
-            where many follow closely they are sent together, by a thread.
+        :param notify: sends a payload without waiting for the answer; ``False`` if it cannot. Where many wakes follow
+            each other closely it is not used: a thread sends them together.
+        :param are_others_told: whether the payload of ``payload_at_once`` was sent, which told other processes.
         """
         if not wakes:
             return
         merged = merge(wakes)
-        if self._settings.poll_only or not (self._is_quiet() and notify(self._payload(merged))):
-            self._send_soon(merged)
+        if not are_others_told:
+            payload = self.payload_at_once(merged)
+            if payload is None or not notify(payload):
+                self._send_soon(merged)
         self._dispatch(merged)
+
+    def payload_at_once(self, wakes: Sequence[Wake]) -> str | None:
+        """The payload to notify with now; ``None`` where wakes follow closely, and a thread sends them together."""
+        return None if self._settings.poll_only or not self._is_quiet() else self._payload(wakes)
 
     def _is_quiet(self) -> bool:
         with self._lock:
@@ -97,7 +108,9 @@ class PostgresWakeups:
                 return
             try:
                 self._sender = self._sender or _SenderThread(self._settings, self._payload)
-            except RuntimeError as error:  # no thread begins any more, as at the end of a program: polling is behind it
+            except (
+                RuntimeError
+            ) as error:  # no thread can be started while the interpreter exits: others find it by polling
                 logger.debug("a wake was not sent: %s", error)
                 return
             self._sender.add(wakes)
@@ -106,7 +119,7 @@ class PostgresWakeups:
         return f"{self._token}\n{to_text(wakes)}"
 
     def statement(self, wakes: list[Wake]) -> Statement | None:
-        """What tells everybody, this process too, when the transaction that runs it commits."""
+        """The statement that notifies everybody, this process too, when the transaction that runs it commits."""
         if not wakes or self._settings.poll_only:
             return None
         params = {"channel": self._settings.channel, "payload": "\n" + to_text(merge(wakes))}
@@ -133,7 +146,7 @@ class PostgresWakeups:
             self._receiver = _ReceiverThread(self._settings, self._token, self._dispatch)
 
     def pause(self) -> None:
-        """Let go of threads and connections, keep the listeners."""
+        """Close threads and connections, keep the listeners."""
         with self._lock:
             self._paused = True
             threads = [thread for thread in (self._sender, self._receiver) if thread is not None]
@@ -157,36 +170,37 @@ class PostgresWakeups:
 
 
 class _SenderThread:
-    """Sends what waits, together."""
+    """Merges the wakes that wait, and sends them as one notification."""
 
     def __init__(self, settings: Settings, payload: Callable[[Sequence[Wake]], str]) -> None:
         self._settings = settings
         self._payload = payload
         self._waiting: list[Wake] = []
         self.is_idle = True
-        """Nothing waits, and the last notification is some time ago."""
-        self._work = threading.Condition()
+        """Nothing waits, and the last notification was sent some time ago."""
+        self._lock = threading.RLock()  # acquired directly, never through the condition: see ``CallQueue.lock``
+        self._work = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._connection: Connection | None = None
-        self._since: float | None = None
+        self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="turnspit-notifier", daemon=True)
         self._thread.start()
         _senders.add(self)
 
     def add(self, wakes: tuple[Wake, ...]) -> None:
-        with self._work:
+        with self._lock:
             if not self._waiting:
                 self._waiting, self.is_idle = list(wakes), False
                 self._work.notify()
             elif any(wake not in self._waiting for wake in wakes):
                 self._waiting = list(merge([*self._waiting, *wakes]))
-            connection, since = self._connection, self._since
+            connection, since = self._connection, self._busy_since
             if connection is not None and since is not None and monotonic() - since > _ANSWER:
                 cut(connection)
 
     def _run(self) -> None:
         while True:
-            with self._work:
+            with self._lock:
                 self.is_idle = not self._waiting
                 while not self._waiting and not self._stopping.is_set():
                     self._work.wait()
@@ -199,29 +213,29 @@ class _SenderThread:
             self._connection.close()
 
     def _notify(self, wakes: list[Wake]) -> None:
-        """One notification; once more where the connection was lost since the last one. One that cannot be sent is
-        dropped: polling is behind it, and a listener that was cut off looks at everything.
+        """Send one notification; on a new connection if the old one was lost. If that fails too it is dropped: other
+        processes find by polling what has changed.
         """
-        self._since = monotonic()
+        self._busy_since = monotonic()
         try:
-            is_told = is_new = False
-            while not (is_told or is_new):
+            is_sent = is_new = False
+            while not (is_sent or is_new):
                 is_new = self._connect()
-                is_told = self._send(wakes)
-        except psycopg.Error as error:
+                is_sent = self._send(wakes)
+        except (psycopg.Error, OSError, ValueError) as error:  # the last two if too many files are open
             logger.debug("a wake was not sent: %s", error)
         finally:
-            self._since = None
+            self._busy_since = None
 
     def _connect(self) -> bool:
-        """Whether the connection is a new one."""
+        """Connect, unless connected; whether the connection is a new one."""
         if self._connection is not None and not self._connection.closed:
             return False
         connect(self._settings, self._open).execute("SET synchronous_commit = off")
         return True
 
     def _send(self, wakes: list[Wake]) -> bool:
-        """Whether the connection is still there, whatever the server said."""
+        """Send it; ``False`` if the connection was lost. An error that the server answers is not tried again."""
         assert self._connection is not None
         try:
             self._connection.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, self._payload(wakes)))
@@ -233,9 +247,9 @@ class _SenderThread:
         self._connection = connection
 
     def close(self, timeout: float = _JOIN_TIMEOUT) -> None:
-        """Send what waits, and end."""
+        """Send what waits, and end the thread."""
         self._stopping.set()
-        with self._work:
+        with self._lock:
             self._work.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
@@ -243,7 +257,7 @@ class _SenderThread:
 
 @atexit.register
 def _send_last_wakes() -> None:
-    """A program that enqueues and ends at once takes its wake along otherwise."""
+    """Otherwise a program that enqueues and exits at once could lose its notification."""
     for sender in list(_senders):
         sender.close(_EXIT_TIMEOUT)
 
@@ -257,9 +271,10 @@ class _ReceiverThread:
         self._dispatch = dispatch
         self._stopping = threading.Event()
         self._heard: list[str] = []
+        """Payloads that are still to be passed on."""
         self._was_listening = True
         self.is_listening = False
-        self._near, self._far = socket.socketpair()
+        self._stop_receiver, self._stop_sender = socket.socketpair()  # a byte interrupts ``_wait``
         self._thread = threading.Thread(target=self._run, name="turnspit-wakeups", daemon=True)
         self._thread.start()
 
@@ -273,12 +288,12 @@ class _ReceiverThread:
                 if self._stopping.is_set():
                     break
                 pause = _FIRST_PAUSE if monotonic() - began > _LONGEST_PAUSE else min(_LONGEST_PAUSE, pause * 2)
-                # Once for each outage: the worker's own words tell how it goes on.
+                # Shown once for each outage: the worker itself reports how it goes on.
                 level = logging.INFO if self._was_listening else logging.DEBUG
                 self._was_listening = False
                 logger.log(level, "the listening connection was lost (%s): listening again soon", one_line(error))
                 self._stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311  (jitter, not a secret)
-        self._near.close()
+        self._stop_receiver.close()
 
     def _listen(self) -> None:
         with ExitStack() as limits:
@@ -288,21 +303,20 @@ class _ReceiverThread:
         try:
             self._was_listening = True
             self.is_listening = True
-            self._dispatch(EVERYTHING)  # what was committed before is not told any more
+            self._dispatch(EVERYTHING)  # for what was committed before, no notification will come
             while not self._stopping.is_set():
                 self._wait(connection)
-                self._tell()
+                self._pass_on()
         finally:
             self.is_listening = False
             connection.close()
 
     def _wait(self, connection: Connection) -> None:
-        """Until something comes; after a long silence, ask whether the server is still there."""
-        readable, _, _ = select.select([connection.fileno(), self._near.fileno()], [], [], _QUESTION)
-        if not readable:
+        """Wait until something comes; after a long silence, ask the server whether the connection still works."""
+        if not when_readable(connection.fileno(), self._stop_receiver.fileno())(_QUESTION * 1000):
             with _limited(connection):
                 connection.execute("SELECT")
-        elif self._near.fileno() not in readable:
+        elif not self._stopping.is_set():
             connection.pgconn.consume_input()
             while (notify := connection.pgconn.notifies()) is not None:
                 self._heard.append(notify.extra.decode())
@@ -310,12 +324,12 @@ class _ReceiverThread:
     def _hear(self, notify: Any) -> None:
         self._heard.append(notify.payload)
 
-    def _tell(self) -> None:
+    def _pass_on(self) -> None:
         heard, self._heard = self._heard, []
         wakes: list[Wake] = []
         for payload in heard:
             token, _, text = payload.partition("\n")
-            if token != self._token:  # this process has told its own already
+            if token != self._token:  # this process's own wakes were dispatched when it sent them
                 wakes += from_text(text)
         if wakes:
             self._dispatch(merge(wakes))
@@ -323,15 +337,15 @@ class _ReceiverThread:
     def close(self) -> None:
         self._stopping.set()
         with contextlib.suppress(OSError):
-            self._far.send(b".")
+            self._stop_sender.send(b".")
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=_JOIN_TIMEOUT)
-        self._far.close()
+        self._stop_sender.close()
 
 
 @contextlib.contextmanager
 def _limited(connection: Connection) -> Iterator[None]:
-    """What is asked meanwhile is answered soon, or the connection is cut."""
+    """Cut the connection if the block takes longer than ``_ANSWER`` seconds."""
     timer = threading.Timer(_ANSWER, cut, [connection])
     timer.daemon = True
     timer.start()

@@ -1,16 +1,17 @@
-"""The thread that writes: verbs that wait together are committed together, one flush of the log for all of them.
+"""The thread that writes. Calls that wait at the same time are committed together, with one flush of the log.
 
-They run one after the other in one transaction without savepoints. When one fails, everything is rolled back and each
-is run again alone, so that one that fails takes no other with it; failures are rare, and savepoints would cost every
-call two round trips.
+They run one after the other in one transaction, without savepoints, which would cost every call two round trips. If one
+fails, which is rare, all are rolled back and each is run again in a transaction of its own, so that a failure takes no
+other call with it. A call that cannot get a lock is retried until its deadline, in turn with the others.
 
-What was lost before its COMMIT was sent is run again on a new connection. A COMMIT whose answer was lost is never sent
-again: its callers hear that their call may or may not have been carried out.
+If the connection is lost before the COMMIT was sent, everything is run again on a new one. A COMMIT whose answer was
+lost is never sent again: its callers are told that their call may or may not have been carried out.
 """
 
-import select
+import math
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -18,11 +19,14 @@ from psycopg.pq import TransactionStatus
 from turnspit.clock import monotonic
 from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.engines.calls import Call, CallQueue
+from turnspit.engines.merging import EVERYTHING
 from turnspit.engines.postgres.connection import ConnectionThread, execute
 from turnspit.engines.postgres.errors import is_lost, is_passing, one_line
-from turnspit.engines.postgres.notification import Notification
-from turnspit.engines.postgres.opening import IDLE_IN_TRANSACTION, Connection
+from turnspit.engines.postgres.opening import IDLE_IN_TRANSACTION, WARNINGS, Connection
+from turnspit.engines.postgres.pipeline import Pipeline
+from turnspit.engines.postgres.readiness import when_readable
 from turnspit.engines.postgres.settings import Settings
+from turnspit.engines.postgres.wakeups import PostgresWakeups
 from turnspit.errors import EngineUnavailable
 from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
@@ -31,18 +35,33 @@ __all__ = ["BY_INDEX", "Writer"]
 
 _GROUP_LIMIT = 256
 BY_INDEX = "enable_seqscan = off"
-"""Of those that write: a plan is kept from when the tables were small until ANALYZE has seen them large."""
+"""A setting of connections that write. PostgreSQL keeps a plan that it made while the tables were small until ANALYZE
+has seen them large.
+"""
 _LOCK_TIMEOUT = 250
-"""Milliseconds. Who waits longer for a lock is rolled back with its group, and tried again alone."""
+"""Milliseconds. A call that waits longer for a lock is rolled back with its group, and retried alone."""
+
+_LOST = "the connection was lost in its COMMIT"
+
+_SYNCHRONOUS = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+"""For the transaction that is open. A stronger setting, as ``remote_apply``, stays."""
+
+
+class _Group(NamedTuple):
+    """Calls to run in one transaction."""
+
+    calls: list[Call]
+    until: float
+    """When it is too late to try again: another attempt would not end before their callers give up."""
+    error: BaseException | None
+    """What ended the last attempt, if this is a retry."""
 
 
 def _has_news(connection: Connection) -> bool:
-    """Whether the server has said something unasked: most often, that it has gone. What is sent then without BEGIN
-    would be lost without anybody knowing whether it was carried out.
+    """Whether the server has sent something unasked, which mostly means that it closed the connection. A statement that
+    commits by itself must not be sent then: nobody would know whether it was carried out.
     """
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(when_readable(connection.fileno())(0))
 
 
 class Writer(ConnectionThread):
@@ -57,101 +76,135 @@ class Writer(ConnectionThread):
         is_helper: bool,
         settings: Settings,
         deadline: float,
-        send: Callable[[list[Wake], Callable[[str], bool]], None],
+        wakeups: PostgresWakeups,
         insert_each: Callable[[list[NewJob[Any]]], Verb[list[Inserted]]],
     ) -> None:
-        self._send = send
+        self._wakeups = wakeups
         self._insert_each = insert_each
         self._gave_up = False
+        """``_look`` cut the connection of the current attempt at its deadline."""
         self._is_unanswered = False
-        """A commit was given up, and none was answered since: they may all be waiting for a standby."""
+        """A commit was given up, and none has been answered since: the server may be waiting for a standby."""
         self._warned: str | None = None
-        self._at: Call | None = None
+        """What the server warned of during this COMMIT."""
+        self._current: Call | None = None
+        """The call whose statements are being sent: the one to blame for an error."""
         self._was_connected = False
-        self._notification: Notification | None = None
-        self._told: list[Wake] = []
-        """What the last transaction had to tell."""
+        self._pipeline: Pipeline | None = None
+        self._cursor: psycopg.Cursor[Row] | None = None
+        self._last_wakes: list[Wake] = []
+        """The wakes of the last transaction."""
+        self._are_others_told = False
+        """Its notification was sent together with its commit."""
         super().__init__(queue, is_helper, settings, deadline)
 
     def _prepare(self, connection: Connection) -> None:
         if not self._settings.poll_only:
             connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT}; SET {BY_INDEX}")
-            self._notification = Notification(connection, self._settings.channel)
+            self._pipeline = Pipeline(connection, self._settings.channel)
 
     def _close_connection(self) -> None:
-        if self._notification is not None:
-            self._notification.await_answer()
+        if self._pipeline is not None:
+            self._pipeline.await_answer()
         super()._close_connection()
 
     def _notify(self, payload: str) -> bool:
-        return self._notification is not None and self._notification.send(payload)
+        return self._pipeline is not None and self._pipeline.notify(payload)
 
     def _finish_notification(self) -> None:
-        if self._notification is not None and not self._notification.finish():
-            self._send(self._told, lambda _: False)  # once more, by a thread
+        if self._pipeline is not None and not self._pipeline.finish():
+            self._wakeups.send(self._last_wakes)  # once more, from the notifier's thread
 
     def _on_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        # A COMMIT warns of nothing but that it did not wait for its synchronous standby.
-        if self._is_committing and diagnostic.severity_nonlocalized == "WARNING":
+        # The COMMIT did not wait for its synchronous standby. Other warnings do not count: those of triggers, and those
+        # of a server that runs out of transaction ids, which come with every transaction.
+        is_standby = diagnostic.source_function in ("SyncRepWaitForLSN", None)
+        if self._is_committing and is_standby and diagnostic.severity_nonlocalized == "WARNING":
             self._warned = diagnostic.message_primary or "the commit may be lost in a failover"
 
     def _serve(self, first: Call) -> None:
         if not self._await_connection(first):
             return
-        group = [first, *self._queue.take_started(_GROUP_LIMIT - 1)]
-        with self._state:
-            self._started = group
-        if not self._run_group(group):
-            # The one to blame comes last: it may wait for a lock that somebody holds for long.
-            for call in sorted(group, key=lambda call: call is self._at):
-                self._run_alone(call)
+        groups = deque([self._group([first])])
+        while groups:
+            with self._state:
+                self._started = [call for group in groups for call in group.calls]
+            calls, until, _ = groups.popleft()
+            error = self._run_group(calls, until) if calls else None
+            if error is not None:
+                # The call to blame comes last, behind calls that came meanwhile: it may have to wait long for a lock.
+                *others, last = [
+                    _Group([call], until, None) for call in sorted(calls, key=lambda call: call is self._current)
+                ]
+                is_connected = self._connection is not None and not self._connection.closed
+                new = self._group([]) if is_connected else _Group([], until, None)
+                groups.extend([*others, new, last._replace(error=error)])
+            groups = self._refuse_late(groups)
         self._started = []
 
+    def _group(self, calls: list[Call]) -> _Group:
+        """These calls, and those that wait in the queue."""
+        # An attempt that begins by then can wait for a lock and still end before the callers' deadline.
+        until = monotonic() + max(self._deadline - 2 * _LOCK_TIMEOUT / 1000, self._deadline / 2)
+        return _Group([*calls, *self._queue.take_started(_GROUP_LIMIT - len(calls))], until, None)
+
+    def _refuse_late(self, groups: "deque[_Group]") -> "deque[_Group]":
+        """Answer the retries for which it is too late, while their callers still wait; return the other groups."""
+        now = monotonic()
+        late = [group for group in groups if group.error is not None and now > group.until]
+        for calls, _, error in late:
+            for call in calls:
+                call.error = None if error is None else self._translate(error)
+                call.resolve()
+        return deque(group for group in groups if group not in late) if late else groups
+
     def _serve_here(self, call: Call) -> bool:
-        # Each call that is cut off leaves a backend that waits for its standby; on this thread calls wait behind one.
+        # While commits wait for a standby, each call that is cut off leaves a server process behind that still waits.
+        # On a caller's thread every call would leave one; on the writer's thread they all wait behind a single one.
         if self._connection is None or self._connection.closed or self._is_unanswered:
             return False
-        try:
-            return self._run_group([call])
-        except BaseException:  # Ctrl-C
-            self._abandon()
-            raise
+        return self._run_group([call]) is None
+
+    def _tidy_up(self) -> None:
+        is_unsure = self._is_committing
+        self._close_connection()
+        self._end_try()
+        if is_unsure:
+            self._wakeups.send(list(EVERYTHING))
 
     def _look(self) -> None:
-        """A caller that runs its call itself cannot look at the time: end its connection at its deadline."""
+        """At its deadline, cut the connection of a call that runs on its caller's thread, which is blocked in it."""
         with self._state:
             since = self._busy_since
             is_late = since is not None and monotonic() - since > self._deadline
-            if is_late and self._served_by != self._thread.ident:
+            if is_late and self._used_by != self._thread.ident:
                 self._gave_up = True
                 self._cut()
 
-    def _run_alone(self, call: Call) -> None:
-        until = monotonic() + self._deadline
-        while not self._run_group([call], is_last=call.dropped or monotonic() > until):
-            pass
+    def _run_group(self, group: list[Call], until: float = math.inf) -> BaseException | None:
+        """Run these calls in one transaction.
 
-    def _run_group(self, group: list[Call], *, is_last: bool = False) -> bool:
-        """Run these calls in one transaction; ``False`` if they are to be run again, each alone."""
+        :returns: the error, if they are to be run again, each alone; otherwise they are answered.
+        """
         error = self._try(group)
-        if error is None or self._is_committing or not self._is_worth_it(group, error, is_last):
+        if error is None or self._is_committing or not self._is_worth_retrying(group, error, until):
             self._settle(group, error)
-            return True
+            return None
         self._abandon(error)
-        return False
+        return error
 
-    def _is_worth_it(self, group: list[Call], error: BaseException, is_last: bool) -> bool:
-        """Whether another try can do better: without the others, on a new connection, or a moment later."""
-        if not self._was_connected or self._gave_up:  # there is no connection to be had, or the caller's time is over
+    def _is_worth_retrying(self, group: list[Call], error: BaseException, until: float) -> bool:
+        """Whether another attempt may succeed: without the others, on a new connection, or a moment later."""
+        if not self._was_connected or self._gave_up:  # no connection can be made, or the caller's deadline has passed
             return False
         is_alone = len(group) == 1
-        if is_alone and (is_last or group[0].dropped):
+        if is_alone and (monotonic() > until or group[0].dropped):
             return False
         return not is_alone or is_passing(error) or is_lost(error, self._connection)
 
     def _try(self, group: list[Call]) -> BaseException | None:
-        """One try at a transaction; the error that ended it, and ``_is_committing`` if that was its COMMIT."""
-        self._warned, self._was_connected, self._gave_up = None, False, False
+        """One attempt at a transaction; the error that ended it. ``_is_committing`` tells if its COMMIT was sent."""
+        self._warned, self._was_connected, self._gave_up, self._are_others_told = None, False, False, False
         if not self._begin_try(group):
             return EngineUnavailable(f"store {self._settings.location}: nobody waits for this call any longer")
         began = monotonic()
@@ -161,67 +214,77 @@ class Writer(ConnectionThread):
             self._was_connected = True
             self._finish_notification()
             joined = [call for call in group if call.new is not None] if len(group) > 1 else []
-            if len(joined) < len(group) != 1 or self._settings.poll_only or _has_news(connection):
+            may_be_one_statement = len(group) == 1 or len(joined) == len(group)  # then ``drive`` begins if it is not
+            if not may_be_one_statement or self._settings.poll_only or _has_news(connection):
                 self._begin(connection)
             if joined:
                 self._insert_joined(connection, joined)
             for call in group:
                 if joined and call.new is not None:
                     continue
-                self._at = call
+                self._current = call
                 call.result, call.wakes = drive(
                     call.make_verb(),
                     lambda statement: self._execute(connection, statement),
                     begin=lambda: self._begin(connection),
                 )
-            if connection.info.transaction_status is not TransactionStatus.IDLE:
+            if not self._is_committing and connection.pgconn.transaction_status != TransactionStatus.IDLE:
                 self._start_commit()
                 connection.execute("COMMIT")
-            self.began_at = began
+            self.answered_since = began
         except Exception as error:
-            if self._is_committing and not is_lost(error, self._connection):
-                self._is_committing = False  # answered: it was rolled back
+            if self._is_committing and isinstance(error, psycopg.Error) and not is_lost(error, self._connection):
+                self._is_committing = False  # the server answered that it was rolled back
             return error
         return None
 
     def _insert_joined(self, connection: Connection, calls: list[Call]) -> None:
-        """Store the new jobs of these calls by one statement."""
+        """Insert the new jobs of these calls with one statement."""
         new = [call.new for call in calls if call.new is not None]
-        self._at = calls[0]
+        self._current = calls[0]
         inserted, calls[0].wakes = drive(self._insert_each(new), lambda statement: self._execute(connection, statement))
         for call, result in zip(calls, inserted, strict=True):
             call.result = result
 
     def _execute(self, connection: Connection, statement: Statement) -> list[Row]:
-        if statement.ends and connection.info.transaction_status is TransactionStatus.IDLE:
-            self._start_commit()  # its answer says that it is committed
-        return execute(connection, statement)
+        if statement.ends and connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            self._start_commit()  # the statement commits by itself
+            if statement.wake is not None and self._pipeline is not None and self._pipeline.is_possible:
+                payload = self._wakeups.payload_at_once([statement.wake])
+                self._are_others_told = payload is not None
+                return self._pipeline.execute(statement, payload)
+        if self._cursor is None or self._cursor.connection is not connection:
+            self._cursor = connection.cursor()  # reused: a new one costs as much as adapting an INSERT's parameters
+        return execute(self._cursor, statement)
 
     def _start_commit(self) -> None:
         with self._state:
             self._busy_since, self._is_committing = monotonic(), True
 
     def _begin(self, connection: Connection) -> None:
-        """Begin a transaction, unless one is open."""
-        if connection.info.transaction_status is not TransactionStatus.IDLE:
+        """Begin a transaction, unless one is open; behind a pooler with its settings, which would not last longer."""
+        if connection.pgconn.transaction_status != TransactionStatus.IDLE:
             return
         if self._settings.poll_only:
-            commit = "" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
+            commit = f"; {_SYNCHRONOUS}" if self._settings.synchronous else "; SET LOCAL synchronous_commit = off"
             timeouts = (
                 f"; SET LOCAL idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION}"
                 f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}; SET LOCAL {BY_INDEX}; SET LOCAL jit = off"
+                f"; SET LOCAL {WARNINGS}"
             )
             connection.execute("BEGIN" + timeouts + commit)
         else:
             connection.execute("BEGIN")
 
     def _settle(self, group: list[Call], error: BaseException | None) -> None:
-        """Tell everybody what became of the transaction."""
+        """Answer every call of a transaction that is not run again, and send its wakes."""
         unsure, late = None, f"there was no answer within {self._deadline:g} s"
         if self._gave_up and self._is_committing:
             unsure = late
         elif error is not None and self._is_committing:
-            unsure = f"the connection was lost in its COMMIT ({one_line(error)})"
+            is_answered = not isinstance(error, psycopg.Error)  # with fewer rows, as where a trigger leaves some out
+            what = "the answer to its COMMIT was not the expected one" if is_answered else _LOST
+            unsure = f"{what} ({one_line(error)})"
         elif self._warned is not None:
             unsure = self._warned
         self._is_unanswered = (self._gave_up and self._is_committing) or (self._is_unanswered and error is not None)
@@ -237,7 +300,7 @@ class Writer(ConnectionThread):
             elif error is not None and self._gave_up:
                 call.error = EngineUnavailable(f"store {self._settings.location}: {late}: the call was not carried out")
         if error is None or unsure is not None:
-            self._told = [wake for call in group for wake in call.wakes]
-            self._send(self._told, self._notify)
+            self._last_wakes = [wake for call in group for wake in call.wakes]
+            self._wakeups.send(self._last_wakes, self._notify, are_others_told=self._are_others_told)
         for call in group:
             call.resolve()

@@ -9,9 +9,11 @@ _NOW = "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS 
 
 _PAUSED_QUEUES = "(SELECT name FROM turnspit_pauses WHERE kind = 'queue')"
 _PAUSED_TASKS = "(SELECT name FROM turnspit_pauses WHERE kind = 'task')"
-# Of a job: the text for `paused_by` if one of its tags is paused. Asked only of jobs that have tags.
+# Of a job: the text for `paused_by` if one of its tags is paused. Asked only of jobs that have tags. Those of a foreign
+# writer may be no JSON: they are not paused.
 _PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM turnspit_pauses AS pause
-     WHERE pause.kind = 'tag' AND pause.name IN (SELECT value FROM json_each(tags)) LIMIT 1)"""
+     WHERE pause.kind = 'tag' AND pause.name IN (
+         SELECT value FROM json_each(CASE WHEN json_valid(tags) THEN tags END)) LIMIT 1)"""
 
 # As in the index jobs_ordered: the key of a job that runs in order, and whether it is one that has not ended.
 _ORDER = "substr(lane, 1, instr(lane, char(10)) - 1)"

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +16,41 @@ from turnspit.transactions import (
     is_async_sqlalchemy,
     is_django,
     is_sqlalchemy,
+    kind_of,
     not_sync,
 )
 
-__all__ = ["caller_transaction"]
+__all__ = ["AllOrNothing", "caller_transaction"]
 
 
 class _Sqlite3Transaction:
-    """A ``sqlite3.Connection``. It does not tell of its commit: other processes see the data version change."""
+    """A ``sqlite3.Connection``."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        _check_usable(connection)
         if _is_in_autocommit_mode(connection):
             raise InvalidTransaction(
                 "tx= was given a sqlite3 connection in autocommit mode with no open transaction: "
                 'run connection.execute("BEGIN") first, and commit when you are done'
             )
-        self._connection = connection
+        self.driver_connection: Any = connection
 
     def execute(self, statement: Statement) -> list[Row]:
         # A cursor of our own: the caller's row_factory may make dicts of rows.
-        cursor = self._connection.cursor()
+        cursor = self.driver_connection.cursor()
         cursor.row_factory = None
         if statement.many:
             cursor.executemany(statement.sql, statement.params)
             return []
-        return cursor.execute(statement.sql, statement.params).fetchall()
+        rows: list[Row] = cursor.execute(statement.sql, statement.params).fetchall()
+        return rows
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        return
+        """Never called back: ``sqlite3`` does not tell of a commit. Listeners notice it by the file's data version."""
 
 
 class _DjangoSqlite(_Sqlite3Transaction):
-    """Django's connection to a file; it tells of its commit."""
+    """Django's connection to a file. Unlike a bare one, it tells of its commit."""
 
     def __init__(self, tx: Any) -> None:
         django = DjangoTransaction(tx)
@@ -60,7 +64,7 @@ class _DjangoSqlite(_Sqlite3Transaction):
 
 
 def caller_transaction(tx: object, path: Path) -> CallerTransaction:
-    """``tx`` as a runner, if sync code can use it and it is a transaction of this file.
+    """``tx`` as something that runs statements, if sync code can use it and it is a transaction of this file.
 
     :raises InvalidTransaction: otherwise, naming the right verb or the right file.
     """
@@ -80,15 +84,57 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
         transaction = _DjangoSqlite(tx)
     else:
         raise InvalidTransaction(
-            "on SQLite tx= takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, "
-            f"not {type(tx).__module__}.{type(tx).__qualname__}"
+            f"on SQLite tx= takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not {kind_of(tx)}"
         )
     _check_same_file(transaction, path)
     return transaction
 
 
+class AllOrNothing:
+    """Undoes all of a call that fails, because its caller may catch the error and commit: SQLite itself undoes only the
+    statement that failed. ``begin`` is called before the first statement of a call that has several.
+    """
+
+    def __init__(self, transaction: CallerTransaction) -> None:
+        self._transaction = transaction
+        self._undo: tuple[str, ...] = ()
+        self._keep: tuple[str, ...] = ()
+
+    def begin(self) -> None:
+        """Remember how to undo what follows."""
+        if self._undo:
+            return
+        if self._transaction.driver_connection.in_transaction:
+            self._run("SAVEPOINT turnspit_call")
+            self._undo = "ROLLBACK TO turnspit_call", "RELEASE turnspit_call"
+            self._keep = ("RELEASE turnspit_call",)
+        else:  # the first statement that writes begins one; the end of a savepoint would commit it
+            self._undo = ("ROLLBACK",)
+
+    def keep(self) -> None:
+        """The call has succeeded."""
+        self._run(*self._keep)
+
+    def undo(self) -> None:
+        """The call has failed; the whole transaction may be gone with it, as on a full disk."""
+        with suppress(Exception):
+            self._run(*self._undo)
+
+    def _run(self, *statements: str) -> None:
+        for sql in statements:
+            self._transaction.execute(Statement(sql, ()))
+
+
+def _check_usable(connection: sqlite3.Connection) -> None:
+    """``sqlite3`` itself tells, by any method, that a connection is closed or belongs to another thread."""
+    try:
+        connection.cursor().close()
+    except sqlite3.ProgrammingError as error:
+        raise InvalidTransaction(f"tx= was given a sqlite3 connection that cannot be used here: {error}") from error
+
+
 def _is_in_autocommit_mode(connection: Any) -> bool:
-    """Whether a connection of ``sqlite3``, or one that is made like it, would commit each statement by itself."""
+    """Whether a connection of ``sqlite3``, or of a driver with the same attributes, would commit each statement."""
     if connection.in_transaction:
         return False
     return connection.isolation_level is None or getattr(connection, "autocommit", None) is True

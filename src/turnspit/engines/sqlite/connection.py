@@ -1,9 +1,9 @@
 """Connections to one file: a thread that writes in groups, and a thread that reads.
 
-Verbs that wait together are committed together (group commit): one ``fsync`` serves them all. The first of a
-group runs bare, each further one in its own savepoint, so that one that fails takes no other with it. Their
-futures are resolved after the COMMIT. A full disk can roll the whole transaction back under us, hence the look
-at ``in_transaction`` after every error: the others of that group are then run again, each alone.
+Calls that wait at the same time are committed together (group commit), so that one ``fsync`` serves them all. Each but
+the first runs in a savepoint, so that a failure takes no other call with it. They are answered after the COMMIT. A full
+disk can make SQLite roll back the whole transaction, hence the check of ``in_transaction`` after every error: the other
+calls of the group are then run again, each alone.
 """
 
 import contextlib
@@ -25,7 +25,9 @@ __all__ = ["ConnectionThread", "Reader", "Writer", "connect", "connect_to_look",
 
 _OPEN_PATIENCE = 10.0
 _WRITE_PATIENCE = 60.0
+"""Seconds that the writer waits for the write lock, whatever the deadlines of its callers."""
 _BUSY_TIMEOUT = 0.5
+"""Seconds that SQLite itself waits for a lock, before the writer looks who holds it and tries again."""
 _GROUP_LIMIT = 512
 
 
@@ -67,12 +69,11 @@ class ConnectionThread(CallThread):
         super().__init__(CallQueue(), name)
 
     def _serve_here(self, call: Call) -> bool:
-        try:
-            self._serve(call)
-        except BaseException:  # Ctrl-C
-            self._abandon()
-            raise
+        self._serve(call)
         return True
+
+    def _tidy_up(self) -> None:
+        self._abandon()
 
     def _close_connection(self) -> None:
         if self.connection is not None:
@@ -143,7 +144,7 @@ class Writer(ConnectionThread):
         return self.connection
 
     def _serve_here(self, call: Call) -> bool:
-        """Run a call alone: a Ctrl-C, which only a caller's thread can get, must not hit the calls of others."""
+        """Run one call in a transaction of its own: Ctrl-C, which interrupts it, must not hit the calls of others."""
         if not self._turnstile.enter(wait=False):
             return False
         try:
@@ -157,27 +158,29 @@ class Writer(ConnectionThread):
                 connection.execute("COMMIT")
         except Exception as error:
             self._abandon()
-            if isinstance(error, sqlite3.Error) and is_busy(error):
+            call.error = error
+        self._turnstile.leave()
+        if isinstance(call.error, sqlite3.Error):
+            if is_busy(call.error):
+                call.error = None
                 return False
-            call.error = self._translate(error)
-        except BaseException:
-            self._abandon()
-            raise
-        finally:
-            self._turnstile.leave()
-        if call.error is None:
+            call.error = self._translate(call.error)
+        elif call.error is None:
             self._on_wakes(call.wakes)
-        call.resolve()
         return True
 
+    def _tidy_up(self) -> None:
+        super()._tidy_up()
+        self._turnstile.leave()
+
     def _serve(self, first: Call, limit: int = _GROUP_LIMIT) -> None:
-        """Run what waits, and resolve it."""
+        """Run this call and those that wait, and answer them."""
         group = [first]
         alone: list[Call] = []
         self._turnstile.enter()
         try:
             connection = self._opened()
-            begin(connection, self.path, _WRITE_PATIENCE, lambda: not first.future.cancelled())
+            begin(connection, self.path, _WRITE_PATIENCE, lambda: not first.is_taken_back)
             alone = self._run_group(connection, group, limit)
         except Exception as error:
             self._abandon()
@@ -193,11 +196,12 @@ class Writer(ConnectionThread):
             self._serve(call, limit=1)
 
     def _run_group(self, connection: sqlite3.Connection, group: list[Call], limit: int) -> list[Call]:
-        """Run what waits and commit it together; the calls that must be run again, each alone.
+        """Run this call and those that wait, and commit them together.
 
-        Until the write lock was ours, the caller of the first one could take it back.
+        :param group: the first call, and afterwards all calls that are to be answered now.
+        :returns: the calls that must be run again, each alone.
         """
-        calls = [call for call in group if call.start()]
+        calls = [call for call in group if call.start()]  # empty if it was taken back while we waited for the lock
         group.clear()
         while calls := [*calls, *self._queue.take_started(limit - len(group) - len(calls))]:
             group += calls
@@ -207,7 +211,9 @@ class Writer(ConnectionThread):
             if joined and not self._run_joined(connection, joined):
                 return self._dissolve(group)
             for call in calls:
-                if call not in joined and not self._run_call(connection, call, bare=call is group[0]):
+                # Without a savepoint its failure would undo what was joined before it, too.
+                bare = call is group[0] and not joined
+                if call not in joined and not self._run_call(connection, call, bare=bare):
                     return self._dissolve(group)
             calls = []
         try:
@@ -220,7 +226,7 @@ class Writer(ConnectionThread):
         return []
 
     def _run_joined(self, connection: sqlite3.Connection, calls: list[Call]) -> bool:
-        """Store the new jobs of these calls by one statement; ``False`` after an error: then all are run alone."""
+        """Insert the new jobs of these calls with one statement; ``False`` after an error: then all are run alone."""
         new = [call.new for call in calls if call.new is not None]
         try:
             inserted, calls[0].wakes = drive(self._insert_each(new), lambda statement: execute(connection, statement))
@@ -232,7 +238,7 @@ class Writer(ConnectionThread):
         return True
 
     def _run_call(self, connection: sqlite3.Connection, call: Call, *, bare: bool) -> bool:
-        """Run one verb; ``False`` if its error took the whole transaction with it."""
+        """Run one verb; ``False`` if its error ended the whole transaction."""
         try:
             if not bare:
                 connection.execute("SAVEPOINT call")
@@ -245,7 +251,7 @@ class Writer(ConnectionThread):
         return True
 
     def _undo(self, connection: sqlite3.Connection, *, bare: bool) -> bool:
-        """Take back one verb; ``False`` if only the whole transaction could be taken back."""
+        """Roll one verb back; ``False`` if only the whole transaction could be rolled back."""
         if not connection.in_transaction:
             return False
         try:
@@ -262,7 +268,7 @@ class Writer(ConnectionThread):
 
     @staticmethod
     def _dissolve(group: list[Call]) -> list[Call]:
-        """Take the calls without an error of their own out of a group that was rolled back."""
+        """Take the calls that have no error of their own out of a group that was rolled back, to run them again."""
         alone = [call for call in group if call.error is None]
         group[:] = [call for call in group if call.error is not None]
         return alone

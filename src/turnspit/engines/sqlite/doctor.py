@@ -1,6 +1,7 @@
-"""What can be wrong with a file, and what to do."""
+"""What ``turnspit doctor`` checks in a file."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 from turnspit.engines.migrations import examine_status
 from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
+from turnspit.engines.sqlite.holders import find_holder
+from turnspit.engines.sqlite.locks import is_busy
 from turnspit.engines.sqlite.place import find_file
-from turnspit.engines.sqlite.schema import SqliteSchema
+from turnspit.engines.sqlite.schema import SqliteSchema, is_too_old
 from turnspit.errors import EngineUnavailable
+from turnspit.records import StoreLock
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "find_lock"]
 
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre")
 _LOCK_PATIENCE = 5.0
@@ -24,7 +28,7 @@ _BACKPORTS = {(3, 44): 6, (3, 50): 7}
 
 def diagnose(path: Path) -> list[tuple[str, bool, str]]:
     """Each finding: subject, whether it is well, and what it is or what to do."""
-    findings = [_version(), _file_system(path)]
+    findings = [*_version(), _file_system(path)]
     try:
         file = find_file(path)
     except EngineUnavailable as error:
@@ -36,7 +40,8 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
         with closing(connect_to_look(path)) as connection:
             return [*findings, *_inside(connection), _lock(path), _free_space(path)]
     except sqlite3.Error as error:
-        return [*findings, ("file", False, str(translate(error, str(path))))]
+        holder = find_holder(path) if is_busy(error) else None
+        return [*findings, ("file", False, str(translate(error, str(path))) + (f": {holder}" if holder else ""))]
 
 
 def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
@@ -47,7 +52,7 @@ def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
 
 
 def _clock(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
-    """A worker that will have renewed its lease: the clock was set back since."""
+    """A lease that was renewed in the future: the clock was set back since."""
     ahead = connection.execute(
         "SELECT (max(renewed_at) / 1000000.0) - (julianday('now') - 2440587.5) * 86400 FROM turnspit_workers"
     ).fetchone()[0]
@@ -67,19 +72,20 @@ def _bloat(connection: sqlite3.Connection) -> tuple[str, bool, str]:
     return "size", True, text
 
 
-def _version() -> tuple[str, bool, str]:
+def _version() -> list[tuple[str, bool, str]]:
     version = sqlite3.sqlite_version_info
     fixed = version >= _FIXED_RESET_BUG or version[2] >= _BACKPORTS.get(version[:2], 1000)
     text = f"SQLite {sqlite3.sqlite_version}"
-    if version < (3, 35):
-        return "version", False, f"{text} has no RETURNING: Turnspit needs 3.38 or newer"
-    if not fixed:
-        text += (
-            "; releases before 3.51.3 (and 3.50.7, 3.44.6) can in rare cases damage a WAL file when two "
-            "connections write and checkpoint at the same instant: Turnspit's turnstile keeps its own apart; "
-            "prefer a newer Python build for files that other programs write too"
-        )
-    return "version", True, text
+    if is_too_old():
+        return [("version", False, f"{text}: Turnspit needs 3.38 or newer")]
+    if fixed:
+        return [("version", True, text)]
+    advice = (
+        f"{text}, as all before 3.51.3 (and 3.50.7, 3.44.6), can in rare cases damage a WAL file when two connections "
+        "write and checkpoint at the same instant: Turnspit's turnstile keeps its own apart; prefer a newer Python "
+        "build for a file that other programs write too"
+    )
+    return [("version", True, text), ("advice", True, advice)]
 
 
 def _file_system(path: Path) -> tuple[str, bool, str]:
@@ -109,21 +115,29 @@ def _journal(connection: sqlite3.Connection) -> tuple[str, bool, str]:
 
 
 def _lock(path: Path) -> tuple[str, bool, str]:
-    # Not through the turnstile: a worker that waits for the lock holds it.
+    # Not through the turnstile: it may be held by a worker that waits for the lock itself.
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOCK_PATIENCE, isolation_level=None)
     with closing(connection):
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
-            reason = "another connection holds a transaction open: end it, or give it to enqueue as tx="
+            reason = find_holder(path) or "another connection holds a transaction open: end it, or pass it as tx="
             return "lock", False, f"no turn to write within {_LOCK_PATIENCE:g} s ({error}): {reason}"
-    return "lock", True, "free"
+    found = find_lock(path)
+    return ("lock", True, "free") if found is None else ("lock", False, f"{found.holder}: {found.cure}")
+
+
+def find_lock(path: Path) -> StoreLock | None:
+    """A process that is stopped while it holds the write lock: it lets nobody write until it goes on."""
+    holder = find_holder(path)
+    if holder is None or not holder.is_stopped:
+        return None
+    return StoreLock("nobody's turn to write", str(holder))
 
 
 def _free_space(path: Path) -> tuple[str, bool, str]:
-    stat = os.statvfs(path)
-    free = stat.f_bavail * stat.f_frsize
+    free = shutil.disk_usage(path).free
     text = f"{free / 1e9:.1f} GB free"
     return "disk", free > 100_000_000, text if free > 100_000_000 else f"{text}: enqueue fails when it is full"
 

@@ -1,32 +1,33 @@
-"""A store in one file: composes the verbs of this folder and runs them."""
+"""A store in one file: composes the verbs and runs them."""
 
 import asyncio
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from turnspit.clock import Clock, SystemClock
 from turnspit.contract import SchemaStatus
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.calls import APART_DEADLINE, Call, await_answer, wait_for_answer
+from turnspit.engines.answers import APART_DEADLINE, await_answer, wait_for_answer
+from turnspit.engines.calls import Call
 from turnspit.engines.forks import guard_forks
-from turnspit.engines.migrations import Execute, refuse_unprepared
+from turnspit.engines.shared_runs import SharedRuns, await_run, wait_for_run
 from turnspit.engines.sqlite.blocks import SQL
-from turnspit.engines.sqlite.caller import caller_transaction
-from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer, connect, connect_to_look
-from turnspit.engines.sqlite.doctor import diagnose
+from turnspit.engines.sqlite.caller import AllOrNothing, caller_transaction
+from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer
+from turnspit.engines.sqlite.doctor import diagnose, find_lock
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
+from turnspit.engines.sqlite.holders import find_holder, turnstile_of
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
-from turnspit.engines.sqlite.locks import begin
+from turnspit.engines.sqlite.left_behind import Identity, is_lost, leave_behind, lose_busy, note_busy
 from turnspit.engines.sqlite.moves import SqliteMoveVerbs
-from turnspit.engines.sqlite.place import check_place, find_file
-from turnspit.engines.sqlite.schema import SqliteSchema
+from turnspit.engines.sqlite.place import check_place
+from turnspit.engines.sqlite.schema_file import SchemaFile
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
 from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
@@ -39,8 +40,8 @@ from turnspit.engines.verbs.schedules import ScheduleVerbs
 from turnspit.engines.verbs.workflows import WorkflowVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
-from turnspit.records import NewJob
-from turnspit.transactions import drive, is_async_sqlalchemy, not_async, unscoped
+from turnspit.records import NewJob, StoreLock
+from turnspit.transactions import cause_of, drive, is_async_sqlalchemy, not_async, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -49,8 +50,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger("turnspit")
 
-_MIGRATION_PATIENCE = 10.0
 _SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
+_NOT_DONE = "the call was not carried out"
+_GOES_ON = "the migration was not carried out so far; it is when its turn comes, if this process still runs"
 
 
 class _Open(NamedTuple):
@@ -58,16 +60,13 @@ class _Open(NamedTuple):
     reader: Reader
     apart: Writer
     turnstiles: tuple[Turnstile, Turnstile]
-    """Of the writer and of the one apart: they take turns as two processes do."""
-    identity: tuple[int, int] | None
+    """Those of ``writer`` and ``apart``, which take turns as two processes do."""
+    identity: Identity | None
 
-
-_left_behind: list[_Open] = []
-"""Kept for good: if a fork copied their connections into this process, SQLite forbids using and closing them here."""
-_busy: set[tuple[int, int]] = set()
-"""Files that a thread was still using when this process was last forked."""
-_lost: set[tuple[int, int]] = set()
-"""The same, in the child: what SQLite remembers of their locks is not so there, and its own may be held for good."""
+    @property
+    def is_running(self) -> bool:
+        """Whether one of its threads still lives and may use its connection."""
+        return any(thread.is_running for thread in (self.writer, self.reader, self.apart))
 
 
 class SqliteEngine(
@@ -90,7 +89,6 @@ class SqliteEngine(
     """
 
     sql = SQL
-    schema = SqliteSchema()
     has_two_writers = False
 
     def __init__(
@@ -108,46 +106,56 @@ class SqliteEngine(
         self.location = str(path)
         self.clock = clock or SystemClock()
         self.deadline = deadline
-        self._migrates = migrate
         self._synchronous = _SYNCHRONOUS[durability]
-        self._folder = Path(f"{path}-turnspit")
-        self._forget()
+        self._file = SchemaFile(path, self._synchronous, migrates=migrate)
+        self._reset()
         guard_forks(self)
 
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
+    def _reset(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may close what its thread is opening or closing
         self._open: _Open | None = None
+        self._closings = 0
+        self._runs = SharedRuns()
         self._listens = False
         self.bounds = ClaimBounds()
-        self.wakeups = SqliteWakeups(self.path, self._folder)
+        self.wakeups = SqliteWakeups(self.path, turnstile_of(self.path).parent)
 
     def prepare_fork(self) -> None:
-        """Before a fork: let go of the file and keep others from opening it until ``resume_after_fork``.
+        """Before a fork: close the file, and keep other threads from opening it until ``resume_after_fork``.
 
         SQLite keeps its locks in the memory of the process. A child that inherits an open connection believes in
-        locks that it does not hold: it waits for ever, or writes beside others.
+        locks that it does not hold: it waits for ever, or writes at the same time as others.
         """
-        self._lock.acquire()
-        self._listens = self.wakeups.is_listening
         try:
-            self._let_go()
+            self._runs.pause()
+            self._lock.acquire()
+            try:
+                self._listens = self.wakeups.is_listening
+                if self._runs.is_running:  # it waits for a lock
+                    leave_behind(self._runs, _identity(self.path))
+                self._close_threads()
+            except BaseException:
+                self._lock.release()
+                raise
         except BaseException:
-            self._lock.release()
+            self._runs.resume()
             raise
-        _note_busy()
+        note_busy()
 
     def resume_after_fork(self) -> None:
         """In the parent: go on; the next call opens the file again."""
         self._lock.release()
+        self._runs.resume()
         if self._listens:  # not if it was closed before
             self.wakeups.resume()
 
     def forget_after_fork(self) -> None:
-        """In the child: begin anew. What was not let go of is kept, never closed."""
+        """In the child: start anew. What could not be closed before is kept, and never closed."""
         if self._open is not None:
-            _left_behind.append(self._open)
-        _lost.update(_busy)
-        self._forget()
+            leave_behind(self._open, self._open.identity)
+        lose_busy()
+        self._file.is_migrating = False
+        self._reset()
 
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         return where(filter_)
@@ -166,7 +174,7 @@ class SqliteEngine(
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
-        return cast("T", await await_answer(call.future, self.deadline, self._late))
+        return cast("T", await await_answer(call, self.deadline, self._late))
 
     async def awrite_beside(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         return await self.awrite(verb, *args, **kwargs)
@@ -177,28 +185,32 @@ class SqliteEngine(
 
     async def aread(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = await self._ahand_over(_reader, lambda: verb(*args, **kwargs))
-        return cast("T", await await_answer(call.future, self.deadline, self._late))
+        return cast("T", await await_answer(call, self.deadline, self._late))
 
     def write_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        transaction = caller_transaction(tx, self.path)
         try:
-            if self._open is None:
-                # The caller may hold the write lock already: a new store gets its schema in the same transaction.
-                # Python's sqlite3 begins one before an INSERT but not before a CREATE TABLE; a savepoint begins it too.
-                transaction.execute(Statement("SAVEPOINT turnspit_schema", ()))
-                self._prepare_in(lambda sql: transaction.execute(Statement(sql, ())))
-            result, wakes = drive(verb(*args, **kwargs), transaction.execute)
-        except sqlite3.Error as error:
-            raise translate(error, self.location) from error
+            transaction = caller_transaction(tx, self.path)
+            whole = AllOrNothing(transaction)
+            try:
+                if self._open is None:
+                    # The caller may hold the write lock already: a new store gets its schema in the same transaction.
+                    # Python's sqlite3 begins one before an INSERT but not before a CREATE TABLE; a savepoint does too.
+                    whole.begin()
+                    transaction.execute(Statement("SAVEPOINT turnspit_schema", ()))
+                    self._file.prepare_in(lambda sql: transaction.execute(Statement(sql, ())))
+                result, wakes = drive(verb(*args, **kwargs), transaction.execute, whole.begin)
+                whole.keep()
+            except BaseException:
+                whole.undo()
+                raise
+        except Exception as error:
+            cause = cause_of(error)
+            if not isinstance(cause, sqlite3.Error):
+                raise
+            raise translate(cause, self.location) from error
         if wakes:
             transaction.after_commit(lambda: self.wakeups.send(wakes))
         return result
-
-    def _prepare_in(self, execute: Execute) -> None:
-        if self._migrates:
-            self.schema.migrate(execute, self.location)
-        else:
-            refuse_unprepared(self.schema.read_status(execute), self.location)
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
@@ -207,48 +219,47 @@ class SqliteEngine(
         return result
 
     def migrate(self) -> tuple[str, ...]:
-        with closing(self._new_turnstile()) as turnstile, turnstile, self._connected(self._connect) as connection:
-            if not self.schema.read_status(connection.execute).pending:
-                return self.schema.migrate(connection.execute, self.location)
-            connection.execute("PRAGMA busy_timeout = 500")
-            begin(connection, self.path, _MIGRATION_PATIENCE, lambda: True)
-            with connection:
-                return self.schema.migrate(connection.execute, self.location)
+        return self._until_migrated(self._file.migrate)
 
     def schema_status(self) -> SchemaStatus:
-        if find_file(self.path) is None:
-            with closing(sqlite3.connect(":memory:")) as empty:
-                return self.schema.read_status(empty.execute)
-        with self._connected(connect_to_look) as connection:
-            return self.schema.read_status(connection.execute)
+        return self._in_time(self._file.read_status)
 
     def prepare(self) -> None:
-        if self._migrates:
-            self.migrate()
-        else:
-            refuse_unprepared(self.schema_status(), self.location)
+        self._until_migrated(self._file.prepare)
+
+    def _until_migrated(self, function: Callable[[], T]) -> T:
+        """Wait for a function that may migrate: only its waiting has a deadline. Once it has begun to migrate, wait for
+        the end, because the program may exit afterwards and take the migration with it.
+        """
+        run, late = self._runs.start(function), lambda: self._late_to_begin(_GOES_ON)
+        return wait_for_run(run, self.deadline, late, lambda: self._file.is_migrating)
 
     def schema_sql(self, since: int = 0) -> str:
-        return self.schema.sql(since)
+        return self._file.schema.sql(since)
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.path)
 
+    async def afind_lock(self) -> StoreLock | None:
+        return await asyncio.to_thread(find_lock, self.path)
+
     def close(self) -> None:
         with self._lock:
-            self._let_go()
+            self._close_threads()
 
-    def _let_go(self) -> None:
-        """Close threads and connections, keep who listens."""
+    def _close_threads(self) -> None:
+        """Close threads and connections, keep the listeners of ``wakeups``."""
         opened, self._open = self._open, None
+        self._closings += 1
         self.wakeups.pause()
         if opened is not None:
             for thread in (opened.writer, opened.reader, opened.apart):
                 thread.close()
-            if _is_running(opened):
-                _left_behind.append(opened)  # it waits for a lock, and ends by itself later
+            if opened.is_running:  # a thread is blocked on a lock, and ends by itself later
+                leave_behind(opened, opened.identity)
             else:
-                _close_turnstiles(opened)
+                for turnstile in opened.turnstiles:
+                    turnstile.close()
 
     def _hand_over(
         self,
@@ -260,7 +271,7 @@ class SqliteEngine(
     ) -> Call:
         while True:
             call = choose(self._opened()).submit(make_verb, here=here, new=new)
-            if call is not None:  # else it was closed in between, by another thread or before a fork
+            if call is not None:  # otherwise it was closed in between, by another thread or before a fork
                 return call
 
     async def _ahand_over(
@@ -269,31 +280,44 @@ class SqliteEngine(
         make_verb: Callable[[], Verb[T]],
         new: NewJob[Any] | None = None,
     ) -> Call:
-        opened = self._open
-        if opened is not None and self._is_current(opened):
-            call = choose(opened).submit(make_verb, new=new)
-            if call is not None:
-                return call
-        return await asyncio.to_thread(self._hand_over, choose, make_verb, new=new)
+        while True:
+            opened = self._open
+            if opened is None or not self._is_current(opened):
+                await await_run(self._runs.start(self._open_file), self.deadline, self._late_to_begin)
+            else:
+                call = choose(opened).submit(make_verb, new=new)
+                if call is not None:
+                    return call
 
     def _opened(self) -> _Open:
-        opened = self._open
-        if opened is not None and self._is_current(opened):
-            return opened
+        while True:
+            opened = self._open
+            if opened is not None and self._is_current(opened):
+                return opened
+            self._in_time(self._open_file)
+
+    def _in_time(self, function: Callable[[], T]) -> T:
+        return wait_for_run(self._runs.start(function), self.deadline, self._late_to_begin)
+
+    def _open_file(self) -> None:
+        """On a thread of its own."""
         with self._lock:
-            if self._open is not None and not self._is_current(self._open):
+            if self._open is not None:
+                if self._is_current(self._open):
+                    return
                 logger.warning("store %s was moved or deleted while it was open: opening what is there now", self.path)
-                self._let_go()
-            if self._open is None:
-                self._check_place()
-                refuse_foreign_wal(self.path)
-                self.prepare()
+                self._close_threads()
+            closings = self._closings
+        self._check_place()
+        refuse_foreign_wal(self.path)
+        self._file.prepare()
+        with self._lock:
+            if self._open is None and closings == self._closings:  # else closed in between, or before a fork
                 self._open = self._make_threads()
                 self.wakeups.resume()  # a worker that was running when the app was closed still listens
-            return self._open
 
     def _make_threads(self) -> _Open:
-        """None of them connects before its first call."""
+        """Start the threads. None of them connects before its first call."""
         turnstiles = self._new_turnstile(), self._new_turnstile()
         return _Open(
             Writer(self.path, turnstiles[0], self._synchronous, self.wakeups.send, self.insert_each),
@@ -309,34 +333,22 @@ class SqliteEngine(
 
     def _check_place(self) -> None:
         check_place(self.path)
-        if _identity(self.path) in _lost:
+        if is_lost(_identity(self.path)):
             raise EngineUnavailable(
                 f"store {self.path} cannot be used in this process: it was forked while a call of its parent waited "
                 "for the store's lock; fork when no call is under way, or use multiprocessing's spawn"
             )
 
     def _new_turnstile(self) -> Turnstile:
-        return Turnstile(self._folder / "turnstile")
-
-    def _connect(self, path: Path) -> sqlite3.Connection:
-        return connect(path, synchronous=self._synchronous)
-
-    @contextmanager
-    def _connected(self, connect_: Callable[[Path], sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
-        """A connection for a moment, with SQLite's errors translated."""
-        find_file(self.path)
-        try:
-            with closing(connect_(self.path)) as connection:
-                connection.execute("PRAGMA busy_timeout = 10000")
-                yield connection
-        except sqlite3.Error as error:
-            raise translate(error, self.location) from error
+        return Turnstile(turnstile_of(self.path))
 
     def _late(self) -> str:
-        return (
-            f"store {self.location} did not answer within {self.deadline:g} s (does another connection hold a "
-            "transaction open? `turnspit doctor` looks)"
-        )
+        holder = find_holder(self.path)
+        why = "does another connection hold a transaction open? `turnspit doctor` looks" if holder is None else holder
+        return f"store {self.location} did not answer within {self.deadline:g} s ({why})"
+
+    def _late_to_begin(self, outcome: str = _NOT_DONE) -> str:
+        return f"{self._late()}: {outcome}"
 
 
 def _writer(opened: _Open) -> ConnectionThread:
@@ -351,33 +363,9 @@ def _apart(opened: _Open) -> ConnectionThread:
     return opened.apart
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> Identity | None:
     try:
         status = os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _note_busy() -> None:
-    _busy.clear()
-    _busy.update(each.identity for each in _left_behind if each.identity is not None and _is_running(each))
-
-
-def _is_running(opened: _Open) -> bool:
-    return any(thread.is_running for thread in (opened.writer, opened.reader, opened.apart))
-
-
-def _close_turnstiles(opened: _Open) -> None:
-    for turnstile in opened.turnstiles:
-        turnstile.close()
-
-
-def _close_left_behind() -> None:
-    """Connections that were left behind are never closed in a child; a turnstile kept open would shut others out."""
-    for opened in _left_behind:
-        _close_turnstiles(opened)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_left_behind)

@@ -15,6 +15,7 @@ _NO_TABLE = "no such table: turnspit_"
 
 _REASONS = {
     sqlite3.SQLITE_BUSY: "is locked by another connection that holds its write lock for long",
+    sqlite3.SQLITE_PROTOCOL: "is locked by another process that opens or recovers it and does not get on",
     sqlite3.SQLITE_LOCKED: "is locked by another connection of this process",
     sqlite3.SQLITE_FULL: "cannot grow: the disk is full; free some space, nothing acknowledged was lost",
     sqlite3.SQLITE_READONLY: "cannot be written: the file, its folder or the file system is read-only",

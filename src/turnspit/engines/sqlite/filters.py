@@ -4,47 +4,51 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from turnspit.clock import to_moment
-from turnspit.engines.verbs.filters import EQUAL_COLUMNS, LARGEST, state_terms
+from turnspit.engines.verbs.filters import LARGEST, column_terms
 from turnspit.jobs import JobFilter
 
 __all__ = ["where"]
 
-_ARGS = "json_each(CASE WHEN json_valid(args) THEN args END)"
-"""A foreign writer's arguments may be no JSON: they match nothing."""
+_ARGS = "json_each(CASE WHEN json_valid(args) THEN args END) AS arg"
+_TAGS = "json_each(CASE WHEN json_valid(tags) THEN tags END)"
+"""A foreign writer's arguments and tags may be no JSON: they match nothing."""
+
+_PARTS = "SELECT fullkey, CASE type WHEN 'integer' THEN 'real' ELSE type END, atom FROM json_tree({})"
+"""Every part of an array or object, to be compared as a set: neither the order of keys counts, nor how 1 is written."""
 
 
 def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
     """The condition and its parameters."""
-    terms, params = ["1"], {}
-    for field, column in EQUAL_COLUMNS.items():
-        value = getattr(filter_, field)
-        if isinstance(value, int) and abs(value) > LARGEST:
-            return "0", {}
-        if value is not None:
-            terms.append(f"{column} = :f_{field}")
-            params[f"f_{field}"] = value
-    terms += state_terms(filter_)
+    columns = column_terms(filter_)
+    if columns is None:
+        return "0", {}
+    terms, params = columns
     if filter_.tag is not None:
-        terms.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :f_tag)")
+        terms.append(f"EXISTS (SELECT 1 FROM {_TAGS} WHERE value = :f_tag)")  # noqa: S608 (our own words)
         params["f_tag"] = filter_.tag
-    if filter_.created_after is not None:
-        terms.append("created_at >= :f_after")
-        params["f_after"] = to_moment(filter_.created_after, "created_after")
-    if filter_.created_before is not None:
-        terms.append("created_at < :f_before")
-        params["f_before"] = to_moment(filter_.created_before, "created_before")
     for number, (key, value) in enumerate((filter_.args or {}).items()):
-        match = f"key = :f_key{number} AND value IS :f_value{number}"
+        name = f"f_value{number}"
+        condition, compared = _equals(from_json(to_json(value)), name)
+        match = f"arg.key = :f_key{number} AND {condition}"
         terms.append(f"EXISTS (SELECT 1 FROM {_ARGS} WHERE {match})")  # noqa: S608 (our own words and a number)
         params[f"f_key{number}"] = key
-        params[f"f_value{number}"] = _comparable(value)
-    return " AND ".join(terms), params
+        params[name] = compared
+    return " AND ".join(terms) or "1", params
 
 
-def _comparable(value: Any) -> Any:
-    """The value as ``json_each`` shows it: objects and arrays as minified text."""
-    plain = from_json(to_json(value))
-    if isinstance(plain, int) and abs(plain) > LARGEST:
-        return float(plain)
-    return to_json(plain).decode() if isinstance(plain, (dict, list)) else plain
+def _equals(value: Any, name: str) -> tuple[str, Any]:
+    """The condition that an argument equals a value, as JSON has it, and the parameter ``name`` of it.
+
+    ``json_each`` gives ``true`` as 1, and an array as its text, so the types are compared too.
+    """
+    if value is None or isinstance(value, bool):
+        return f"arg.type = :{name}", to_json(value).decode()
+    if isinstance(value, int) and abs(value) > LARGEST:
+        value = float(value)
+    if isinstance(value, (int, float)):
+        return f"arg.type IN ('integer', 'real') AND arg.value = :{name}", value
+    if isinstance(value, str):
+        return f"arg.type = 'text' AND arg.value = :{name}", value
+    stored, wanted = _PARTS.format("arg.value"), _PARTS.format(f":{name}")
+    both = f"NOT EXISTS ({stored} EXCEPT {wanted}) AND NOT EXISTS ({wanted} EXCEPT {stored})"
+    return f"arg.type = '{'array' if isinstance(value, list) else 'object'}' AND {both}", to_json(value).decode()

@@ -1,4 +1,4 @@
-"""The verbs of ``contract/jobs.py`` that are SQLite's own: one writer, and no way of moving rows in one statement."""
+"""The verbs of ``contract/jobs.py`` that SQLite does its own way: one writer, and no SQL that moves rows at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,10 +7,11 @@ import pydantic_core
 
 from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.claims import MOST_HELD, Turn, in_turn
+from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
+from turnspit.engines.verbs.turns import Turn, in_turn
 from turnspit.records import Claim, ClaimRequest, Completion, FinishReport, Inserted, NewJob
 from turnspit.states import JobState
 
@@ -34,7 +35,7 @@ class SqliteJobVerbs(JobVerbs):
         return ids
 
     def _store(self, new: Sequence[NewJob[Any]]) -> Verb[tuple[list[int], int]]:
-        """Store jobs; their ids, and the moment when they were stored."""
+        """Store jobs; their ids, and the moment at which they were stored."""
         [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
         params = params_of_alike(new)
         if params is None:
@@ -91,7 +92,7 @@ class SqliteJobVerbs(JobVerbs):
         params = {**params, "queues": to_json(queues), "limit": MOST_HELD}
         held = yield Statement(self.sql["claim_jobs_hold"], params)
         if len(held) == MOST_HELD:
-            yield Wake(WakeKind.READY)  # the rest in another claim: others wait for the write lock
+            yield Wake(WakeKind.READY)  # for another claim, which holds the rest: others wait for the write lock now
         return len(held)
 
     def _finish_completed(self, completions: list[Completion], report: FinishReport) -> Verb[None]:
@@ -120,13 +121,13 @@ class SqliteJobVerbs(JobVerbs):
 
 
 def _fences(completions: Iterable[Completion]) -> str:
-    """Of two claims of one job the newer can be the current one."""
+    """JSON of the fence of each job: if there are two claims of one job, only the newer can be current."""
     ordered = sorted(completions, key=lambda each: each[:2])
     return pydantic_core.to_json({each.id: each.fence for each in ordered}).decode()
 
 
 def _row(new: NewJob[Any], now: int) -> tuple[Any, ...]:
-    """A new job as its row. Decided by the database's now, computed here: 0.6 µs a row cheaper than in SQL."""
+    """The row of a new job, computed from the database's now: 0.6 µs a row faster than in SQL."""
     due = max(now if new.at is None else new.at, now + new.delay)
     state = "scheduled" if due > now else "ready" if new.lane is None else "held"
     return (

@@ -1,6 +1,6 @@
-"""Taking a file's write lock, and who holds it.
+"""Takes a file's write lock.
 
-A call without ``tx=`` that waits for a transaction of its own process waits on itself: it fails fast and says so.
+A call without ``tx=`` that waits for a transaction of its own process may wait for itself: it fails soon, and says so.
 """
 
 import os
@@ -9,19 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from turnspit.clock import monotonic, thread_sleep
+from turnspit.engines.sqlite.holders import holds_write_lock
 from turnspit.errors import EngineUnavailable
 
 __all__ = ["begin", "is_busy", "use_wal"]
 
 _SELF_LOCK_PATIENCE = 1.0
 _PAUSE = 0.02
-_WAL_WRITE_LOCK = 120
-_RESERVED_LOCK = 0x40000001
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether somebody else holds the lock."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
+    """Whether somebody else holds the lock. SQLite reports ``SQLITE_PROTOCOL`` after it has waited for ten seconds."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 
 
 def begin(connection: sqlite3.Connection, path: Path, patience: float, is_wanted: Callable[[], bool]) -> None:
@@ -37,7 +36,7 @@ def begin(connection: sqlite3.Connection, path: Path, patience: float, is_wanted
         except sqlite3.OperationalError as error:
             if not is_busy(error) or not is_wanted() or monotonic() - started > patience:
                 raise
-            # Others that commit in between are not waiting for us.
+            # A commit in between: whoever holds the lock makes progress, so nobody waits for us.
             newest = connection.execute("PRAGMA data_version").fetchone()
             if newest != version:
                 version, since = newest, monotonic()
@@ -47,7 +46,7 @@ def begin(connection: sqlite3.Connection, path: Path, patience: float, is_wanted
 
 
 def use_wal(connection: sqlite3.Connection, path: Path, patience: float) -> None:
-    """Set WAL mode. SQLite's busy handler does not wait for the exclusive lock that the change needs, so this does."""
+    """Set WAL mode. The change needs an exclusive lock for which SQLite's busy handler does not wait, so this does."""
     started = monotonic()
     while True:
         try:
@@ -63,28 +62,8 @@ def use_wal(connection: sqlite3.Connection, path: Path, patience: float) -> None
 
 
 def _refuse_self_lock(path: Path, waited: float, cause: sqlite3.Error) -> None:
-    if waited > _SELF_LOCK_PATIENCE and _locked_by_this_process(path):
+    if waited > _SELF_LOCK_PATIENCE and holds_write_lock(path, os.getpid()):
         raise EngineUnavailable(
             f"store {path} is locked by another connection of this very process: pass that connection or session "
             "as tx=, so that the job joins its transaction"
         ) from cause
-
-
-def _locked_by_this_process(path: Path) -> bool:
-    """Whether a connection of this process holds the write lock (Linux; elsewhere always ``False``)."""
-    return _holds_lock(Path(f"{path}-shm"), _WAL_WRITE_LOCK) or _holds_lock(path, _RESERVED_LOCK)
-
-
-def _holds_lock(path: Path, byte: int) -> bool:
-    try:
-        inode = path.stat().st_ino
-        locks = Path("/proc/locks").read_text(encoding="ascii")
-    except OSError:
-        return False
-    for line in locks.splitlines():
-        fields = line.replace("->", "").split()
-        if len(fields) == 8 and fields[3] == "WRITE" and fields[4] == str(os.getpid()):
-            is_this = fields[5].endswith(f":{inode}") and fields[7] != "EOF"
-            if is_this and int(fields[6]) <= byte <= int(fields[7]):
-                return True
-    return False

@@ -1,4 +1,4 @@
-"""How rows of a move are read from a file and written into one."""
+"""How the rows of a move are read from a file and written into one."""
 
 from collections.abc import Sequence
 

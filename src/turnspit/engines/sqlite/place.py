@@ -1,4 +1,4 @@
-"""The place of a store's file, looked at before SQLite opens it, whose own words there help nobody."""
+"""Checks the place of a store's file before SQLite opens it, whose own errors there do not help."""
 
 import os
 import stat
@@ -12,9 +12,9 @@ _SMALLEST_DATABASE = 512
 
 
 def find_file(path: Path) -> os.stat_result | None:
-    """What the system knows of the file; ``None`` if there is none yet.
+    """The file's status; ``None`` if it does not exist yet.
 
-    :raises StoreRefused: if this user may not look, or if it is a folder.
+    :raises StoreRefused: if this user may not enter its folder, or if it is a folder itself.
     """
     try:
         status = path.stat()
@@ -30,7 +30,7 @@ def find_file(path: Path) -> os.stat_result | None:
 
 
 def check_place(path: Path) -> None:
-    """See that a store can be there.
+    """Check that a store can be at this path.
 
     :raises StoreRefused: if it cannot.
     """
@@ -38,5 +38,5 @@ def check_place(path: Path) -> None:
     if file is None and not path.parent.is_dir():
         raise StoreRefused(f"store {path} cannot be made: its folder does not exist; create {path.parent} first")
     if file is not None and 0 < file.st_size < _SMALLEST_DATABASE and stat.S_ISREG(file.st_mode):
-        # SQLite would take so short a file for an empty one, and overwrite it.
+        # SQLite would take such a short file for an empty database, and overwrite it.
         raise StoreRefused(f"store {path} is not an SQLite database: check the URL")

@@ -6,9 +6,12 @@ from contextlib import suppress
 
 from turnspit.contract import SchemaStatus
 from turnspit.engines.migrations import Execute, Migration, Schema, load_migrations
+from turnspit.errors import StoreRefused
 
-__all__ = ["SqliteSchema", "migrations"]
+__all__ = ["SqliteSchema", "check_sqlite", "is_too_old", "migrations"]
 
+_OLDEST = (3, 38)
+"""The first with ``->>``."""
 _VERSION_TABLE = """CREATE TABLE IF NOT EXISTS turnspit_schema (
     version INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -32,7 +35,7 @@ class SqliteSchema(Schema):
         if not list(execute("SELECT 1 FROM sqlite_master WHERE name = 'turnspit_schema'")):
             return self.find_status(None, None)
         [(version, works_with)] = execute("SELECT max(version), max(works_with) FROM turnspit_schema")
-        # After the version: a migration that commits in between has made its tables.
+        # Read after the version: the tables of a migration that commits in between then count as made.
         tables = {str(name) for (name,) in execute("SELECT name FROM sqlite_master")}
         return self.find_status(version, works_with, tables)
 
@@ -66,3 +69,20 @@ class SqliteSchema(Schema):
             if sqlite3.complete_statement(pending):
                 yield pending
                 pending = ""
+
+
+def is_too_old() -> bool:
+    """Whether the SQLite library of this Python lacks what the SQL here needs."""
+    return sqlite3.sqlite_version_info < _OLDEST
+
+
+def check_sqlite(location: str) -> None:
+    """Refuse an SQLite library that is too old, before it fails in the middle of a claim.
+
+    :raises StoreRefused: before SQLite 3.38.
+    """
+    if is_too_old():
+        raise StoreRefused(
+            f"store {location} cannot be used: this Python comes with SQLite {sqlite3.sqlite_version}, and Turnspit "
+            "needs 3.38 or newer: use a Python build with a newer SQLite, or PostgreSQL"
+        )

@@ -1,1 +1,1 @@
-"""The verbs of the contract, written once: what differs between engines is their SQL (see ``brought.py``)."""
+"""The verbs of the contract, written once for all engines, which differ in their SQL (see ``base.py``)."""

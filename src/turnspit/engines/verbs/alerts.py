@@ -3,13 +3,13 @@
 from collections.abc import Collection
 
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.records import AlertChange, AlertKind, UnknownTask
 
 __all__ = ["AlertVerbs"]
 
 
-class AlertVerbs(Brought):
+class AlertVerbs(VerbBase):
     """Alerts and turns."""
 
     def take_turn(self, name: str, interval: int) -> Verb[int]:

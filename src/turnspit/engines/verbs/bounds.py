@@ -1,29 +1,28 @@
-"""Where the next claim begins: behind what this process claimed last.
+"""Where the next claim begins to scan: after what this process claimed last.
 
-A claim that begins at the front of its queue walks over what is no use to it: jobs of tasks that its worker does not
-know (77 ms for 300,000), and on PostgreSQL the index entries of claimed jobs, which a transaction that stays open keeps
-alive (190-330 ms at half a million to a million). So a claim looks behind the last job of its queue first. That is a
-hint and may miss jobs: a late commit, a retry, a more urgent one. Hence a claim begins at the front regularly, as often
-as costs no more than a twentieth of the time, and whenever the hint does not fill it and nothing is left to be set
-aside before the jobs.
+A claim that scans its queue from the front passes entries of no use to it: jobs of tasks that its worker does not know
+(77 ms for 300,000), and on PostgreSQL index entries of claimed jobs, which a long transaction keeps from being removed
+(190-330 ms for half a million to a million). So a claim first looks after the last job that was claimed from its queue.
+That is a hint, and may miss jobs: a late commit, a retry, a more urgent job. Hence claims also scan from the front:
+regularly, as often as takes no more than a twentieth of the time; and whenever the hint gives too few jobs, once there
+are no more jobs of unknown tasks to be held first.
 """
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from turnspit.clock import monotonic
-from turnspit.contract.jobs import MOST_QUEUES
+from turnspit.engines.verbs.turns import Turn, in_turn, share_out
 from turnspit.records import Claim, ClaimRequest
 
 __all__ = ["ClaimBounds"]
 
 _SHARE_OF_TIME = 20
 _SLOW = 0.010
-"""Seconds: a claim that is faster needs no hint, and keeps to the order of priorities without one."""
+"""Seconds. A faster scan needs no hint, and without one it keeps strictly to the priorities."""
 _SMALLEST = 10
-"""Jobs: a worker that asks for fewer is not in a hurry."""
+"""Jobs. A worker that asks for fewer is not in a hurry, and scans from the front."""
 
 
 class ClaimBounds:
@@ -34,25 +33,23 @@ class ClaimBounds:
         self._front_at = 0.0
         self._lock = threading.Lock()
 
-    def turns(self, request: ClaimRequest) -> list[dict[str, Any]]:
-        """The turns of a claim behind the bounds; none if it is to begin at the front."""
+    def turns(self, request: ClaimRequest) -> list[Turn]:
+        """The turns of a claim after the bounds; none if it is to scan from the front."""
         with self._lock:
             if request.limit < _SMALLEST or monotonic() >= self._front_at:
                 return []
             wanted = self._last.keys() if request.queues is None else self._last.keys() & request.queues
             if not wanted:
                 return []
-            served = sorted(wanted, key=lambda queue: (queue <= request.after, queue))[:MOST_QUEUES]
-            share = -(-request.limit // len(served))
-            return [
-                {"queue": queue, "share": size, "priority": self._last[queue][0], "after": self._last[queue][1]}
-                for place, queue in enumerate(served)
-                if (size := min(share, request.limit - share * place)) > 0
-            ]
+            return [self._behind(turn) for turn in share_out(in_turn(wanted, request.after), request.limit)]
+
+    def _behind(self, turn: Turn) -> Turn:
+        priority, job = self._last[turn["queue"]]
+        return {**turn, "priority": priority, "after": job}
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Measure a claim that begins at the front, and decide when the next one may."""
+        """Measure a scan from the front, and decide when the next one is due."""
         started = monotonic()
         yield
         with self._lock:
@@ -61,9 +58,9 @@ class ClaimBounds:
             self._front_at = now + took * _SHARE_OF_TIME if took > _SLOW else 0.0
 
     def remember(self, request: ClaimRequest, claims: list[Claim], *, is_all: bool = True) -> None:
-        """Keep where a batch ended; an incomplete one drops every bound.
+        """Keep the last claimed job of each queue. An incomplete batch drops every bound.
 
-        :param is_all: whether the front was looked at, if the bounds gave too little.
+        :param is_all: whether the front was scanned too, where the bounds gave too few jobs.
         """
         with self._lock:
             if len(claims) < request.limit and is_all:

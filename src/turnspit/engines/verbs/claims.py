@@ -1,43 +1,40 @@
-"""How a claim goes from queue to queue, on any engine."""
+"""How a claim goes through the queues, on any engine."""
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from turnspit.contract.jobs import MOST_QUEUES
 from turnspit.contract.verbs import Statement, Verb
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.engines.verbs.bounds import ClaimBounds
-from turnspit.engines.verbs.brought import Brought
 from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.turns import Turn, share_out
 from turnspit.records import Claim, ClaimRequest
 
-__all__ = ["MOST_HELD", "ClaimVerbs", "Turn", "in_turn"]
+__all__ = ["MOST_HELD", "ClaimVerbs"]
 
 MOST_HELD = 2000
-"""Jobs of unknown tasks that one claim sets aside: 300,000 at once held the write lock for 3.5 s."""
-
-Turn = Mapping[str, Any]
-"""A ``queue`` and its ``share``; behind a bound also the ``priority`` and id (``after``) of the job before."""
+"""How many jobs of unknown tasks one claim holds at most: 300,000 at once kept the write lock for 3.5 s."""
 
 
-class ClaimVerbs(Brought):
+class ClaimVerbs(VerbBase):
     """Claims of jobs without limits."""
 
     bounds: ClaimBounds
 
     @abstractmethod
     def claim_turns(self, params: Mapping[str, Any], turns: Sequence[Turn]) -> Verb[list[Claim]]:
-        """Claim from these queues, in their order, from each its share; all turns have a bound, or none has."""
+        """Claim from these queues in this order, its share from each. Either all turns have a bound, or none has."""
 
     @abstractmethod
     def find_busy_queues(self, request: ClaimRequest, after: str) -> Verb[list[str]]:
-        """Served queues that have work, beginning behind the one that was served last; ``MOST_QUEUES`` at the most."""
+        """The served queues that have work, in turn, beginning after queue ``after``; at most ``MOST_QUEUES``."""
 
     @abstractmethod
     def hold_unknown(self, params: Mapping[str, Any], queues: Sequence[str]) -> Verb[int]:
-        """Set aside jobs that no live worker can run, so that they cannot slow later claims; how many. ``MOST_HELD``
-        at once: then workers are woken for the rest.
+        """Hold jobs whose task no live worker knows, so that they cannot slow later claims; how many. If there are more
+        than ``MOST_HELD``, workers are woken to hold the rest.
         """
 
     def claim_jobs(self, request: ClaimRequest) -> Verb[list[Claim]]:
@@ -59,12 +56,12 @@ class ClaimVerbs(Brought):
         return claims
 
     def _hold_before(self, params: Mapping[str, Any], hints: Sequence[Turn], claims: list[Claim]) -> Verb[bool]:
-        """Where a claim walks long, what it walked over is set aside before it walks again; whether there is more."""
+        """Before another scan, hold the unknown jobs that this one passed over; whether there may be more of them."""
         incomplete = _incomplete(hints, claims)
         return (yield from self.hold_unknown(params, incomplete)) == MOST_HELD
 
     def claim_params(self, request: ClaimRequest) -> dict[str, Any]:
-        """What every claim asks with."""
+        """The parameters of every claim."""
         return {"now": self.clock.now(), "worker": request.worker, "tasks": to_json(sorted(request.tasks))}
 
     def _claim_from_the_front(self, request: ClaimRequest, params: Mapping[str, Any], limit: int) -> Verb[list[Claim]]:
@@ -90,23 +87,3 @@ def _incomplete(turns: Sequence[Turn], claims: Sequence[Claim]) -> list[str]:
     """The queues that gave less than their share."""
     got = Counter(claim.queue for claim in claims)
     return [turn["queue"] for turn in turns if got[turn["queue"]] < turn["share"]]
-
-
-def share_out(queues: Sequence[str], limit: int) -> list[Turn]:
-    """The turns of queues that share a limit.
-
-    >>> share_out(["a", "b", "c"], 4)
-    [{'queue': 'a', 'share': 2}, {'queue': 'b', 'share': 2}]
-    """
-    share = -(-limit // min(len(queues), MOST_QUEUES))
-    serving = queues[: -(-limit // share)]
-    return [{"queue": queue, "share": min(share, limit - share * place)} for place, queue in enumerate(serving)]
-
-
-def in_turn(queues: Collection[str], after: str) -> list[str]:
-    """Queues in the order in which they are served.
-
-    >>> in_turn(["a", "b", "c"], "a")
-    ['b', 'c', 'a']
-    """
-    return sorted(queues, key=lambda queue: (queue <= after, queue))

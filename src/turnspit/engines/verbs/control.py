@@ -1,7 +1,5 @@
 """The verbs of ``contract/control.py``, on any engine."""
 
-from collections.abc import Mapping
-
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import Tally
 from turnspit.engines.verbs.filters import in_history, in_jobs
@@ -56,22 +54,27 @@ class ControlVerbs(JobVerbs):
             "at": changes.at,
             "delay": changes.delay,
         }
-        return (yield from self._set_state("update_job", params))
-
-    def run_job_now(self, job_id: int) -> Verb[JobState | None]:
-        return (yield from self._set_state("run_job_now", {"now": self.clock.now(), "id": job_id}))
-
-    def _set_state(self, block: str, params: Mapping[str, object]) -> Verb[JobState | None]:
-        rows = yield Statement(self.sql[block], params)
+        rows = yield Statement(self.sql["update_job"], params)
         if not rows:
             return None
         state = JobState(rows[0][0])
         yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
         return state
 
+    def run_jobs_now(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
+        if not in_jobs(filter_):
+            return []
+        waiting = yield self._select("run_jobs_now", filter_, after, limit)
+        if not waiting:
+            return []
+        params = {"now": self.clock.now(), "ids": to_json([job for (job,) in waiting])}
+        rows = yield Statement(self.sql["run_jobs_now_ready"], params)
+        yield Wake(WakeKind.READY)
+        return sorted((job, JobState(state)) for job, state in rows)
+
     def delete_jobs(self, filter_: JobFilter, after: int, limit: int) -> Verb[list[int]]:
         live, final = yield from self._oldest("delete_jobs", "delete_jobs_history", filter_, after, limit)
-        yield from self.delete_ends(live)
+        yield from self.delete_ends(live + [row for row in final if row[1] == JobState.CANCELLED])
         for remove, rows in (("remove_jobs", live), ("remove_history", final)):
             if rows:
                 yield from self.remove_rows(remove, [row[0] for row in rows])
@@ -80,8 +83,8 @@ class ControlVerbs(JobVerbs):
     def _oldest(
         self, block: str, history_block: str, filter_: JobFilter, after: int, limit: int
     ) -> Verb[tuple[list[Row], list[Row]]]:
-        """The ``limit`` oldest jobs of both tables together: those in jobs, and those in history. Id, state and
-        workflow of each.
+        """The ``limit`` oldest matching jobs of both tables taken together: those that are live or dead, and those in
+        history. Id, state and workflow of each.
         """
         live: list[Row] = []
         final: list[Row] = []

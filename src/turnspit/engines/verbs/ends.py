@@ -1,19 +1,19 @@
-"""What the end of a job means for its workflow: who waits for nothing more, who is cancelled with it, what is counted.
+"""What the end of a job means for its workflow: which dependants can run now, which are cancelled, what is counted.
 
-Only those ends come here whose job belongs to a workflow. Each is followed inside the transaction that ends the job,
-level by level, at a cost of its own dependants; what is too much for one transaction is kept, and followed by whoever
-tends workflows.
+Only jobs of workflows are handled here. Ends are followed inside the transaction that ends the job, one level of
+dependants after the other, so that the cost is that of the job's own dependants. What is too much for one transaction
+is stored, and followed later by ``tend_workflows``.
 """
 
 import json
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.engines.verbs.results import Unmakable, make_arguments, used_jobs
 from turnspit.engines.verbs.rows import to_json
 from turnspit.records import NewJob, UniqueRule
@@ -23,6 +23,8 @@ __all__ = ["End", "EndVerbs", "Outcome", "Tally"]
 
 _MOST_DEPENDANTS = 5000
 _MOST_LEVELS = 50
+_MOST_TEXT = 4_000_000
+"""Of arguments in one statement, beside those of one job: a large result may become an argument of thousands."""
 
 
 class Outcome(StrEnum):
@@ -32,7 +34,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     DEAD = "dead"
     DELETED = "deleted"
-    """No replay can come any more."""
+    """It can never be replayed."""
     REPLAYED = "replayed"
     """It lives again."""
 
@@ -43,11 +45,11 @@ class End(NamedTuple):
     job: int
     outcome: Outcome
     after: int = 0
-    """Its dependants up to this id are done."""
+    """Its dependants up to this id have been handled."""
 
 
-class EndVerbs(Brought):
-    """Ends, and what follows from them."""
+class EndVerbs(VerbBase):
+    """Ends of jobs, and what follows from them."""
 
     @abstractmethod
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
@@ -55,10 +57,10 @@ class EndVerbs(Brought):
 
     @abstractmethod
     def take_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[list[Row]]:
-        """Move jobs to history as cancelled, and no more: id and workflow of each."""
+        """Move jobs to history as cancelled, without following their ends: id and workflow of each."""
 
     def end_jobs(self, rows: Iterable[Row], outcome: Outcome) -> Verb[None]:
-        """Jobs ended: ``rows`` are their id and their workflow, ``None`` for those that have none."""
+        """Count and follow the ends of jobs. ``rows`` has id and workflow of each, which may be ``None``."""
         ended = [(job, workflow) for job, workflow in rows if workflow is not None]
         if not ended:
             return
@@ -68,44 +70,52 @@ class EndVerbs(Brought):
         yield from self.follow_ends([End(job, outcome) for job, _ in ended], tally)
 
     def delete_ends(self, rows: Iterable[Row]) -> Verb[None]:
-        """Jobs that had not completed are about to be deleted: ``rows`` are id, state and workflow."""
+        """Count and follow the ends of jobs that did not complete and are about to be deleted.
+
+        :param rows: id, state and workflow of each.
+        """
         ended = [row for row in rows if row[2] is not None]
         if not ended:
             return
         tally = Tally()
         for _, state, workflow in ended:
+            if state == JobState.CANCELLED:
+                continue  # it is counted as such already
             if state == JobState.DEAD:
                 tally.add(workflow, Outcome.REPLAYED, Outcome.DEAD)
             tally.add(workflow, Outcome.CANCELLED)
         yield from self.follow_ends([End(job, Outcome.DELETED) for job, _, _ in ended], tally)
 
     def follow_ends(self, ends: Sequence[End], tally: "Tally | None" = None) -> Verb[None]:
-        """Do what follows from these ends, and count."""
+        """Do what follows from these ends, and store the counts."""
         tally = tally or Tally()
         level, left, budget = list(ends), [], _MOST_DEPENDANTS
         for _ in range(_MOST_LEVELS):
-            if not level:
-                break
-            if budget <= 0:
+            if not level or budget <= 0:
                 break
             level, kept, used = yield from self._follow_level(level, budget, tally)
             left += kept
             budget -= used
         left += level
         if left:
-            yield Statement(self.sql["follow_ends_keep"], {"ends": to_json({**end._asdict()} for end in sorted(left))})
+            yield Statement(self.sql["follow_ends_keep"], {"ends": to_json(end._asdict() for end in sorted(left))})
             yield Wake(WakeKind.WORKFLOW)
         yield from self._count(tally)
 
     def _follow_level(self, level: list[End], limit: int, tally: "Tally") -> Verb[tuple[list[End], list[End], int]]:
-        """One step away from these ends: the ends that come of it, what is left of these, and how much it was."""
+        """Handle the dependants of these ends.
+
+        :param limit: of dependants.
+        :returns: the ends that follow from it, those of these ends that have dependants left, and how much was done.
+        """
         replayed = [end for end in level if end.outcome is Outcome.REPLAYED]
         ended = {end.job: end for end in level if end.outcome is not Outcome.REPLAYED}
         edges: list[Row] = []
         if ended:
-            completed = [job for job, end in ended.items() if end.outcome is Outcome.COMPLETED and not end.after]
-            if completed:
-                yield Statement(self.sql["follow_ends_results"], {"ids": to_json(completed)})
+            # Also of those that failed: they may have completed before they were replayed.
+            told = [job for job, end in ended.items() if end.outcome is not Outcome.DELETED and not end.after]
+            if told:
+                yield Statement(self.sql["follow_ends_results"], {"ids": to_json(told)})
             starts = to_json({"job": end.job, "after": end.after} for end in ended.values())
             edges = yield Statement(self.sql["follow_ends"], {"ends": starts, "limit": limit})
         left = _left_over(ended, edges) if len(edges) == limit else []
@@ -119,13 +129,13 @@ class EndVerbs(Brought):
                 doomed.setdefault(dependant, dependency)
         ends = yield from self._settle(settled, tally)
         ends += yield from self._doom(doomed, ended, tally)
-        revived = yield from self._revive_cancelled(replayed, limit, tally)
-        if len(revived) == limit:
+        revived, is_more = yield from self._revive_cancelled(replayed, limit, tally)
+        if is_more:
             left += replayed
         return ends + revived, left, len(edges) + len(revived) + len(level)
 
     def _settle(self, edges: list[Row], tally: "Tally") -> Verb[list[End]]:
-        """These edges hold nobody back any more; the ends of those that cannot run."""
+        """Settle these edges, and release dependants that wait for nothing more; the ends of those that cannot run."""
         if not edges:
             return []
         pairs = to_json({"dependency": dependency, "dependant": dependant} for dependency, dependant in edges)
@@ -136,7 +146,7 @@ class EndVerbs(Brought):
         return (yield from self.release([job for job, waits_for in rows if waits_for == 0], tally))
 
     def release(self, jobs: Sequence[int], tally: "Tally", *, ignore_delay: bool = False) -> Verb[list[End]]:
-        """Blocked jobs that wait for nothing more begin; the ends of those that cannot."""
+        """Make blocked jobs ready that wait for nothing more; the ends of those that cannot run."""
         if not jobs:
             return []
         rows = yield Statement(self.sql["follow_ends_waiting"], {"ids": to_json(sorted(jobs))})
@@ -147,21 +157,22 @@ class EndVerbs(Brought):
             if not is_cancelled
         }
         ends = yield from self._doom_all(cancelled, tally)
-        made, wrong = yield from self._make_arguments(
-            {job: results for job, (results, _) in waiting.items() if results}
-        )
-        released = [
-            {"id": job, "delay": delay, "args": made.get(job)}
-            for job, (_, delay) in sorted(waiting.items())
-            if job not in wrong
-        ]
-        if released:
-            params = {"now": self.clock.now(), "released": to_json(released)}
-            states = {state for _, state in (yield Statement(self.sql["follow_ends_release"], params))}
-            if states:
-                yield Wake(WakeKind.READY)
-            if JobState.SCHEDULED in states:
-                yield Wake(WakeKind.SCHEDULED)
+        make = yield from self._arguments({job: results for job, (results, _) in waiting.items() if results})
+        wrong: dict[int, str] = {}
+        released: list[dict[str, Any]] = []
+        size = 0
+        for job, (results, after) in sorted(waiting.items()):
+            try:
+                args = make(job) if results else None
+            except Unmakable as error:
+                wrong[job] = str(error)
+                continue
+            released.append({"id": job, "delay": after, "args": args})
+            size += len(args or "")
+            if size >= _MOST_TEXT:
+                yield from self._release(released)
+                released, size = [], 0
+        yield from self._release(released)
         if wrong:
             lines = to_json({"id": job, "reason": reason} for job, reason in sorted(wrong.items()))
             dead = yield Statement(self.sql["follow_ends_dead"], {"now": self.clock.now(), "wrong": lines})
@@ -171,27 +182,34 @@ class EndVerbs(Brought):
             ends += [End(job, Outcome.DEAD) for job, _ in dead]
         return ends
 
-    def _make_arguments(self, results: dict[int, str]) -> Verb[tuple[dict[int, str], dict[int, str]]]:
-        """The arguments of jobs that take others' results; and why those of some cannot be made."""
-        if not results:
-            return {}, {}
+    def _release(self, released: Sequence[dict[str, Any]]) -> Verb[None]:
+        if not released:
+            return
+        params = {"now": self.clock.now(), "released": to_json(released)}
+        states = {state for _, state in (yield Statement(self.sql["follow_ends_release"], params))}
+        if states:
+            yield Wake(WakeKind.READY)
+        if JobState.SCHEDULED in states:
+            yield Wake(WakeKind.SCHEDULED)
+
+    def _arguments(self, results: dict[int, str]) -> Verb[Callable[[int], str | None]]:
+        """A function that makes the arguments of one of these jobs, which use results of others: ``None`` if the job is
+        no longer blocked. It raises ``Unmakable`` if it cannot make them.
+        """
         specs = {job: json.loads(text) for job, text in results.items()}
-        used = sorted({each for spec in specs.values() for each in used_jobs(spec)})
-        values: dict[int, str | None] = dict((yield Statement(self.sql["follow_ends_values"], {"ids": to_json(used)})))
-        stored: dict[int, str] = dict(
-            (yield Statement(self.sql["follow_ends_arguments"], {"ids": to_json(sorted(specs))}))
-        )
-        made: dict[int, str] = {}
-        wrong: dict[int, str] = {}
-        for job, args in stored.items():
-            try:
-                made[job] = make_arguments(args, specs[job], values)
-            except Unmakable as error:
-                wrong[job] = str(error)
-        return made, wrong
+        values: dict[int, str | None] = {}
+        stored: dict[int, str] = {}
+        if specs:
+            used = sorted({each for spec in specs.values() for each in used_jobs(spec)})
+            values = dict((yield Statement(self.sql["follow_ends_values"], {"ids": to_json(used)})))
+            stored = dict((yield Statement(self.sql["follow_ends_arguments"], {"ids": to_json(sorted(specs))})))
+        return lambda job: make_arguments(stored[job], specs[job], values) if job in stored else None
 
     def _doom(self, doomed: dict[int, int], ended: dict[int, End], tally: "Tally") -> Verb[list[End]]:
-        """Cancel dependants of jobs that did not complete, as far as they still wait; their ends."""
+        """Cancel the dependants of jobs that did not complete, if they still wait; the ends of those cancelled.
+
+        :param doomed: the dependency to blame, by dependant.
+        """
         if not doomed:
             return []
         reasons = {job: f"job {by}, for which it waited, is {ended[by].outcome}" for job, by in doomed.items()}
@@ -213,17 +231,23 @@ class EndVerbs(Brought):
             tally.add(workflow, Outcome.CANCELLED)
         return [End(job, Outcome.CANCELLED) for job, _ in moved]
 
-    def _revive_cancelled(self, replayed: list[End], limit: int, tally: "Tally") -> Verb[list[End]]:
-        """Those that were cancelled because one of these failed live again too."""
+    def _revive_cancelled(self, replayed: list[End], limit: int, tally: "Tally") -> Verb[tuple[list[End], bool]]:
+        """Revive jobs that were cancelled because one of these had failed, at most ``limit`` of them.
+
+        :returns: their ends, as ``revive_jobs`` does, and whether there may be more.
+        """
         if not replayed:
-            return []
+            return [], False
         ids = to_json(end.job for end in replayed)
         rows = yield Statement(self.sql["follow_ends_revive"], {"ids": ids, "limit": limit})
         if not rows:
-            return []
+            return [], False
         found = yield Statement(self.sql["follow_ends_revivable"], {"ids": to_json(job for job, _ in rows)})
+        gone = {job for job, _ in rows} - {job for job, _, _ in found}
+        if gone:
+            yield Statement(self.sql["follow_ends_gone"], {"ids": to_json(sorted(gone))})
         yield from self.restore_jobs([job for job, _, _ in found])
-        return (yield from self.revive_jobs(found, tally))
+        return (yield from self.revive_jobs(found, tally)), len(rows) == limit
 
     def restore_jobs(self, ids: Sequence[int]) -> Verb[list[Row]]:
         """Bring jobs back from history: id, state and workflow of each."""
@@ -236,15 +260,17 @@ class EndVerbs(Brought):
         return rows
 
     def revive_jobs(self, rows: Sequence[Row], tally: "Tally", *, is_whole: bool = False) -> Verb[list[End]]:
-        """Jobs of workflows live again (``rows``: id, the state before, workflow): each waits for those of its
-        dependencies that are not done, or with ``is_whole`` for all. Their ends as ``REPLAYED``.
+        """Let replayed jobs wait again for those of their dependencies that are not done, or with ``is_whole`` for all.
+
+        :param rows: id, former state and workflow of each.
+        :returns: their ends, as ``REPLAYED``, and the ends of those that cannot run.
         """
         before = {job: (Outcome(state), workflow) for job, state, workflow in rows if workflow is not None}
         if not before:
             return []
         yield Statement(self.sql["revive_jobs_workflows"], {"ids": to_json({each[1] for each in before.values()})})
         found = yield Statement(self.sql["revive_jobs"], {"ids": to_json(sorted(before))})
-        known = [job for (job,) in found]  # a workflow that was forgotten holds nobody back
+        known = [job for (job,) in found]  # not those whose workflow was pruned: they wait for nothing
         ids = to_json(known)
         yield Statement(self.sql["revive_jobs_block"], {"ids": ids})
         yield Statement(self.sql["revive_jobs_unsettle"], {"ids": ids, "is_whole": int(is_whole)})
@@ -255,7 +281,10 @@ class EndVerbs(Brought):
             return []
         free = [job for job, waits_for in waiting if not waits_for]
         dead = yield from self.release(free, tally, ignore_delay=True)
-        return dead + [End(job, Outcome.REPLAYED) for job in known]
+        gone = yield Statement(self.sql["revive_jobs_gone"], {"ids": ids})
+        ends = [End(job, Outcome.DELETED) for (job,) in gone]  # as when they were deleted: no replay of theirs can come
+        ended_again = {end.job for end in dead}  # what it had cancelled stays cancelled
+        return dead + ends + [End(job, Outcome.REPLAYED) for job in known if job not in ended_again]
 
     def _count(self, tally: "Tally") -> Verb[None]:
         lines = tally.lines()
@@ -268,7 +297,7 @@ class EndVerbs(Brought):
                 yield from self.end_workflow(workflow, bool(failed), hooks)
 
     def end_workflow(self, workflow: int, failed: bool, hooks: str | None) -> Verb[None]:
-        """All jobs of a workflow are final: its hooks become jobs."""
+        """Enqueue the hooks of a workflow whose jobs are all final."""
         yield Wake(WakeKind.WORKFLOW, (workflow,))
         wanted = ("on_complete", "on_failure" if failed else "on_success")
         new = [_hook(name, fields, workflow) for name, fields in json.loads(hooks or "[]") if name in wanted]
@@ -277,13 +306,13 @@ class EndVerbs(Brought):
 
 
 class Tally:
-    """What happened to the counters of workflows."""
+    """Changes to the counters of workflows."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
 
     def add(self, workflow: int, outcome: Outcome, before: Outcome | None = None) -> None:
-        """One job more with this outcome; or, replayed, one less with the one before."""
+        """Count one more job with this outcome; or, if it was replayed, one less with the outcome ``before``."""
         counts = self._counts[workflow]
         if before is not None:
             counts[before] -= 1
@@ -306,7 +335,7 @@ class Tally:
 
 
 def _left_over(ended: dict[int, End], edges: list[Row]) -> list[End]:
-    """What is left of ends whose edges were cut off: they came in order."""
+    """The ends that have dependants left, where the limit cut the edges off. Edges come in the order of ``ended``."""
     last, after, _ = edges[-1]
     left = [end for job, end in ended.items() if job > last]
     return [ended[last]._replace(after=after), *left]

@@ -1,4 +1,4 @@
-"""Adding jobs to a workflow, while it is built and while it runs."""
+"""Adds jobs to a workflow, while it is built and while it runs."""
 
 import json
 from abc import abstractmethod
@@ -21,7 +21,7 @@ _ENDED = {JobState.COMPLETED, JobState.CANCELLED, JobState.DEAD}
 
 
 class ExtendVerbs(EndVerbs):
-    """Jobs, and the edges between them."""
+    """Adding jobs, and edges between them."""
 
     @abstractmethod
     def check_new(self, new: NewJob[Any]) -> None:
@@ -83,7 +83,7 @@ class ExtendVerbs(EndVerbs):
         return int(rows[0][0])
 
     def _look_at_dependencies(self, workflow: int, jobs: Sequence[int]) -> Verb[dict[int, Outcome]]:
-        """Hold the dependencies that live as they are; how the others ended."""
+        """Lock those dependencies that still live; the outcomes of the others."""
         if not jobs:
             return {}
         ids = to_json(sorted(jobs))
@@ -133,7 +133,7 @@ class ExtendVerbs(EndVerbs):
             yield Statement(self.sql["extend_workflow_used"], {"ids": to_json(used)})
 
     def _hold_up(self, workflow: int, edges: set[tuple[int, int]]) -> Verb[None]:
-        """Let jobs that are stored already wait for others too."""
+        """Let stored jobs wait for further ones."""
         counts = Counter(dependant for _, dependant in edges)
         if not counts:
             return
@@ -156,7 +156,11 @@ _EDGE = ("dependency", "dependant", "on_failure")
 
 
 class _Addition:
-    """Jobs of one call, some of which may be there already."""
+    """The jobs of one call, some of which may be stored already.
+
+    They are addressed by their place in the call. A negative number -1, -2, ... means the first, second, ... job of the
+    call; a positive one is the id of a stored job.
+    """
 
     def __init__(self, jobs: Sequence[NewWorkflowJob], found: Mapping[str, int], own: Collection[str]) -> None:
         self.jobs = jobs
@@ -169,7 +173,7 @@ class _Addition:
         self.outside = sorted({job if job > 0 else self.ids[-job - 1] for job in after} - {0})
 
     def name(self, ids: Sequence[int]) -> None:
-        """The new ones are stored under these ids."""
+        """Note the ids under which the new jobs were stored."""
         for place, job in zip(self.new, ids, strict=True):
             self.ids[place] = job
 
@@ -180,11 +184,11 @@ class _Addition:
         return job if job > 0 else self.ids[-job - 1]
 
     def after(self, place: int) -> list[int]:
-        """For which jobs one waits."""
+        """The ids of the jobs for which one waits."""
         return sorted({self._id(job) for job in self._after[place]})
 
     def nodes(self, workflow: int) -> list[Row]:
-        """Rows of what a workflow knows of its jobs."""
+        """Rows of the new jobs, with what a workflow knows of each."""
         used = {job for place in self.new for job in self._uses(place)}
         return [
             (
@@ -220,12 +224,14 @@ class _Addition:
         ]
 
     def used_outside(self) -> list[int]:
-        """Jobs stored before whose results are used."""
+        """Jobs that were stored before and whose results the new ones use."""
         new = {self.ids[place] for place in self.new}
         return sorted({job for place in self.new for job in self._uses(place)} - new)
 
     def before_stored(self) -> set[tuple[int, int]]:
-        """Edges from a new job to one that was stored before: named by it, or found again with one more to wait for."""
+        """Edges to jobs that were stored before: to those that a new job names in ``before``, and to jobs of this call
+        that were found stored, but are to wait for a new one.
+        """
         new = set(self.new)
         named = {(self.ids[place], job) for place in new for job in self.before[place]}
         found = {
@@ -237,7 +243,7 @@ class _Addition:
         return named | found
 
     def outside_pairs(self) -> set[tuple[int, int]]:
-        """``(a, b)``: a is to wait, over new jobs, for b; both are stored before."""
+        """``(a, b)`` of jobs that were stored before: by way of new jobs, a is to wait for b."""
         reached: dict[int, set[int]] = {}
         pairs: set[tuple[int, int]] = set()
         for place, after in enumerate(self._after):

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.verbs.filters import in_history, in_jobs
-from turnspit.engines.verbs.queries import LARGEST_ID, QueryVerbs
+from turnspit.engines.verbs.filters import LARGEST, in_history, in_jobs
+from turnspit.engines.verbs.queries import QueryVerbs
 from turnspit.jobs import JobFilter
 from turnspit.records import (
     CounterRecord,
@@ -43,7 +43,7 @@ _COUNTED_AS = {
 
 
 class _Bounds(NamedTuple):
-    """Where one table is looked at: a condition beside the filter, and the smallest id that it lets through."""
+    """Which part of a table is searched: a further condition, and the smallest id that it lets through."""
 
     condition: str
     floor: int
@@ -113,7 +113,7 @@ class FigureVerbs(QueryVerbs):
         return RecentDead(groups, sum(group.count for group in groups) < depth)
 
     def _bounds(self, filter_: JobFilter, before: int | None, depth: int) -> Verb[tuple[_Bounds, _Bounds]]:
-        """How far live jobs and history are looked through."""
+        """How much of live jobs and of history is searched."""
         nothing = _Bounds("true", 0)
         if _is_indexed(filter_):
             return nothing, nothing
@@ -132,7 +132,7 @@ class FigureVerbs(QueryVerbs):
         return (yield from self._floor(_FLOORS.get(state, "search_jobs_floor_live"), before, depth))
 
     def _floor(self, block: str, before: int | None, depth: int) -> Verb[_Bounds]:
-        params: dict[str, Any] = {"before": LARGEST_ID if before is None else min(before, LARGEST_ID), "depth": depth}
+        params: dict[str, Any] = {"before": LARGEST if before is None else min(before, LARGEST), "depth": depth}
         rows = yield Statement(self.sql[block], params)
         floor = rows[0][0] if rows else 0
         return _Bounds(f"id >= {floor}" if floor else "true", floor)

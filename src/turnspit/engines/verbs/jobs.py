@@ -31,7 +31,12 @@ from turnspit.states import JobState
 __all__ = ["OF_NOTHING", "JobVerbs"]
 
 OF_NOTHING = ("null", None, None)
-"""Of the completion of a task that returns nothing: its result is kept as long as its job, without a note."""
+"""The fields of a ``Completion`` after id and fence if the task returned ``None``, which is the most common case."""
+
+_PLAIN = 4
+"""The first four fields of a new job are its task, queue, arguments and priority. The others are options."""
+_NO_OPTIONS = NewJob("", "", "")[_PLAIN:]
+_READY = Wake(WakeKind.READY)
 
 
 class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
@@ -44,17 +49,23 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         """
 
     def only_new(self, verb: Callable[..., object], args: tuple[Any, ...]) -> NewJob[Any] | None:
-        """The job of a call that inserts it and nothing else: those that wait together are stored by one statement."""
+        """The job of a call that only inserts this one job, which ``insert_each`` can then store with others."""
         return args[0] if verb == self.insert_job and args[0].unique_rule is None else None
 
     @abstractmethod
     def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
-        """``insert_job`` for calls that wait together, none of them with a unique key."""
+        """``insert_job`` for the jobs of several calls at once, none of them with a unique key."""
 
     def insert_job(self, new: NewJob[Any]) -> Verb[Inserted]:
         self.check_new(new)
         if new.unique_rule is not None and (holder := (yield from self.find_holder(new))) is not None:
             return holder
+        if new[_PLAIN:] == _NO_OPTIONS:
+            task, queue, args, priority = new[:_PLAIN]
+            plain = {"task": task, "queue": queue, "args": args, "priority": priority, "now": self.clock.now()}
+            statement = Statement(self.sql["insert_plain_job"], plain, ends=True, wake=_READY)
+            [(job_id, _, run_at, created_at)] = yield statement
+            return Inserted(job_id, JobState.READY, run_at, created_at)
         params = new._asdict() | {"now": self.clock.now()}
         [(job_id, state, run_at, created_at)] = yield Statement(
             self.sql["insert_job"], params, ends=new.unique_rule is None
@@ -81,8 +92,10 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         completions = [finish for finish in finishes if isinstance(finish, Completion)]
         if completions:
             yield from self._finish_completed(completions, report)
+        retries = [finish for finish in finishes if isinstance(finish, Ending) and finish.move is EndingMove.RETRY]
+        stored = (yield from self._finish_retries(retries, report)) if len(retries) > 1 else set[tuple[int, int]]()
         for finish in finishes:
-            if isinstance(finish, Ending):
+            if isinstance(finish, Ending) and (finish.id, finish.fence) not in stored:
                 yield from self._finish_ending(finish, report)
             elif isinstance(finish, Confirmation):
                 yield from self._confirm(finish, report)
@@ -105,7 +118,7 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         """Move completed jobs to history and count them."""
 
     def _report_lost(self, missing: list[Completion], report: FinishReport) -> Verb[None]:
-        """Of completions that found no running claim, report those that were not stored before either."""
+        """Report completions without a running claim as lost, unless an earlier try has already stored them."""
         if missing:
             ids = to_json(each.id for each in missing)
             before = yield Statement(self.sql["finish_jobs_done_before"], {"ids": ids})
@@ -120,20 +133,24 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         return True
 
     def _confirm(self, confirmation: Confirmation, report: FinishReport) -> Verb[None]:
-        name = (confirmation.id, confirmation.fence)
+        claim = (confirmation.id, confirmation.fence)
         params = {"id": confirmation.id, "fence": confirmation.fence, "ids": to_json([confirmation.id])}
         if (yield from self.settle_outbox("finish_jobs_outbox", params)):
             return
         is_free = yield Statement(self.sql["finish_jobs_is_free"], params)
-        if name in (yield Statement(self.sql["finish_jobs_done_before"], params)):
-            return  # it committed a moment ago or was settled by another worker, who took this one for dead
+        if claim in (yield Statement(self.sql["finish_jobs_done_before"], params)):
+            return  # it committed just now, or was settled by another worker, which took this one for dead
         if is_free == [(False,)]:
-            report.undecided.add(name)
+            report.undecided.add(claim)
         else:
             yield from self._finish_ending(confirmation.otherwise, report)
 
     def settle_outbox(self, block: str, params: dict[str, Any]) -> Verb[bool]:
-        """What follows the commit of ``finish_job``, for the rows that a block takes out; whether there were any."""
+        """Do what follows the commit of ``finish_job``.
+
+        :param block: the statement that removes and returns the rows of the outbox that are to be settled.
+        :returns: whether there were any.
+        """
         rows = yield Statement(self.sql[block], params)
         if rows:
             yield from self.count_outcomes([row[:4] for row in rows], "completed")
@@ -143,7 +160,7 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         return bool(rows)
 
     def count_outcomes(self, rows: list[Row], outcome: str) -> Verb[None]:
-        """Count ended attempts: ``rows`` are id, queue, task and run time."""
+        """Count ended attempts, of which ``rows`` has id, queue, task and run time."""
         counts: Counter[tuple[str, str]] = Counter()
         run_times: defaultdict[tuple[str, str], int] = defaultdict(int)
         for _, queue, task, run_time in rows:
@@ -154,17 +171,37 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         )
 
     def count_attempts(self, outcome: str, counts: Sequence[tuple[str, str, int, int]]) -> Verb[None]:
-        """Count ended attempts: queue, task, how many, and their run time in all."""
+        """Count ended attempts, given as queue, task, how many, and their total run time."""
         if counts:
             params = {"now": self.clock.now(), "outcome": outcome, "counts": to_json(sorted(counts))}
             yield Statement(self.sql["count_outcomes"], params)
+
+    def _finish_retries(self, endings: Sequence[Ending], report: FinishReport) -> Verb[set[tuple[int, int]]]:
+        """Store the failed attempts of many jobs that will be retried, as when a service that their task calls is down.
+
+        :returns: the ids and fences of those stored. The others have a limit, are to be cancelled, or lost their claim.
+        """
+        now, by_claim = self.clock.now(), {(ending.id, ending.fence): ending for ending in endings}
+        params: dict[str, Any] = {"now": now, "ids": to_json(sorted({job for job, _ in by_claim}))}
+        rows = yield Statement(self.sql["finish_jobs_find_retries"], params)
+        found = [(by_claim[job, fence], row) for job, fence, *row in rows if (job, fence) in by_claim]
+        if not found:
+            return set()
+        errors = [(end.id, *end.error, end.delay) for end, _ in found]
+        params = {"now": now, "outcome": str(EndingMove.RETRY), "errors": to_json(errors)}
+        yield Statement(self.sql["finish_jobs_attempts"], params)
+        counted = [(end.id, queue, task, run_time) for end, (queue, task, run_time) in found]
+        yield from self.count_outcomes(counted, str(EndingMove.RETRY))
+        yield Statement(self.sql["finish_jobs_reschedule_all"], params)
+        report.states |= {end.id: JobState.SCHEDULED if end.delay else JobState.READY for end, _ in found}
+        return {(end.id, end.fence) for end, _ in found}
 
     def _finish_ending(self, ending: Ending, report: FinishReport) -> Verb[None]:
         params: dict[str, Any] = {"now": self.clock.now(), "id": ending.id, "fence": ending.fence}
         params |= {"traceback": ending.error.traceback, "fingerprint": ending.error.fingerprint}
         found = yield Statement(self.sql["finish_jobs_find"], params)
         if not found:
-            report.lost.append((ending.id, ending.fence))
+            yield from self._find_stored_before(ending, report)
             return
         [(queue, task, cancel_requested_at, reason, invalid_since, now, run_time, lane, workflow)] = found
         move = ending.move
@@ -185,7 +222,7 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
             report.states[ending.id] = JobState.DEAD
             yield from self.end_jobs([(ending.id, workflow)], Outcome.DEAD)
         elif move is EndingMove.CANCEL or cancel_requested_at is not None:
-            # A job that is tried again keeps its last error as its reason; only a person's request says why here.
+            # The stored reason may be the error of an earlier attempt: it counts only if somebody requested the end.
             why = reason if cancel_requested_at is not None else None
             yield from self.move_cancelled([ending.id], why or ending.error.message)
             report.states[ending.id] = JobState.CANCELLED
@@ -197,13 +234,26 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
             at_once = JobState.READY if lane is None else JobState.HELD
             report.states[ending.id] = JobState.SCHEDULED if ending.delay else at_once
 
+    def _find_stored_before(self, ending: Ending, report: FinishReport) -> Verb[None]:
+        """Report an ending without a running claim as lost, unless an earlier try has already stored it."""
+        params = {"id": ending.id, "fence": ending.fence}
+        stored = yield Statement(self.sql["finish_jobs_ended_before"], params)
+        outcome, is_cancelled = stored[0] if stored else (None, False)
+        if outcome not in set(EndingMove):
+            report.lost.append((ending.id, ending.fence))
+        elif outcome == EndingMove.DEAD:
+            report.states.setdefault(ending.id, JobState.DEAD)
+        else:
+            waits = JobState.SCHEDULED if ending.delay else JobState.READY
+            report.states.setdefault(ending.id, JobState.CANCELLED if is_cancelled else waits)
+
     def _end_limited(self, ending: Ending, lane: str) -> Verb[None]:
         yield from self.free_slots([ending.id])
         if ending.holds_back:
             yield from self.hold_back(lane, ending.delay)
 
     def move_cancelled(self, ids: Sequence[int], reason: str | None = None) -> Verb[None]:
-        """Move jobs to history as cancelled; their ``reason`` is kept where none is given."""
+        """Move jobs to history as cancelled. Without a ``reason`` they keep the one that they have."""
         rows = yield from self.take_cancelled(ids, reason)
         yield from self.end_jobs(rows, Outcome.CANCELLED)
 

@@ -9,7 +9,7 @@ from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import JobVerbs
 from turnspit.engines.verbs.rows import to_json, worker_from_row
-from turnspit.records import NewWorker, RescueReport, WorkerRecord
+from turnspit.records import BlockedLoop, NewWorker, Renewal, RescueReport, WorkerRecord
 
 __all__ = ["LeaseVerbs"]
 
@@ -31,8 +31,8 @@ class _Orphan(NamedTuple):
 
 
 def _never_begun(orphans: Sequence[_Orphan]) -> set[_Orphan]:
-    """Of several jobs of one worker with a crash behind them, all but the one that was claimed first: a worker runs
-    one of them at a time, in that order (``worker/suspects.py``).
+    """Those jobs that their worker had claimed, but certainly not begun. It runs jobs with a crash behind them one at a
+    time, in the order of their claims (``worker/suspects.py``), so of each worker's only the first can have begun.
     """
     suspects = sorted((job for job in orphans if job.crashes), key=lambda job: (job.worker, job.started_at, job.id))
     return {later for earlier, later in pairwise(suspects) if earlier.worker == later.worker}
@@ -66,15 +66,26 @@ class LeaseVerbs(JobVerbs):
         return admitted
 
     def admit_resumed_jobs(self, limit: int) -> Verb[int]:
-        """Let in jobs that were held for a pause that has ended; how many."""
+        """Admit jobs that were held for a pause that has ended; how many."""
         admitted = len((yield Statement(self.sql["admit_resumed_jobs"], {"limit": limit})))
         if admitted:
             yield Wake(WakeKind.READY)
         return admitted
 
-    def renew_lease(self, worker: int, lease: int, memory: int | None = None) -> Verb[bool]:
-        params = {"now": self.clock.now(), "worker": worker, "lease": lease, "memory": memory}
-        return bool((yield Statement(self.sql["renew_lease"], params)))
+    def renew_lease(
+        self, worker: int, lease: int, memory: int | None = None, blocked: BlockedLoop | None = None
+    ) -> Verb[Renewal | None]:
+        blocked_for, blocked_by = blocked or (None, None)
+        params = {
+            "now": self.clock.now(),
+            "worker": worker,
+            "lease": lease,
+            "memory": memory,
+            "blocked_for": blocked_for,
+            "blocked_by": blocked_by,
+        }
+        rows = yield Statement(self.sql["renew_lease"], params)
+        return Renewal(rows[0][0]) if rows else None
 
     def retire_worker(self, worker: int) -> Verb[None]:
         yield Statement(self.sql["retire_worker"], {"now": self.clock.now(), "worker": worker})

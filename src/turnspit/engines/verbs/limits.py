@@ -1,8 +1,8 @@
 """The verbs of ``contract/limits.py``, on any engine.
 
-One claim at a time decides about limits (``claim_limited_jobs_lock``): what it reads is true until it commits. Nobody
-else ever waits for it. Jobs that become held are found by the mark that they are not listed yet, and slots of jobs that
-have ended by the mark that they are free.
+Whoever decides about limits takes a lock first (``claim_limited_jobs_lock``), so what it reads stays true until it
+commits. Verbs that store and end jobs never wait for that lock: they only mark a held job as not listed yet, and the
+slot of a job that ended as free, and the next claim finds both.
 """
 
 import json
@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from turnspit.clock import monotonic
+from turnspit.clock import from_moment, monotonic
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.engines.verbs.ordered import After, Head, WaitingLane, put_in_order
 from turnspit.engines.verbs.rows import to_json
 from turnspit.engines.verbs.windows import RateKey, SlotKey
@@ -24,11 +24,13 @@ __all__ = ["LimitVerbs"]
 _MOST_LISTED = 2000
 _MOST_LANES = 64
 _MOST_PARKED = 10_000
+_MOST_WAITING = 500
 _ROUNDS = 8
 _SOON = 20_000
+"""Microseconds."""
 
 
-class LimitVerbs(Brought):
+class LimitVerbs(VerbBase):
     """Limits of the fleet."""
 
     @abstractmethod
@@ -40,7 +42,7 @@ class LimitVerbs(Brought):
         """Run a block once for each turn, whose fields are parameters; all rows."""
 
     def free_slots(self, ids: Sequence[int], block: str = "free_slots") -> Verb[None]:
-        """These jobs ended: what they occupied is free."""
+        """Mark the slots of jobs that ended as free."""
         if ids and (yield Statement(self.sql[block], {"ids": to_json(ids)})):
             yield Wake(WakeKind.READY)
 
@@ -80,18 +82,18 @@ class LimitVerbs(Brought):
         return LimitedClaims(tuple(claims), frozenset(rated), started, until_next)
 
     def _look(self, params: dict[str, Any]) -> Verb[tuple[int | None, bool]]:
-        """Microseconds until there is something to do; 0: now. And whether any tag is paused."""
+        """Microseconds until there is something to do (0: now), and whether any tag is paused."""
         [(is_due, until_next, tags_are_paused)] = yield Statement(self.sql["claim_limited_jobs_look"], params)
         return 0 if is_due else until_next, bool(tags_are_paused)
 
     def _set_paused_aside(self, lanes: Sequence[str], most: int) -> Verb[bool]:
-        """Let jobs with a paused tag step out of the way; whether some of them stood among the first of their lane."""
+        """Hold jobs with a paused tag among the first of these lanes; whether there were any."""
         turns = [{"lane": lane} for lane in lanes]
         portion = {"most": max(most, _MOST_LISTED // len(lanes))}
         return bool((yield from self.run_turns("claim_limited_jobs_paused", portion, turns)))
 
     def _list_lanes(self) -> Verb[bool]:
-        """Let lanes know of jobs that came into them; whether there may be more."""
+        """Add jobs that became held to their lanes; whether there may be more."""
         params = {"now": self.clock.now(), "limit": _MOST_LISTED}
         rows = yield Statement(self.sql["claim_limited_jobs_list"], params)
         if not rows:
@@ -103,19 +105,19 @@ class LimitVerbs(Brought):
         return len(rows) == _MOST_LISTED
 
     def _unpark_lanes(self, params: dict[str, Any]) -> Verb[None]:
-        """For each slot that became free, one lane that waits for it may be looked at again."""
+        """For each slot that became free, make one of the lanes that wait for it due."""
         freed = Counter(key for (key,) in (yield Statement(self.sql["claim_limited_jobs_freed"], {})))
         turns = [{"key": key, "share": count} for key, count in sorted(freed.items())]
         if turns:
             yield from self.run_turns("claim_limited_jobs_unpark", params, turns)
 
     def _serve(self, params: dict[str, Any], lanes: list[WaitingLane], free: int, *, now: int) -> Verb[list[Claim]]:
-        """Claim what the limits of these lanes let through, and say when each of them is looked at again."""
+        """Claim what the limits of these lanes let through, and store when each lane is due again."""
         lanes = yield from self._with_changes(lanes)
         instead = yield from self._put_in_order(params, lanes, now)
         keys = yield from self._read_keys((rule for lane in lanes for rule in lane.rules), now)
         _share_out(lanes, keys, free)
-        params = params | {"now": now}  # a job has begun at the very moment that its limits count
+        params = params | {"now": now}  # a job's start and its admission by a rate must be the same moment
         turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share and lane.head is None]
         rows = (yield from self.run_turns("claim_limited_jobs_take", params, turns)) if turns else []
         heads = [lane.head for lane in lanes if lane.share and lane.head is not None]
@@ -125,10 +127,9 @@ class LimitVerbs(Brought):
         counts = Counter(claim.lane for claim in claims)
         for lane in lanes:
             lane.claimed = counts[lane.text]
-            for rule in (
-                lane.rules if lane.claimed < lane.share else ()
-            ):  # jobs that have expired, or that somebody holds
-                keys[rule.key].give_back(lane.share - lane.claimed)
+            if lane.claimed < lane.share:  # some have expired, or are locked by another transaction
+                for rule in lane.rules:
+                    keys[rule.key].give_back(lane.share - lane.claimed)
         rules = {lane.text: lane.rules for lane in lanes}
         slots = [
             {"key": rule.key, "job": claim.id}
@@ -199,7 +200,7 @@ class LimitVerbs(Brought):
         return 0
 
     def hold_back(self, lane: str, delay: int) -> Verb[None]:
-        """Nothing of the lane's rate keys begins for so many microseconds."""
+        """Let no job of the lane's rate keys begin for so many microseconds."""
         keys = sorted(rule.key for rule in Lane.from_text(lane).rules if rule.is_rate)
         if keys:
             params = {"now": self.clock.now(), "keys": to_json(keys), "delay": delay}
@@ -223,10 +224,18 @@ class LimitVerbs(Brought):
     def list_limits(self) -> Verb[list[LimitChange]]:
         return [LimitChange(*row) for row in (yield Statement(self.sql["list_limits"], {}))]
 
-    def list_full_keys(self, limit: int) -> Verb[list[FullKey]]:
+    def list_full_keys(self, limit: int, rates: Sequence[LimitRule] = ()) -> Verb[list[FullKey]]:
+        changes = {change.name: change for change in (yield from self.list_limits())}
         rows = yield Statement(self.sql["list_full_keys"], {"limit": limit, "most": _MOST_PARKED})
-        changes = {change.name: change for change in (yield from self.list_limits())} if rows else {}
-        return [_full_key(changes, *row) for row in rows]
+        full = [_full_key(changes, *row) for row in rows]
+        params = {"now": self.clock.now(), "most": _MOST_WAITING}
+        rows = yield Statement(self.sql["list_full_keys_lanes"], params)
+        now = rows[0][0]
+        rules = [rule for _, lane in rows if lane for rule in Lane.from_text(lane).rules]
+        rules = [_changed(rule, changes) for rule in dict.fromkeys((*rates, *rules)) if rule.is_rate]
+        keys = yield from self._read_keys(rules, now)
+        full += _used_up(rules, keys)
+        return sorted(full)[:limit]
 
     def prune_limits(self, limit: int) -> Verb[int]:
         params = {"now": self.clock.now(), "limit": limit}
@@ -248,13 +257,30 @@ def _changed(rule: LimitRule, changes: Mapping[str, LimitChange]) -> LimitRule:
 
 
 def _full_key(changes: Mapping[str, LimitChange], key: str, lane: str, running: int) -> FullKey:
-    """A key that a lane of this text waits for."""
+    """A concurrency key that the lane of this text waits for."""
     rule = next(_changed(rule, changes) for rule in Lane.from_text(lane).rules if rule.key == key)
-    return FullKey(rule.name.rpartition(" ")[0], key.removeprefix(rule.name).strip(), rule.allowed, running)
+    return FullKey(*_names(rule), rule.allowed, running)
+
+
+def _used_up(rules: Iterable[LimitRule], keys: Mapping[str, RateKey | SlotKey]) -> list[FullKey]:
+    """The rate keys that let nothing through now."""
+    full: dict[str, FullKey] = {}
+    for rule in rules:
+        key = keys[rule.key]
+        if isinstance(key, RateKey) and not key.free(rule) and rule.key not in full:
+            opens_at = from_moment(key.opens_at(rule))
+            full[rule.key] = FullKey(*_names(rule), rule.allowed, key.begun(rule), rule.per / 1_000_000, opens_at)
+    return list(full.values())
+
+
+def _names(rule: LimitRule) -> tuple[str, str, str]:
+    """The name of a limit's owner, the limit's kind, and the values of its key."""
+    name, _, kind = rule.name.rpartition(" ")
+    return name, kind, rule.key.removeprefix(rule.name).strip()
 
 
 def _share_out(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], free: int) -> None:
-    """One to each lane in turn, until nothing is free."""
+    """Give each lane in turn one job more, until nothing is free."""
     open_lanes = lanes
     while free and open_lanes:
         still_open = []
@@ -269,13 +295,13 @@ def _share_out(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], 
 
 
 def _after(lane: WaitingLane, keys: Mapping[str, RateKey | SlotKey], now: int) -> After | None:
-    """What the store keeps of a lane that was looked at; ``None`` where it keeps its place in the line."""
+    """What to store of a lane that was looked at; ``None`` if nothing changes for it."""
     if lane.after is not None:
         return lane.after
     next_at: int | None = now
     parked_on = None
     if lane.claimed < lane.share:
-        next_at = now + _SOON  # somebody holds a job of it
+        next_at = now + _SOON  # another transaction has one of its jobs locked
     elif lane.claimed and lane.order is not None:
         return lane.park(now)
     elif lane.claimed == lane.waiting:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.records import MOVED_TABLES, Column, MovedTable, MoveRecord, Position
 
 __all__ = ["MoveVerbs"]
@@ -14,16 +14,16 @@ __all__ = ["MoveVerbs"]
 _EVENTS = ("INSERT", "UPDATE", "DELETE")
 
 
-class MoveVerbs(Brought):
+class MoveVerbs(VerbBase):
     """Moving everything to another store."""
 
     @abstractmethod
     def select_list(self, columns: Sequence[Column]) -> str:
-        """The columns as text and numbers, for a SELECT."""
+        """These columns as the list of a SELECT that gives numbers and texts only."""
 
     @abstractmethod
     def insert_rows(self, table: MovedTable, columns: Sequence[Column], rows: Sequence[Row]) -> Statement:
-        """The statement that stores rows."""
+        """The statement that inserts these rows."""
 
     def get_move(self) -> Verb[MoveRecord | None]:
         rows = yield Statement(self.sql["get_move"], {})
@@ -181,5 +181,5 @@ class MoveVerbs(Brought):
 
 
 def _without_nul(value: Any) -> Any:
-    """Not every engine can store it, and an error's message may hold one."""
+    """An error's message may hold a NUL, which PostgreSQL cannot store."""
     return value.replace("\0", "\ufffd") if type(value) is str and "\0" in value else value

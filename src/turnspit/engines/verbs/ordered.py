@@ -1,7 +1,7 @@
-"""Lanes whose jobs run in order. The first job of a key, whatever its lane, is the only one that may begin.
+"""Lanes whose jobs run in order: of all jobs of an ordered key, in whichever lanes, only the first may begin.
 
-A job counts until it has ended for good: while it is held, while it runs, and while it waits for its retry. So the
-order needs no memory of its own, and outlives crashes.
+A job is the first until it has reached a final state: while it is held, while it runs, and while it waits for a retry.
+So the order needs no storage of its own, and outlives crashes.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from turnspit.records import Lane, LimitRule
 from turnspit.states import JobState
 
-__all__ = ["Head", "WaitingLane", "put_in_order"]
+__all__ = ["After", "Head", "WaitingLane", "put_in_order"]
 
 _SOON = 20_000
 _LOOK_AGAIN = 5_000_000
-"""A person may have cancelled the job that is waited for."""
+"""Microseconds after which a lane is due again in any case: the job it waits for may have been cancelled."""
 
 
 class Head(NamedTuple):
@@ -27,11 +27,12 @@ class Head(NamedTuple):
     state: str
     run_at: int
     may_begin: bool
-    """Neither paused nor expired."""
+    """It is neither paused nor expired."""
+    is_paused: bool
 
 
 class After(NamedTuple):
-    """What the store keeps of a lane that was looked at."""
+    """What is stored of a lane that was looked at: when it is due again, or the key that it waits for."""
 
     lane: str
     next_at: int | None
@@ -40,33 +41,40 @@ class After(NamedTuple):
 
 @dataclass(slots=True)
 class WaitingLane:
-    """A lane that is due, in one claim."""
+    """A lane that is due, while one claim works on it."""
 
     text: str
     waiting: int
+    """How many jobs may begin, as far as its limits let them."""
     rules: tuple[LimitRule, ...]
     order: str | None
+    """Its ordered key, as JSON text."""
     share: int = 0
+    """How many jobs this claim is to take from it."""
     claimed: int = 0
     head: int | None = None
+    """The first job of its ordered key, if that is the one to claim."""
     after: After | None = None
 
     @classmethod
     def of(cls, text: str, waiting: int) -> "WaitingLane":
-        """The lane of a text, and how many wait in it."""
+        """The lane of a stored text, with how many jobs wait in it."""
         lane = Lane.from_text(text)
         return cls(
             text, waiting, lane.rules, None if lane.order is None else json.dumps(lane.order, ensure_ascii=False)
         )
 
     def park(self, now: int) -> After:
-        """It waits for the end of the job that runs."""
+        """Let it wait for the end of the job that runs."""
         assert self.order is not None
         return After(self.text, now, json.loads(self.order))
 
 
 def put_in_order(lanes: list[WaitingLane], heads: dict[str, Head], now: int) -> list[After]:
-    """Let each ordered lane begin with its key's first job if that is its own; the lanes to be looked at instead."""
+    """Let each ordered lane claim only its key's first job, if that is in the lane.
+
+    :returns: lanes that are due instead, because they hold the first job of a key.
+    """
     here = {lane.text for lane in lanes}
     instead: dict[str, After] = {}
     for lane in lanes:
@@ -86,8 +94,15 @@ def put_in_order(lanes: list[WaitingLane], heads: dict[str, Head], now: int) -> 
         elif head.state == JobState.RUNNING:
             lane.after = lane.park(now)
         else:
-            until = head.run_at if head.state == JobState.SCHEDULED else now
-            lane.after = After(lane.text, min(max(until, now + _SOON), now + _LOOK_AGAIN))
+            lane.after = After(lane.text, min(max(_may_begin_at(head, now), now + _SOON), now + _LOOK_AGAIN))
         if not others_wait:
             lane.after = After(lane.text, None)
     return list(instead.values())
+
+
+def _may_begin_at(head: Head, now: int) -> int:
+    """The earliest moment at which the first job of a key may begin that may not begin now."""
+    if head.state == JobState.SCHEDULED:
+        return head.run_at
+    # The end of a pause makes the job's lane due by itself, and an expired job is cancelled any moment.
+    return now + _LOOK_AGAIN if head.is_paused else now

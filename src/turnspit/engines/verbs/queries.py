@@ -3,19 +3,18 @@
 from collections import Counter, defaultdict
 
 from turnspit.contract.verbs import Statement, Verb
-from turnspit.engines.verbs.brought import Brought
-from turnspit.engines.verbs.filters import in_history, in_jobs
+from turnspit.engines.verbs.base import VerbBase
+from turnspit.engines.verbs.filters import LARGEST, in_history, in_jobs
 from turnspit.engines.verbs.rows import attempt_from_row, job_from_row, to_json
 from turnspit.jobs import JobFilter
 from turnspit.records import AttemptRecord, DeadGroup, Duties, JobRecord, LogLine, QueueStats, TaskStats
 
-__all__ = ["LARGEST_ID", "QueryVerbs"]
+__all__ = ["QueryVerbs"]
 
 _COUNTED = ("ready", "scheduled", "retrying", "held", "running", "dead", "completed_last_hour", "failed_last_hour")
-LARGEST_ID = 2**63 - 1
 
 
-class QueryVerbs(Brought):
+class QueryVerbs(VerbBase):
     """Looking at jobs and queues."""
 
     def get_job(self, job_id: int) -> Verb[JobRecord | None]:
@@ -28,14 +27,18 @@ class QueryVerbs(Brought):
     def list_within(
         self, filter_: JobFilter, limit: int, before: int | None, live: str, final: str
     ) -> Verb[list[JobRecord]]:
-        """``list_jobs``, with a further condition for live jobs and dead letters, and one for history."""
+        """``list_jobs`` with two more conditions.
+
+        :param live: SQL, for live jobs and dead letters.
+        :param final: SQL, for history.
+        """
         condition, params = self.where(filter_)
         parts = []
         if in_jobs(filter_):
             parts.append(self.sql["list_jobs_live"].replace("{where}", f"{condition} AND {live}"))
         if in_history(filter_):
             parts.append(self.sql["list_jobs_final"].replace("{where}", f"{condition} AND {final}"))
-        params |= {"before": LARGEST_ID if before is None else min(before, LARGEST_ID), "limit": limit}
+        params |= {"before": LARGEST if before is None else min(before, LARGEST), "limit": limit}
         rows = yield Statement(" UNION ALL ".join(parts) + " ORDER BY 1 DESC LIMIT :limit", params)
         attempts: defaultdict[int, list[AttemptRecord]] = defaultdict(list)
         found = yield Statement(self.sql["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})
@@ -90,7 +93,7 @@ class QueryVerbs(Brought):
         [(count,)] = yield Statement(self.sql["count_waiting"], {"queue": queue, "most": most})
         return int(count)
 
-    def ready_count(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
+    def count_ready_or_running(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
-        [(count,)] = yield Statement(self.sql["ready_count"], params)
+        [(count,)] = yield Statement(self.sql["count_ready_or_running"], params)
         return int(count)

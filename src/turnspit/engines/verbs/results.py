@@ -1,4 +1,4 @@
-"""Arguments made of other jobs' results. Pure, without a store.
+"""Makes arguments out of other jobs' results. Pure functions, without a store.
 
 >>> spec = {"limit": 100, "arguments": {"receipt": ["result", 7, ["number"]]}}
 >>> make_arguments('{"order_id":1}', spec, {7: '{"number": "A-1"}'})
@@ -18,7 +18,7 @@ __all__ = ["Unmakable", "make_arguments", "used_jobs"]
 
 
 class Unmakable(Exception):
-    """The arguments cannot be made, and why."""
+    """Says why arguments cannot be made."""
 
 
 def used_jobs(spec: Mapping[str, Any]) -> Iterator[int]:
@@ -28,7 +28,7 @@ def used_jobs(spec: Mapping[str, Any]) -> Iterator[int]:
 
 
 def make_arguments(args: str, spec: Mapping[str, Any], results: Mapping[int, str | None]) -> str:
-    """The stored arguments with those that are made of results.
+    """The stored arguments, and those that are made of results, as one JSON text.
 
     :param results: JSON text by job; ``None`` for one that has no result, which counts as ``null``.
     :raises Unmakable: saying which argument cannot be made.

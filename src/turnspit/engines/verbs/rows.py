@@ -1,4 +1,4 @@
-"""Between rows and records, and how lists travel."""
+"""Turns rows into records, and lists into parameters."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,18 +17,18 @@ _ALL_BUT_ARGS = itemgetter(*(place for place, name in enumerate(NewJob._fields) 
 
 
 def to_json(values: Iterable[Any]) -> str:
-    """A list as the JSON text that statements take."""
+    """A list as JSON text, which is how statements take it."""
     return pydantic_core.to_json(list(values)).decode()
 
 
 def has_a_time(new: NewJob[Any]) -> bool:
-    """Whether something is to be done about a new job at a moment: it becomes due, or expires."""
+    """Whether a new job has a moment at which something must be done: it becomes due, or expires."""
     return bool(new.delay) or new.at is not None or new.expires_at is not None or new.expires_in is not None
 
 
 def params_of_alike(new: Sequence[NewJob[Any]]) -> dict[str, Any] | None:
-    """Jobs that differ in their arguments only, as most that come together do: their common fields, and the list of
-    their arguments as ``jobs``. ``None`` for others.
+    """The parameters of jobs that differ in nothing but their arguments, as most that are stored together: their common
+    fields, and the list of their arguments as ``jobs``. ``None`` if they differ in more.
     """
     first = _ALL_BUT_ARGS(new[0])
     if not all(_ALL_BUT_ARGS(job) == first for job in new):
@@ -70,6 +70,8 @@ def worker_from_row(row: Row) -> WorkerRecord:
         running,
         memory,
         asked_to,
+        blocked_since,
+        blocked_by,
     ) = row
     return WorkerRecord(
         id=worker,
@@ -87,11 +89,13 @@ def worker_from_row(row: Row) -> WorkerRecord:
         running=running,
         memory=memory,
         asked_to=asked_to,
+        blocked_since=blocked_since,
+        blocked_by=blocked_by,
     )
 
 
 def _latest_attempt(record: JobRecord, attempts: list[AttemptRecord]) -> AttemptRecord | None:
-    """The attempt that the job's own row stands for: the running one, or the one that completed."""
+    """The attempt that has no row yet, but is told by the job's own: the one that runs, or that completed."""
     if record.state not in (JobState.RUNNING, JobState.COMPLETED):
         return None
     if attempts and attempts[-1].fence == record.fence:

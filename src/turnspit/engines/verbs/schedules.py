@@ -7,7 +7,7 @@ from typing import Any
 
 from turnspit.clock import from_moment
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.engines.verbs.rows import to_json
 from turnspit.errors import ConfigurationError
 from turnspit.records import NewJob, NewSchedule, ScheduleRecord, UniqueRule
@@ -18,7 +18,7 @@ __all__ = ["ScheduleVerbs"]
 _LOOK_AGAIN = 250_000
 
 
-class ScheduleVerbs(Brought):
+class ScheduleVerbs(VerbBase):
     """Recurring jobs."""
 
     @abstractmethod
@@ -36,6 +36,7 @@ class ScheduleVerbs(Brought):
         declared: Sequence[NewSchedule],
         tasks: Collection[str],
         *,
+        kept: Collection[str] = (),
         is_newest: bool = False,
     ) -> Verb[list[str]]:
         params = {"app": app, "release": release, "now": self.clock.now()}
@@ -46,7 +47,7 @@ class ScheduleVerbs(Brought):
         yield Statement(self.sql["declare_schedules_newest"], params | {"number": (newest or 0) + 1})
         for new in declared:
             yield from self._store_schedule(app, new, now, is_declared=True)
-        names = to_json(new.name for new in declared)
+        names = to_json([*(new.name for new in declared), *kept])
         params |= {"names": names, "tasks": to_json(sorted(tasks))}
         removed = yield Statement(self.sql["declare_schedules_remove"], params)
         yield Wake(WakeKind.SCHEDULE)
@@ -105,10 +106,10 @@ class ScheduleVerbs(Brought):
             try:
                 fired += yield from self._fire(_record(tuple(row)), now)
             except ConfigurationError:
-                continue  # only a newer release, or a machine with that time zone, can read it
+                continue  # its rule can only be read by a newer release, or on a machine that has its time zone
         [(until_next,)] = yield Statement(self.sql["fire_schedules_next"], params)
         if until_next is not None and until_next <= 0 and not fired:
-            until_next = _LOOK_AGAIN  # another worker has it at this moment
+            until_next = _LOOK_AGAIN  # another worker is firing it at this moment
         return fired, until_next
 
     def _fire(self, schedule: ScheduleRecord, now: int) -> Verb[int]:
@@ -139,7 +140,7 @@ def _record(row: Row) -> ScheduleRecord:
 
 
 def _job_of(template: str, schedule: str | None = None, tick: int | None = None) -> NewJob[Any]:
-    """The job of a tick; what the task's context knows of it is part of its metadata."""
+    """A schedule's job. With a tick, its metadata says which, for the task's context."""
     fields = json.loads(template)
     if fields.get("unique_rule") is not None:
         rule = UniqueRule(*fields["unique_rule"])

@@ -1,7 +1,7 @@
 """Unique keys: which job holds one, and what becomes of a later job with the same key.
 
-A key is a row of a table of its own that names its holder. Nothing is written when the holder ends: whether it still
-holds the key is asked when somebody wants it. So uniqueness costs those nothing who do not use it, and an end nothing.
+A key is a row in a table of its own, which names its holder. Nothing is written when the holder ends: whether it still
+holds the key is looked up when another job wants it. So neither jobs without a key nor the ends of jobs pay for it.
 """
 
 from abc import abstractmethod
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
-from turnspit.engines.verbs.brought import Brought
+from turnspit.engines.verbs.base import VerbBase
 from turnspit.engines.verbs.rows import to_json
 from turnspit.errors import JobExists
 from turnspit.records import Inserted, NewJob, OpenClaim
@@ -20,7 +20,7 @@ __all__ = ["UniquenessVerbs"]
 _LIVE = ",".join(sorted(WAITING_STATES | {JobState.RUNNING}))
 
 
-class UniquenessVerbs(Brought):
+class UniquenessVerbs(VerbBase):
     """Keys that at most one job holds."""
 
     @abstractmethod
@@ -36,7 +36,7 @@ class UniquenessVerbs(Brought):
         """Move jobs to history as cancelled."""
 
     def find_holder(self, new: NewJob[Any]) -> Verb[Inserted | None]:
-        """The job that holds the key of a new one; replaced by it where its rule says so."""
+        """The job that holds a new job's key, with the new one's arguments where its rule says ``replace``."""
         assert new.unique_key is not None
         holders = yield from self._lock_keys([new.unique_key])
         yield from self._replace_holders(holders, [new])
@@ -46,8 +46,9 @@ class UniquenessVerbs(Brought):
         return holder
 
     def insert_unique_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
-        """Store those jobs whose keys are free; the ids of all, or of the holders of their keys."""
+        """Store those jobs whose keys are free. The id of each, or of the job that holds its key."""
         holders = yield from self._lock_keys(job.unique_key for job in new if job.unique_key)
+        _check_all_kept(new, holders)  # before anything is changed: the transaction may be the caller's, who commits it
         yield from self._replace_holders(holders, new)
         stored: list[NewJob[Any]] = []
         places: dict[str, int] = {}
@@ -55,12 +56,9 @@ class UniquenessVerbs(Brought):
         for job in new:
             key = job.unique_key or None
             if key is not None and key in holders:
-                _check_kept(job, holders[key].id)
                 ends.append(holders[key])
             elif key is not None and key in places:
-                if not _replaces(job):
-                    _check_kept(job, None)
-                else:
+                if _replaces(job):
                     stored[places[key]] = job
                 ends.append(places[key])
             else:
@@ -73,7 +71,7 @@ class UniquenessVerbs(Brought):
         return [ids[end] if isinstance(end, int) else end.id for end in ends]
 
     def take_keys(self, owners: Iterable[tuple[NewJob[Any], int]]) -> Verb[None]:
-        """Let new jobs hold their keys."""
+        """Make new jobs the holders of their keys."""
         taken = [
             {"key": new.unique_key, "job": job, "states": new.unique_rule.states, "within": new.unique_rule.within}
             for new, job in owners
@@ -106,8 +104,8 @@ class UniquenessVerbs(Brought):
         return going_on
 
     def refuse_taken_keys(self, jobs: Sequence[int]) -> Verb[Mapping[int, JobState]]:
-        """Of final jobs that are to live again, those whose key another job holds, with their states; the others hold
-        theirs from now on.
+        """Find which final jobs must not be replayed, because another job holds their key: their states by id. The
+        others hold their keys from now on.
         """
         if not jobs:
             return {}
@@ -137,8 +135,8 @@ class UniquenessVerbs(Brought):
         return len(due)
 
     def _lock_keys(self, keys: Iterable[str]) -> Verb[dict[str, Inserted]]:
-        """Keep others from taking these keys until the transaction ends; the jobs that hold them now."""
-        wanted = to_json(sorted(set(keys)))  # always in the same order
+        """Lock these keys until the transaction ends; the jobs that hold them now, by key."""
+        wanted = to_json(sorted(set(keys)))  # locked in the same order by everybody
         rows = yield Statement(self.sql["lock_keys"], {"now": self.clock.now(), "keys": wanted})
         if not any(job for _, job, _, _ in rows):
             return {}
@@ -151,7 +149,9 @@ class UniquenessVerbs(Brought):
         }
 
     def _replace_holders(self, holders: dict[str, Inserted], new: Sequence[NewJob[Any]]) -> Verb[None]:
-        """Give holders the last new job's arguments and options. One that has begun lets its key go instead."""
+        """Give the holders the arguments and options of the last new job of their key. A holder that has begun loses
+        its key instead.
+        """
         for key, job in {job.unique_key: job for job in new if _replaces(job)}.items():
             if key is None or key not in holders:
                 continue
@@ -170,7 +170,23 @@ def _replaces(new: NewJob[Any]) -> bool:
     return new.unique_rule is not None and new.unique_rule.on_conflict == "replace"
 
 
+def _check_all_kept(new: Sequence[NewJob[Any]], holders: Mapping[str, Inserted]) -> None:
+    """``_check_kept`` for jobs of one call."""
+    earlier: set[str] = set()
+    for job in new:
+        if job.unique_key:
+            if job.unique_key in holders:
+                _check_kept(job, holders[job.unique_key].id)
+            elif job.unique_key in earlier:
+                _check_kept(job, None)
+            earlier.add(job.unique_key)
+
+
 def _check_kept(new: NewJob[Any], holder: int | None) -> None:
+    """Raise if the rule of a job whose key is taken says so.
+
+    :param holder: ``None`` for an earlier job of the same call.
+    """
     if new.unique_rule is not None and new.unique_rule.on_conflict == "raise":
         who = "an earlier job of the same call" if holder is None else f"job {holder}"
         raise JobExists(f"{new.task}: {who} holds the unique key {new.unique_key}; nothing was stored", holder)

@@ -1,4 +1,4 @@
-"""How many more a limit lets through. Pure arithmetic on moments, without a store.
+"""How many more jobs a limit lets through. Pure arithmetic on moments, without a store.
 
 >>> from turnspit.records import LimitRule
 >>> rule = LimitRule("send rate", "send rate", 2, 1_000_000)
@@ -14,20 +14,24 @@ from turnspit.records import LimitRule
 __all__ = ["RateKey", "SlotKey"]
 
 _GRAINS = 200
-"""Admissions that are less than a 200th of the window apart are kept as one, with the later moment: a window may let
-less through for that, never more, and a key's row stays small.
+"""Admissions within the same 200th of the window are kept as one, with the moment of the last. So a key's row stays
+small; a window may let slightly less through for that, never more.
 """
 
 
 class RateKey:
-    """One key of a rate at one moment."""
+    """The state of one key of a rate, at the moment ``now``.
+
+    :param admitted: moments, in order, and how many jobs began at each.
+    """
 
     def __init__(self, admitted: Iterable[tuple[int, int]], held_back_until: int, *, now: int) -> None:
-        # What is in the future was written before the clock was set back: it counts from now.
+        # A moment in the future was stored before the clock was set back: it counts as now.
         self._admitted = [(min(moment, now), count) for moment, count in admitted]
         self._held_back_until = held_back_until
         self._now = now
         self.longest = 0
+        """The longest window of the rules by which something was taken."""
 
     def free(self, rule: LimitRule) -> int:
         """How many more may begin now."""
@@ -36,7 +40,7 @@ class RateKey:
         return max(0, min(allowed - self._count(window) for allowed, window in _windows(rule)))
 
     def take(self, count: int, rule: LimitRule) -> None:
-        """So many begin now."""
+        """Let so many begin now."""
         self.longest = max(self.longest, rule.per)
         grain = max(1, rule.per // _GRAINS)
         if self._admitted and self._admitted[-1][0] // grain == self._now // grain:
@@ -45,7 +49,7 @@ class RateKey:
             self._admitted.append((self._now, count))
 
     def give_back(self, count: int) -> None:
-        """So many of those that were to begin now do not."""
+        """Undo ``take`` for so many, which do not begin after all."""
         self._admitted[-1] = (self._now, self._admitted[-1][1] - count)
 
     def opens_at(self, rule: LimitRule) -> int:
@@ -61,8 +65,12 @@ class RateKey:
                     moment = max(moment, admitted + window)
         return moment
 
+    def begun(self, rule: LimitRule) -> int:
+        """How many began within the rule's time."""
+        return self._count(rule.per)
+
     def kept(self) -> list[tuple[int, int]]:
-        """What still counts."""
+        """The admissions that still count, to be stored."""
         return [each for each in self._admitted if each[0] > self._now - self.longest and each[1]]
 
     def _count(self, window: int) -> int:
@@ -70,7 +78,7 @@ class RateKey:
 
 
 class SlotKey:
-    """One key of a concurrency at one moment."""
+    """The state of one key of a concurrency limit."""
 
     def __init__(self, taken: int) -> None:
         self._taken = taken
@@ -80,12 +88,12 @@ class SlotKey:
         return max(0, rule.allowed - self._taken)
 
     def take(self, count: int, rule: LimitRule) -> None:
-        """So many begin now."""
+        """Let so many begin now."""
         del rule
         self._taken += count
 
     def give_back(self, count: int) -> None:
-        """So many of those that were to begin now do not."""
+        """Undo ``take`` for so many, which do not begin after all."""
         self._taken -= count
 
 

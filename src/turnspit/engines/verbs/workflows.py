@@ -8,15 +8,17 @@ from typing import Any
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.ends import End, EndVerbs, Outcome, Tally
 from turnspit.engines.verbs.extending import ExtendVerbs
+from turnspit.engines.verbs.filters import LARGEST
 from turnspit.engines.verbs.rows import to_json
 from turnspit.jobs import JobFilter
-from turnspit.records import NewWorkflow, WorkflowJobRecord, WorkflowRecord
+from turnspit.keys import bounded
+from turnspit.records import FoundWorkflow, NewWorkflow, StandingWorkflow, WorkflowJobRecord, WorkflowRecord
 from turnspit.states import JobState
 
 __all__ = ["WorkflowVerbs"]
 
-_LARGEST_ID = 2**63 - 1
 _PORTION = 5000
+_MOST_FAILED = 1000
 _LATE = "over its deadline"
 _ABANDONED = "its jobs were never completely stored"
 
@@ -28,11 +30,23 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
     def cancel_jobs(self, filter_: JobFilter, reason: str, after: int, limit: int) -> Verb[list[tuple[int, JobState]]]:
         """Cancel waiting jobs, and request the end of running ones."""
 
+    def find_workflow(self, name: str, idempotency_key: str, jobs: Sequence[str]) -> Verb[FoundWorkflow | None]:
+        params = {"now": self.clock.now(), "name": name, "idempotency_key": idempotency_key}
+        keys = [bounded(f"workflow {name} #{idempotency_key}")]
+        yield Statement(self.sql["lock_keys"], params | {"keys": to_json(keys)})
+        found = yield Statement(self.sql["find_workflow"], params)
+        if not found:
+            return None
+        [(workflow,)] = found
+        named = yield Statement(self.sql["extend_workflow_named"], {"workflow": workflow, "names": to_json(jobs)})
+        return FoundWorkflow(workflow, dict(named))
+
     def insert_workflow(self, new: NewWorkflow, *, is_sealed: bool) -> Verb[int]:
         for _, job in new.hooks:
             self.check_new(job)
         hooks = json.dumps([(name, job._asdict()) for name, job in new.hooks]) if new.hooks else None
         params = {"now": self.clock.now(), "name": new.name, "hooks": hooks, "deadline": new.deadline}
+        params |= {"idempotency_key": new.idempotency_key}
         [(workflow,)] = yield Statement(self.sql["insert_workflow"], params | {"is_sealed": int(is_sealed)})
         if is_sealed and new.deadline is not None:
             yield Wake(WakeKind.WORKFLOW)
@@ -48,7 +62,7 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
             yield from self._start(workflow, 0)
 
     def _start(self, workflow: int, after: int) -> Verb[int]:
-        """Begin with a portion of a sealed workflow; how many of its jobs were looked at."""
+        """Release a portion of a sealed workflow's jobs; how many were looked at."""
         params = {"now": self.clock.now(), "workflow": workflow, "after": after, "limit": _PORTION}
         rows = yield Statement(self.sql["seal_workflow_portion"], params)
         tally = Tally()
@@ -76,6 +90,8 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
             return []
         rows = yield Statement(self.sql["replay_workflow"], params)
         if not rows:
+            gone = (yield Statement(self.sql["replay_workflow_gone"], params)) if whole else []
+            yield from self.follow_ends([End(job, Outcome.DELETED) for (job,) in gone])
             return []
         tally = Tally()
         dead = [job for job, state, _ in rows if state == JobState.DEAD]
@@ -121,9 +137,18 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
             "name": name,
             "is_finished": None if is_finished is None else int(is_finished),
             "limit": limit,
-            "before": _LARGEST_ID if before is None else before,
+            "before": LARGEST if before is None else before,
         }
         return [WorkflowRecord(*row) for row in (yield Statement(self.sql["list_workflows"], params))]
+
+    def find_standing_workflows(self, limit: int, most_jobs: int | None = None) -> Verb[list[StandingWorkflow]]:
+        most = LARGEST if most_jobs is None else most_jobs
+        params = {"limit": limit, "most": _MOST_FAILED, "most_jobs": most}
+        rows = yield Statement(self.sql["find_standing_workflows"], params)
+        return [
+            StandingWorkflow(flow, name, job, task, JobState(state), blocked)
+            for flow, name, job, task, state, blocked in rows
+        ]
 
     def list_workflow_jobs(self, workflow: int, limit: int, after: int) -> Verb[list[WorkflowJobRecord]]:
         params = {"workflow": workflow, "limit": limit, "after": after}

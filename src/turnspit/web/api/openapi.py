@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from turnspit.web.api.operations import OPERATIONS, Operation
+from turnspit.web.api.requests import LARGEST_ID
 from turnspit.web.problems import Problem
 
 __all__ = ["make_openapi"]
@@ -74,7 +75,7 @@ def _statuses(operation: Operation) -> Sequence[int]:
 def _parameters(operation: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if "{id}" in operation.path:
-        schema = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+        schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
         found.append({"name": "id", "in": "path", "required": True, "schema": schema})
     if operation.query is not None:
         model = schemas[operation.query.__name__]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from turnspit.errors import JobNotFound
+from turnspit.errors import EngineError, JobNotFound
 from turnspit.limits import Concurrency, Rate
 from turnspit.loads import estimate_latency
 from turnspit.web.api import requests
@@ -16,6 +16,7 @@ from turnspit.web.changes import NewJobFields
 from turnspit.web.models import (
     Count,
     DeadGroups,
+    FullKeyDocument,
     JobDetails,
     JobsPage,
     LimitDocument,
@@ -42,7 +43,7 @@ class Call:
     site: Site
     request: Request
     id: int
-    """Of the path, where it has one."""
+    """The id in the path, if the path has one."""
     query: Any
     body: Any
 
@@ -61,7 +62,7 @@ class Operation:
     body: type[BaseModel] | None = None
     status: int = 200
     refusals: tuple[int, ...] = ()
-    """Statuses that it may be refused with, beside those of every operation."""
+    """Error statuses that it may answer with, beside those of every operation."""
 
 
 OPERATIONS: list[Operation] = []
@@ -86,6 +87,14 @@ def _operation(
     return add
 
 
+async def _shown(call: Call, job_id: int, done: str) -> JobDetails:
+    """The job after a change. If the store is away by now, the error must not tell that nothing was carried out."""
+    try:
+        return await call.site.jobs.details(job_id)
+    except (EngineError, JobNotFound) as error:
+        raise type(error)(f"job {job_id} {done}, but cannot be shown: {error}") from error
+
+
 @_operation("GET", "/overview", "All that matters: what needs attention, and each queue", Overview)
 async def get_overview(call: Call) -> Overview:
     return await call.site.store.overview()
@@ -108,7 +117,8 @@ async def count_jobs(call: Call) -> Count:
 @_operation("POST", "/jobs", "Store a job", Enqueued, body=requests.EnqueueRequest, status=201, refusals=(409, 429))
 async def enqueue_job(call: Call) -> Enqueued:
     job = await call.site.changes.enqueue(call.request, NewJobFields(**call.body.model_dump()))
-    return Enqueued(created=job.created, job=await call.site.jobs.details(job.id))
+    done = "was stored" if job.created else "was stored before"
+    return Enqueued(created=job.created, job=await _shown(call, job.id, done))
 
 
 @_operation("GET", "/jobs/{id}", "One job in full", JobDetails, refusals=(404,))
@@ -119,7 +129,7 @@ async def get_job(call: Call) -> JobDetails:
 @_operation("PATCH", "/jobs/{id}", "Change a waiting job", JobDetails, body=requests.UpdateRequest, refusals=(404, 409))
 async def update_job(call: Call) -> JobDetails:
     await call.site.changes.update(call.request, call.id, **call.body.model_dump())
-    return await call.site.jobs.details(call.id)
+    return await _shown(call, call.id, "was changed")
 
 
 @_operation("DELETE", "/jobs/{id}", "Remove a job that does not run, for good", Done, refusals=(404, 409))
@@ -131,7 +141,7 @@ async def delete_job(call: Call) -> Done:
 @_operation("POST", "/jobs/{id}/replay", "Make a final job live again", JobDetails, refusals=(404, 409))
 async def replay_job(call: Call) -> JobDetails:
     await call.site.changes.replay(call.request, call.id)
-    return await call.site.jobs.details(call.id)
+    return await _shown(call, call.id, "lives again")
 
 
 @_operation(
@@ -144,13 +154,13 @@ async def replay_job(call: Call) -> JobDetails:
 )
 async def cancel_job(call: Call) -> JobDetails:
     await call.site.changes.cancel(call.request, call.id, call.body.reason)
-    return await call.site.jobs.details(call.id)
+    return await _shown(call, call.id, "was cancelled, or asked to end")
 
 
 @_operation("POST", "/jobs/{id}/run", "Make a waiting job ready, whatever its time", JobDetails, refusals=(404, 409))
 async def run_job(call: Call) -> JobDetails:
     await call.site.changes.run_now(call.request, call.id)
-    return await call.site.jobs.details(call.id)
+    return await _shown(call, call.id, "was made ready")
 
 
 @_operation("GET", "/dead", "Dead letters by what went wrong, the newest first", DeadGroups)
@@ -179,13 +189,15 @@ async def start_bulk_change(call: Call) -> BulkDocument:
     return _bulk(change)
 
 
-@_operation("POST", "/bulk/{id}/stop", "End a change where it is", BulkDocument, refusals=(404,))
+@_operation(
+    "POST",
+    "/bulk/{id}/stop",
+    "Stop such a change; what was changed so far stays changed",
+    BulkDocument,
+    refusals=(404,),
+)
 async def stop_bulk_change(call: Call) -> BulkDocument:
-    change = next((each for each in call.site.bulk.changes if each.id == call.id), None)
-    if change is None:
-        raise JobNotFound(f"there is no change {call.id}: it ended a while ago, or another process began it")
-    await call.site.bulk.stop(call.request, call.id)
-    return _bulk(change)
+    return _bulk(await call.site.bulk.stop(call.request, call.id))
 
 
 @_operation("GET", "/queues", "Every queue", list[QueueDocument])
@@ -216,7 +228,9 @@ async def list_pauses(call: Call) -> list[PauseDocument]:
     return await call.site.store.pauses()
 
 
-@_operation("POST", "/pauses", "Let no job of a queue, a task or a tag start", Done, body=requests.PauseRequest)
+@_operation(
+    "POST", "/pauses", "Pause a queue, a task or a tag: none of its jobs starts", Done, body=requests.PauseRequest
+)
 async def pause(call: Call) -> Done:
     await call.site.changes.pause(call.request, call.body.kind, call.body.name)
     return Done()
@@ -230,7 +244,12 @@ async def resume(call: Call) -> Done:
 
 @_operation("GET", "/limits", "Every limit", list[LimitDocument])
 async def list_limits(call: Call) -> list[LimitDocument]:
-    return await call.site.store.limits()
+    return await call.site.limits.all()
+
+
+@_operation("GET", "/limits/full", "Keys of limits that let none through now", list[FullKeyDocument])
+async def list_full_keys(call: Call) -> list[FullKeyDocument]:
+    return await call.site.limits.full_keys()
 
 
 @_operation("POST", "/limits", "Change a limit for the whole fleet", Done, body=requests.LimitRequest)
@@ -241,7 +260,7 @@ async def set_limit(call: Call) -> Done:
     return Done()
 
 
-@_operation("POST", "/limits/reset", "Let a limit be as the app declares it", Done, body=requests.NameRequest)
+@_operation("POST", "/limits/reset", "Reset a limit to what the app declares", Done, body=requests.NameRequest)
 async def reset_limit(call: Call) -> Done:
     await call.site.changes.reset_limit(call.request, call.body.name)
     return Done()
@@ -252,19 +271,23 @@ async def list_schedules(call: Call) -> list[ScheduleDocument]:
     return await call.site.store.schedules()
 
 
-@_operation("POST", "/schedules/pause", "Let no tick come", Done, body=requests.NameRequest, refusals=(404,))
+@_operation(
+    "POST", "/schedules/pause", "Pause a schedule: no tick comes", Done, body=requests.NameRequest, refusals=(404,)
+)
 async def pause_schedule(call: Call) -> Done:
     await call.site.changes.pause_schedule(call.request, call.body.name)
     return Done()
 
 
-@_operation("POST", "/schedules/resume", "Let ticks come again", Done, body=requests.NameRequest, refusals=(404,))
+@_operation("POST", "/schedules/resume", "Resume a schedule's ticks", Done, body=requests.NameRequest, refusals=(404,))
 async def resume_schedule(call: Call) -> Done:
     await call.site.changes.resume_schedule(call.request, call.body.name)
     return Done()
 
 
-@_operation("POST", "/schedules/run", "Store its job now", ScheduledJob, body=requests.NameRequest, refusals=(404,))
+@_operation(
+    "POST", "/schedules/run", "Enqueue a schedule's job now", ScheduledJob, body=requests.NameRequest, refusals=(404,)
+)
 async def run_schedule(call: Call) -> ScheduledJob:
     return ScheduledJob(job=await call.site.changes.run_schedule(call.request, call.body.name))
 
@@ -291,7 +314,7 @@ async def get_workflow(call: Call) -> WorkflowDetails:
 @_operation(
     "POST",
     "/workflows/{id}/cancel",
-    "Cancel what waits in it, and ask what runs to end",
+    "Cancel a workflow's waiting jobs, and ask running ones to end",
     WorkflowDetails,
     body=requests.CancelRequest,
     refusals=(404, 409),
@@ -304,7 +327,7 @@ async def cancel_workflow(call: Call) -> WorkflowDetails:
 @_operation(
     "POST",
     "/workflows/{id}/replay",
-    "Make its dead and cancelled jobs live again, or all",
+    "Make a workflow's dead and cancelled jobs live again, or all its jobs",
     WorkflowDetails,
     body=requests.ReplayRequest,
     refusals=(404, 409),
@@ -319,13 +342,15 @@ async def list_workers(call: Call) -> list[WorkerDocument]:
     return await call.site.store.workers()
 
 
-@_operation("POST", "/workers/{id}/quiet", "Let it take no more jobs, and end with its last one", Done, refusals=(404,))
+@_operation(
+    "POST", "/workers/{id}/quiet", "Let a worker take no more jobs, and end with its last one", Done, refusals=(404,)
+)
 async def quiet_worker(call: Call) -> Done:
     await call.site.changes.quiet_worker(call.request, call.id)
     return Done()
 
 
-@_operation("POST", "/workers/{id}/stop", "Stop it, within its grace time", Done, refusals=(404,))
+@_operation("POST", "/workers/{id}/stop", "Stop a worker, within its grace time", Done, refusals=(404,))
 async def stop_worker(call: Call) -> Done:
     await call.site.changes.stop_worker(call.request, call.id)
     return Done()

@@ -12,6 +12,7 @@ from turnspit.operations import make_filter
 from turnspit.states import JobState
 
 __all__ = [
+    "LARGEST_ID",
     "BulkRequest",
     "CancelRequest",
     "CountQuery",
@@ -33,7 +34,7 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Request(BaseModel):
-    """Fields that are not known are refused: a misspelt one must not be passed over."""
+    """Unknown fields are refused, so that a misspelt one is not silently ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,17 +47,17 @@ class CountQuery(Request):
     queue: Name | None = None
     task: Name | None = None
     tag: Name | None = None
-    error: Name | None = Field(None, description="The type of the last error, as `TimeoutError`.")
+    error: Name | None = Field(None, description="The type of the last error, like `TimeoutError`.")
     workflow: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = None
     group: Name | None = Field(None, description="The fingerprint of a group of dead letters.")
-    args: str | None = Field(None, max_length=10_000, description='Arguments as a JSON object, as `{"order_id": 7}`.')
+    args: str | None = Field(None, max_length=10_000, description='Arguments as a JSON object, like `{"order_id": 7}`.')
     created_after: AwareDatetime | None = None
     created_before: AwareDatetime | None = None
 
     def filter(self) -> JobFilter:
         """The filter that is meant.
 
-        :raises ConfigurationError: for what cannot be.
+        :raises ConfigurationError: if ``args`` is no JSON object.
         """
         fields: dict[str, Any] = {
             "state": self.state,
@@ -107,7 +108,7 @@ class EnqueueRequest(Request):
     metadata: dict[str, Any] | None = None
     idempotency_key: Name | None = Field(
         None,
-        description="Of a request that may be repeated: another with the same key returns the first one's job.",
+        description="Makes the request safe to repeat: another one with the same key returns the first one's job.",
     )
 
 
@@ -129,8 +130,8 @@ class UpdateRequest(Request):
 class BulkRequest(CountQuery):
     """A change to all jobs that match, worked through in the background."""
 
-    verb: Literal["replay", "cancel", "delete"]
-    rate: float | None = Field(None, gt=0, le=100_000, description="At most so many jobs a second.")
+    verb: Literal["replay", "cancel", "run", "delete"]
+    rate: float | None = Field(None, gt=0, le=100_000, description="At most this many jobs a second.")
 
 
 class WorkflowsQuery(Request):

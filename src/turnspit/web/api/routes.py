@@ -12,12 +12,11 @@ from starlette.routing import Route
 from turnspit.signatures import describe_validation_error
 from turnspit.web.api.openapi import make_openapi
 from turnspit.web.api.operations import OPERATIONS, Call, Operation
+from turnspit.web.api.requests import LARGEST_ID
 from turnspit.web.forms import read_body
 from turnspit.web.site import Site
 
 __all__ = ["api_routes"]
-
-_LARGEST_ID = 2**63 - 1
 
 
 def api_routes(site: Site, version: str) -> list[Route]:
@@ -43,7 +42,7 @@ def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Awaitable
 
     async def answer(request: Request) -> Response:
         job_id = int(request.path_params.get("id", 1))
-        if not 0 < job_id <= _LARGEST_ID:
+        if not 0 < job_id <= LARGEST_ID:
             raise HTTPException(404, f"{job_id} is no id")
         query = None if operation.query is None else _checked(operation.query, dict(request.query_params))
         body = None if operation.body is None else await _read(request, operation.body)

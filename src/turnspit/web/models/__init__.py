@@ -13,6 +13,7 @@ from turnspit.web.models.jobs import (
 from turnspit.web.models.store import (
     Attention,
     Bar,
+    FullKeyDocument,
     Latency,
     LimitDocument,
     Metrics,
@@ -33,6 +34,7 @@ __all__ = [
     "DeadGroupDocument",
     "DeadGroups",
     "Document",
+    "FullKeyDocument",
     "JobDetails",
     "JobDocument",
     "JobsPage",

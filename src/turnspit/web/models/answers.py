@@ -16,14 +16,14 @@ class Done(Document):
 
 
 class Enqueued(Document):
-    """The job, and whether this request stored it or an earlier one holds its key."""
+    """The job, and whether this request created it; ``False``: an earlier request with the same key did."""
 
     created: bool
     job: JobDetails
 
 
 class ScheduledJob(Document):
-    """The job that a schedule was run as."""
+    """The job that running a schedule enqueued."""
 
     job: int
 
@@ -46,7 +46,7 @@ class QueueScale(Document):
     ready: Count
     running: Count
     oldest_seconds: float
-    """How long the job waits that has waited longest in its line; 0 where none waits."""
+    """The longest wait of the jobs that are next: the first ready one of each priority; 0 if none waits."""
     latency_seconds: float
     """How long a job that is enqueued now would wait, estimated: what waits, divided by what completes; where nothing
     completes, how long the oldest has waited.

@@ -20,7 +20,7 @@ class JobDocument(Document):
     """Scheduled for another attempt."""
     priority: int
     args: Any
-    """What is redacted is ``[hidden]``."""
+    """Redacted values are ``[hidden]``."""
     attempt: int
     crashes: int
     created_at: datetime

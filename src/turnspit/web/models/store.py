@@ -9,6 +9,7 @@ from turnspit.web.models.jobs import JobDocument
 __all__ = [
     "Attention",
     "Bar",
+    "FullKeyDocument",
     "Latency",
     "LimitDocument",
     "Metrics",
@@ -45,6 +46,24 @@ class LimitDocument(Document):
     """How many the app allows; null where this app does not declare it."""
     is_changed: bool
     """Whether it was changed at run time."""
+
+
+class FullKeyDocument(Document):
+    """A key of a limit that lets none through now, and for which jobs wait."""
+
+    name: str
+    """Of a task, `queue` and a queue's name, or a name of the app's own."""
+    kind: str
+    """`rate` or `concurrency`."""
+    key: str
+    """The values of the key as JSON; empty where the limit has no key."""
+    allowed: int
+    taken: int
+    """How many run, of a concurrency; how many began within the last `per` seconds, of a rate."""
+    per: float | None
+    """Seconds; of a rate."""
+    opens_at: datetime | None
+    """When one more may begin, of a rate."""
 
 
 class Attention(Document):
@@ -110,7 +129,7 @@ class QueueDocument(Document):
     running: Count
     dead: Count
     oldest_seconds: float | None
-    """How long the job waits that has waited longest in its line."""
+    """The longest wait of the jobs that are next: the first ready one of each priority."""
     completed_per_minute: float
     """Over the last five whole minutes."""
     error_rate: float | None
@@ -140,8 +159,13 @@ class WorkerDocument(Document):
     """Bytes of its process at the last heartbeat, where its system says so."""
     asked_to: str | None
     """`quiet` or `stop`, as somebody asked of it."""
+    blocked_since: datetime | None
+    """From when on its event loop has answered nothing; null while it answers."""
+    blocked_by: str | None
+    """The job and the line of code that its event loop is in."""
     state: str
-    """``live``, ``late`` (its lease runs out soon), ``lost`` (it ended without saying so) or ``stopped``."""
+    """``live``, ``blocked`` (its event loop is), ``late`` (its lease runs out soon), ``lost`` (it ended without saying
+    so) or ``stopped``."""
     started_at: datetime
     renewed_at: datetime
     stopped_at: datetime | None

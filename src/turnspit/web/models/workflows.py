@@ -51,6 +51,7 @@ class WorkflowDocument(Document):
     dead: int
     progress: float
     """The share of its jobs that are final."""
+    idempotency_key: str | None
 
 
 class WorkflowEdge(Document):

@@ -6,7 +6,8 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from turnspit.clock import to_moment
-from turnspit.records import WorkerRecord
+from turnspit.records import StandingWorkflow, StoreLock, WorkerRecord
+from turnspit.states import JobState
 from turnspit.web.models import Attention, Count, DeadGroups, PauseDocument, QueueDocument, ScheduleDocument
 from turnspit.web.reading.figures import Tally
 from turnspit.web.searching import quote_word
@@ -22,8 +23,10 @@ _RECENTLY = 3600.0
 _HIGH_ERROR_RATE = 0.2
 _FEWEST_ATTEMPTS = 10
 _LATE_TICK = 60.0
+_MOST_BLOCKED = 3
 _MOST_GROUPS = 3
 _MOST_QUEUES = 5
+_MOST_WORKFLOWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +41,34 @@ class Scene:
     workers: Sequence[WorkerRecord]
     schedules: Sequence[ScheduleDocument]
     pauses: Sequence[PauseDocument]
+    lock: StoreLock | None = None
+    standing: Sequence[StandingWorkflow] = ()
+    closed: str | None = None
+    """Why the store takes nothing, while it is moved and after."""
 
 
 def find_attention(scene: Scene) -> list[Attention]:
     """Everything that a person should see to, the worst first; empty when all is well."""
-    found = [*_workers(scene), *_queues(scene), *_errors(scene), *_dead(scene), *_pauses(scene), *_schedules(scene)]
+    if scene.closed is not None:  # what else would be said of its jobs is to be done elsewhere
+        said = f"{scene.closed[:1].upper()}{scene.closed[1:]}."
+        return [Attention(severity="bad", title="This store is closed by turnspit move", detail=said)]
+    looks = (_lock, _workers, _queues, _errors, _workflows, _dead, _pauses, _schedules)
+    found = [each for look in looks for each in look(scene)]
     return sorted(found, key=lambda each: each.severity != "bad")
+
+
+def _lock(scene: Scene) -> Iterator[Attention]:
+    if scene.lock is not None:
+        yield Attention(
+            severity="bad",
+            title=f"A lock holds the store's work up: {scene.lock.holder}",
+            detail=f"{scene.lock.cure[:1].upper()}{scene.lock.cure[1:]}. Workers go on within seconds.",
+        )
 
 
 def _workers(scene: Scene) -> Iterator[Attention]:
     live = [worker for worker in scene.workers if worker.live]
-    waiting = sum((queue.ready for queue in scene.queues), Count(count=0))
+    waiting = sum((queue.ready + queue.held for queue in scene.queues), Count(count=0))
     if waiting and not live:
         yield Attention(
             severity="bad",
@@ -57,33 +77,62 @@ def _workers(scene: Scene) -> Iterator[Attention]:
             command="turnspit worker APP",
             link="/workers",
         )
-    lost = [worker for worker in scene.workers if _is_lost(worker)]
+    yield from _blocked(scene)
+    lost = [worker for worker in scene.workers if worker.died]
     if lost:
         places = ", ".join(f"{worker.host}:{worker.pid}" for worker in lost[:3])
         some = "A worker" if len(lost) == 1 else f"{len(lost)} workers"
         yield Attention(
             severity="warn",
             title=f"{some} died within the last hour",
-            detail=f"{places}{' and others' if len(lost) > 3 else ''} stopped renewing the lease, killed or cut off. "
-            "The jobs went back to their queues; look into the logs of that machine (out of memory?).",
+            detail=f"{places}{' and others' if len(lost) > 3 else ''} ended or stopped renewing the lease, killed or "
+            "cut off. The jobs went back to their queues; look into the logs of that machine (out of memory?).",
             link="/workers",
         )
 
 
-def _is_lost(worker: WorkerRecord) -> bool:
-    return worker.stopped_at is not None and worker.stopped_at > worker.expires_at
+def _blocked(scene: Scene) -> Iterator[Attention]:
+    blocked = [worker for worker in scene.workers if worker.state_at(scene.now) == "blocked"]
+    blocked.sort(key=lambda worker: worker.blocked_since or scene.now)
+    for worker in blocked[:_MOST_BLOCKED]:
+        silent = duration((scene.now - (worker.blocked_since or scene.now)) / _SECOND)
+        yield Attention(
+            severity="bad",
+            title=f"The event loop of the worker {worker.host}:{worker.pid} has been blocked for {silent}",
+            detail=f"Nothing begins or ends there, where {_jobs(Count(count=worker.running))} "
+            f"{'runs' if worker.running == 1 else 'run'}: it is in {worker.blocked_by}. Stopped, it ends after its "
+            "grace time and gives them to others. For good, declare that task with def instead of async def, or await "
+            "asyncio.to_thread(...) what blocks.",
+            command=f"turnspit workers stop APP {worker.id}",
+            link="/workers",
+        )
+    more = len(blocked) - _MOST_BLOCKED
+    if more > 0:
+        yield Attention(
+            severity="bad",
+            title=f"{more} more {'worker has' if more == 1 else 'workers have'} a blocked event loop",
+            detail=f"{', '.join(f'{worker.host}:{worker.pid}' for worker in blocked[_MOST_BLOCKED:][:_MOST_QUEUES])}"
+            f"{', …' if more > _MOST_QUEUES else ''}.",
+            link="/workers",
+        )
 
 
 def _queues(scene: Scene) -> Iterator[Attention]:
     has_workers = any(worker.live for worker in scene.workers)
     open_ = [queue for queue in scene.queues if queue.paused_at is None]
     waiting = [queue for queue in open_ if queue.ready and has_workers]
-    unserved = [queue for queue in waiting if not queue.workers]
+    unserved = [queue for queue in open_ if has_workers and not queue.workers and _served_by_one(queue)]
     behind = [queue for queue in waiting if queue.workers and (queue.oldest_seconds or 0.0) > _LONG_WAIT]
     unknown = [queue for queue in open_ if queue.unknown]
     yield from _worst(unserved, _unserved, "have no worker", "bad")
     yield from _worst(behind, _behind, "are behind", "warn")
     yield from _worst(unknown, _unknown, "have jobs whose task no live worker knows", "bad")
+
+
+def _served_by_one(queue: QueueDocument) -> Count:
+    """What a worker of this queue would look after: also jobs with a limit, which are held until they begin."""
+    limited = queue.held.count - queue.unknown.count
+    return queue.ready + Count(count=max(limited, 0), at_least=queue.held.at_least and limited > 0)
 
 
 def _worst(
@@ -93,12 +142,12 @@ def _worst(
     severity: Literal["bad", "warn"],
 ) -> Iterator[Attention]:
     """Those with the most jobs; of the others how many there are, so that two hundred hide nothing else."""
-    queues = sorted(queues, key=lambda queue: (queue.ready + queue.unknown).count, reverse=True)
+    queues = sorted(queues, key=lambda queue: (queue.ready + queue.held).count, reverse=True)
     shown = len(queues) if len(queues) <= _MOST_QUEUES + 1 else _MOST_QUEUES
     yield from map(tell, queues[:shown])
     others = queues[shown:]
     if others:
-        jobs = sum((queue.ready + queue.unknown for queue in others), Count(count=0))
+        jobs = sum((queue.ready + queue.held for queue in others), Count(count=0))
         names = ", ".join(queue.name for queue in others[:_MOST_QUEUES])
         yield Attention(
             severity=severity,
@@ -109,11 +158,11 @@ def _worst(
 
 
 def _unserved(queue: QueueDocument) -> Attention:
-    waited = duration(queue.oldest_seconds or 0.0)
+    oldest = f"The oldest waits for {duration(queue.oldest_seconds or 0.0)}. " if queue.ready else ""
     return Attention(
         severity="bad",
-        title=f"No worker serves the queue {queue.name}: {_waiting(queue.ready)}",
-        detail=f"The oldest waits for {waited}. Start a worker for it, or let one serve all queues.",
+        title=f"No worker serves the queue {queue.name}: {_waiting(_served_by_one(queue))}",
+        detail=f"{oldest}Start a worker for it, or let one serve all queues.",
         command=f"turnspit worker APP --queues {queue.name}",
         link=_link(queue),
     )
@@ -158,6 +207,27 @@ def _errors(scene: Scene) -> Iterator[Attention]:
             )
 
 
+def _workflows(scene: Scene) -> Iterator[Attention]:
+    for flow in scene.standing[:_MOST_WORKFLOWS]:
+        ended = "is dead" if flow.state is JobState.DEAD else "was cancelled"
+        yield Attention(
+            severity="bad",
+            title=f"The workflow {flow.name} ({flow.id}) will not go on by itself",
+            detail=f"Job {flow.job} ({flow.task or 'forgotten'}) {ended}, and {_waiting(Count(count=flow.blocked))} "
+            "for it. Replay the workflow, which lets it go on, or cancel it.",
+            link=f"/workflows/{flow.id}",
+        )
+    others = scene.standing[_MOST_WORKFLOWS:]
+    if others:
+        names = ", ".join(f"{flow.id} ({flow.name})" for flow in others[:_MOST_QUEUES])
+        yield Attention(
+            severity="bad",
+            title=f"{len(others)} more {'workflow' if len(others) == 1 else 'workflows'} will not go on unaided",
+            detail=f"Something of each is dead or was cancelled: {names}{', …' if len(others) > _MOST_QUEUES else ''}.",
+            link="/workflows?state=running",
+        )
+
+
 def _dead(scene: Scene) -> Iterator[Attention]:
     recent = [group for group in scene.dead.groups if scene.now - to_moment(group.last_at) < _RECENTLY * _SECOND]
     for group in recent[:_MOST_GROUPS]:
@@ -175,7 +245,7 @@ def _dead(scene: Scene) -> Iterator[Attention]:
         yield Attention(
             severity="warn",
             title=f"{more} more {'group' if more == 1 else 'groups'} of dead letters within the last hour",
-            detail="Each is something else that went wrong.",
+            detail="They died of other errors than those above.",
             link="/dead",
         )
 
@@ -195,13 +265,16 @@ def _pauses(scene: Scene) -> Iterator[Attention]:
 
 
 def _schedules(scene: Scene) -> Iterator[Attention]:
+    known = {task for worker in scene.workers if worker.live for task in worker.tasks}
     for schedule in scene.schedules:
         late = (scene.now - to_moment(schedule.next_tick)) / _SECOND if schedule.next_tick is not None else 0.0
         if not schedule.is_paused and late > _LATE_TICK:
             yield Attention(
                 severity="warn",
                 title=f"The schedule {schedule.name} is late by {duration(late)}",
-                detail=f"No live worker of the app {schedule.app} knows its task {schedule.task}.",
+                detail=f"A live worker knows its task {schedule.task}: look into that worker's log."
+                if schedule.task in known
+                else f"No live worker of the app {schedule.app} knows its task {schedule.task}.",
                 link="/schedules",
             )
         if schedule.is_paused:

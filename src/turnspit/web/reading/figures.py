@@ -1,4 +1,4 @@
-"""What the figures of a store are made of: counters by slots, samples, percentiles."""
+"""Figures made from what the store keeps: counters by slots of time, percentiles and histograms of samples."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -45,7 +45,9 @@ class Tally:
 
     @property
     def completed_per_minute(self) -> float:
-        """Over the last whole minutes: the one that is not over yet would show a fall, and counts if it is first."""
+        """Over the last five whole minutes. The current minute is not over and would look like a drop: it only counts
+        if nothing completed before it.
+        """
         whole = self.completed[-1 - _THROUGHPUT_MINUTES // self.step : -1]
         return sum(whole) / (len(whole) * self.step) if any(whole) else self.completed[-1] / self.step
 
@@ -57,7 +59,7 @@ class Tally:
 
     @property
     def error_rate_of_all(self) -> float | None:
-        """The same of the whole span."""
+        """The same over the whole span."""
         return _share(sum(self.failed), sum(self.completed))
 
     @property
@@ -82,7 +84,7 @@ def tally(
 
 
 def empty_tally(span: int, step: int) -> Tally:
-    """Of something that did nothing."""
+    """The tally of something that did nothing."""
     return Tally(step, [0] * (span // step), [0] * (span // step))
 
 

@@ -27,10 +27,10 @@ from turnspit.web.served import Served
 __all__ = ["DEPTH", "MOST", "JobReader", "stored_value"]
 
 DEPTH = 20_000
-"""How many of the newest live, and of the newest final, jobs a search without an index looks through."""
+"""How many of the newest live jobs, and of the newest final ones, a search looks through if no index answers it."""
 
 MOST = 10_000
-"""How far is counted."""
+"""Jobs are counted up to this number."""
 
 _LOG_LINES = 500
 _SECOND = 1_000_000
@@ -44,7 +44,7 @@ class JobReader:
         self._redaction = redaction
 
     async def search(self, filter_: JobFilter, limit: int, before: int | None) -> JobsPage:
-        """The newest jobs that match, as far as was looked."""
+        """The newest jobs that match, among those that were looked through."""
         engine = self._app.engine
         found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH)
         jobs = [self.document(record) for record in found.records]
@@ -65,7 +65,7 @@ class JobReader:
         return [self.document(record) for record in records]
 
     async def reasons(self, jobs: Sequence[WorkflowJob], workflow: int) -> dict[int, str | None]:
-        """Why the jobs of a page of a workflow are as they are, by their ids; who has no reason is left out."""
+        """The reasons of a workflow's jobs (a page of them), by job id; jobs without a reason are left out."""
         ids = {job.id for job in jobs if job.reason}
         if not ids:
             return {}
@@ -128,7 +128,7 @@ class JobReader:
         return self._redaction.texts(task, *(stored_value(text) for text in stored if text))
 
     async def shown_text(self, job_id: int, text: str) -> str:
-        """What is said about a job, as it may be shown."""
+        """A text about a job, without the job's hidden values."""
         record = await self.record(job_id)
         return self._texts(record.task, record.args, record.metadata)(text)
 

@@ -1,18 +1,26 @@
-"""The store as a whole: overview, queues, workers, schedules, metrics. What many look at is asked for once."""
+"""The store as a whole: overview, queues, workers, schedules, metrics. Everybody who looks shares the same answers."""
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from turnspit.clock import from_moment, to_moment, utc_now
-from turnspit.errors import ConfigurationError
-from turnspit.records import CounterRecord, QueueCounts, RunSample, ScheduleRecord, StoreCounts, WorkerRecord
+from turnspit.errors import ConfigurationError, EngineUnavailable
+from turnspit.records import (
+    CounterRecord,
+    QueueCounts,
+    RunSample,
+    ScheduleRecord,
+    StandingWorkflow,
+    StoreCounts,
+    StoreLock,
+    WorkerRecord,
+)
 from turnspit.schedules import Rule, load_rule
 from turnspit.web.models import (
     Count,
     DeadGroups,
     Latency,
-    LimitDocument,
     Metrics,
     Overview,
     PauseDocument,
@@ -31,14 +39,17 @@ from turnspit.web.sharing import Shared
 __all__ = ["SPANS", "StoreReader"]
 
 SPANS = {60: 1, 360: 5, 1440: 20}
-"""Minutes that can be looked back, and the minutes of a slot."""
+"""How many minutes back one can look, each with the minutes of a slot."""
 
 _MINUTE = 60_000_000
 _SECOND = 1_000_000
-_NOW, _SOON, _RARELY = 1.0, 5.0, 20.0
+_NOW, _SOON, _RARELY = 1.0, 5.0, 20.0  # seconds that an answer is kept
 _SAMPLE = 50
 _UPCOMING = 5
 _RUNNING = 500
+_STANDING = 100
+_LARGE = 10_000
+"""Unfinished jobs of a workflow of which the overview does not say that it stands still: each would be looked at."""
 
 
 class StoreReader:
@@ -51,7 +62,7 @@ class StoreReader:
         self.shared = Shared()
 
     def now(self) -> int:
-        """The moment that screens count from: the store's own, in tests; for display only."""
+        """The moment that screens count from, for display only: this machine's clock, or the store's in tests."""
         return self._app.engine.clock.now() or to_moment(utc_now())
 
     async def overview(self) -> Overview:
@@ -73,10 +84,6 @@ class StoreReader:
     async def pauses(self) -> list[PauseDocument]:
         """What is paused."""
         return await self.shared.get("pauses", _NOW, self._pauses)
-
-    async def limits(self) -> list[LimitDocument]:
-        """Every limit that the app declares or that was changed."""
-        return [LimitDocument(**limit._asdict()) for limit in await self._app.limits.alist()]
 
     async def task_names(self) -> set[str]:
         """Tasks whose attempts ended within the last hour."""
@@ -111,13 +118,36 @@ class StoreReader:
             lambda: engine.aread(engine.sample_runs, slots, width, depth, queue, None),
         )
 
-    async def _live_workers(self) -> list[WorkerRecord]:
+    async def _worker_records(self) -> list[WorkerRecord]:
         engine = self._app.engine
         return await self.shared.get("worker records", _NOW, lambda: engine.aread(engine.list_workers))
 
+    async def _lock(self) -> StoreLock | None:
+        return await self.shared.get("lock", _SOON, self._app.engine.afind_lock)
+
+    async def _standing(self) -> list[StandingWorkflow]:
+        engine = self._app.engine
+        return await self.shared.get(
+            "standing", _SOON, lambda: engine.aread(engine.find_standing_workflows, _STANDING, _LARGE)
+        )
+
+    async def _closed(self) -> str | None:
+        engine = self._app.engine
+        move = await self.shared.get("move", _SOON, lambda: engine.aread(engine.get_move))
+        return None if move is None else move.closes
+
     async def _overview(self) -> Overview:
+        lock = await self._lock()
+        try:
+            return await self._look(lock)
+        except EngineUnavailable as error:
+            if lock is None:
+                raise
+            raise EngineUnavailable(f"{error}. {lock.holder}: {lock.cure}") from None
+
+    async def _look(self, lock: StoreLock | None) -> Overview:
         queues, counters, sample = await self._queues(), await self._counters(60), await self._sample(60)
-        now, workers = self.now(), await self._live_workers()
+        now, workers = self.now(), await self._worker_records()
         live = [worker for worker in workers if worker.live]
         everything = tally(counters, now, 60, 1, lambda _: "").get("", empty_tally(60, 1))
         scene = Scene(
@@ -129,6 +159,9 @@ class StoreReader:
             workers=workers,
             schedules=await self.schedules(),
             pauses=await self.pauses(),
+            lock=lock,
+            standing=await self._standing(),
+            closed=await self._closed(),
         )
         return Overview(
             at=from_moment(now),
@@ -146,7 +179,7 @@ class StoreReader:
 
     async def _queues(self) -> list[QueueDocument]:
         counts, counters, sample = await self._counts(), await self._counters(60), await self._sample(60)
-        now, workers = self.now(), [worker for worker in await self._live_workers() if worker.live]
+        now, workers = self.now(), [worker for worker in await self._worker_records() if worker.live]
         tallies = tally(counters, now, 60, 1, lambda record: record.queue)
         known = {queue.queue: queue for queue in counts.queues}
         paused = {pause.name: pause.since for pause in await self.pauses() if pause.kind == "queue"}
@@ -170,7 +203,7 @@ class StoreReader:
         ]
 
     async def _workers(self) -> list[WorkerDocument]:
-        records, running, now = await self._live_workers(), await self._jobs.running(_RUNNING), self.now()
+        records, running, now = await self._worker_records(), await self._jobs.running(_RUNNING), self.now()
         by_worker = {record.id: [job for job in running if job.worker == record.name] for record in records}
         return [
             WorkerDocument(
@@ -184,6 +217,8 @@ class StoreReader:
                 running=record.running,
                 memory=record.memory,
                 asked_to=record.asked_to,
+                blocked_since=None if record.blocked_since is None else from_moment(record.blocked_since),
+                blocked_by=record.blocked_by,
                 state=record.state_at(now),
                 started_at=from_moment(record.started_at),
                 renewed_at=from_moment(record.renewed_at),

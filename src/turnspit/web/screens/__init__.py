@@ -1,4 +1,4 @@
-"""The screens, a module each: what they show. The dashboard finds them here by the path of their address."""
+"""The screens: what each shows, and the path at which the dashboard finds it."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -35,5 +35,5 @@ _PATTERNS = [(re.compile(pattern, re.ASCII), maker) for pattern, maker in _SCREE
 
 
 def find_screen(path: str) -> ScreenMaker | None:
-    """The screen at a path below the dashboard's place; ``None`` if there is none."""
+    """The screen at a path below the place where the dashboard is mounted; ``None`` if there is none."""
     return next((maker for pattern, maker in _PATTERNS if pattern.fullmatch(path)), None)

@@ -21,7 +21,7 @@ __all__ = ["FormError", "duplicate", "job", "read_new_job"]
 
 
 class FormError(ConfigurationError):
-    """What a person wrote cannot be meant; ``given`` is the form, to be shown again."""
+    """A form has a mistake; ``given`` is the form as it was sent, to be shown again."""
 
     def __init__(self, message: str, given: dict[str, str]) -> None:
         super().__init__(message)
@@ -70,9 +70,9 @@ async def duplicate(site: Site, view: View, error: str | None = None, given: dic
 
 
 async def read_new_job(site: Site, request: Request, job_id: int) -> tuple[NewJobFields, dict[str, str]]:
-    """What the form says, with what was hidden put back; and the form as it was sent.
+    """The new job that the form describes, with hidden values put back; and the form as it was sent.
 
-    :raises ConfigurationError: for what cannot be meant.
+    :raises FormError: if the form has a mistake.
     """
     record = await site.jobs.record(job_id)
     form = await read_form(request)
@@ -81,7 +81,10 @@ async def read_new_job(site: Site, request: Request, job_id: int) -> tuple[NewJo
         args = decode(given["args"])
     except InvalidPayload as error:
         raise FormError(f"the arguments are one JSON object: {error}", given) from None
-    args = site.redaction.restore(args, stored_value(record.args))
+    try:
+        args = site.redaction.restore(args, stored_value(record.args))
+    except ConfigurationError as error:
+        raise FormError(str(error), given) from None
     if not isinstance(args, dict):
         raise FormError('the arguments are one JSON object, as in {"order_id": 7}', given)
     try:

@@ -31,7 +31,7 @@ async def jobs(site: Site, view: View) -> Screen:
 
 
 def refuse_hidden(site: Site, filter_: JobFilter) -> None:
-    """A search by a redacted argument would tell its value.
+    """Refuse a search by a redacted argument: its result would reveal the value.
 
     :raises ConfigurationError: for such a search.
     """
@@ -51,7 +51,7 @@ def _tabs(text: str) -> list[tuple[str, str]]:
 
 
 async def confirm(site: Site, view: View) -> Screen:
-    """What a change to all jobs of a search would be about, before it is begun."""
+    """Which jobs a bulk change would affect, to be confirmed before it starts."""
     verb, text = view.params.get("verb", ""), view.params.get("q", "").strip()
     filter_ = make_search(text)
     refuse_hidden(site, filter_)

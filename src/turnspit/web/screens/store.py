@@ -1,6 +1,5 @@
 """Dead letters, queues, schedules, workers and metrics."""
 
-from turnspit.web.models import DeadGroups
 from turnspit.web.reading.store import SPANS
 from turnspit.web.rendering import Screen, View
 from turnspit.web.site import Site
@@ -10,11 +9,7 @@ __all__ = ["dead", "metrics", "queue", "queues", "schedules", "workers"]
 
 async def dead(site: Site, view: View) -> Screen:
     """Dead letters by what went wrong."""
-    found = await site.store.dead_groups()
-    task = view.params.get("task", "")
-    groups = [group for group in found.groups if task in ("", group.task)]
-    shown = DeadGroups(groups=groups, count=found.count)
-    return Screen("dead.html", "Dead letters", {"found": shown, "task": task})
+    return Screen("dead.html", "Dead letters", {"found": await site.store.dead_groups()})
 
 
 async def queues(site: Site, view: View) -> Screen:
@@ -22,7 +17,8 @@ async def queues(site: Site, view: View) -> Screen:
     context = {
         "queues": await site.store.queues(),
         "pauses": await site.store.pauses(),
-        "limits": await site.store.limits(),
+        "limits": await site.limits.all(),
+        "full": await site.limits.full_keys(),
     }
     return Screen("queues.html", "Queues", context)
 
@@ -31,9 +27,10 @@ async def queue(site: Site, view: View) -> Screen:
     """One queue, with its latencies."""
     name = view.params.get("name", "")
     found = next((each for each in await site.store.queues() if each.name == name), None)
-    limits = [each for each in await site.store.limits() if each.name == f"queue {name}"]
+    limits = [each for each in await site.limits.all() if each.name == f"queue {name}"]
+    full = [each for each in await site.limits.full_keys() if each.name == f"queue {name}"]
     figures = await site.store.metrics(60, name)
-    context = {"name": name, "queue": found, "figures": figures, "limits": limits}
+    context = {"name": name, "queue": found, "figures": figures, "limits": limits, "full": full}
     return Screen("queue.html", f"Queue {name}", context)
 
 

@@ -4,15 +4,19 @@ const root = document.body.dataset.root;
 const live = document.getElementById("live");
 const pulse = document.getElementById("pulse");
 
-// -- Live: the server sends what changed as HTML; only what differs is touched, so that ticks, open parts, focus and
-// -- what somebody is typing stay.
+// -- Live: the server sends the live part as HTML. Only what differs is changed in the page, so that ticked boxes, open
+// -- details, the focus and what somebody is typing stay.
 
 function keyOf(node) {
   return node.nodeType === Node.ELEMENT_NODE ? node.dataset.key : undefined;
 }
 
+// A form never becomes another form: somebody may be about to press its button.
 function isSame(old, fresh) {
-  return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && keyOf(old) === keyOf(fresh);
+  return (
+    old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && keyOf(old) === keyOf(fresh) &&
+    (old.nodeName !== "FORM" || old.getAttribute("action") === fresh.getAttribute("action"))
+  );
 }
 
 function takeOver(old, fresh) {
@@ -38,7 +42,8 @@ function takeOverChildren(parent, fresh) {
   for (const next of [...fresh.childNodes]) {
     const key = keyOf(next);
     let match = key !== undefined ? keyed.get(key) : place;
-    while (key === undefined && match && !isSame(match, next)) match = match.nextSibling; // what stood before it went away
+    while (key === undefined && match && !isSame(match, next)) match = match.nextSibling; // skip what is gone
+    keyed.delete(key); // another node of this key is another one
     if (match && isSame(match, next)) {
       if (match !== place) bring(parent, match, place);
       else place = place.nextSibling;
@@ -54,7 +59,8 @@ function takeOverChildren(parent, fresh) {
   }
 }
 
-// Put a child before another that comes earlier. What is moved loses the focus: where the child has it, the others move.
+// Move a child forward, before another one. A node that is moved loses the focus: if the child has it, move the nodes
+// between them behind the child instead.
 function bring(parent, child, place) {
   if (!child.contains(document.activeElement)) {
     parent.insertBefore(child, place);
@@ -92,6 +98,7 @@ function watch() {
       try {
         const answer = await fetch(`${address}&once=1`);
         if (answer.ok) show(await answer.text());
+        else say("not connected", true);
       } catch {
         say("not connected", true);
       }
@@ -101,8 +108,18 @@ function watch() {
   }
   source = new EventSource(address);
   source.addEventListener("page", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("busy", () => rest());
-  source.addEventListener("error", () => say("not connected", true));
+  source.addEventListener("busy", () => watchLater("not live"));
+  source.addEventListener("error", () => {
+    // A browser connects again by itself, but not after an answer like 502, which a proxy gives during a deploy.
+    if (source?.readyState === EventSource.CLOSED) watchLater("not connected");
+    else say("not connected", true);
+  });
+}
+
+function watchLater(text) {
+  rest();
+  say(text, true);
+  setTimeout(() => document.hidden || watch(), 5000);
 }
 
 function rest() {
@@ -111,12 +128,12 @@ function rest() {
   source = polling = null;
 }
 
-// Nobody sees a hidden page: it costs the store nothing.
+// A hidden page is not updated, so that it costs the store nothing.
 document.addEventListener("visibilitychange", () => (document.hidden ? rest() : watch()));
 window.addEventListener("pagehide", rest);
 if (!document.hidden) watch();
 
-// -- Parts that only work with a script are shown by it.
+// -- Controls that need this script are hidden until it has run.
 
 function prepare(within) {
   for (const button of within.querySelectorAll("[data-copy]")) button.hidden = false;

@@ -1,5 +1,4 @@
--- {where} stands for the caller's filter (see filters.py). What is found is locked, so that it is still so when it is
--- changed.
+-- {where} stands for the caller's filter (see filters.py). Jobs that are found are locked until they are changed.
 
 -- name: cancel_jobs
 SELECT id, state FROM {schema}.jobs
@@ -27,7 +26,7 @@ RETURNING id, state, workflow;
 SELECT id, state, workflow FROM {schema}.history WHERE {where} AND id > :after ORDER BY id LIMIT :limit FOR UPDATE;
 
 -- name: replay_jobs_keep_attempt
--- The attempt that completed lived in the history row; it becomes a row of its own.
+-- The attempt that completed was stored in the history row; it becomes a row of its own.
 INSERT INTO {schema}.attempts (job, fence, attempt, outcome, started_at, finished_at, worker)
 SELECT id, fence, attempt, state, started_at, finished_at, worker
 FROM {schema}.history WHERE id = {ids} AND state = 'completed'
@@ -59,11 +58,15 @@ FROM moment
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
--- name: run_job_now
+-- name: run_jobs_now
+SELECT id FROM {schema}.jobs WHERE state IN ('scheduled', 'held', 'ready') AND {where} AND id > :after
+ORDER BY id LIMIT :limit FOR UPDATE;
+
+-- name: run_jobs_now_ready
 UPDATE {schema}.jobs
-SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, run_at = {now}
-WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
-RETURNING state;
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, is_listed = 0, run_at = {now}
+WHERE id = {ids}
+RETURNING id, state;
 
 -- name: delete_jobs
 SELECT id, state, workflow FROM {schema}.jobs WHERE state <> 'running' AND {where} AND id > :after

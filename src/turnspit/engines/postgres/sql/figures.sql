@@ -64,7 +64,7 @@ SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'held' ORDER BY ta
 SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'running' ORDER BY worker LIMIT :depth) AS portion;
 
 -- name: search_jobs_among
--- A condition: the few jobs of a state, found by that state's index. The planner would walk the primary key for them.
+-- A condition that finds the few jobs of a state by that state's index. The planner would walk the primary key for them.
 id = ANY (ARRAY(SELECT id FROM {schema}.jobs WHERE {state}))
 
 -- name: search_jobs_floor_live

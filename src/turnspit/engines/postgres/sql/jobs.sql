@@ -1,5 +1,12 @@
 -- {now} stands for the :now parameter, or the database's clock where it is NULL; {schema} for the schema's name; {ids}
--- for the list :ids. Lists travel as one JSON text (see README.md).
+-- for the list :ids. A list is passed as one JSON text (see README.md).
+
+-- name: insert_plain_job
+-- For jobs without options, which most are: four parameters instead of seventeen.
+INSERT INTO {schema}.jobs (task, queue, args, priority, created_at, run_at, state)
+SELECT :task::text, :queue::text, :args::text::json, :priority::integer, now, now, 'ready'
+FROM (SELECT {now} AS now) AS moment
+RETURNING id, state, run_at, created_at;
 
 -- name: insert_job
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
@@ -16,7 +23,8 @@ FROM times
 RETURNING id, state, run_at, created_at;
 
 -- name: insert_jobs
--- {columns}: what is asked of the new jobs. ORDER BY inside the INSERT's source: ids are given in this order, and the ids are returned in it.
+-- {columns}: what is returned of the new jobs. By the ORDER BY in the INSERT's source, ids are given and returned in the
+-- order of the list.
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 times AS MATERIALIZED (
     SELECT new.*, now, greatest(coalesce(at, now), now + delay) AS due
@@ -35,7 +43,7 @@ FROM times ORDER BY place
 RETURNING {columns};
 
 -- name: insert_alike_jobs
--- Jobs that differ in their arguments only: half the time of the statement above, nearly that of a bare COPY.
+-- For jobs that differ in their arguments only: half the time of the statement above, and nearly as fast as a bare COPY.
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 times AS MATERIALIZED (
     SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
@@ -50,12 +58,12 @@ FROM times, json_array_elements_text(:jobs::text::json) WITH ORDINALITY AS new (
 RETURNING {columns};
 
 -- name: claim_jobs
--- SKIP LOCKED inside a CTE that cannot be flattened: a plan that looped over the LIMIT would claim more than it.
+-- SKIP LOCKED is inside a materialised CTE: a plan that ran it in a loop would claim more than the LIMIT.
 -- `turns` is [{"queue": ..., "share": ...}, ...]: one probe for each of them, never `queue = any(...)` over a thousand
--- queues (401 ms measured). Where a turn names a priority and an id, only what stands behind them in the line is
--- looked at: entries of claimed jobs that a held snapshot keeps in the index are stepped over by one descent. The update
--- takes an array of ids: joined with `picked`, which the planner takes for millions of rows, it read the whole table
--- (178 ms at a million jobs, docs/decisions/0021). {turns} is one of the three blocks below.
+-- queues (401 ms measured). If a turn has a priority and an id, only jobs after that one are looked at: a single index
+-- descent skips the entries of claimed jobs that an old snapshot keeps alive. The update takes an array of ids: joined with
+-- `picked`, for which the planner expects millions of rows, it read the whole table (178 ms at a million jobs,
+-- docs/decisions/0021). {turns} is one of the three blocks below.
 WITH RECURSIVE moment AS MATERIALIZED (SELECT {now} AS now),
 known AS MATERIALIZED (
     SELECT ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}) AS tasks
@@ -87,8 +95,8 @@ turn AS MATERIALIZED (
 )
 
 -- name: claim_jobs_at_once_busy
--- A loose index scan: one probe for each queue that has work, however many jobs wait in it; from behind the queue that was
--- served last to the end, then from the beginning, until there are enough.
+-- A loose index scan: one probe for each queue that has work, however many jobs wait in it. It begins after the queue that
+-- was served last, goes on from the first queue, and stops when there are enough.
 busy(queue) AS (
     (SELECT queue FROM {schema}.jobs WHERE state = 'ready' AND queue > :after::text ORDER BY queue LIMIT 1)
     UNION ALL
@@ -122,7 +130,7 @@ line(queue, place) AS (
 )
 
 -- name: claim_jobs_at_once_turns
--- The limit is shared out among them.
+-- Shares the limit out among the queues.
 turn AS MATERIALIZED (
     SELECT queue, least(share, :limit - share * (place - 1)) AS share
     FROM (
@@ -149,8 +157,8 @@ WITH RECURSIVE {busy} SELECT queue FROM line;
 WITH {busy} SELECT queue FROM line;
 
 -- name: claim_jobs_unknown
--- Jobs that no live worker can run, or of a paused task or tag. A worker counts as live until it is declared dead: then
--- it comes back by registering, which admits its jobs.
+-- Holds jobs that no live worker can run, or whose task or tag is paused. A worker counts as live until it is declared dead;
+-- it can only come back by registering, which admits the jobs of its tasks.
 SELECT job.id
 FROM json_to_recordset(:turns::json) AS turn (queue text)
 CROSS JOIN LATERAL (
@@ -165,7 +173,7 @@ CROSS JOIN LATERAL (
 LIMIT :limit;
 
 -- name: claim_jobs_hold
--- Looks again at who is live: its snapshot is younger than the lock that keeps workers from registering meanwhile.
+-- Checks again which workers are live: its snapshot is newer than the lock that keeps workers from registering meanwhile.
 WITH found AS MATERIALIZED (
     SELECT id, CASE WHEN task = ANY (ARRAY({paused_tasks})) THEN 'task ' || task ELSE {paused_tag} END AS pause
     FROM {schema}.jobs WHERE id = {ids}
@@ -186,10 +194,10 @@ SELECT pg_advisory_xact_lock(hashtext('{schema}'), 2);
 SELECT pg_advisory_xact_lock_shared(hashtext('{schema}'), 2);
 
 -- name: finish_jobs
--- One statement a batch: each job looked up by primary key, moved to history, counted. The fences are one object that is
--- searched by id, and results travel only where there are some: joined with a list of records of both, it took a fifth
--- longer (docs/decisions/0053). The empty text added to `state` keeps the planner from finding the jobs through the index
--- of running jobs, which is full of dead entries. {which} and {results} are empty or two of the blocks below.
+-- One statement for a batch: each job is looked up by primary key, moved to history, and counted. The fences are one object
+-- that is searched by id, and results are passed only if there are any: a join with a list of records of both took a fifth
+-- longer (docs/decisions/0053). The empty text appended to `state` keeps the planner from using the index of running jobs,
+-- which is full of dead entries. {which} and {results} are blocks below, or {which} is empty.
 WITH moment AS MATERIALIZED (SELECT {now} AS now),
 done AS (
     DELETE FROM {schema}.jobs AS job
@@ -214,11 +222,11 @@ done AS (
 SELECT id, lane, workflow FROM done;
 
 -- name: finish_jobs_of_nothing
--- What tasks return that return nothing.
+-- Of tasks that returned None.
 'null', NULL, NULL FROM done, moment
 
 -- name: finish_jobs_of_some
--- `results` is of those that returned something else.
+-- `results` are those of tasks that returned something else.
 CASE WHEN given.id IS NULL THEN 'null' ELSE given.result END, now + given.keep, given.note
 FROM moment, done LEFT JOIN json_to_recordset(:results::json)
     AS given (id bigint, result text, keep bigint, note text) ON given.id = done.id
@@ -228,6 +236,11 @@ AND job.lane IS NULL AND job.workflow IS NULL
 
 -- name: finish_jobs_done_before
 SELECT id, fence FROM {schema}.history WHERE id = {ids} AND state = 'completed';
+
+-- name: finish_jobs_ended_before
+-- How this attempt ended if it is stored, and whether that cancelled its job.
+SELECT outcome, EXISTS (SELECT 1 FROM {schema}.history WHERE id = :id AND fence = :fence AND state = 'cancelled')
+FROM {schema}.attempts WHERE job = :id AND fence = :fence;
 
 -- name: finish_jobs_find
 SELECT queue, task, cancel_requested_at, reason, coalesce(invalid_since, {now}), {now}, {now} - started_at, lane, workflow
@@ -242,6 +255,31 @@ FROM {schema}.jobs WHERE id = :id
 ON CONFLICT (job, fence) DO UPDATE
 SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type = excluded.error_type,
     error_message = excluded.error_message, traceback = excluded.traceback;
+
+-- name: finish_jobs_find_retries
+-- Locked in the order of ids, as everywhere. Not jobs that have a limit or are to be cancelled: those are ended one by one.
+SELECT id, fence, queue, task, {now} - started_at
+FROM {schema}.jobs
+WHERE id = {ids} AND state || '' = 'running' AND lane IS NULL AND cancel_requested_at IS NULL ORDER BY id FOR UPDATE;
+
+-- name: finish_jobs_attempts
+-- `errors` is [[job, type, message, traceback, fingerprint, delay], ...], of jobs that finish_jobs_find_retries locked.
+INSERT INTO {schema}.attempts (
+    job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message, traceback)
+SELECT job.id, job.fence, job.attempt, :outcome, job.started_at, {now}, job.worker, error->>1, error->>2, error->>3
+FROM json_array_elements(:errors::json) AS error
+CROSS JOIN LATERAL (SELECT * FROM {schema}.jobs WHERE id = (error->>0)::bigint LIMIT 1) AS job
+ON CONFLICT (job, fence) DO UPDATE
+SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type = excluded.error_type,
+    error_message = excluded.error_message, traceback = excluded.traceback;
+
+-- name: finish_jobs_reschedule_all
+UPDATE {schema}.jobs
+SET state = CASE WHEN (error->>5)::bigint > 0 THEN 'scheduled' ELSE 'ready' END, run_at = {now} + (error->>5)::bigint,
+    worker = NULL, expires_at = NULL, error_type = error->>1, reason = error->>2, fingerprint = error->>4,
+    invalid_since = NULL
+FROM json_array_elements(:errors::json) AS error
+WHERE id = (error->>0)::bigint;
 
 -- name: finish_jobs_reschedule
 UPDATE {schema}.jobs
@@ -299,11 +337,11 @@ SELECT id, fence, queue, task, worker, {now} - started_at, workflow FROM {schema
 DELETE FROM {schema}.jobs WHERE id = :id;
 
 -- name: finish_jobs_outbox
--- By fence too: a job that was replayed may have a row of an earlier claim, whose worker died behind its commit.
+-- The fence matters: a job that was replayed may have a row of an earlier claim, whose worker died after its commit.
 DELETE FROM {schema}.outbox WHERE job = :id AND fence = :fence RETURNING job, queue, task, run_time, workflow;
 
 -- name: finish_jobs_is_free
--- Whether nobody's open transaction holds the job; no row if it has gone.
+-- Whether no open transaction has the job locked; no row if the job is gone.
 WITH free AS MATERIALIZED (SELECT id FROM {schema}.jobs WHERE id = :id FOR UPDATE SKIP LOCKED)
 SELECT id IN (SELECT id FROM free) FROM {schema}.jobs WHERE id = :id;
 
@@ -342,7 +380,7 @@ WHERE id = ANY (ARRAY(SELECT id FROM late))
 RETURNING id;
 
 -- name: record_progress
--- SKIP LOCKED: a task may hold its job by finish() in a transaction that it has not committed yet.
+-- SKIP LOCKED: by finish(), a task may have locked its job in a transaction that is not committed yet.
 UPDATE {schema}.jobs
 SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message),
     progress_data = coalesce(:data, progress_data), cursor = coalesce(:cursor, cursor)
@@ -351,7 +389,7 @@ WHERE id = (SELECT id FROM {schema}.jobs
 RETURNING id;
 
 -- name: record_progress_locked
--- After nothing was updated: whether that was because an open transaction holds the row.
+-- Whether record_progress updated nothing because an open transaction has the row locked.
 SELECT id FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running';
 
 -- name: record_progress_log
@@ -363,20 +401,22 @@ FROM (SELECT count(*) AS kept FROM (SELECT FROM {schema}.logs WHERE job = :id LI
 WHERE kept < 1000;
 
 -- name: prune_jobs_lock
--- One pruner at a time; the others come back later.
+-- One pruner at a time; others try again later.
 SELECT pg_try_advisory_xact_lock(hashtext('{schema}'), 3);
 
 -- name: prune_jobs_partitions
--- Days to come get their partitions before they begin. Days that are over are dropped whole, once what hangs on their
--- jobs is gone. Both give up after 100 ms of waiting for a lock, and are tried again next time (see the functions).
+-- Makes the partitions of coming days, and drops those of days that are over once the rows that belong to their jobs are
+-- gone. Both wait at most 100 ms for a lock, and are tried again next time (see the functions).
 SELECT {schema}.make_partitions({now}), {schema}.drop_partition({now} - :history::bigint, :limit);
 
 -- name: prune_jobs_old
-SELECT id FROM {schema}.history WHERE finished_at <= {now} - :history::bigint ORDER BY finished_at LIMIT :limit;
+-- Here and below: not what somebody is replaying at this moment.
+SELECT id FROM {schema}.history WHERE finished_at <= {now} - :history::bigint ORDER BY finished_at LIMIT :limit
+FOR UPDATE SKIP LOCKED;
 
 -- name: prune_jobs_dead
 SELECT id, state, workflow FROM {schema}.jobs
-WHERE state = 'dead' AND finished_at <= {now} - :dead::bigint ORDER BY finished_at LIMIT :limit;
+WHERE state = 'dead' AND finished_at <= {now} - :dead::bigint ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: prune_jobs_results
 UPDATE {schema}.history SET result = NULL, result_until = NULL, reason = 'its result was kept for a limited time'
@@ -388,7 +428,7 @@ RETURNING id;
 DELETE FROM {schema}.counters WHERE minute < {now} / 60000000 - 60 * 24 * 30;
 
 -- name: prune_jobs_roll_up
--- Minutes that are over become one row for all writers.
+-- Merges the rows of all writers, for minutes that are over.
 WITH over AS (
     DELETE FROM {schema}.counters WHERE writer <> 0 AND minute < {now} / 60000000 - 1
     RETURNING minute, queue, task, outcome, count, run_time

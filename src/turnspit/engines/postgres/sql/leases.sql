@@ -17,27 +17,29 @@ UPDATE {schema}.jobs SET state = 'ready', reason = NULL WHERE id = ANY (ARRAY(SE
 RETURNING id;
 
 -- name: renew_lease
--- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
+-- A lease that ran out can still be extended if nobody declared the worker dead: its claims are still current.
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.workers
 SET renewed_at = now, expires_at = now + :lease::bigint, memory = coalesce(:memory::bigint, memory),
+    blocked_since = now - :blocked_for::bigint, blocked_by = :blocked_by,
     gapless_since = CASE WHEN expires_at > now AND renewed_at <= now THEN gapless_since ELSE now END
 FROM moment
 WHERE id = :worker AND stopped_at IS NULL
-RETURNING id;
+RETURNING asked_to;
 
 -- name: retire_worker
--- Both times are the same: one that was declared dead has stopped after its lease ran out.
+-- Both times are equal, which tells it from a worker that was declared dead: that stopped after its lease ran out.
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.workers SET stopped_at = now, expires_at = now FROM moment WHERE id = :worker AND stopped_at IS NULL;
 
 -- name: rescue_jobs_workers
--- The rescuer's own lease must have held for one lease time, its own or the other's: after a suspended machine or an outage
--- every lease has run out, and whoever looks first would rob the others before they can renew. And it must have been
--- renewed not long ago: who waited here for most of a lease, for the lock or the disk, must believe that others wait too.
--- Where the clock was set back by more than a lease (or a standby whose clock is behind took over), the lease of who died
--- before would last until the old time comes again: who has not renewed since is dead too. The rescuer has, and its own
--- lease counts anew from there, so that everybody had the time to.
+-- The rescuer must have held its own lease without a gap for one lease time (its own or the other's, whichever is longer):
+-- after an outage or a suspended machine every lease has run out, and the first to look would declare the others dead before
+-- they can renew. And it must have renewed its lease recently: if it waited here for most of a lease, for a lock or the disk,
+-- the others may be waiting too. If the clock was set back by more than a lease (or a standby took over whose clock is
+-- behind), the lease of a worker that died before would seem to last until the old time comes again: so a worker that has
+-- not renewed since then is dead too. The rescuer has renewed, and for it the gapless time began anew, so that all others
+-- had the time to renew as well.
 UPDATE {schema}.workers AS other SET stopped_at = {now}
 WHERE stopped_at IS NULL AND id <> :worker AND EXISTS (
     SELECT FROM {schema}.workers AS own
@@ -53,7 +55,7 @@ RETURNING id;
 UPDATE {schema}.workers SET stopped_at = {now} WHERE id = :worker AND stopped_at IS NULL RETURNING id;
 
 -- name: rescue_jobs
--- One probe for each worker with running jobs, by a loose index scan: a look costs the same however many jobs run.
+-- A loose index scan, with one probe for each worker that has running jobs, so that the cost does not grow with these.
 WITH RECURSIVE owner(worker) AS (
     (SELECT worker FROM {schema}.jobs WHERE state = 'running' ORDER BY worker LIMIT 1)
     UNION ALL
@@ -91,7 +93,7 @@ SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, 
 WHERE id = {ids};
 
 -- name: rescue_jobs_dead
--- The first crash may have been a neighbour's fault: the number is that of the crashes that counted.
+-- The first crash may have been another job's fault, so the number is that of the crashes after it.
 UPDATE {schema}.jobs
 SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
     error_type = 'WorkerDied', reason = 'crashed its worker ' || greatest(crashes, 1) || ' times, the first crash not counted',
@@ -105,7 +107,7 @@ SELECT id, fence FROM {schema}.jobs WHERE state = 'running' AND worker = :worker
 SELECT id FROM {schema}.jobs WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL;
 
 -- name: ask_worker
--- Asked to stop it is not to be quiet alone.
+-- A worker that was asked to stop is not turned into one that is only quiet.
 UPDATE {schema}.workers SET asked_to = CASE WHEN asked_to = 'stop' THEN 'stop' ELSE :what END
 WHERE id = :worker AND stopped_at IS NULL
 RETURNING id;
@@ -114,7 +116,7 @@ RETURNING id;
 SELECT id, host, pid, version, queues::text, tasks::text, concurrency, started_at, renewed_at, expires_at, stopped_at,
        stopped_at IS NULL AND expires_at > {now},
        (SELECT count(*) FROM {schema}.jobs AS job WHERE job.state = 'running' AND job.worker = workers.id),
-       memory, asked_to
+       memory, asked_to, blocked_since, blocked_by
 FROM {schema}.workers
 WHERE stopped_at IS NULL OR stopped_at > {now} - 3600000000
 ORDER BY id DESC;

@@ -4,7 +4,7 @@
 UPDATE {schema}.slots SET is_free = 1 WHERE job = {ids} RETURNING job;
 
 -- name: free_slots_of_ended
--- Whoever was replayed and runs again has its slot for that run.
+-- Not the slot of a job that was replayed and runs again.
 UPDATE {schema}.slots SET is_free = 1
 WHERE job = {ids} AND NOT EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.id = slots.job AND state = 'running')
 RETURNING job;
@@ -39,7 +39,7 @@ UPDATE {schema}.jobs SET is_listed = 1 WHERE id = ANY (ARRAY(SELECT id FROM unli
 RETURNING lane;
 
 -- name: claim_limited_jobs_lanes
--- Before those that were served at this very moment.
+-- A new lane is due before those that are served at this moment.
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
 INSERT INTO {schema}.lanes AS known (lane, queue, task, next_at)
 SELECT lane, queue, task, now - 1 FROM moment, json_to_recordset(:lanes::json) AS new (lane text, queue text, task text)
@@ -51,7 +51,7 @@ SET next_at = CASE WHEN left(known.lane, 1) = '"' THEN least(known.next_at, excl
 DELETE FROM {schema}.slots WHERE is_free = 1 RETURNING key;
 
 -- name: claim_limited_jobs_unpark
--- Lanes that this worker serves come first: one that nobody serves would keep the slot from the others.
+-- Lanes of tasks and queues that this worker serves come first: a lane that nobody serves would keep the slot to itself.
 UPDATE {schema}.lanes SET parked_on = NULL, next_at = {now}
 WHERE lane = ANY (ARRAY(
     SELECT waiting.lane
@@ -80,7 +80,7 @@ WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at <= {now}
 ORDER BY next_at, lane LIMIT :limit;
 
 -- name: claim_limited_jobs_paused
--- Of the first jobs of each lane, those with a paused tag step aside.
+-- Holds the jobs with a paused tag among the first of a lane, for that pause.
 WITH picked AS MATERIALIZED (
     SELECT job.id, job.pause
     FROM json_to_recordset(:turns::json) AS turn (lane text)
@@ -125,7 +125,8 @@ RETURNING job.id, fence, task, queue, args::text, attempt, crashes, priority, cr
 SELECT turn."order", job.*
 FROM json_to_recordset(:turns::json) AS turn ("order" text)
 CROSS JOIN LATERAL (
-    SELECT id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now})
+    SELECT id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now}),
+           paused_by IS NOT NULL
     FROM {schema}.jobs WHERE {order} = turn."order" AND {ordered}
     ORDER BY id LIMIT 1
 ) AS job;
@@ -194,7 +195,7 @@ WHERE key IN (SELECT key FROM {schema}.limits WHERE look_at <= {now} ORDER BY lo
 RETURNING key;
 
 -- name: prune_limits_slots
--- A slot whose job does not run is nobody's, whatever became of the job.
+-- A slot whose job does not run is free, whatever became of the job.
 UPDATE {schema}.slots SET is_free = 1
 WHERE is_free = 0 AND NOT EXISTS (SELECT FROM {schema}.jobs WHERE id = slots.job AND state || '' = 'running')
   AND NOT EXISTS (SELECT FROM {schema}.outbox AS ended WHERE ended.job = slots.job);
@@ -206,7 +207,7 @@ WHERE next_at IS NULL AND EXISTS (SELECT FROM {schema}.jobs AS job
                                     AND job.paused_by IS NULL);
 
 -- name: prune_limits_unpark
--- Nothing runs that they could wait for.
+-- Lanes that wait for a slot of a key of which no job runs.
 UPDATE {schema}.lanes SET parked_on = NULL, next_at = {now}
 WHERE parked_on IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.slots WHERE key = parked_on);
 
@@ -216,8 +217,15 @@ WHERE lane IN (SELECT lane FROM {schema}.lanes WHERE next_at IS NULL LIMIT :limi
 RETURNING lane;
 
 -- name: list_full_keys
--- Of so many lanes that wait for a place: their number has no bound, and this is for people.
+-- Looks at :most waiting lanes only: there may be any number of them, and this is for display.
 SELECT parked_on, min(lane),
        (SELECT count(*) FROM {schema}.slots AS slot WHERE slot.key = parked_on AND slot.is_free = 0)
 FROM (SELECT parked_on, lane FROM {schema}.lanes WHERE parked_on IS NOT NULL ORDER BY parked_on LIMIT :most) AS waiting
 GROUP BY parked_on ORDER BY parked_on LIMIT :limit;
+
+-- name: list_full_keys_lanes
+-- Now, and the first lanes that wait for a certain moment, as they do when a rate is used up.
+SELECT moment.now, waiting.lane
+FROM (SELECT {now} AS now) AS moment
+LEFT JOIN (SELECT lane FROM {schema}.lanes
+           WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at > {now} ORDER BY next_at LIMIT :most) AS waiting ON TRUE;

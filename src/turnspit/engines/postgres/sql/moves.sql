@@ -13,7 +13,7 @@ CREATE TRIGGER frozen_{event} BEFORE {event} ON {schema}.{table}
 FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change('{notice}');
 
 -- name: freeze_store_claims
--- A claim finds nothing, rather than to fail: it shares its transaction with finishes.
+-- Claims find nothing, instead of failing, because they share their transaction with finishes.
 CREATE TRIGGER frozen_claims BEFORE UPDATE OF state ON {schema}.jobs
 FOR EACH ROW WHEN (NEW.state = 'running' AND OLD.state <> 'running') EXECUTE FUNCTION {schema}.skip_row();
 
@@ -74,7 +74,7 @@ INSERT INTO {schema}.{table} ({names})
 SELECT {columns} FROM json_to_recordset(:rows::json) AS moved ({types});
 
 -- name: write_rows_partitions
--- The days of moved history get their partitions first, so that they can be dropped whole one day.
+-- Makes the partitions for the days of moved history first, so that pruning can drop them whole later.
 SELECT {schema}.make_partitions(day * 86400000000)
 FROM (SELECT DISTINCT finished_at / 86400000000 AS day FROM json_to_recordset(:rows::json) AS moved (finished_at bigint))
 AS days;
@@ -89,5 +89,5 @@ SELECT 1;
 SELECT setval(pg_get_serial_sequence('{schema}.{table}', 'id'), :last);
 
 -- name: open_store_workers
--- They work on the old store; here they only have a name.
+-- Workers still work on the old store; their rows are here only because attempts name them.
 UPDATE {schema}.workers SET stopped_at = {now} WHERE stopped_at IS NULL;

@@ -1,4 +1,4 @@
--- What a pause means is said by the statements that claim jobs (jobs.sql, limits.sql).
+-- Pauses take effect in the statements that claim jobs (jobs.sql, limits.sql).
 
 -- name: pause
 INSERT INTO {schema}.pauses (kind, name, paused_at) VALUES (:kind, :name, {now})
@@ -12,7 +12,7 @@ DELETE FROM {schema}.pauses WHERE kind = :kind AND name = :name RETURNING name;
 SELECT kind, name, paused_at FROM {schema}.pauses ORDER BY kind, name;
 
 -- name: admit_resumed_jobs
--- Which pauses jobs are held for is found by a loose index scan, however many jobs there are.
+-- The pauses for which jobs are held are found by a loose index scan, at a cost that does not grow with the jobs.
 WITH RECURSIVE named(pause) AS (
     (SELECT paused_by FROM {schema}.jobs WHERE paused_by IS NOT NULL ORDER BY paused_by LIMIT 1)
     UNION ALL

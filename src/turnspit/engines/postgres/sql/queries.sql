@@ -43,7 +43,7 @@ WHERE state = 'dead' AND (:task::text IS NULL OR task = :task::text)
 GROUP BY fingerprint ORDER BY count(*) DESC, max(id) DESC;
 
 -- name: list_queues
--- Each state through its own partial index; ready jobs, the many, without touching the table.
+-- Each state by its own partial index; ready jobs, of which there may be many, by the index alone.
 SELECT queue, 'ready', count(*) FROM {schema}.jobs WHERE state = 'ready' GROUP BY queue
 UNION ALL
 SELECT queue, CASE WHEN attempt = 0 THEN 'scheduled' ELSE 'retrying' END, count(*)
@@ -56,7 +56,7 @@ UNION ALL
 SELECT queue, 'dead', count(*) FROM {schema}.jobs WHERE state = 'dead' GROUP BY queue;
 
 -- name: list_queues_oldest
--- The first job of each priority of each queue has waited longest in its line: found by loose index scans.
+-- Only the first job of each priority of each queue is looked at, found by loose index scans.
 WITH RECURSIVE line(queue, rank) AS (
     (SELECT queue, -priority FROM {schema}.jobs WHERE state = 'ready' ORDER BY queue, -priority LIMIT 1)
     UNION ALL
@@ -92,7 +92,7 @@ FROM {schema}.jobs GROUP BY task ORDER BY task;
 SELECT (SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'ready' AND queue = :queue LIMIT :most) AS ready)
      + (SELECT count(*) FROM (SELECT FROM {schema}.jobs WHERE state = 'held' AND queue = :queue LIMIT :most) AS held);
 
--- name: ready_count
+-- name: count_ready_or_running
 -- Each state through its own index: together they read the whole table (141 ms at a million jobs).
 SELECT (
     SELECT count(*) FROM {schema}.jobs
@@ -112,7 +112,7 @@ SELECT (
       AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
       AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json) EXCEPT {paused_tasks}))
 ))::integer + (
-    -- What is left of large fan-outs is about to be ready.
+    -- Jobs that the rest of a large fan-out is about to make ready.
     SELECT count(*) FROM {schema}.workflow_ends
 ) + (
     SELECT count(*) FROM {schema}.workflows WHERE look_at IS NOT NULL AND starting_after IS NOT NULL
@@ -167,3 +167,30 @@ SELECT CASE WHEN :queues::json IS NULL THEN EXISTS (SELECT FROM {schema}.jobs WH
        EXISTS (SELECT FROM {schema}.jobs WHERE state = 'held' AND lane IS NOT NULL AND paused_by IS NULL),
        (SELECT asked_to FROM {schema}.workers WHERE id = :worker)
 FROM moment, mine;
+
+-- name: find_lock
+-- It reads the catalogue alone, so that it answers while a table of ours is locked whole. 10 ms beside 200 sessions,
+-- 100 of them in a transaction.
+WITH touching AS MATERIALIZED (
+    SELECT pid, relname, granted AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+                                              'AccessExclusiveLock') AS is_whole
+    FROM pg_locks JOIN pg_class ON pg_class.oid = relation JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND nspname = :schema AND relkind IN ('r', 'p')
+), blocking AS (
+    SELECT blocker AS pid, NULL AS relname, waiting.pid AS waiting
+    FROM pg_stat_activity AS waiting, unnest(pg_blocking_pids(waiting.pid)) AS blocker
+    WHERE waiting.wait_event_type = 'Lock'
+      AND waiting.query_start < clock_timestamp() - make_interval(secs => :patience)
+      AND waiting.pid IN (SELECT pid FROM touching)
+    UNION ALL
+    SELECT pid, relname::text, NULL FROM touching WHERE is_whole
+)
+SELECT session.pid, nullif(session.application_name, ''), session.state,
+       extract(epoch FROM clock_timestamp() - session.xact_start)::bigint, count(DISTINCT blocking.waiting),
+       min(blocking.relname)
+FROM blocking JOIN pg_stat_activity AS session ON session.pid = blocking.pid
+WHERE session.pid <> pg_backend_pid() AND session.wait_event_type IS DISTINCT FROM 'Lock'
+  AND (session.xact_start IS NULL OR session.xact_start < clock_timestamp() - make_interval(secs => :short))
+GROUP BY session.pid, session.application_name, session.state, session.xact_start
+ORDER BY session.xact_start LIMIT 1;

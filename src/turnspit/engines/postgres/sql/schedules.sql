@@ -1,7 +1,7 @@
--- A due schedule is locked by the one that takes its tick; the others pass it by.
+-- A due schedule is locked by the worker that takes its tick; the others skip it.
 
 -- name: declare_schedules_lock
--- Releases, and people, change the schedules of one app one after another.
+-- Releases and people change the schedules of one app one at a time.
 WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtext('{schema}'), hashtext('schedules ' || :app::text)))
 SELECT {now} FROM locked;
 

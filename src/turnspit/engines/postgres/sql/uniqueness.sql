@@ -1,4 +1,4 @@
--- Keys are locked in their own order, by writing them: who wants the same key waits until this transaction has ended.
+-- Keys are locked by writing them, in their order: other transactions that want one wait until this one has ended.
 
 -- name: lock_keys
 WITH moment AS MATERIALIZED (SELECT {now} AS now)
@@ -27,7 +27,7 @@ WHERE id = :id AND fence = :fence AND state || '' = 'running' AND unique_key IN 
 -- name: settle_keys_put_off
 UPDATE {schema}.jobs
 SET state = 'scheduled', run_at = created_at + :delay::bigint, worker = NULL, attempt = attempt - 1, started_at = NULL
-WHERE id = :id AND created_at + :delay::bigint > {now} RETURNING id;
+WHERE id = :id AND created_at + :delay::bigint > {now} AND cancel_requested_at IS NULL RETURNING id;
 
 -- name: refuse_taken_keys
 SELECT id, unique_key, state FROM {schema}.jobs WHERE id = {ids} AND unique_key > ''
@@ -39,6 +39,7 @@ WITH moment AS MATERIALIZED (SELECT {now} AS now)
 UPDATE {schema}.jobs
 SET args = :args::text::json, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout,
     tags = :tags::text::json, metadata = :metadata::text::json, lane = :lane::text, is_listed = 0, attempt = 0,
+    invalid_since = NULL, progress = NULL, progress_message = NULL, progress_data = NULL, cursor = NULL,
     paused_by = NULL, expires_at = coalesce(:expires_at::bigint, moment.now + :expires_in::bigint),
     run_at = least(greatest(coalesce(:at::bigint, now), now + :delay::bigint),
                    greatest(created_at + coalesce(:longest::bigint, 4000000000000000000), now)),
@@ -58,6 +59,6 @@ WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json))) AND until 
   AND NOT EXISTS (SELECT FROM {schema}.jobs WHERE id = unique_keys.job AND (state <> 'dead' OR states LIKE '%dead%'));
 
 -- name: prune_keys_put_off
--- Their jobs are live, or their time has not come.
+-- These are still held: their jobs are live, or their time has not come.
 UPDATE {schema}.unique_keys SET look_at = greatest(until, {now} + 3600000000)
 WHERE key = ANY (ARRAY(SELECT json_array_elements_text(:keys::json)));

@@ -27,7 +27,7 @@ RETURNING id, state, workflow;
 SELECT id, state, workflow FROM turnspit_history WHERE {where} AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: replay_jobs_keep_attempt
--- The attempt that completed lived in the history row; it becomes a row of its own.
+-- The attempt that completed was stored in the history row; it becomes a row of its own.
 INSERT OR IGNORE INTO turnspit_attempts (job, fence, attempt, outcome, started_at, finished_at, worker)
 SELECT id, fence, attempt, state, started_at, finished_at, worker
 FROM turnspit_history
@@ -56,11 +56,15 @@ SET priority = coalesce(:priority, priority), queue = coalesce(:queue, queue),
 WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
 RETURNING state;
 
--- name: run_job_now
+-- name: run_jobs_now
+SELECT id FROM turnspit_jobs WHERE state IN ('scheduled', 'held', 'ready') AND {where} AND id > :after
+ORDER BY id LIMIT :limit;
+
+-- name: run_jobs_now_ready
 UPDATE turnspit_jobs
-SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, run_at = {now}
-WHERE id = :id AND state IN ('scheduled', 'held', 'ready')
-RETURNING state;
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, is_listed = 0, run_at = {now}
+WHERE id IN (SELECT value FROM json_each(:ids))
+RETURNING id, state;
 
 -- name: delete_jobs
 SELECT id, state, workflow FROM turnspit_jobs WHERE state <> 'running' AND {where} AND id > :after ORDER BY id LIMIT :limit;

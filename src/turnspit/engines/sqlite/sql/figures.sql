@@ -66,7 +66,7 @@ SELECT count(*) FROM (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_held 
 SELECT count(*) FROM (SELECT 1 FROM turnspit_jobs INDEXED BY turnspit_jobs_running WHERE state = 'running' LIMIT :depth);
 
 -- name: search_jobs_among
--- A condition: the few jobs of a state, found by that state's index.
+-- A condition that finds the few jobs of a state by that state's index.
 id IN (SELECT id FROM turnspit_jobs WHERE {state})
 
 -- name: search_jobs_floor_live

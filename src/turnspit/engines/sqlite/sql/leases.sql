@@ -14,23 +14,25 @@ WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_held
 RETURNING id;
 
 -- name: renew_lease
--- A lease that ran out but was not taken is prolonged: the worker's claims are still current.
+-- A lease that ran out can still be extended if nobody declared the worker dead: its claims are still current.
 UPDATE turnspit_workers
 SET renewed_at = {now}, expires_at = {now} + :lease, memory = coalesce(:memory, memory),
+    blocked_since = {now} - :blocked_for, blocked_by = :blocked_by,
     gapless_since = CASE WHEN expires_at > {now} AND renewed_at <= {now} THEN gapless_since ELSE {now} END
 WHERE id = :worker AND stopped_at IS NULL
-RETURNING id;
+RETURNING asked_to;
 
 -- name: retire_worker
 UPDATE turnspit_workers SET stopped_at = {now}, expires_at = {now} WHERE id = :worker AND stopped_at IS NULL;
 
 -- name: rescue_jobs_workers
--- The rescuer's own lease must have held for one lease time, its own or the other's: after a suspended machine or an outage
--- every lease has run out, and whoever looks first would rob the others before they can renew. And it must have been
--- renewed not long ago: who waited here for most of a lease, for the lock or the disk, must believe that others wait too.
--- Where the clock was set back by more than a lease (or a standby whose clock is behind took over), the lease of who died
--- before would last until the old time comes again: who has not renewed since is dead too. The rescuer has, and its own
--- lease counts anew from there, so that everybody had the time to.
+-- The rescuer must have held its own lease without a gap for one lease time (its own or the other's, whichever is longer):
+-- after an outage or a suspended machine every lease has run out, and the first to look would declare the others dead before
+-- they can renew. And it must have renewed its lease recently: if it waited here for most of a lease, for a lock or the disk,
+-- the others may be waiting too. If the clock was set back by more than a lease (or a standby took over whose clock is
+-- behind), the lease of a worker that died before would seem to last until the old time comes again: so a worker that has
+-- not renewed since then is dead too. The rescuer has renewed, and for it the gapless time began anew, so that all others
+-- had the time to renew as well.
 UPDATE turnspit_workers SET stopped_at = {now}
 WHERE stopped_at IS NULL AND id <> :worker AND EXISTS (
     SELECT 1 FROM turnspit_workers AS own
@@ -70,7 +72,7 @@ SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, 
 WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: rescue_jobs_dead
--- The first crash may have been a neighbour's fault: the number is that of the crashes that counted.
+-- The first crash may have been another job's fault, so the number is that of the crashes after it.
 UPDATE turnspit_jobs
 SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashes + 1,
     error_type = 'WorkerDied', reason = 'crashed its worker ' || max(crashes, 1) || ' times, the first crash not counted',
@@ -84,7 +86,7 @@ SELECT id, fence FROM turnspit_jobs WHERE state = 'running' AND worker = :worker
 SELECT id FROM turnspit_jobs WHERE state = 'running' AND worker = :worker AND cancel_requested_at IS NOT NULL;
 
 -- name: ask_worker
--- Asked to stop it is not to be quiet alone.
+-- A worker that was asked to stop is not turned into one that is only quiet.
 UPDATE turnspit_workers SET asked_to = CASE WHEN asked_to = 'stop' THEN 'stop' ELSE :what END
 WHERE id = :worker AND stopped_at IS NULL
 RETURNING id;
@@ -93,7 +95,7 @@ RETURNING id;
 SELECT id, host, pid, version, queues, tasks, concurrency, started_at, renewed_at, expires_at, stopped_at,
        stopped_at IS NULL AND expires_at > {now},
        (SELECT count(*) FROM turnspit_jobs AS job WHERE job.state = 'running' AND job.worker = turnspit_workers.id),
-       memory, asked_to
+       memory, asked_to, blocked_since, blocked_by
 FROM turnspit_workers
 WHERE stopped_at IS NULL OR stopped_at > {now} - 3600000000
 ORDER BY id DESC;

@@ -1,10 +1,10 @@
--- Who writes holds the whole file: one claim at a time decides.
+-- Nobody else can write meanwhile, so one claim at a time decides about limits.
 
 -- name: free_slots
 UPDATE turnspit_slots SET is_free = 1 WHERE job IN (SELECT value FROM json_each(:ids)) RETURNING job;
 
 -- name: free_slots_of_ended
--- Whoever was replayed and runs again has its slot for that run.
+-- Not the slot of a job that was replayed and runs again.
 UPDATE turnspit_slots SET is_free = 1
 WHERE job IN (SELECT value FROM json_each(:ids))
   AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = turnspit_slots.job AND state = 'running')
@@ -39,7 +39,7 @@ WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_unlisted
 RETURNING lane;
 
 -- name: claim_limited_jobs_lanes
--- Before those that were served at this very moment.
+-- A new lane is due before those that are served at this moment.
 INSERT INTO turnspit_lanes (lane, queue, task, next_at)
 SELECT json_extract(value, '$.lane'), json_extract(value, '$.queue'), json_extract(value, '$.task'), moment - 1
 FROM (SELECT {now} AS moment), json_each(:lanes) WHERE true
@@ -51,7 +51,7 @@ SET next_at = CASE WHEN substr(lane, 1, 1) = '"' THEN min(coalesce(next_at, excl
 DELETE FROM turnspit_slots WHERE is_free RETURNING key;
 
 -- name: claim_limited_jobs_unpark
--- Lanes that this worker serves come first: one that nobody serves would keep the slot from the others.
+-- Lanes of tasks and queues that this worker serves come first: a lane that nobody serves would keep the slot to itself.
 UPDATE turnspit_lanes SET parked_on = NULL, next_at = {now}
 WHERE lane IN (
     SELECT lane FROM turnspit_lanes WHERE parked_on = :key
@@ -75,7 +75,7 @@ WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at <= moment
 ORDER BY next_at, lane LIMIT :limit;
 
 -- name: claim_limited_jobs_paused
--- Of the first jobs of each lane, those with a paused tag step aside.
+-- Holds the jobs with a paused tag among the first of a lane, for that pause.
 UPDATE turnspit_jobs SET paused_by = pause, reason = 'paused: ' || pause
 FROM (SELECT id AS found, {paused_tag} AS pause
       FROM (SELECT id, tags FROM turnspit_jobs INDEXED BY turnspit_jobs_lane
@@ -100,13 +100,14 @@ RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, 
           retry, timeout, tags, metadata, lane, unique_key, workflow, cursor;
 
 -- name: claim_limited_jobs_heads
-SELECT :order, id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now})
+SELECT :order, id, lane, state, run_at, paused_by IS NULL AND (expires_at IS NULL OR expires_at > {now}),
+       paused_by IS NOT NULL
 FROM turnspit_jobs INDEXED BY turnspit_jobs_ordered
 WHERE {order} = :order AND {ordered}
 ORDER BY id LIMIT 1;
 
 -- name: claim_limited_jobs_heads_take
-UPDATE turnspit_jobs
+UPDATE turnspit_jobs NOT INDEXED
 SET state = 'running', worker = :worker, fence = fence + 1, attempt = attempt + 1, started_at = {now}, is_listed = 0
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'held'
 RETURNING id, fence, task, queue, args, attempt, crashes, priority, created_at, run_at, started_at,
@@ -162,7 +163,7 @@ WHERE key IN (SELECT key FROM turnspit_limits WHERE look_at <= {now} ORDER BY lo
 RETURNING key;
 
 -- name: prune_limits_slots
--- A slot whose job does not run is nobody's, whatever became of the job.
+-- A slot whose job does not run is free, whatever became of the job.
 UPDATE turnspit_slots SET is_free = 1
 WHERE NOT is_free AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = turnspit_slots.job AND state = 'running')
   AND NOT EXISTS (SELECT 1 FROM turnspit_outbox AS ended WHERE ended.job = turnspit_slots.job);
@@ -174,7 +175,7 @@ WHERE next_at IS NULL AND EXISTS (SELECT 1 FROM turnspit_jobs AS job INDEXED BY 
                                     AND job.paused_by IS NULL);
 
 -- name: prune_limits_unpark
--- Nothing runs that they could wait for.
+-- Lanes that wait for a slot of a key of which no job runs.
 UPDATE turnspit_lanes SET parked_on = NULL, next_at = {now}
 WHERE parked_on IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turnspit_slots WHERE key = parked_on);
 
@@ -184,8 +185,15 @@ WHERE lane IN (SELECT lane FROM turnspit_lanes WHERE next_at IS NULL LIMIT :limi
 RETURNING lane;
 
 -- name: list_full_keys
--- Of so many lanes that wait for a place: their number has no bound, and this is for people.
+-- Looks at :most waiting lanes only: there may be any number of them, and this is for display.
 SELECT parked_on, min(lane),
        (SELECT count(*) FROM turnspit_slots AS slot WHERE slot.key = parked_on AND slot.is_free = 0)
 FROM (SELECT parked_on, lane FROM turnspit_lanes WHERE parked_on IS NOT NULL ORDER BY parked_on LIMIT :most) AS waiting
 GROUP BY parked_on ORDER BY parked_on LIMIT :limit;
+
+-- name: list_full_keys_lanes
+-- Now, and the first lanes that wait for a certain moment, as they do when a rate is used up.
+SELECT moment, lane
+FROM (SELECT {now} AS moment)
+LEFT JOIN (SELECT lane FROM turnspit_lanes INDEXED BY turnspit_lanes_next_at
+           WHERE parked_on IS NULL AND next_at IS NOT NULL AND next_at > {now} ORDER BY next_at LIMIT :most) ON true;

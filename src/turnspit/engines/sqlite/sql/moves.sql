@@ -9,7 +9,7 @@ INSERT INTO turnspit_moves (token, role, other, with_history, begun_at)
 VALUES (:token, :role, :other, :with_history, {now});
 
 -- name: freeze_store_refuse
--- The text of RAISE() must be a literal. Only the mover's own transaction sees that it is filling.
+-- The text of RAISE() must be a literal. is_filling is true only inside the mover's own transactions.
 CREATE TRIGGER turnspit_frozen_{table}_{event} BEFORE {event} ON turnspit_{table}
 WHEN NOT EXISTS (SELECT 1 FROM turnspit_moves WHERE is_filling)
 BEGIN
@@ -17,7 +17,7 @@ BEGIN
 END;
 
 -- name: freeze_store_claims
--- A claim finds nothing, rather than to fail: it shares its transaction with finishes.
+-- Claims find nothing, instead of failing, because they share their transaction with finishes.
 CREATE TRIGGER turnspit_frozen_claims BEFORE UPDATE OF state ON turnspit_jobs
 WHEN NEW.state = 'running' AND OLD.state <> 'running'
 BEGIN
@@ -90,5 +90,5 @@ DELETE FROM sqlite_sequence WHERE name = 'turnspit_{table}';
 INSERT INTO sqlite_sequence (name, seq) VALUES ('turnspit_{table}', :last);
 
 -- name: open_store_workers
--- They work on the old store; here they only have a name.
+-- Workers still work on the old store; their rows are here only because attempts name them.
 UPDATE turnspit_workers SET stopped_at = {now} WHERE stopped_at IS NULL;

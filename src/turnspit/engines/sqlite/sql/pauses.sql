@@ -1,4 +1,4 @@
--- What a pause means is said by the statements that claim jobs (jobs.sql, limits.sql).
+-- Pauses take effect in the statements that claim jobs (jobs.sql, limits.sql).
 
 -- name: pause
 INSERT INTO turnspit_pauses (kind, name, paused_at) VALUES (:kind, :name, {now})
@@ -12,7 +12,7 @@ DELETE FROM turnspit_pauses WHERE kind = :kind AND name = :name RETURNING name;
 SELECT kind, name, paused_at FROM turnspit_pauses ORDER BY kind, name;
 
 -- name: admit_resumed_jobs
--- Which pauses jobs are held for is found by a loose index scan, however many jobs there are.
+-- The pauses for which jobs are held are found by a loose index scan, at a cost that does not grow with the jobs.
 UPDATE turnspit_jobs
 SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, paused_by = NULL, reason = NULL, is_listed = 0
 WHERE id IN (

@@ -1,4 +1,4 @@
--- Who writes holds the whole file: nobody else takes a tick that was read here.
+-- Nobody else can write meanwhile, so nobody else takes a tick that was read here.
 
 -- name: declare_schedules_lock
 SELECT {now};

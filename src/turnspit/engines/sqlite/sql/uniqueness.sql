@@ -1,4 +1,4 @@
--- Who writes holds the whole file: a key that was read is not taken by anybody else until the end of the transaction.
+-- Nobody else can write meanwhile, so nobody takes a key that was read here before this transaction ends.
 
 -- name: lock_keys
 SELECT key, job, states, until > {now} FROM turnspit_unique_keys WHERE key IN (SELECT value FROM json_each(:keys));
@@ -21,7 +21,7 @@ WHERE id = :id AND fence = :fence AND state = 'running' AND unique_key IN ('', :
 -- name: settle_keys_put_off
 UPDATE turnspit_jobs
 SET state = 'scheduled', run_at = created_at + :delay, worker = NULL, attempt = attempt - 1, started_at = NULL
-WHERE id = :id AND created_at + :delay > {now} RETURNING id;
+WHERE id = :id AND created_at + :delay > {now} AND cancel_requested_at IS NULL RETURNING id;
 
 -- name: refuse_taken_keys
 SELECT id, unique_key, state FROM turnspit_jobs
@@ -34,6 +34,7 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND unique_key > '';
 UPDATE turnspit_jobs
 SET args = :args, priority = :priority, queue = :queue, retry = :retry, timeout = :timeout, tags = :tags,
     metadata = :metadata, lane = :lane, is_listed = 0, attempt = 0, run_at = due, paused_by = NULL,
+    invalid_since = NULL, progress = NULL, progress_message = NULL, progress_data = NULL, cursor = NULL,
     expires_at = coalesce(:expires_at, moment + :expires_in),
     state = CASE WHEN due > moment THEN 'scheduled' WHEN :lane IS NULL THEN 'ready' ELSE 'held' END
 FROM (
@@ -53,6 +54,6 @@ WHERE key IN (SELECT value FROM json_each(:keys)) AND until <= {now}
   AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = turnspit_unique_keys.job AND (state <> 'dead' OR states LIKE '%dead%'));
 
 -- name: prune_keys_put_off
--- Their jobs are live, or their time has not come.
+-- These are still held: their jobs are live, or their time has not come.
 UPDATE turnspit_unique_keys SET look_at = max(until, {now} + 3600000000)
 WHERE key IN (SELECT value FROM json_each(:keys));

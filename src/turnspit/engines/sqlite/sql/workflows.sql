@@ -1,9 +1,15 @@
 -- Workflows. {now} as in jobs.sql. One writer holds the file: nothing here has to be locked.
 
+-- name: find_workflow
+-- Whether a workflow still holds its key is found out here, so that its end has nothing to do for it.
+SELECT id FROM turnspit_workflows
+WHERE name = :name AND idempotency_key = :idempotency_key AND (finished_at IS NULL OR created_at > {now} - 86400000000)
+ORDER BY id DESC LIMIT 1;
+
 -- name: insert_workflow
--- One that is filled by many transactions is looked at after a day: whoever filled it may have died.
-INSERT INTO turnspit_workflows (name, hooks, created_at, sealed_at, deadline_at, look_at)
-SELECT :name, :hooks, moment, CASE WHEN :is_sealed = 1 THEN moment END, moment + :deadline,
+-- A workflow that several transactions fill is looked at after a day, because whoever filled it may have died.
+INSERT INTO turnspit_workflows (name, hooks, idempotency_key, created_at, sealed_at, deadline_at, look_at)
+SELECT :name, :hooks, :idempotency_key, moment, CASE WHEN :is_sealed = 1 THEN moment END, moment + :deadline,
        CASE WHEN :is_sealed = 1 THEN moment + :deadline ELSE moment + 86400000000 END
 FROM (SELECT {now} AS moment)
 RETURNING id;
@@ -41,7 +47,7 @@ SET is_used = 1, result = coalesce(result, (SELECT result FROM turnspit_history 
 WHERE job IN (SELECT value FROM json_each(:ids)) AND is_used = 0;
 
 -- name: extend_workflow_before
--- The plus keeps it from walking over all jobs of the workflow for each portion of a fan-in.
+-- The plus keeps SQLite from reading all jobs of the workflow for each portion of a fan-in.
 UPDATE turnspit_workflow_jobs SET waits_for = waits_for + more.count
 FROM (SELECT json_extract(value, '$.job') AS job, json_extract(value, '$.count') AS count FROM json_each(:counts)) AS more
 WHERE turnspit_workflow_jobs.job = more.job AND +workflow = :workflow
@@ -51,7 +57,8 @@ RETURNING turnspit_workflow_jobs.job, on_failure;
 SELECT id FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'blocked';
 
 -- name: extend_workflow_reaches
--- What is to wait for a new job, and what waits for that: an edge back from there would close a circle.
+-- The jobs that are to wait for a new job, and all that wait for those: if the new job waits for one of them, that closes a
+-- circle.
 WITH RECURSIVE behind(origin, job) AS (
     SELECT value, value FROM json_each(:before)
     UNION
@@ -102,6 +109,11 @@ SELECT id, state, workflow FROM (
                    ORDER BY id LIMIT :limit)
 ) ORDER BY id LIMIT :limit;
 
+-- name: replay_workflow_gone
+-- When all are back, whoever is not among them was deleted.
+SELECT job FROM turnspit_workflow_jobs
+WHERE workflow = :workflow AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = job) ORDER BY job;
+
 -- name: replay_workflow_whole
 UPDATE turnspit_workflows
 SET sealed_at = NULL, finished_at = NULL, cancelled_at = NULL, reason = NULL, deadline_at = NULL,
@@ -110,7 +122,7 @@ WHERE id = :workflow AND (finished_at IS NOT NULL OR sealed_at IS NULL)
 RETURNING id;
 
 -- name: tend_workflows
--- Who writes is alone.
+-- Always: nobody else can write meanwhile.
 SELECT 1;
 
 -- name: tend_workflows_ends
@@ -127,16 +139,48 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM turnspit_workflow_ends) THEN 0
 
 -- name: get_workflow
 SELECT id, name, created_at, sealed_at, deadline_at, cancelled_at, reason, finished_at, jobs, unfinished, completed,
-       cancelled, dead
+       cancelled, dead, idempotency_key
 FROM turnspit_workflows WHERE id = :workflow;
 
 -- name: list_workflows
 SELECT id, name, created_at, sealed_at, deadline_at, cancelled_at, reason, finished_at, jobs, unfinished, completed,
-       cancelled, dead
+       cancelled, dead, idempotency_key
 FROM turnspit_workflows
 WHERE (:name IS NULL OR name = :name) AND (:is_finished IS NULL OR (finished_at IS NOT NULL) = :is_finished)
   AND id < :before
 ORDER BY id DESC LIMIT :limit;
+
+-- name: find_standing_workflows
+-- Of those that have not ended and of which a job ended badly, the oldest first: what goes on leaves this index by itself.
+-- Each is left at its first job that can go on; where there is none, the culprit is at its first job that waits: it is dead
+-- or, where it lives no more, was cancelled, for what completed holds nobody.
+WITH failed AS MATERIALIZED (
+    SELECT id, name, unfinished FROM turnspit_workflows INDEXED BY turnspit_workflows_failed
+    WHERE finished_at IS NULL AND (dead > 0 OR cancelled > 0)
+      AND sealed_at IS NOT NULL AND starting_after IS NULL AND cancelled_at IS NULL AND unfinished <= :most_jobs
+    ORDER BY id LIMIT :most
+), standing AS MATERIALIZED (
+    SELECT id, name, unfinished,
+           (SELECT edge.dependency
+            FROM turnspit_jobs AS waiting INDEXED BY turnspit_jobs_workflow
+            CROSS JOIN turnspit_workflow_edges AS edge ON edge.dependant = waiting.id
+            WHERE waiting.workflow = failed.id AND waiting.state = 'blocked'
+              AND edge.on_failure = 'wait' AND edge.is_settled = 0
+              AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = edge.dependency AND state <> 'dead')
+            ORDER BY waiting.id LIMIT 1) AS job
+    FROM failed
+    WHERE NOT EXISTS (SELECT 1 FROM turnspit_jobs AS active INDEXED BY turnspit_jobs_workflow
+                      WHERE active.workflow = failed.id AND active.state IN ('scheduled', 'held', 'ready', 'running'))
+      AND NOT EXISTS (SELECT 1 FROM turnspit_outbox AS done WHERE done.workflow = failed.id)
+      AND NOT EXISTS (SELECT 1 FROM turnspit_workflow_ends AS left_over
+                      CROSS JOIN turnspit_workflow_jobs AS node ON node.job = left_over.job
+                      WHERE node.workflow = failed.id)
+    ORDER BY id LIMIT :limit
+)
+SELECT id, name, job, coalesce((SELECT task FROM turnspit_jobs WHERE id = job),
+                               (SELECT task FROM turnspit_history WHERE id = job)),
+       coalesce((SELECT state FROM turnspit_jobs WHERE id = job), 'cancelled'), unfinished
+FROM standing WHERE job IS NOT NULL ORDER BY id;
 
 -- name: list_workflow_jobs
 SELECT node.job, node.name, node.on_failure, node.waits_for,
@@ -175,7 +219,7 @@ DELETE FROM turnspit_workflows WHERE id IN (SELECT value FROM json_each(:ids))
   AND NOT EXISTS (SELECT 1 FROM turnspit_workflow_jobs WHERE workflow = turnspit_workflows.id);
 
 -- name: follow_ends
--- The edges that lead away from jobs that ended, in an order in which one can go on: dependency, dependant.
+-- The edges that lead away from jobs that ended, ordered so that a later portion can continue.
 SELECT edge.dependency, edge.dependant, edge.on_failure
 FROM (SELECT json_extract(value, '$.job') AS job, json_extract(value, '$.after') AS after FROM json_each(:ends)) AS ended
 CROSS JOIN turnspit_workflow_edges AS edge ON edge.dependency = ended.job
@@ -249,6 +293,10 @@ WHERE cancelled_by IN (SELECT value FROM json_each(:ids)) ORDER BY job LIMIT :li
 SELECT id, state, workflow FROM turnspit_history
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'cancelled' ORDER BY id;
 
+-- name: follow_ends_gone
+-- These were deleted or pruned: the next portion must not find them again.
+UPDATE turnspit_workflow_jobs SET cancelled_by = NULL WHERE job IN (SELECT value FROM json_each(:ids));
+
 -- name: follow_ends_keep
 INSERT OR REPLACE INTO turnspit_workflow_ends (job, outcome, after)
 SELECT json_extract(value, '$.job'), json_extract(value, '$.outcome'), json_extract(value, '$.after')
@@ -261,7 +309,7 @@ SET unfinished = turnspit_workflows.unfinished + tally.unfinished,
     cancelled = turnspit_workflows.cancelled + tally.cancelled, dead = turnspit_workflows.dead + tally.dead,
     finished_at = CASE WHEN turnspit_workflows.unfinished + tally.unfinished > 0 THEN NULL
                        WHEN tally.unfinished < 0 AND sealed_at IS NOT NULL THEN {now} ELSE finished_at END,
-    look_at = CASE WHEN turnspit_workflows.unfinished + tally.unfinished > 0 THEN look_at END
+    look_at = CASE WHEN turnspit_workflows.unfinished + tally.unfinished > 0 OR sealed_at IS NULL THEN look_at END
 FROM (SELECT json_extract(value, '$.workflow') AS workflow, json_extract(value, '$.unfinished') AS unfinished,
              json_extract(value, '$.completed') AS completed, json_extract(value, '$.cancelled') AS cancelled,
              json_extract(value, '$.dead') AS dead FROM json_each(:tally)) AS tally
@@ -279,9 +327,19 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND (cancelled_at IS NOT NULL OR
 UPDATE turnspit_jobs SET state = 'blocked' WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: revive_jobs_unsettle
+-- What completed and was deleted since, or pruned, cannot run again: nobody waits for it.
 UPDATE turnspit_workflow_edges SET is_settled = 0
 WHERE dependant IN (SELECT value FROM json_each(:ids)) AND is_settled = 1
-  AND (:is_whole = 1 OR dependency IN (SELECT value FROM json_each(:ids)));
+  AND (dependency IN (SELECT value FROM json_each(:ids))
+       OR :is_whole = 1 AND (EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = dependency)
+                             OR EXISTS (SELECT 1 FROM turnspit_history WHERE id = dependency)));
+
+-- name: revive_jobs_gone
+SELECT DISTINCT dependency FROM turnspit_workflow_edges
+WHERE dependant IN (SELECT value FROM json_each(:ids)) AND is_settled = 0
+  AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = dependency)
+  AND NOT EXISTS (SELECT 1 FROM turnspit_history WHERE id = dependency)
+ORDER BY dependency;
 
 -- name: revive_jobs_count
 UPDATE turnspit_workflow_jobs

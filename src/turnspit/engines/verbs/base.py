@@ -1,4 +1,4 @@
-"""What an engine brings to the verbs."""
+"""What the verbs need from an engine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import Any
 from turnspit.clock import Clock
 from turnspit.jobs import JobFilter
 
-__all__ = ["Brought"]
+__all__ = ["VerbBase"]
 
 
-class Brought(ABC):
+class VerbBase(ABC):
     """The base of all verbs: an engine's named SQL blocks, its way to write a filter, and its clock.
 
-    Every engine has a block of each name that the verbs use. Parameters are written ``:name``; lists travel as one
+    Every engine has a block of each name that the verbs use. Parameters are written ``:name``; a list is passed as one
     JSON text.
     """
 
@@ -22,4 +22,4 @@ class Brought(ABC):
 
     @abstractmethod
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
-        """The condition of a filter, and its parameters."""
+        """A filter as an SQL condition, and its parameters."""

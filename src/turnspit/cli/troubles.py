@@ -1,0 +1,147 @@
+"""What goes wrong although workers work: tasks that fail, queues that fall behind, workflows that stand still."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from turnspit.alerts import count_failures
+from turnspit.cli.diagnosis import Finding, age_of, some
+from turnspit.cli.launching import program
+from turnspit.cli.output import count_of, describe_duration, when
+from turnspit.records import (
+    CounterRecord,
+    DeadGroup,
+    FullKey,
+    JobRecord,
+    Pause,
+    QueueLoad,
+    StandingWorkflow,
+)
+from turnspit.states import JobState
+
+__all__ = [
+    "FAILING_MINUTES",
+    "examine_dead",
+    "examine_failures",
+    "examine_limits",
+    "examine_loads",
+    "examine_workflows",
+    "failing_tasks",
+]
+
+FAILING_MINUTES = 15
+_NOTABLE, _FAULT = 0.2, 0.5
+"""Shares of a task's attempts that failed."""
+_LATE = 60.0
+_RECENTLY = 3600.0
+
+
+def failing_tasks(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int]]:
+    """``(failed, attempts)`` of each task that fails often; the most failures first."""
+    often = {
+        task: (failed, attempts)
+        for task, (failed, attempts) in count_failures(counters).items()
+        if failed >= _NOTABLE * attempts
+    }
+    return dict(sorted(often.items(), key=lambda each: -each[1][0]))
+
+
+def examine_failures(
+    failing: Mapping[str, tuple[int, int]], newest: Mapping[str, JobRecord | None], hint: str = ""
+) -> Iterator[Finding]:
+    """Tasks whose attempts fail.
+
+    :param failing: as ``failing_tasks`` gives it.
+    :param newest: of each task a job whose last attempt failed.
+    """
+    for task, (failed, attempts) in failing.items():
+        job = newest.get(task)
+        error = "" if job is None else f": {': '.join(filter(None, (job.error_type, job.reason)))}"
+        now = f"; once it is mended, {program()} jobs run-now {hint}--task {task} does not wait for their next attempts"
+        waits = job is not None and job.state is JobState.SCHEDULED
+        yield Finding(
+            "failing",
+            failed < _FAULT * attempts,
+            f"{failed:,} of {count_of(attempts, 'attempt')} of {task} failed within {FAILING_MINUTES} minutes{error}"
+            + ("" if job is None else f"; see {program()} jobs show {hint}{job.id}")
+            + (now if waits else ""),
+            is_notable=True,
+        )
+
+
+def examine_loads(loads: Sequence[QueueLoad], pauses: Sequence[Pause]) -> Iterator[Finding]:
+    """The queue whose ready jobs have waited longest: how fast it is worked off, and when it would be empty."""
+    paused = {pause.name for pause in pauses if pause.kind == "queue"}
+    waiting = [load for load in loads if load.ready and load.queue not in paused]
+    if not waiting:
+        return
+    oldest = max(waiting, key=lambda load: load.oldest)
+    due = f"due {describe_duration(oldest.oldest)} ago in queue {oldest.queue}, {count_of(oldest.ready, 'job')} ready"
+    if oldest.oldest <= _LATE:
+        yield Finding("oldest ready", True, due)
+        return
+    pace = f"{oldest.throughput * 60:,.0f} a minute end there ({describe_duration(oldest.latency)} for what waits)"
+    yield Finding(
+        "oldest ready",
+        True,
+        f"{due}: {count_of(oldest.slots, 'slot')} of live workers, and "
+        f"{pace if oldest.throughput else 'nothing ended there within 5 minutes'}",
+        is_notable=True,
+    )
+
+
+def examine_limits(full: Sequence[FullKey], held: int, hint: str = "") -> Iterator[Finding]:
+    """What holds jobs back that could begin otherwise.
+
+    :param held: how many jobs limits hold, as far as they were counted.
+    """
+    full = [key for key in full if key.taken >= key.allowed]
+    if not held or not full:
+        return
+    named = some(
+        f"{key.name}{f' of {key.key}' if key.key not in ('', '[]') else ''} ({key.taken:,} of {key.allowed:,})"
+        for key in full
+    )
+    see = f"{program()} limits list {hint}".rstrip()
+    yield Finding("limits", True, f"{count_of(held, 'job')} held; used up: {named}; see {see}", is_notable=True)
+
+
+def examine_dead(groups: Sequence[DeadGroup], total: int, now: int, hint: str = "") -> Iterator[Finding]:
+    """How many dead letters there are, and the largest group with a recent one.
+
+    :param total: all dead letters, also those that are not in the groups, counted a moment earlier.
+    """
+    total = max(total, sum(group.count for group in groups))
+    if not total:
+        return
+    text = f"{total:,}; see {program()} dead groups {hint}".rstrip()
+    recent = [group for group in groups if age_of(group.last_at, now) < _RECENTLY]
+    if recent:
+        most = max(recent, key=lambda group: group.count)
+        error = ": ".join(filter(None, (most.error_type, most.message)))
+        text = (
+            f"{total:,}, {most.count:,} of them {most.task} with {error}, the newest {when(most.last_at)}: mend it, "
+            f"and {program()} dead replay {hint}--group {most.fingerprint}; see {program()} dead groups {hint}"
+        ).rstrip()
+    yield Finding("dead letters", True, text, is_notable=bool(recent))
+
+
+def examine_workflows(standing: Sequence[StandingWorkflow], hint: str = "") -> Iterator[Finding]:
+    """Workflows that go on only if a person does something."""
+    if not standing:
+        return
+    named = some(
+        f"{each.id} ({each.name}): job {each.job} ({each.task or 'forgotten'}) {_ENDED[each.state]}, and "
+        f"{count_of(each.blocked, 'job')} wait{'s' if each.blocked == 1 else ''} for it"
+        for each in standing
+    )
+    first = standing[0]
+    yield Finding(
+        "workflows",
+        False,
+        f"{count_of(len(standing), 'workflow')} will not go on by "
+        f"{'itself' if len(standing) == 1 else 'themselves'}: {named}; see {program()} jobs show {hint}{first.job}; "
+        f"{program()} workflows replay {hint}{first.id} lets it go on, {program()} workflows cancel {hint}{first.id} "
+        "ends it",
+    )
+
+
+_ENDED = {JobState.DEAD: "is dead", JobState.CANCELLED: "was cancelled"}

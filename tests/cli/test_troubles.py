@@ -1,0 +1,135 @@
+"""What ``turnspit doctor`` makes of work that goes wrong although workers live."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from turnspit.cli import output
+from turnspit.cli.diagnosis import Finding
+from turnspit.cli.troubles import (
+    examine_dead,
+    examine_failures,
+    examine_limits,
+    examine_loads,
+    examine_workflows,
+    failing_tasks,
+)
+from turnspit.clock import from_moment
+from turnspit.records import (
+    CounterRecord,
+    DeadGroup,
+    FullKey,
+    JobRecord,
+    Pause,
+    QueueLoad,
+    StandingWorkflow,
+)
+from turnspit.states import JobState
+
+NOW = 1_900_000_000_000_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "utc_now", lambda: from_moment(NOW))
+
+
+def ended(task: str, outcome: str, count: int) -> CounterRecord:
+    return CounterRecord(0, "default", task, outcome, count, 0)
+
+
+def test_tasks_fail_by_the_share_of_their_attempts() -> None:
+    counters = [ended("fine", "completed", 90), ended("fine", "failed", 10), ended("rare", "failed", 9)]
+    counters += [ended("down", "failed", 1200), ended("down", "completed", 100), ended("down", "snoozed", 5000)]
+    counters += [ended("shaky", "invalid", 20), ended("shaky", "completed", 80)]
+    assert failing_tasks(counters) == {"down": (1200, 1300), "shaky": (20, 100)}
+
+
+def test_a_failing_task_is_told_with_its_error_and_how_it_goes_on() -> None:
+    error = {"error_type": "ConnectionRefusedError", "reason": "no smtp"}
+    job = JobRecord(7, "down", "email", JobState.SCHEDULED, "{}", **error)
+    found = list(examine_failures({"down": (1200, 1300), "shaky": (20, 100)}, {"down": job, "shaky": None}, "shop "))
+    assert found[0] == Finding(
+        "failing",
+        False,
+        "1,200 of 1,300 attempts of down failed within 15 minutes: ConnectionRefusedError: no smtp; see turnspit jobs "
+        "show shop 7; once it is mended, turnspit jobs run-now shop --task down does not wait for their next attempts",
+        is_notable=True,
+    )
+    assert (found[1].level, found[1].detail) == ("notable", "20 of 100 attempts of shaky failed within 15 minutes")
+
+
+def load(queue: str, *, ready: int, oldest: float, throughput: float = 0.0) -> QueueLoad:
+    return QueueLoad(queue, ready, 0, 20, oldest, throughput, ready / throughput if throughput else oldest)
+
+
+@pytest.mark.parametrize(
+    ("loads", "level", "detail"),
+    [
+        ([load("email", ready=3, oldest=2.0)], "well", "due 2.0 s ago in queue email, 3 jobs ready"),
+        (
+            [load("email", ready=6000, oldest=900, throughput=2), load("off", ready=1, oldest=9000)],
+            "notable",
+            (
+                "due 15 min ago in queue email, 6,000 jobs ready: 20 slots of live workers, and 120 a minute end there "
+                "(50 min for what waits)"
+            ),
+        ),
+        (
+            [load("email", ready=1, oldest=100)],
+            "notable",
+            (
+                "due 100 s ago in queue email, 1 job ready: 20 slots of live workers, and nothing ended there within 5 "
+                "minutes"
+            ),
+        ),
+    ],
+)
+def test_a_queue_that_is_behind_says_how_fast_it_is(loads: Sequence[QueueLoad], level: str, detail: str) -> None:
+    [found] = examine_loads(loads, [Pause("queue", "off", NOW)])
+    assert (found.level, found.detail) == (level, detail)
+    assert list(examine_loads(loads[1:], [Pause("queue", "off", NOW)])) == []
+
+
+def test_used_up_limits_are_named_where_they_hold_jobs() -> None:
+    full = [
+        FullKey("sync", "concurrency", '["c1"]', 1, 1),
+        FullKey("call", "rate", "", 2, 2),
+        FullKey("x", "", "", 2, 1),
+    ]
+    [found] = examine_limits(full, 8)
+    said = '8 jobs held; used up: sync of ["c1"] (1 of 1), call (2 of 2); see turnspit limits list'
+    assert found == Finding("limits", True, said, is_notable=True)
+    assert list(examine_limits(full, 0)) == list(examine_limits(full[2:], 8)) == []
+
+
+def group(count: int, last: int, fingerprint: str) -> DeadGroup:
+    return DeadGroup(fingerprint, "charge", "KeyError", "'customer'", count, 1, last, last, "{}", None)
+
+
+def test_dead_letters_of_the_last_hour_are_named_with_their_replay() -> None:
+    old, new, few = group(900, NOW - 61 * MINUTE, "f1"), group(50, NOW - 5 * MINUTE, "f2"), group(2, NOW, "f3")
+    [found] = examine_dead([few, new, old], 952, NOW, "shop ")
+    assert found.level == "notable"
+    assert found.detail == (
+        "952, 50 of them charge with KeyError: 'customer', the newest 5 min ago: mend it, and turnspit dead replay "
+        "shop --group f2; see turnspit dead groups shop"
+    )
+    assert list(examine_dead([old], 900, NOW)) == [Finding("dead letters", True, "900; see turnspit dead groups")]
+    assert list(examine_dead([old], 2, NOW)) == list(examine_dead([old], 900, NOW))
+    assert list(examine_dead([], 0, NOW)) == []
+
+
+def test_workflows_that_stand_still_are_told_with_what_lets_them_go_on() -> None:
+    found = StandingWorkflow(7, "fulfil", 1, "step", JobState.CANCELLED, 2)
+    assert list(examine_workflows([found])) == [
+        Finding(
+            "workflows",
+            False,
+            "1 workflow will not go on by itself: 7 (fulfil): job 1 (step) was cancelled, and 2 jobs wait for it; see "
+            "turnspit jobs show 1; turnspit workflows replay 7 lets it go on, turnspit workflows cancel 7 ends it",
+        )
+    ]
+    assert list(examine_workflows([])) == []
