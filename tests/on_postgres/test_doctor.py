@@ -139,6 +139,15 @@ def test_a_clock_that_goes_otherwise(url: str, monkeypatch: pytest.MonkeyPatch, 
     assert said.startswith(f"this machine's clock is 3600 s {side} the server's: have both follow a time server")
 
 
+def is_oldest(url: str, pid: int) -> bool:
+    """Whether every transaction that began before this one has ended, autovacuum's among them."""
+    with psycopg.connect(server_url(url), autocommit=True) as connection:
+        oldest = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() ORDER BY xact_start NULLS LAST LIMIT 1"
+        )
+        return oldest.fetchone() == (pid,)
+
+
 @pytest.mark.parametrize("begin", ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT txid_current()"])
 def test_a_transaction_that_holds_back_vacuum(url: str, monkeypatch: pytest.MonkeyPatch, begin: str) -> None:
     """With a snapshot; or one that wrote and idles, which has none between its statements."""
@@ -146,6 +155,7 @@ def test_a_transaction_that_holds_back_vacuum(url: str, monkeypatch: pytest.Monk
         connection.execute(begin)
         connection.execute("SELECT 1")
         pid = connection.info.backend_pid
+        wait_until(lambda: is_oldest(url, pid), "the end of older transactions")
         monkeypatch.setattr(doctor, "_LONG", -1)
         is_well, said = look(url)["transactions"]
     assert not is_well
@@ -153,6 +163,29 @@ def test_a_transaction_that_holds_back_vacuum(url: str, monkeypatch: pytest.Monk
     assert (
         "it keeps dead rows from being removed, and claims get slower; end it with SELECT pg_terminate_backend(" in said
     )
+
+
+def test_a_vacuum_holds_back_no_other(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        psycopg.connect(server_url(url), autocommit=True) as slow,
+        psycopg.connect(server_url(url), autocommit=True) as connection,
+        ThreadPoolExecutor() as threads,
+    ):
+        schema = re.search(r"schema=(\w+)", url)[1]  # type: ignore[index]
+        slow.execute(f"CREATE TABLE {schema}.large AS SELECT repeat('x', 2000) FROM generate_series(1, 2000)")
+        slow.execute("SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1")
+        vacuum = threads.submit(slow.execute, f"VACUUM {schema}.large")
+        pid = slow.info.backend_pid
+        vacuums = "SELECT 1 FROM pg_stat_progress_vacuum WHERE pid = %s"
+        try:
+            wait_until(lambda: connection.execute(vacuums, [pid]).fetchone() is not None, "the vacuum's start")
+            monkeypatch.setattr(doctor, "_LONG", -1)
+            _, said = look(url)["transactions"]
+        finally:
+            connection.execute("SELECT pg_cancel_backend(%s)", [pid])
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            vacuum.result(DEADLINE)
+    assert f"pid {pid}" not in said
 
 
 def test_a_transaction_that_keeps_a_table_locked_is_found_though_nobody_waits(

@@ -116,19 +116,17 @@ def _snapshots(connection: Connection) -> Finding:
 
 
 _HELD = """
-SELECT kind, name, seconds, age FROM (
-    SELECT 'pid' AS kind, pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS name,
-           extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds,
+SELECT kind, name, extract(epoch FROM clock_timestamp() - began)::bigint, age FROM (
+    SELECT 'pid' AS kind, pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS name, xact_start AS began,
            greatest(age(backend_xmin), age(backend_xid))::bigint AS age
     FROM pg_stat_activity
     WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+      AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum)  -- a vacuum holds back no other
     UNION ALL
-    SELECT 'prepared transaction', gid, extract(epoch FROM clock_timestamp() - prepared)::bigint,
-           age(transaction)::bigint
-    FROM pg_prepared_xacts
+    SELECT 'prepared transaction', gid, prepared, age(transaction)::bigint FROM pg_prepared_xacts
     UNION ALL
     SELECT 'replication slot', slot_name, NULL, age(xmin)::bigint FROM pg_replication_slots WHERE xmin IS NOT NULL
-) AS held ORDER BY age DESC, seconds DESC NULLS LAST LIMIT 1
+) AS held ORDER BY age DESC, began NULLS LAST LIMIT 1
 """
 
 
