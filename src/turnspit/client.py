@@ -24,7 +24,7 @@ from turnspit.sending import Sender, Sendings
 from turnspit.workflow_store import WorkflowWriter
 from turnspit.workflows import WorkflowBuilder
 
-__all__ = ["Client", "Stored"]
+__all__ = ["Client", "Stored", "possible_id"]
 
 R = TypeVar("R")
 
@@ -242,15 +242,15 @@ class Client:
         """
         engine = self._app.engine
         if tx is not None:
-            return _found(engine.write_in(tx, engine.get_job, _possible(job_id)), job_id)
-        return _found(engine.read(engine.get_job, _possible(job_id)), job_id)
+            return _found(engine.write_in(tx, engine.get_job, possible_id(job_id)), job_id)
+        return _found(engine.read(engine.get_job, possible_id(job_id)), job_id)
 
     async def aget_record(self, job_id: int, tx: object | None = None) -> JobRecord:
         """``get_record`` for async code."""
         engine = self._app.engine
         if tx is not None:
-            return _found(await engine.awrite_in(tx, engine.get_job, _possible(job_id)), job_id)
-        return _found(await engine.aread(engine.get_job, _possible(job_id)), job_id)
+            return _found(await engine.awrite_in(tx, engine.get_job, possible_id(job_id)), job_id)
+        return _found(await engine.aread(engine.get_job, possible_id(job_id)), job_id)
 
     def get_logs(self, job_id: int) -> list[LogLine]:
         """The job's log lines."""
@@ -392,6 +392,6 @@ def _found(record: JobRecord | None, job_id: int) -> JobRecord:
     return record
 
 
-def _possible(job_id: int) -> int:
-    """The id; 0, which no job has, for what cannot be one: the store could not even ask for it."""
+def possible_id(job_id: int) -> int:
+    """The id; 0, which nothing has, for what cannot be one: the store could not even ask for it."""
     return job_id if isinstance(job_id, int) and 0 < job_id < 2**63 else 0

@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from turnspit.errors import InvalidPayload
 
-__all__ = ["DEFAULT_LIMIT", "check_text", "decode", "encode"]
+__all__ = ["DEFAULT_LIMIT", "check_text", "decode", "encode", "is_unicode"]
 
 DEFAULT_LIMIT = 1024 * 1024
 """Bytes of JSON that one payload may take."""
@@ -64,11 +64,22 @@ def check_text(text: str, what: str) -> str:
     """
     if not isinstance(text, str) or not 0 < len(text) <= _LONGEST_NAME or "\0" in text:
         raise InvalidPayload(f"{what} must be text of 1 to {_LONGEST_NAME} characters without NUL, not {text!r}")
+    if not is_unicode(text):
+        raise InvalidPayload(f"{what} must be text without surrogates, not {text!r}")
+    return str.__str__(text)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it has no lone surrogates, which no store can keep.
+
+    >>> is_unicode("é"), is_unicode("\\udcff")
+    (True, False)
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidPayload(f"{what} must be text without surrogates, not {text!r}") from None
-    return str.__str__(text)
+        return False
+    return True
 
 
 def _refuse_constants(data: bytes, what: str) -> None:

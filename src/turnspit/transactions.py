@@ -4,7 +4,7 @@ The caller's connection or session runs them inside the caller's transaction. SQ
 the names of their modules, and not imported for that.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import GeneratorType
 from typing import Any, Protocol, TypeVar
 
@@ -58,7 +58,10 @@ def drive(
                 wakes.append(step)
                 rows = []
             else:
-                rows = execute(step)
+                try:
+                    rows = execute(step)
+                except UnicodeEncodeError:
+                    rows = execute(_encodable(step))
                 if step.wake is not None:
                     wakes.append(step.wake)
             step = verb.send(rows)
@@ -74,6 +77,17 @@ def _is_only_statement(verb: Verb[Any], first: Statement | Wake) -> bool:
     return is_its_own and isinstance(first, Statement) and first.ends
 
 
+def _encodable(statement: Statement) -> Statement:
+    """With each lone surrogate replaced: no store keeps one, but somebody may ask for it or give it as a reason."""
+    if not isinstance(statement.params, Mapping):
+        return statement
+    params = {
+        name: value.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if isinstance(value, str) else value
+        for name, value in statement.params.items()
+    }
+    return statement._replace(params=params)
+
+
 async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Row]]]) -> tuple[T, list[Wake]]:
     """``drive`` on an async connection."""
     wakes: list[Wake] = []
@@ -85,7 +99,10 @@ async def adrive(verb: Verb[T], execute: Callable[[Statement], Awaitable[list[Ro
                 wakes.append(step)
                 rows = []
             else:
-                rows = await execute(step)
+                try:
+                    rows = await execute(step)
+                except UnicodeEncodeError:
+                    rows = await execute(_encodable(step))
                 if step.wake is not None:
                     wakes.append(step.wake)
             step = verb.send(rows)

@@ -5,9 +5,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn, TypedDict, Unpack
 
-from turnspit.client import Client, Stored
+from turnspit.client import Client, Stored, possible_id
 from turnspit.clock import Duration, to_duration, to_moment
-from turnspit.codec import check_text, encode
+from turnspit.codec import check_text, encode, is_unicode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
@@ -202,7 +202,7 @@ class Jobs:
         """
         changes = _changes(priority, queue, at, delay)
         engine = self._app.engine
-        record = engine.write(_update, engine, _id(job_id), changes)
+        record = engine.write(_update, engine, possible_id(_id(job_id)), changes)
         if record is None:
             _refuse("updated", self.get(job_id), "only a waiting job can be")
         return Job(record, self._client)
@@ -219,7 +219,7 @@ class Jobs:
         """``update`` for async code."""
         changes = _changes(priority, queue, at, delay)
         engine = self._app.engine
-        record = await engine.awrite(_update, engine, _id(job_id), changes)
+        record = await engine.awrite(_update, engine, possible_id(_id(job_id)), changes)
         if record is None:
             _refuse("updated", await self.aget(job_id), "only a waiting job can be")
         return Job(record, self._client)
@@ -327,7 +327,7 @@ def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilt
         raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(JobState)}")
     for name in _TEXT_FIELDS:
         value = fields.get(name)
-        if value is not None and not isinstance(value, str):
+        if value is not None and not (isinstance(value, str) and is_unicode(value)):
             raise ConfigurationError(f"{name}= takes a text, not {value!r}")
     if fields.get("args") is not None:
         _check_args(fields["args"])

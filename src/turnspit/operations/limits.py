@@ -9,6 +9,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, LimitTimeout
 from turnspit.limits import Concurrency, Limit, Rate
+from turnspit.operations.pages import check_size
 from turnspit.records import FullKey, LimitChange, LimitRule
 
 __all__ = ["LimitInfo", "Limits"]
@@ -84,7 +85,7 @@ class Limits:
         or a rate is used up. Limits that only other apps on the store declare are included, and so are the names of
         ``Turnspit(limits=)`` that are used up, whether anybody waits for them or not.
 
-        :param limit: how many at most, by name and key.
+        :param limit: how many at most, up to 1,000, by name and key.
 
         ::
 
@@ -94,11 +95,11 @@ class Limits:
             # call_partner concurrency [7] 2 of 2 None
             # call_partner rate [7] 10 of 10 2026-11-26 21:04:18+00:00
         """
-        return self._app.engine.read(self._app.engine.list_full_keys, limit, self._named_rules())
+        return self._app.engine.read(self._app.engine.list_full_keys, check_size(limit), self._named_rules())
 
     async def afull_keys(self, limit: int = 100) -> FullKeys:
         """``full_keys`` for async code."""
-        return await self._app.engine.aread(self._app.engine.list_full_keys, limit, self._named_rules())
+        return await self._app.engine.aread(self._app.engine.list_full_keys, check_size(limit), self._named_rules())
 
     def set(self, name: str, limit: Rate | Concurrency) -> None:
         """Change a limit, for every key and in every worker, until ``reset``: it wins over what tasks declare.

@@ -2,7 +2,7 @@
 
 from turnspit.errors import ConfigurationError
 
-__all__ = ["check_size", "position_of"]
+__all__ = ["check_after", "check_size", "position_of"]
 
 _LARGEST_PAGE = 1000
 _LARGEST_ID = 2**63 - 1
@@ -16,6 +16,16 @@ def check_size(limit: int) -> int:
     if not isinstance(limit, int) or not 1 <= limit <= _LARGEST_PAGE:
         raise ConfigurationError(f"limit is from 1 to {_LARGEST_PAGE}, not {limit!r}")
     return limit
+
+
+def check_after(after: int) -> int:
+    """The id of the job after which a page of a workflow's jobs begins.
+
+    :raises ConfigurationError: if it is no number that an id can have.
+    """
+    if not isinstance(after, int) or not 0 <= after <= _LARGEST_ID:
+        raise ConfigurationError(f"after= takes the id of the last job of the page before, not {after!r}")
+    return after
 
 
 def position_of(after: str | None) -> int | None:

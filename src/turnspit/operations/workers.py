@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
-from turnspit.client import Stored
+from turnspit.client import Stored, possible_id
 from turnspit.clock import from_moment
 from turnspit.errors import WorkerNotFound
 from turnspit.records import WorkerRecord
@@ -69,12 +69,12 @@ class Workers:
         :param worker: its id in ``list()``.
         :raises WorkerNotFound: if no live worker has it.
         """
-        if not self._app.engine.write(self._app.engine.ask_worker, worker, "quiet"):
+        if not self._app.engine.write(self._app.engine.ask_worker, possible_id(worker), "quiet"):
             _refuse(worker)
 
     async def aquiet(self, worker: int) -> None:
         """``quiet`` for async code."""
-        if not await self._app.engine.awrite(self._app.engine.ask_worker, worker, "quiet"):
+        if not await self._app.engine.awrite(self._app.engine.ask_worker, possible_id(worker), "quiet"):
             _refuse(worker)
 
     def stop(self, worker: int) -> None:
@@ -83,12 +83,12 @@ class Workers:
         :param worker: its id in ``list()``.
         :raises WorkerNotFound: if no live worker has it.
         """
-        if not self._app.engine.write(self._app.engine.ask_worker, worker, "stop"):
+        if not self._app.engine.write(self._app.engine.ask_worker, possible_id(worker), "stop"):
             _refuse(worker)
 
     async def astop(self, worker: int) -> None:
         """``stop`` for async code."""
-        if not await self._app.engine.awrite(self._app.engine.ask_worker, worker, "stop"):
+        if not await self._app.engine.awrite(self._app.engine.ask_worker, possible_id(worker), "stop"):
             _refuse(worker)
 
 

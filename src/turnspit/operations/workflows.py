@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from turnspit.client import Client, Stored
+from turnspit.client import Client, Stored, possible_id
 from turnspit.clock import Duration, from_moment, monotonic, to_duration
 from turnspit.codec import decode
 from turnspit.contract import Engine
@@ -15,7 +15,7 @@ from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
 from turnspit.job_waiting import wait_at_most
 from turnspit.jobs import Page
-from turnspit.operations.pages import check_size, position_of
+from turnspit.operations.pages import check_after, check_size, position_of
 from turnspit.records import WorkflowJobRecord, WorkflowRecord
 from turnspit.states import JobState
 
@@ -96,12 +96,14 @@ class Workflows:
         :raises WorkflowNotFound: if there is none.
         """
         engine = self._app.engine
-        return _found(engine.read(_read, engine, _id(workflow), check_size(limit), after), workflow, limit)
+        return _found(engine.read(_read, engine, _id(workflow), check_size(limit), check_after(after)), workflow, limit)
 
     async def aget(self, workflow: int, *, limit: int = 1000, after: int = 0) -> Workflow:
         """``get`` for async code."""
         engine = self._app.engine
-        return _found(await engine.aread(_read, engine, _id(workflow), check_size(limit), after), workflow, limit)
+        return _found(
+            await engine.aread(_read, engine, _id(workflow), check_size(limit), check_after(after)), workflow, limit
+        )
 
     def list(
         self, *, name: str | None = None, finished: bool | None = None, limit: int = 50, after: str | None = None
@@ -375,4 +377,4 @@ def _time_to_wait(workflow: Workflow, until: float | None) -> float:
 def _id(workflow: int) -> int:
     if not isinstance(workflow, int):
         raise ConfigurationError(f"a workflow is named by its id, a whole number (flow.id), not {workflow!r}")
-    return workflow if 0 < workflow < 2**63 else 0
+    return possible_id(workflow)
