@@ -39,6 +39,7 @@ Duration = float | timedelta
 """Seconds, or a ``timedelta``."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LONGEST = timedelta(days=36525)
 _WAKING = 0.00005
@@ -95,8 +96,13 @@ def to_moment(value: datetime, name: str = "at") -> int:
 
 
 def from_moment(moment: int) -> datetime:
-    """A moment as an aware datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=moment)
+    """A moment as an aware datetime in UTC: the first or the last one where it is outside the years 1 to 9999, as
+    the end of 9999 in New York is.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=moment)
+    except OverflowError:
+        return _FIRST if moment < 0 else _LAST
 
 
 def utc_now() -> datetime:

@@ -1,7 +1,7 @@
 """``app.jobs``: what a person sees and changes."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from tests.behaviour.support import DEADLINE
 from turnspit import ConfigurationError, Job, JobNotFound, Retry, Turnspit
 from turnspit.errors import MoveNotAllowed
+from turnspit.records import NewJob
 from turnspit.testing import TestStore
 
 
@@ -333,3 +334,25 @@ def test_arguments_with_a_nul_keep_no_other_job_from_being_found(app: Turnspit) 
         assert app.jobs.list(task="second")[0].get_result(DEADLINE) == "a\0b"
         found = second.enqueue("\\u0000")
     assert [job.id for job in app.jobs.list(args={"text": "\\u0000"})] == [found.id]
+
+
+def test_a_job_at_the_end_of_time_keeps_no_other_one_from_being_seen(app: Turnspit) -> None:
+    """The year 9999 ends later in New York than in Greenwich, and another program may store any number."""
+
+    @app.task
+    def greet(name: str) -> None: ...
+
+    late = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))
+    job = greet.using(at=late).enqueue("Ada")
+    assert (job.state, job.run_at) == ("scheduled", datetime.max.replace(tzinfo=UTC))
+    early = app.engine.write(app.engine.insert_job, NewJob("greet", "default", '{"name": "Bob"}', at=-(10**17)))
+    assert [each.id for each in app.jobs.list()] == [early.id, job.id]
+
+
+def test_a_number_that_no_float_holds_is_found(app: Turnspit) -> None:
+    @app.task
+    def count(number: int) -> None: ...
+
+    for number in (10**400, -(10**400), 7):
+        job = count.enqueue(number)
+        assert [each.id for each in app.jobs.list(args={"number": number})] == [job.id]

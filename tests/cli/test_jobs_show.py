@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,10 @@ def test_a_log_line_of_many_lines_cannot_look_like_another(cli: Cli) -> None:
         app.run_worker(until_empty=True)
     lines = cli("jobs", "show", "sqlite:///forged.db", "1").out.splitlines()
     assert lines[lines.index("log") + 2] == "    2030-01-01 12:00:00 UTC  attempt 1  info  forged"
+
+
+def test_the_last_day_of_time_is_shown_where_it_is_later_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    assert cli("enqueue", "shop", "make_invoice", "order_id=7", "--at", "9999-12-31T23:59:00Z").code == 0
+    assert "due        9999-12-31 23:59:00 UTC (in " in cli("jobs", "show", "shop", 1).out

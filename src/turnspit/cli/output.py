@@ -177,7 +177,11 @@ def absolute(moment: int | datetime | None) -> str:
     """Local date and time with its zone, and how far from now."""
     if moment is None:
         return ""
-    local = _aware(moment).astimezone()
+    aware = _aware(moment)
+    try:
+        local = aware.astimezone()
+    except OverflowError:  # the last day of 9999
+        local = aware
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()} ({when(moment)})"
 
 

@@ -1,5 +1,6 @@
 """A ``JobFilter`` as SQL."""
 
+import math
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -44,7 +45,7 @@ def _equals(value: Any, name: str) -> tuple[str, Any]:
     if value is None or isinstance(value, bool):
         return f"arg.type = :{name}", to_json(value).decode()
     if isinstance(value, int) and abs(value) > LARGEST:
-        value = float(value)
+        value = _as_real(value)
     if isinstance(value, (int, float)):
         return f"arg.type IN ('integer', 'real') AND arg.value = :{name}", value
     if isinstance(value, str):
@@ -52,3 +53,11 @@ def _equals(value: Any, name: str) -> tuple[str, Any]:
     stored, wanted = _PARTS.format("arg.value"), _PARTS.format(f":{name}")
     both = f"NOT EXISTS ({stored} EXCEPT {wanted}) AND NOT EXISTS ({wanted} EXCEPT {stored})"
     return f"arg.type = '{'array' if isinstance(value, list) else 'object'}' AND {both}", to_json(value).decode()
+
+
+def _as_real(value: int) -> float:
+    """A large number as SQLite reads it in JSON: one that no float holds is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
