@@ -8,6 +8,7 @@ from tests.web.conftest import ORIGIN
 from tests.web.test_access import person
 from turnspit import JobContext, Retry, Turnspit, Unique
 from turnspit.testing import TestStore
+from turnspit.web.redaction import Redaction
 
 SECRET = "tr0ub4dor"
 PIN = 735_119
@@ -125,3 +126,27 @@ def test_a_search_for_a_field_inside_an_argument_is_refused(shop: TestStore) -> 
         for value, status in (('{"pin": [735119]}', 422), ('{"width": 3}', 200)):
             answer = client.get("/api/jobs", params={"args": f'{{"nested": {value}}}'})
             assert answer.status_code == status, answer.text
+
+
+def test_hidden_values_are_looked_for_only_where_there_is_a_text() -> None:
+    """A newsletter's job may have thousands of device tokens, and a list has fifty jobs."""
+    looked: list[str] = []
+
+    class Arguments(dict[str, Any]):
+        def items(self) -> Any:
+            looked.append("looked")
+            return super().items()
+
+    tokens = [f"token{number}" for number in range(20_000)]
+    texts = Redaction(["*token*"], []).texts("push", Arguments(device_tokens=tokens))
+    assert (texts(None), texts(""), texts.key(None), looked) == (None, "", None, [])
+    assert texts("token19999 and token1 of token") == "[hidden] and [hidden] of token"
+    assert texts("nothing") == "nothing"
+    assert looked == ["looked"]
+
+
+def test_a_short_hidden_value_is_not_told_by_a_unique_key() -> None:
+    texts = Redaction(["cvc", "password"], []).texts("pay", {"cvc": "735", "password": ""})
+    assert texts.key('["735"]') == "[hidden]"
+    assert texts("735 m") == "735 m"
+    assert Redaction(["password"], []).texts("pay", {"password": ""}).key('["7"]') == '["7"]'

@@ -8,8 +8,9 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import translate
+from functools import cached_property, lru_cache
 from typing import Any, overload
 
 from turnspit.codec import check_text
@@ -41,17 +42,22 @@ DEFAULT_NAMES = (
 )
 """Names of fields that are hidden by default."""
 
+_KNOWN_NAMES = 1000
+_PLAIN = re.compile(r"[ !#-&(-\[\]-~]*")
+"""Text that Python and JSON quote as it is: printable ASCII without quotation marks and backslashes."""
 _SHORTEST = 4
 """Hidden values with fewer characters are not looked for in texts: they would be found everywhere."""
 
 
 class Texts:
-    """Shows errors, tracebacks, log lines and other texts of one job, without the job's hidden values."""
+    """Shows errors, tracebacks, log lines and other texts of one job, without the job's hidden values.
 
-    def __init__(self, secrets: Iterable[str], *, hides_all: bool = False) -> None:
-        longest_first = sorted(set(secrets), key=len, reverse=True)
+    :param secrets: gives these values; called for the first text, as most jobs of a list have none.
+    """
+
+    def __init__(self, secrets: Callable[[], Iterable[str]] = tuple, *, hides_all: bool = False) -> None:
         self.hides_all = hides_all
-        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._find = secrets
 
     @overload
     def __call__(self, text: str) -> str: ...
@@ -62,11 +68,17 @@ class Texts:
             return text
         if self.hides_all:
             return HIDDEN
-        return text if self._secrets is None else self._secrets.sub(HIDDEN, text)
+        quoted = [secret for secret in self._secrets if len(secret) >= _SHORTEST and secret in text]
+        return re.sub("|".join(map(re.escape, quoted)), HIDDEN, text) if quoted else text
+
+    @cached_property
+    def _secrets(self) -> Sequence[str]:
+        """The longest first."""
+        return sorted(set(self._find()) - {""}, key=len, reverse=True)
 
     def key(self, text: str | None) -> str | None:
         """A unique key. It is made of arguments, so all of it is hidden if the job has any hidden value."""
-        return HIDDEN if text and (self.hides_all or self._secrets is not None) else text
+        return HIDDEN if text and (self.hides_all or self._secrets) else text
 
 
 class Redaction:
@@ -77,12 +89,17 @@ class Redaction:
     """
 
     def __init__(self, names: Iterable[str], tasks: Iterable[str]) -> None:
-        self._patterns = tuple(check_text(name, "a redacted name").lower() for name in names)
+        patterns = [translate(check_text(name, "a redacted name").lower()) for name in names]
+        self._names = re.compile("|".join(patterns)) if patterns else None
         self._tasks = frozenset(tasks)
+        self._hides_name = lru_cache(_KNOWN_NAMES)(self._matches)  # arguments may have a name a hundred thousand times
 
     def hides(self, task: str | None, name: str) -> bool:
         """Whether the values of this field are hidden; then nobody may search by them either."""
-        return task in self._tasks or any(fnmatchcase(name.lower(), pattern) for pattern in self._patterns)
+        return task in self._tasks or self._hides_name(name)
+
+    def _matches(self, name: str) -> bool:
+        return self._names is not None and self._names.match(name.lower()) is not None
 
     @property
     def hides_some_task(self) -> bool:
@@ -101,8 +118,8 @@ class Redaction:
         :param values: the job's arguments, metadata and result, with nothing hidden yet.
         """
         if task in self._tasks:
-            return Texts((), hides_all=True)
-        return Texts(form for value in values for secret in self._secrets(value) for form in _forms(secret))
+            return Texts(hides_all=True)
+        return Texts(lambda: (form for value in values for secret in self._secrets(value) for form in _forms(secret)))
 
     def _secrets(self, value: Any, *, is_hidden: bool = False) -> Iterator[Any]:
         """Every text and number behind a hidden name, at any depth."""
@@ -129,7 +146,7 @@ class Redaction:
         >>> redaction.limit_key("login", ["user"], "[7]"), redaction.limit_key("login", None, "[7]")
         ('[7]', '[hidden]')
         """
-        if not key or not (self._patterns or self._tasks):
+        if not key or not (self._names or self._tasks):
             return key
         if names is None or any(self.hides(task, name) for name in names):
             return HIDDEN
@@ -161,9 +178,9 @@ class Redaction:
         return shown
 
 
-def _forms(secret: str | float) -> Iterator[str]:
+def _forms(secret: str | float) -> set[str]:
     """How a value looks in a text: as it is, and as Python and JSON quote it."""
     forms = {str(secret)}
-    if isinstance(secret, str):
+    if isinstance(secret, str) and not _PLAIN.fullmatch(secret):
         forms |= {repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return (form for form in forms if len(form) >= _SHORTEST)
+    return forms
