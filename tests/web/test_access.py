@@ -59,6 +59,12 @@ def test_a_stranger_is_not_told_where_the_store_is(shop: TestStore) -> None:
     with person(shop, token=TOKEN) as client:
         assert shop.app.engine.location not in client.get("/login").text
         assert client.get("/loginx", headers={"Accept": "text/html"}).status_code == 303
+        for path in ("/static/nope.css", "/static/a/b"):
+            assert shop.app.engine.location not in client.get(path, headers={"Accept": "text/html"}).text
+        own = {"Origin": "https://ops.example", "Accept": "text/html"}
+        for body, status in ((b"\xff", 400), (b"x" * 3_000_000, 413)):
+            answer = client.post("/login", content=body, headers=own)
+            assert (answer.status_code, shop.app.engine.location in answer.text) == (status, False)
         known = client.get("/", headers={"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"})
         assert shop.app.engine.location in known.text
 

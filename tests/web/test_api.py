@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic_core import core_schema
 
 from tests.web.conftest import ORIGIN, Site, TestClient
 from turnspit import Cron, EngineUnavailable
@@ -220,3 +221,24 @@ def test_the_document_names_every_operation_once(openapi: Any) -> None:
     names = [each["operationId"] for methods in openapi["paths"].values() for each in methods.values()]
     assert len(names) == len(set(names)) == 36
     assert openapi["servers"] == [{"url": "/api"}]
+
+
+def test_a_type_without_a_schema_hides_no_task(shop: TestStore, site: Site) -> None:
+    class Place:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return core_schema.no_info_plain_validator_function(lambda value: value)
+
+    @shop.app.task(name="visit")
+    def visit(place: Place) -> None: ...
+
+    schemas = {task["name"]: task["args_schema"] for task in site.client.get("/api/tasks").json()}
+    assert schemas["visit"] == {"type": "object"}
+    assert schemas["send"]["required"] == ["to"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 19, "0", "-1", "\u0661", "x"])
+def test_what_is_no_id_is_not_found(site: Site, number: str) -> None:
+    assert site.client.get(f"/api/jobs/{number}").status_code == 404
+    assert site.client.post(f"/jobs/{number}/replay", headers={"Origin": ORIGIN}).status_code == 404
+    assert site.client.post(f"/jobs/{number}/duplicate", headers={"Origin": ORIGIN}).status_code == 404

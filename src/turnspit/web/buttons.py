@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.limits import Concurrency, Rate
 from turnspit.web.bulk import BULK_VERBS
-from turnspit.web.forms import read_form
+from turnspit.web.forms import read_form, read_id
 from turnspit.web.screens.jobs import refuse_hidden
 from turnspit.web.searching import make_search
 from turnspit.web.site import Site
@@ -37,7 +37,7 @@ class Buttons:
 
     async def job(self, request: Request) -> Response:
         """Replay, cancel, delete or run one job."""
-        number, form, changes = _id_of(request), await read_form(request), self._site.changes
+        number, form, changes = read_id(request), await read_form(request), self._site.changes
         verbs: Verbs = {
             "replay": (lambda: changes.replay(request, number), "replayed"),
             "cancel": (lambda: changes.cancel(request, number), "cancelled, or asked to end"),
@@ -48,7 +48,7 @@ class Buttons:
 
     async def update(self, request: Request) -> Response:
         """Change a waiting job."""
-        job_id, form = _id_of(request), await read_form(request)
+        job_id, form = read_id(request), await read_form(request)
 
         async def update() -> None:
             try:
@@ -105,7 +105,7 @@ class Buttons:
 
     async def stop_bulk(self, request: Request) -> Response:
         """Stop a bulk change that runs in the background."""
-        number, form = _id_of(request), await read_form(request)
+        number, form = read_id(request), await read_form(request)
         return await self._do(request, form, "stopped", lambda: self._site.bulk.stop(request, number))
 
     async def schedule(self, request: Request) -> Response:
@@ -121,7 +121,7 @@ class Buttons:
 
     async def worker(self, request: Request) -> Response:
         """Quiet or stop a worker."""
-        number, form, changes = _id_of(request), await read_form(request), self._site.changes
+        number, form, changes = read_id(request), await read_form(request), self._site.changes
         verbs: Verbs = {
             "quiet": (lambda: changes.quiet_worker(request, number), "takes no more jobs, and ends with its last one"),
             "stop": (lambda: changes.stop_worker(request, number), "was asked to stop"),
@@ -130,7 +130,7 @@ class Buttons:
 
     async def workflow(self, request: Request) -> Response:
         """Cancel or replay a workflow."""
-        number, form, changes = _id_of(request), await read_form(request), self._site.changes
+        number, form, changes = read_id(request), await read_form(request), self._site.changes
         verbs: Verbs = {
             "cancel": (lambda: changes.cancel_workflow(request, number), "cancelled"),
             "replay": (lambda: changes.replay_workflow(request, number), "goes on where it failed"),
@@ -182,13 +182,6 @@ class Buttons:
         except TurnspitError as error:
             return back_to(request, str(error), path=form.get("back", "/"), is_bad=True)
         return back_to(request, done, path=form.get("back", "/"))
-
-
-def _id_of(request: Request) -> int:
-    number = int(request.path_params["id"])
-    if not 0 < number < 2**63:
-        raise HTTPException(404, f"{number} is no id")
-    return number
 
 
 def back_to(request: Request, text: str, *, path: str, is_bad: bool = False) -> Response:

@@ -18,7 +18,7 @@ from turnspit.errors import TurnspitError
 from turnspit.web.api import api_routes
 from turnspit.web.buttons import FLASH, Buttons, back_to, local_path
 from turnspit.web.copying import CommandLine
-from turnspit.web.forms import read_form
+from turnspit.web.forms import read_form, read_id
 from turnspit.web.guard import Access, Guard
 from turnspit.web.live import Broadcaster
 from turnspit.web.permissions import find_permissions
@@ -79,12 +79,12 @@ class Dashboard:
             Route("/suggest", self._suggest),
             Route("/jobs/bulk", buttons.bulk, methods=["POST"]),
             Route("/jobs/chosen", buttons.chosen, methods=["POST"]),
-            Route("/jobs/{id:int}/update", buttons.update, methods=["POST"]),
-            Route("/jobs/{id:int}/duplicate", self._duplicate, methods=["POST"]),
-            Route("/jobs/{id:int}/{verb}", buttons.job, methods=["POST"]),
-            Route("/workflows/{id:int}/{verb}", buttons.workflow, methods=["POST"]),
-            Route("/workers/{id:int}/{verb}", buttons.worker, methods=["POST"]),
-            Route("/bulk/{id:int}/stop", buttons.stop_bulk, methods=["POST"]),
+            Route("/jobs/{id}/update", buttons.update, methods=["POST"]),
+            Route("/jobs/{id}/duplicate", self._duplicate, methods=["POST"]),
+            Route("/jobs/{id}/{verb}", buttons.job, methods=["POST"]),
+            Route("/workflows/{id}/{verb}", buttons.workflow, methods=["POST"]),
+            Route("/workers/{id}/{verb}", buttons.worker, methods=["POST"]),
+            Route("/bulk/{id}/stop", buttons.stop_bulk, methods=["POST"]),
             Route("/schedules/{verb}", buttons.schedule, methods=["POST"]),
             Route("/queues/{verb}", buttons.pause, methods=["POST"]),
             Route("/limits/{verb}", buttons.limit, methods=["POST"]),
@@ -144,7 +144,7 @@ class Dashboard:
         return Response("\n".join(suggest(text, tasks, queues)), media_type="text/plain")
 
     async def _duplicate(self, request: Request) -> Response:
-        view, job_id = await _view_of(request), int(request.path_params["id"])
+        view, job_id = await _view_of(request), read_id(request)
         try:
             fields, given = await read_new_job(self._site, request, job_id)
         except FormError as error:

@@ -1,4 +1,4 @@
-"""Reading what a browser sends: a form's fields, as text."""
+"""Reading what a browser sends: a form's fields, as text, and the id in a path."""
 
 from urllib.parse import parse_qsl
 
@@ -6,10 +6,23 @@ from starlette.datastructures import MultiDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-__all__ = ["LARGEST", "read_body", "read_form"]
+__all__ = ["LARGEST", "LARGEST_ID", "read_body", "read_form", "read_id"]
 
 LARGEST = 2 * 1024 * 1024
+LARGEST_ID = 2**63 - 1
 _MOST_FIELDS = 2000
+
+
+def read_id(request: Request) -> int:
+    """The id in the path.
+
+    :raises HTTPException: 404 if none is like it.
+    """
+    text = str(request.path_params["id"])
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_ID))
+    if not is_number or not 0 < int(text) <= LARGEST_ID:
+        raise HTTPException(404, f"{text[:80]} is no id")
+    return int(text)
 
 
 async def read_body(request: Request) -> bytes:

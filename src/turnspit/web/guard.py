@@ -78,8 +78,10 @@ class Guard:
         if request.method not in SAFE_METHODS and (foreign := find_foreign_origin(request.headers)):
             return problem(request, 403, foreign)
         path = _path(request.scope)
-        is_open = path == "/login" or path.startswith("/static/")
-        return None if is_open else await self._refusal_by_identity(request)
+        if path == "/login" or path.startswith("/static/"):  # open to strangers, who may do and see nothing
+            request.scope["turnspit.permissions"] = frozenset[Permission]()
+            return None
+        return await self._refusal_by_identity(request)
 
     async def _refusal_by_identity(self, request: Request) -> Response | None:
         """The same, for a request without the token or the permission to read."""

@@ -3,8 +3,10 @@
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from turnspit.web.bulk import Bulk
 from turnspit.web.changes import Changes
@@ -59,7 +61,15 @@ class Site:
                 queue=task.queue,
                 is_async=task.is_async,
                 description=inspect.getdoc(task.function),
-                args_schema=TypeAdapter(task.signature.arguments).json_schema(),
+                args_schema=_schema_of(task.signature.arguments),
             )
             for task in self.app.tasks.tasks
         ]
+
+
+def _schema_of(arguments: Any) -> dict[str, Any]:
+    """JSON Schema of a task's arguments; of one whose type has none, that they are an object."""
+    try:
+        return TypeAdapter[Any](arguments).json_schema()
+    except PydanticInvalidForJsonSchema:
+        return {"type": "object"}

@@ -10,9 +10,9 @@ from turnspit.errors import ConfigurationError
 from turnspit.jobs import JobFilter
 from turnspit.operations import make_filter
 from turnspit.states import JobState
+from turnspit.web.forms import LARGEST_ID
 
 __all__ = [
-    "LARGEST_ID",
     "BulkRequest",
     "CancelRequest",
     "CountQuery",
@@ -29,7 +29,6 @@ __all__ = [
     "WorkflowsQuery",
 ]
 
-LARGEST_ID = 2**63 - 1
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
 

@@ -12,8 +12,7 @@ from starlette.routing import Route
 from turnspit.signatures import describe_validation_error
 from turnspit.web.api.openapi import make_openapi
 from turnspit.web.api.operations import OPERATIONS, Call, Operation
-from turnspit.web.api.requests import LARGEST_ID
-from turnspit.web.forms import read_body
+from turnspit.web.forms import read_body, read_id
 from turnspit.web.site import Site
 
 __all__ = ["api_routes"]
@@ -23,8 +22,8 @@ def api_routes(site: Site, version: str) -> list[Route]:
     """The routes of the API, below ``/api``."""
     routes = []
     for operation in OPERATIONS:
-        path = "/api" + operation.path.replace("{id}", "{id:int}")
-        routes.append(Route(path, _endpoint(site, operation), methods=[operation.method], name=operation.name))
+        answer = _endpoint(site, operation)
+        routes.append(Route("/api" + operation.path, answer, methods=[operation.method], name=operation.name))
 
     async def send_openapi(request: Request) -> Response:
         server = str(request.scope.get("root_path", "")) + "/api"
@@ -41,12 +40,10 @@ def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Awaitable
     adapter = TypeAdapter[Any](operation.answer)
 
     async def answer(request: Request) -> Response:
-        job_id = int(request.path_params.get("id", 1))
-        if not 0 < job_id <= LARGEST_ID:
-            raise HTTPException(404, f"{job_id} is no id")
+        number = read_id(request) if "id" in request.path_params else 0
         query = None if operation.query is None else _checked(operation.query, dict(request.query_params))
         body = None if operation.body is None else await _read(request, operation.body)
-        found = await operation.handle(Call(site, request, job_id, query, body))
+        found = await operation.handle(Call(site, request, number, query, body))
         return Response(adapter.dump_json(found), operation.status, media_type="application/json")
 
     return answer
