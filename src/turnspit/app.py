@@ -47,7 +47,8 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
 
     Constructing it opens nothing; the store is opened by the first call that needs it.
 
-    :param url: ``sqlite:///shop.db``. Default: ``$TURNSPIT_URL``, else ``sqlite:///turnspit.db``.
+    :param url: ``sqlite:///shop.db``, or ``postgresql://user@host/shop``. Default: ``$TURNSPIT_URL``, else
+        ``sqlite:///turnspit.db``.
     :param name: the app's own name: apps that share a store need different ones, so that each keeps its schedules.
     :param retry: for tasks without their own; ten attempts by default.
     :param timeout: seconds or ``timedelta`` that one attempt may take; one hour by default.
