@@ -60,15 +60,16 @@ DRIVERS_AND_FRAMEWORKS = [
     "typer",
     "rich",
 ]
-LONGEST_IMPORT_BEYOND_PYDANTIC = 0.120
+LONGEST_IMPORT_BESIDE_PYDANTIC = 1.6
 
 MEASURE = """
 import json, sys, time
+began = time.process_time()
 import {first}
 between = time.process_time()
 import turnspit
 ended = time.process_time()
-print(json.dumps({{"beyond": ended - between, "modules": sorted(sys.modules)}}))
+print(json.dumps({{"first": between - began, "beyond": ended - between, "modules": sorted(sys.modules)}}))
 """
 
 
@@ -109,11 +110,12 @@ print(json.dumps([os.listdir({str(tmp_path)!r}), threading.active_count()]))
     assert run(code) == [[], 1]
 
 
-def test_importing_costs_little_beyond_pydantic(tmp_path: Path) -> None:
+def test_importing_costs_little_beside_pydantic(tmp_path: Path) -> None:
     # As an installed package: compiled once, which an environment that keeps no bytecode would do in every process.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-    # Processor time, the best of several: what the machine's other work adds is not ours.
+    # Processor time, each the best of several, and as a share: what the machine's other work adds is not ours.
     warm = "pydantic, pydantic.json_schema, asyncio, logging, importlib.resources, concurrent.futures"
-    best = min(run(MEASURE.format(first=warm), environment)["beyond"] for _ in range(5))
-    assert best < LONGEST_IMPORT_BEYOND_PYDANTIC
+    measured = [run(MEASURE.format(first=warm), environment) for _ in range(5)]
+    ours, theirs = (min(run[which] for run in measured) for which in ("beyond", "first"))
+    assert ours < LONGEST_IMPORT_BESIDE_PYDANTIC * theirs
