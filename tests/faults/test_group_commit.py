@@ -124,6 +124,24 @@ def test_new_jobs_that_wait_are_stored_by_one_statement(engine: SqliteEngine) ->
     assert {(answer.state, answer.created) for answer in answers} == {("ready", True)}
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_trigger_that_leaves_jobs_out_makes_no_id_wrong(engine: SqliteEngine, alike: bool) -> None:
+    """Somebody else's trigger, as on PostgreSQL (tests/on_postgres/test_unexpected_answers.py)."""
+    with contextlib.closing(sqlite3.connect(engine.path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER own BEFORE INSERT ON turnspit_jobs WHEN new.args = '[]' BEGIN SELECT RAISE(IGNORE); END"
+        )
+    left_out = NEW._replace(args="[]")
+    others = [NEW._replace(args=f"[{number}]", priority=0 if alike else number) for number in range(1, 4)]
+    ids = engine.write(engine.insert_jobs, [*others, left_out])
+    assert [engine.read(engine.get_job, job).args for job in ids] == [each.args for each in others]  # type: ignore[union-attr]
+    assert engine.write(engine.insert_jobs, [left_out] * 2) == []
+    new = [left_out, *others]
+    first, *stored_together = insert_together(engine, 4, new.__getitem__)
+    assert isinstance(first, Exception)
+    assert stored(engine) == [1, *ids, *(answer.id for answer in stored_together)]
+
+
 def test_new_jobs_that_cannot_be_stored_together_are_stored_each_alone(engine: SqliteEngine) -> None:
     break_writer(engine, once("INSERT INTO turnspit_jobs"))
     answers = insert_together(engine, 10, lambda _: NEW)
@@ -239,6 +257,28 @@ def test_an_error_nobody_thought_of_fails_its_call_and_stops_no_thread(engine: S
         with pytest.raises((EngineError, OverflowError)):
             engine.read(verb)
     assert stored(engine) == [1]
+    still_works(engine)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_commit_that_the_disk_fails_is_said_to_be_unsure(engine: SqliteEngine, number: int) -> None:
+    """It may be in the write-ahead log, as after a failed ``fsync``: the next one to open the file may find it."""
+    break_writer(engine, lambda sql: sql == "COMMIT")
+    answers = insert_together(engine, number)
+    for answer in answers:
+        assert isinstance(answer, EngineUnavailable)
+        assert str(answer).endswith(
+            "the disk reports an error (disk I/O error): the call may or may not have been carried out"
+        )
+    with pytest.raises(EngineUnavailable, match="may or may not"):
+        engine.write(engine.insert_job, with_key(9))
+    break_writer(engine, lambda sql: sql.startswith("INSERT"))
+    with pytest.raises(EngineUnavailable, match="may or may not"):
+        engine.write(engine.insert_job, NEW)  # which commits by itself
+    with pytest.raises(EngineUnavailable, match=r"\(disk I/O error\)$"):
+        engine.write(engine.insert_job, with_key(9))
+    assert isinstance(insert_together(engine, 1)[0], EngineUnavailable)
+    break_writer(engine, lambda sql: False)
     still_works(engine)
 
 

@@ -66,6 +66,8 @@ class ConnectionThread(CallThread):
         self.path = path
         self._synchronous = synchronous
         self.connection: sqlite3.Connection | None = None
+        self._is_committing = False
+        """The statement that runs now is a COMMIT, or commits by itself."""
         super().__init__(CallQueue(), name)
 
     def _serve_here(self, call: Call) -> bool:
@@ -97,7 +99,9 @@ class ConnectionThread(CallThread):
             self.connection = None
 
     def _translate(self, error: BaseException) -> BaseException:
-        return translate(error, str(self.path)) if isinstance(error, sqlite3.Error) else error
+        if not isinstance(error, sqlite3.Error):
+            return error
+        return translate(error, str(self.path), is_committing=self._is_committing)
 
 
 class Reader(ConnectionThread):
@@ -147,14 +151,16 @@ class Writer(ConnectionThread):
         """Run one call in a transaction of its own: Ctrl-C, which interrupts it, must not hit the calls of others."""
         if not self._turnstile.enter(wait=False):
             return False
+        self._is_committing = True  # a verb of one statement commits by itself
         try:
             connection = self._opened()
             call.result, call.wakes = drive(
                 call.make_verb(),
                 lambda statement: execute(connection, statement),
-                begin=lambda: connection.execute("BEGIN IMMEDIATE"),
+                begin=lambda: self._begin(connection),
             )
             if connection.in_transaction:
+                self._is_committing = True
                 connection.execute("COMMIT")
         except Exception as error:
             self._abandon()
@@ -169,6 +175,10 @@ class Writer(ConnectionThread):
             self._on_wakes(call.wakes)
         return True
 
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        self._is_committing = False
+        connection.execute("BEGIN IMMEDIATE")
+
     def _tidy_up(self) -> None:
         super()._tidy_up()
         self._turnstile.leave()
@@ -177,6 +187,7 @@ class Writer(ConnectionThread):
         """Run this call and those that wait, and answer them."""
         group = [first]
         alone: list[Call] = []
+        self._is_committing = False
         self._turnstile.enter()
         try:
             connection = self._opened()
@@ -217,6 +228,7 @@ class Writer(ConnectionThread):
                     return self._dissolve(group)
             calls = []
         try:
+            self._is_committing = True
             connection.execute("COMMIT")
         except sqlite3.Error:
             if len(group) <= 1:

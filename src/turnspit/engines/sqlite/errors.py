@@ -13,6 +13,8 @@ _FROZEN = "turnspit: "
 
 _NO_TABLE = "no such table: turnspit_"
 
+_UNSURE = ": the call may or may not have been carried out"
+
 _REASONS = {
     sqlite3.SQLITE_BUSY: "is locked by another connection that holds its write lock for long",
     sqlite3.SQLITE_PROTOCOL: "is locked by another process that opens or recovers it and does not get on",
@@ -28,8 +30,11 @@ _REASONS = {
 }
 
 
-def translate(error: sqlite3.Error, location: str) -> EngineError:
-    """The error as Turnspit's own, naming the store and the cure."""
+def translate(error: sqlite3.Error, location: str, *, is_committing: bool = False) -> EngineError:
+    """The error as Turnspit's own, naming the store and the cure.
+
+    :param is_committing: it comes from a COMMIT, which may be on the disk although the disk reports an error.
+    """
     if isinstance(error, sqlite3.IntegrityError) and str(error).startswith(_FROZEN):
         return StoreFrozen(f"store {location} {str(error).removeprefix(_FROZEN)}")
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
@@ -40,4 +45,5 @@ def translate(error: sqlite3.Error, location: str) -> EngineError:
     if reason is None:
         return EngineError(f"store {location}: {error}")
     kind = StoreRefused if code == sqlite3.SQLITE_NOTADB else EngineUnavailable
-    return kind(f"store {location} {reason} ({error})")
+    is_unsure = is_committing and code == sqlite3.SQLITE_IOERR
+    return kind(f"store {location} {reason} ({error})" + (_UNSURE if is_unsure else ""))

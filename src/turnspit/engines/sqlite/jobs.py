@@ -36,7 +36,7 @@ class SqliteJobVerbs(JobVerbs):
 
     def _store(self, new: Sequence[NewJob[Any]]) -> Verb[tuple[list[int], int]]:
         """Store jobs; their ids, and the moment at which they were stored."""
-        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        [(now, before)] = yield Statement(self.sql["insert_jobs_begin"], {"now": self.clock.now()})
         params = params_of_alike(new)
         if params is None:
             yield Statement(self.sql["insert_jobs"], [_row(job, now) for job in new], many=True)
@@ -46,14 +46,14 @@ class SqliteJobVerbs(JobVerbs):
         yield Wake(WakeKind.READY)
         if any(has_a_time(job) for job in new):
             yield Wake(WakeKind.SCHEDULED)
-        return list(range(last - len(new) + 1, last + 1)), now
+        return list(range(before + 1, last + 1)), now
 
     def store_workflow_jobs(self, workflow: int, new: Sequence[tuple[NewJob[Any], bool]]) -> Verb[list[int]]:
-        [(now,)] = yield Statement(self.sql["now"], {"now": self.clock.now()})
+        [(now, before)] = yield Statement(self.sql["insert_jobs_begin"], {"now": self.clock.now()})
         rows = [_workflow_row(job, workflow, now, is_blocked=is_blocked) for job, is_blocked in new]
         yield Statement(self.sql["extend_workflow_jobs"], rows, many=True)
         [(last,)] = yield Statement(self.sql["insert_jobs_last_id"], {})
-        return list(range(last - len(rows) + 1, last + 1))
+        return list(range(before + 1, last + 1))
 
     def store_rows(self, block: str, columns: Sequence[str], rows: Sequence[Row]) -> Verb[None]:
         if rows:

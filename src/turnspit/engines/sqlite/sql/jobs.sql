@@ -34,12 +34,14 @@ SELECT :task, :queue, new.value, :priority, :retry, :timeout, :tags, :metadata, 
 FROM (SELECT moment, max(coalesce(:at, moment), moment + :delay) AS due FROM (SELECT {now} AS moment))
 CROSS JOIN json_each(:jobs) AS new;
 
--- name: insert_jobs_last_id
--- Nobody else can write meanwhile, so the ids of one batch are consecutive.
-SELECT last_insert_rowid();
+-- name: insert_jobs_begin
+SELECT {now}, max((SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'turnspit_jobs'),
+                  (SELECT coalesce(max(id), 0) FROM turnspit_jobs));
 
--- name: now
-SELECT {now};
+-- name: insert_jobs_last_id
+-- Nobody else can write meanwhile, so the ids of one batch are consecutive. Not `last_insert_rowid()`, which is that of an
+-- earlier row where a trigger of somebody else leaves out the whole batch.
+SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'turnspit_jobs';
 
 -- name: claim_jobs
 -- Three statements that each return a single value: with many rows, the GIL is released and taken again for each of them,
