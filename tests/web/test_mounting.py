@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from fastapi import FastAPI, Request
 from flask import Flask, session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import EnvironBuilder
 
 from tests.web.conftest import text_of
 from turnspit.testing import TestStore
@@ -116,6 +118,29 @@ def test_every_screen_works_on_wsgi(shop: TestStore, path: str) -> None:
 
     client = Client(shop.app.dashboard(authorize=lambda *_: True).wsgi)
     assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"CONTENT_LENGTH": "15"}, "201 Created"),
+        ({"wsgi.input_terminated": True}, "201 Created"),  # without a length: in chunks
+        ({"CONTENT_LENGTH": "-1"}, "422 Unprocessable Entity"),
+        ({"CONTENT_LENGTH": "many", "SERVER_PORT": "x", "REMOTE_PORT": "x"}, "422 Unprocessable Entity"),
+    ],
+)
+def test_whatever_a_wsgi_server_passes_on_is_answered(shop: TestStore, sent: dict[str, Any], status: str) -> None:
+    class Input(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size >= 0, "a server that keeps the connection would wait for ever"
+            return super().read(size)
+
+    request = EnvironBuilder("/api/jobs", method="POST", content_type="application/json").get_environ()
+    request |= {"wsgi.input": Input(b'{"task":"gone"}'), "CONTENT_LENGTH": "", **sent}
+    statuses: list[str] = []
+    b"".join(shop.app.dashboard(authorize=lambda *_: True).wsgi(request, lambda status, _: statuses.append(status)))
+    assert statuses == [status]
 
 
 def test_where_its_extra_is_missing_it_says_what_to_install() -> None:

@@ -25,7 +25,8 @@ class WsgiApp:
         self._loop: tuple[int, asyncio.AbstractEventLoop] | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        body = environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), _LARGEST))
+        is_chunked = not environ.get("CONTENT_LENGTH") and bool(environ.get("wsgi.input_terminated"))
+        body = environ["wsgi.input"].read(_LARGEST if is_chunked else min(_number(environ, "CONTENT_LENGTH"), _LARGEST))
         answer = asyncio.run_coroutine_threadsafe(self._answer(_scope(environ), body), self._running_loop()).result()
         status, headers, content = answer
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
@@ -58,6 +59,12 @@ class WsgiApp:
         return status, headers, b"".join(parts)
 
 
+def _number(environ: dict[str, Any], name: str) -> int:
+    """A number of the request; 0 where there is none. Not every server checks what a client sends."""
+    text = environ.get(name) or ""
+    return int(text) if text.isdecimal() and len(text) < 20 else 0
+
+
 def _scope(environ: dict[str, Any]) -> Scope:
     names = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
     names |= {name: name[5:].replace("_", "-").lower() for name in environ if name.startswith("HTTP_")}
@@ -76,7 +83,7 @@ def _scope(environ: dict[str, Any]) -> Scope:
         "raw_path": (root + path).encode(),
         "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
         "headers": headers,
-        "client": (environ.get("REMOTE_ADDR", ""), int(environ.get("REMOTE_PORT") or 0)),
-        "server": (environ.get("SERVER_NAME", ""), int(environ.get("SERVER_PORT") or 0)),
+        "client": (environ.get("REMOTE_ADDR", ""), _number(environ, "REMOTE_PORT")),
+        "server": (environ.get("SERVER_NAME", ""), _number(environ, "SERVER_PORT")),
         "turnspit.wsgi": environ,
     }
