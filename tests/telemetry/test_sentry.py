@@ -172,6 +172,15 @@ def test_a_job_that_killed_its_worker_is_reported_too(app: Turnspit, sdk: FakeSd
     assert report["scope"].contexts["turnspit"] == {"job": 7, "attempt": 1}
 
 
+def test_a_circle_of_causes_is_followed_once(app: Turnspit, sdk: FakeSdk) -> None:
+    """``raise first from last`` makes one; without a scope in it, the handler never ended, and nor did its worker."""
+    first, last = ValueError("first"), ValueError("last")
+    first.__cause__, last.__context__ = last, first
+    report_errors(app, sdk)
+    asyncio.run(app.bus.send(Event("dead", 7, "send", "email", 1, error=first)))
+    assert [report["error"] for report in sdk.reports] == [first]
+
+
 def test_an_sdk_that_fails_harms_no_job(app: Turnspit, sdk: FakeSdk, caplog: pytest.LogCaptureFixture) -> None:
     report_errors(app, sdk)
 

@@ -119,10 +119,12 @@ def _describe(scope: Any, task: str, queue: str, about: dict[str, Any]) -> None:
 
 def _scope_of(error: BaseException | None) -> Any:
     """The scope of the attempt in which an exception was raised. A time-out's exception has the task's as its cause."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # ``raise first from last`` makes a circle
         scope = getattr(error, _SCOPE, None)
         if scope is not None:
             return scope
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None
 
