@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from turnspit._runtime.worker.executor import Executor
+from turnspit._runtime.worker.conditions import Conditions
 
 __all__ = ["record_starts"]
 
@@ -14,11 +14,11 @@ __all__ = ["record_starts"]
 def record_starts(patch: Callable[[Any, str, Any], None] = setattr) -> dict[int, float]:
     """The moment of each decision from now on, in seconds, by the job; of several, the last."""
     starts: dict[int, float] = {}
-    is_late = Executor._is_late
+    is_late = Conditions.is_late
 
-    def recorded(executor: Executor, claim: Any) -> bool:
+    def recorded(conditions: Conditions, claim: Any) -> bool:
         starts[claim.id] = time.time()  # before it is made
-        return is_late(executor, claim)
+        return is_late(conditions, claim)
 
-    patch(Executor, "_is_late", recorded)
+    patch(Conditions, "is_late", recorded)
     return starts

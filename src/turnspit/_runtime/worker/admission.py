@@ -29,15 +29,18 @@ class Admission:
 
     async def admit(self, claims: list[Claim]) -> list[Claim]:
         """Those that may begin now. One whose keys cannot be made is among them: its attempt fails and says why."""
-        claims = await self._settle_keys(claims)
-        return await self._put_in_lanes(claims)
+        try:
+            return await self._put_in_lanes(await self._settle_keys(claims))
+        except BaseException:
+            self._executor.conditions.forget(*claims)  # they do not begin here: whoever looks for them hands them back
+            raise
 
     def _try(self, claim: Claim, make: Callable[[], T]) -> T | None:
         """What functions of the application's own make of a job's arguments; ``None`` where one raises."""
         try:
             return make()
         except LISTENER_ERRORS as error:  # it concerns this job alone, and not those that were claimed with it
-            self._executor.refused[claim.id, claim.fence] = error
+            self._executor.conditions.refuse(claim, error)
             return None
 
     async def _settle_keys(self, claims: list[Claim]) -> list[Claim]:
@@ -66,7 +69,7 @@ class Admission:
         lanes = []
         for claim in claims:
             task = tasks.get(claim.task)
-            if (claim.id, claim.fence) in self._executor.refused:
+            if self._executor.conditions.refusal_of(claim) is not None:
                 continue
             if claim.lane is None and task is not None and task.is_limited(claim.queue):
                 arguments = _arguments(task, claim)

@@ -323,6 +323,7 @@ class Claimer:
             surplus += [buffer.pop() for _ in range(len(buffer) - self._prefetch)]
         if not surplus:
             return
+        self._executor.conditions.forget(*surplus)
         try:
             await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in surplus])
         except TurnspitError as error:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from turnspit._runtime.worker.alarm import Alarm
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
+from turnspit._runtime.worker.conditions import Conditions
 from turnspit._runtime.worker.endings import Endings
 from turnspit._runtime.worker.failures import Foreign, message_of
 from turnspit._runtime.worker.finisher import Ended
@@ -74,10 +75,7 @@ class Executor:
         self.buffer: deque[Claim] = deque()
         self.late: list[Claim] = []
         """Limited jobs that could not begin at once: they go back."""
-        self._begins_until: dict[int, float] = {}
-        """Until when a job whose start a rate counts may begin, by ``monotonic``."""
-        self.refused: dict[tuple[int, int], BaseException] = {}
-        """By job and fence: with what an attempt fails that must not run."""
+        self.conditions = Conditions()
         self.running: dict[int, Running] = {}
         self._in_batches: Counter[str] = Counter()
         self._gathering = runners.gathering
@@ -119,7 +117,7 @@ class Executor:
 
     def add_limited(self, claims: Sequence[Claim], rated: Collection[int], until: float) -> None:
         """Start limited jobs before all others; those that are ``rated``, whose starts a rate counts, by ``until``."""
-        self._begins_until.update((job, until) for job in rated)
+        self.conditions.begin_until((claim for claim in claims if claim.id in rated), until)
         self.buffer.extendleft(reversed(self._sort_out(claims)))
         self.fill()
 
@@ -133,6 +131,7 @@ class Executor:
         new = [claim for claim in claims if claim.id not in running]
         for claim in claims:
             if claim.id in running:
+                self.conditions.forget(running[claim.id].take_successor())
                 running[claim.id].successor = claim
         self.suspects.add(claim for claim in new if claim.crashes)
         return [claim for claim in new if not claim.crashes]
@@ -144,11 +143,11 @@ class Executor:
                 suspect = self.suspects.begin(has_neighbours=bool(self.running))
                 if suspect is None:
                     return
-                self._begins_until.pop(suspect.id, None)  # it waits so long that it would always be late
+                self.conditions.is_late(suspect)  # it would always be, having waited so long
                 self._start(suspect)
                 continue
             claim = self.buffer.popleft()
-            if claim.lane is not None and self._is_late(claim):
+            if claim.lane is not None and self.conditions.is_late(claim):
                 self.late.append(claim)
                 self._on_free()
             else:
@@ -200,6 +199,7 @@ class Executor:
         for job in jobs:
             if job in self.running and (successor := self.running[job].take_successor()) is not None:
                 taken.append(successor)
+        self.conditions.forget(*taken)
         return taken
 
     def take(self, is_wanted: Callable[[Claim], bool] = lambda claim: True) -> list[Claim]:
@@ -207,11 +207,15 @@ class Executor:
         taken = [claim for claim in (*self.buffer, *self.suspects.waiting) if is_wanted(claim)]
         for claim in taken:
             (self.suspects.waiting if claim.crashes else self.buffer).remove(claim)
+        self.conditions.forget(*taken)
         return taken
 
-    def _is_late(self, claim: Claim) -> bool:
-        until = self._begins_until.pop(claim.id, None)
-        return until is not None and monotonic() > until
+    def lose(self) -> None:
+        """Another worker has taken these jobs: stop those that run, and drop those that wait."""
+        self.take()
+        for running in list(self.running.values()):
+            self.conditions.forget(running.successor)
+            running.lose()
 
     def _start(self, claim: Claim) -> None:
         running = Running(claim, JobContext(claim, self._finisher, self.resources))
@@ -280,7 +284,7 @@ class Executor:
         return self._completion(task, claim, await self._runners.run(task, running.context, arguments))
 
     def _load(self, task: Task[Any, Any], claim: Claim) -> dict[str, Any]:
-        if self.refused and (refused := self.refused.pop((claim.id, claim.fence), None)) is not None:
+        if (refused := self.conditions.refusal_of(claim)) is not None:
             self._parts.bus.tell_broken(BrokenAttempt(claim, type(refused).__name__, message_of(refused)))
             raise refused
         try:
@@ -298,6 +302,7 @@ class Executor:
 
     def _free(self, running: Running) -> None:
         del self.running[running.claim.id]
+        self.conditions.forget(running.claim)
         if running.claim.task in self._in_batches:
             self._in_batches[running.claim.task] -= 1
         if (successor := running.take_successor()) is not None:

@@ -45,7 +45,8 @@ class Portion:
     """What is stored in one transaction."""
 
     ended: list[Ended] = field(default_factory=list)
-    reports: dict[int, "Report"] = field(default_factory=dict)
+    reports: dict[tuple[int, int], "Report"] = field(default_factory=dict)
+    """By job and fence: while one waits for the store, its job may come back to this worker with another claim."""
 
     def __bool__(self) -> bool:
         return bool(self.ended or self.reports)
@@ -98,7 +99,7 @@ class Finisher:
         self._signal = signal
         self._loop = asyncio.get_running_loop()
         self._ended: list[Ended] = []
-        self._reports: dict[int, Report] = {}
+        self._reports: dict[tuple[int, int], Report] = {}
         self._alarm = Alarm(self._set_due)
         self._due = False
         self.in_flight: list[Ended] = []
@@ -187,7 +188,7 @@ class Finisher:
 
     def _report_of(self, claim: Claim) -> Report:
         self._alarm.set(_PROGRESS_DELAY)
-        return self._reports.setdefault(claim.id, Report(claim))
+        return self._reports.setdefault((claim.id, claim.fence), Report(claim))
 
     def _set_due(self) -> None:
         self._due = True
@@ -234,13 +235,13 @@ class Finisher:
         self.in_flight = portion.ended
         return portion
 
-    def _take_reports(self, ended: list[Ended]) -> dict[int, Report]:
+    def _take_reports(self, ended: list[Ended]) -> dict[tuple[int, int], Report]:
         """All reports; while a refused end is looked for, those of these jobs."""
         if self._most == _MOST or not ended:
             reports, self._reports = self._reports, {}
             return reports
-        own = {each.claim.id for each in ended} & self._reports.keys()
-        return {job: self._reports.pop(job) for job in own}
+        own = {(each.claim.id, each.claim.fence) for each in ended} & self._reports.keys()
+        return {claim: self._reports.pop(claim) for claim in own}
 
     @property
     def is_searching(self) -> bool:
@@ -260,7 +261,7 @@ class Finisher:
             return is_alone
         self.in_flight = []
         if portion.reports:
-            jobs = ", ".join(map(str, portion.reports))
+            jobs = ", ".join(str(job) for job, _ in portion.reports)
             logger.error("the store refuses what was reported of the progress of job %s: %s", jobs, error)
             self._ended[:0] = portion.ended
             self._set_due()
@@ -297,7 +298,7 @@ class Finisher:
 
     def _keep(self, report: Report) -> None:
         """Keep a report that could not be stored, with its lines before those that came since."""
-        newer = self._reports.setdefault(report.claim.id, report)
+        newer = self._reports.setdefault((report.claim.id, report.claim.fence), report)
         if newer is not report:
             newer.lines[:0] = report.lines
             if newer.progress is None:
@@ -319,10 +320,10 @@ class Finisher:
         undecided = [each for each in portion.ended if (each.claim.id, each.claim.fence) in report.undecided]
         if undecided:
             self._ask_again(undecided)
-        ended = {each.claim.id for each in portion.ended} - {each.claim.id for each in undecided}
-        for job, fence in report.locked:
-            if job in portion.reports and job not in ended and portion.reports[job].claim.fence == fence:
-                self._keep(portion.reports[job])
+        ended = {(each.claim.id, each.claim.fence) for each in portion.ended} - report.undecided
+        for claim in report.locked - ended:
+            if claim in portion.reports:
+                self._keep(portion.reports[claim])
                 self._alarm.set(_ASK_AGAIN)
 
     def _ask_again(self, undecided: list[Ended]) -> None:

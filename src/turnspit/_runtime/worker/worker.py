@@ -189,10 +189,8 @@ class Worker:
         self._on_register()
 
     def _lose_jobs(self) -> None:
-        """Another worker has taken this one's jobs: stop those that run, and drop those that wait."""
-        self.executor.take()
-        for running in list(self.executor.running.values()):
-            running.lose()
+        """Another worker has taken this one's jobs."""
+        self.executor.lose()
 
     async def _tell_crashed(self, record: JobRecord) -> None:
         """Call ``on_dead`` for a job that this worker rescued and that has now crashed its workers too often."""
