@@ -305,3 +305,27 @@ def test_who_waits_for_a_worker_that_does_not_run_is_told(app: Turnspit) -> None
                 worker.wait()
 
     asyncio.run(waits_in_its_own_loop())
+
+
+@pytest.mark.parametrize("kind", ["thread", "coroutine"])
+def test_a_job_that_starts_a_worker_until_nothing_runs_is_told_that_it_would_wait_for_itself(
+    app: Turnspit, kind: str
+) -> None:
+    message = (
+        r"^job 1 \(start\) starts a worker with until_empty=True, which would wait for the end of that job too: "
+        "start it outside of a job, or leave until_empty out and await the results of the jobs it is for$"
+    )
+
+    def start() -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            app.worker(until_empty=True)
+        with app.worker(until_empty=True, queues=["other"]) as other:  # where it is not
+            other.wait()
+
+    async def start_on_the_loop() -> None:
+        start()
+
+    task = app.task(name="start")(start if kind == "thread" else start_on_the_loop)
+    job = task.enqueue()
+    with app.worker(concurrency=1):
+        job.get_result(DEADLINE)

@@ -368,3 +368,15 @@ def test_a_batch_that_fails_as_a_whole_ends_a_drain_that_raises(t: TestStore) ->
     with pytest.raises(OSError, match="a, b"):
         t.drain(reraise=True)
     assert [job.state for job in t.enqueued(index)] == ["scheduled", "scheduled"]
+
+
+def test_a_job_that_starts_a_worker_until_nothing_runs_fails_with_what_to_do(t: TestStore) -> None:
+    """It waited for itself."""
+
+    @t.app.task
+    def start() -> None:
+        t.app.worker(until_empty=True)
+
+    start.enqueue()
+    with pytest.raises(ConfigurationError, match="which would wait for the end of that job too"):
+        t.drain(reraise=True)

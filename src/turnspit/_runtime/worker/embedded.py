@@ -8,7 +8,8 @@ from types import TracebackType
 
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
-from turnspit.errors import ConfigurationError
+from turnspit.context import current_job
+from turnspit.errors import ConfigurationError, TurnspitError
 
 __all__ = ["EmbeddedWorker"]
 
@@ -20,6 +21,8 @@ class EmbeddedWorker:
     """
 
     def __init__(self, parts: WorkerParts, settings: WorkerSettings) -> None:
+        if settings.until_empty:
+            _refuse_in_job(parts, settings)
         self._parts = parts
         self._settings = settings
         self._worker: Worker | None = None
@@ -123,3 +126,19 @@ class EmbeddedWorker:
             self._ended.set_result(not left)
         except BaseException as error:
             self._ended.set_exception(error)
+
+
+def _refuse_in_job(parts: WorkerParts, settings: WorkerSettings) -> None:
+    """Refuse a worker that ends when nothing runs any more where it would wait for the job that starts it."""
+    try:
+        job = current_job()
+    except TurnspitError:
+        return
+    executors = [executor for each in parts.app.executors.valuerefs() if (executor := each()) is not None]
+    running = [each for executor in executors if (each := executor.running.get(job.id)) is not None]
+    is_served = settings.queues is None or job.queue in settings.queues
+    if is_served and any(each.context is job for each in running):
+        raise ConfigurationError(
+            f"job {job.id} ({job.task}) starts a worker with until_empty=True, which would wait for the end of that "
+            "job too: start it outside of a job, or leave until_empty out and await the results of the jobs it is for"
+        )
