@@ -62,3 +62,11 @@ def test_any_other_character_may_be_in_a_password(password: str) -> None:
     """Python's own parser takes a bracket for an IPv6 address, and shows a password that it refuses."""
     engine = Turnspit(f"postgresql://ada:{password}@db/shop").engine
     assert engine.settings.conninfo["password"] == password  # type: ignore[attr-defined]
+
+
+def test_a_plus_behind_the_question_mark_is_a_plus() -> None:
+    """As libpq reads it, and not a space as in a form of the web: the password was a wrong one."""
+    engine = Turnspit("postgresql://db/shop?user=ada+jobs&password=hu+s%20h&options=-c%20timezone=Etc/GMT+3").engine
+    conninfo = engine.settings.conninfo  # type: ignore[attr-defined]
+    assert (conninfo["user"], conninfo["password"]) == ("ada+jobs", "hu+s h")
+    assert conninfo["options"] == "-c timezone=Etc/GMT+3"

@@ -43,7 +43,7 @@ def parse_url(url: str, *, durability: str, schema: str | None, poll_only: bool 
         raise ConfigurationError(f'durability is "full" or "relaxed", not {durability!r}')
     parts = _split(url)
     _refuse_raw_characters(parts)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = dict(parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True))  # to libpq it is no space
     if "ssl" in options:  # asyncpg's word
         options["sslmode"] = options.pop("ssl")
     schema = check_schema(options.pop("schema", "") or schema or "turnspit")
