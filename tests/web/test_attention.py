@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests.cli.test_diagnosis import MINUTE, NOW, worker
-from turnspit.clock import from_moment
-from turnspit.records import StandingWorkflow, StoreLock, WorkerRecord
+from turnspit.records import ScheduleRecord, StandingWorkflow, StoreLock, WorkerRecord
 from turnspit.states import JobState
-from turnspit.web.models import Attention, Count, DeadGroups, Latency, QueueDocument, ScheduleDocument, Series
+from turnspit.web.models import Attention, Count, DeadGroups, Latency, QueueDocument, Series
 from turnspit.web.reading.attention import Scene, find_attention
 
 
@@ -38,7 +37,7 @@ def queue(number: int, *, ready: int = 10, workers: int = 0, unknown: int = 0, l
 def attention(
     *queues: QueueDocument,
     workers: Sequence[WorkerRecord] = (worker(),),
-    schedules: Sequence[ScheduleDocument] = (),
+    schedules: Sequence[ScheduleRecord] = (),
     **more: Any,
 ) -> list[Attention]:
     dead = DeadGroups(groups=[], count=Count(count=0))
@@ -98,15 +97,31 @@ def test_a_worker_that_died_is_told(stopped: int, expires: int, is_told: bool) -
 
 def test_a_late_schedule_says_whether_a_worker_knows_its_task() -> None:
     late = [
-        ScheduleDocument(app="shop", name=name, task=name, rule="", args={}, missed="skip", overlap="allow",
-                         is_declared=True, is_paused=False, is_own=True, next_tick=from_moment(NOW - 5 * MINUTE),
-                         last_tick=None, last_job=None, waiting=0, upcoming=[])
+        ScheduleRecord("shop", name, name, "", "", "skip", "allow", True, 0, None, NOW - 5 * MINUTE, None, None, "[]")
         for name in ("send", "old")
-    ]  # fmt: skip
+    ]
     assert [each.detail for each in attention(schedules=late)] == [
         "A live worker knows its task send: look into that worker's log.",
         "No live worker of the app shop knows its task old.",
     ]
+
+
+def test_of_many_schedules_a_few_are_named() -> None:
+    """An app may have one for each of its users."""
+    late = [
+        ScheduleRecord("shop", f"digest-{number}", "send", "", "", "skip", "allow", False, 0, paused, NOW - MINUTE * 5,
+                       None, None, "[]")
+        for paused in (None, NOW) for number in range(1, 10)
+    ]  # fmt: skip
+    found = attention(schedules=late)
+    assert [each.title for each in found] == [
+        *(f"The schedule digest-{number} is late by 5 min" for number in range(1, 6)),
+        "4 more schedules are late",
+        *(f"The schedule digest-{number} is paused" for number in range(1, 6)),
+        "4 more schedules are paused",
+    ]
+    assert found[-1].detail == "digest-6, digest-7, digest-8, digest-9."
+    assert [each.resume_schedule for each in found[6:8]] == ["digest-1", "digest-2"]
 
 
 def test_a_worker_whose_event_loop_is_blocked_is_told() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.web.conftest import Site
-from turnspit import Cron
+from turnspit import Cron, Every
 from turnspit.testing import TestStore
 
 EVIL = "<script>alert(1)</script>'\"&"
@@ -144,6 +144,24 @@ def test_schedules_show_their_next_ticks(site: Site, shop: TestStore) -> None:
     assert "digest created at run time" in text
     assert "0 8 * * mon Asia/Tokyo" in text
     assert text.count("UTC") == 4  # the ticks behind the next one
+
+
+def test_of_many_queues_and_schedules_some_are_shown(site: Site, shop: TestStore) -> None:
+    """A queue for each customer, and a schedule for each user: a page of all took seconds to draw."""
+    send = shop.app.tasks["send"]
+    shop.app.enqueue_many(send.using(queue=f"q{number:03}").new(to="ada") for number in range(201))
+    send.using(queue="q200").enqueue(to="bob")
+    for page in ("/", "/queues"):
+        text = site.text(page)
+        assert "The 200 queues with the most jobs, of 201" in text
+        assert ("q200" in text, "q199 " in text, "q198 " in text) == (True, False, True)
+    for number in range(201):
+        rule = Every(minutes=300 - number, args={"to": "ada"})
+        shop.app.schedules.create(f"digest-{number:03}", send, rule)
+    text = site.text("/schedules")
+    assert "The 200 of 201 whose next tick comes first; turnspit schedules list shop:app has all." in text
+    assert ("digest-000" in text, text.index("digest-200") < text.index("digest-001")) == (False, True)
+    assert len(site.client.get("/api/schedules").json()) == len(site.client.get("/api/queues").json()) == 201
 
 
 def test_a_page_that_is_not_there(site: Site) -> None:

@@ -6,9 +6,9 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from turnspit.clock import to_moment
-from turnspit.records import StandingWorkflow, StoreLock, WorkerRecord
+from turnspit.records import ScheduleRecord, StandingWorkflow, StoreLock, WorkerRecord
 from turnspit.states import JobState
-from turnspit.web.models import Attention, Count, DeadGroups, PauseDocument, QueueDocument, ScheduleDocument
+from turnspit.web.models import Attention, Count, DeadGroups, PauseDocument, QueueDocument
 from turnspit.web.reading.figures import Tally
 from turnspit.web.searching import quote_word
 from turnspit.web.wording import count as count_text
@@ -26,6 +26,7 @@ _LATE_TICK = 60.0
 _MOST_BLOCKED = 3
 _MOST_GROUPS = 3
 _MOST_QUEUES = 5
+_MOST_SCHEDULES = 5
 _MOST_WORKFLOWS = 3
 
 
@@ -39,7 +40,7 @@ class Scene:
     tasks: dict[str, Tally]
     dead: DeadGroups
     workers: Sequence[WorkerRecord]
-    schedules: Sequence[ScheduleDocument]
+    schedules: Sequence[ScheduleRecord]
     pauses: Sequence[PauseDocument]
     lock: StoreLock | None = None
     standing: Sequence[StandingWorkflow] = ()
@@ -266,25 +267,43 @@ def _pauses(scene: Scene) -> Iterator[Attention]:
 
 def _schedules(scene: Scene) -> Iterator[Attention]:
     known = {task for worker in scene.workers if worker.live for task in worker.tasks}
-    for schedule in scene.schedules:
-        late = (scene.now - to_moment(schedule.next_tick)) / _SECOND if schedule.next_tick is not None else 0.0
-        if not schedule.is_paused and late > _LATE_TICK:
-            yield Attention(
-                severity="warn",
-                title=f"The schedule {schedule.name} is late by {duration(late)}",
-                detail=f"A live worker knows its task {schedule.task}: look into that worker's log."
-                if schedule.task in known
-                else f"No live worker of the app {schedule.app} knows its task {schedule.task}.",
-                link="/schedules",
-            )
-        if schedule.is_paused:
-            yield Attention(
-                severity="warn",
-                title=f"The schedule {schedule.name} is paused",
-                detail=f"{schedule.task} does not run by itself until it is resumed.",
-                link="/schedules",
-                resume_schedule=schedule.name if schedule.is_own else None,
-            )
+    before = scene.now - _LATE_TICK * _SECOND
+    going = [each for each in scene.schedules if each.paused_at is None]
+    late = [each for each in going if each.next_tick is not None and each.next_tick < before]
+    for schedule in late[:_MOST_SCHEDULES]:
+        yield Attention(
+            severity="warn",
+            title=f"The schedule {schedule.name} is late by "
+            f"{duration((scene.now - (schedule.next_tick or scene.now)) / _SECOND)}",
+            detail=f"A live worker knows its task {schedule.task}: look into that worker's log."
+            if schedule.task in known
+            else f"No live worker of the app {schedule.app} knows its task {schedule.task}.",
+            link="/schedules",
+        )
+    yield from _more_schedules(late, "late")
+    paused = [each for each in scene.schedules if each.paused_at is not None]
+    for schedule in paused[:_MOST_SCHEDULES]:
+        yield Attention(
+            severity="warn",
+            title=f"The schedule {schedule.name} is paused",
+            detail=f"{schedule.task} does not run by itself until it is resumed.",
+            link="/schedules",
+            resume_schedule=schedule.name if schedule.app == scene.app else None,
+        )
+    yield from _more_schedules(paused, "paused")
+
+
+def _more_schedules(schedules: Sequence[ScheduleRecord], what: str) -> Iterator[Attention]:
+    """How many more there are than are named: an app may have one for each of its users."""
+    others = schedules[_MOST_SCHEDULES:]
+    if others:
+        yield Attention(
+            severity="warn",
+            title=f"{len(others):,} more {'schedule is' if len(others) == 1 else 'schedules are'} {what}",
+            detail=f"{', '.join(each.name for each in others[:_MOST_SCHEDULES])}"
+            f"{', …' if len(others) > _MOST_SCHEDULES else ''}.",
+            link="/schedules",
+        )
 
 
 def _waiting(count: Count) -> str:

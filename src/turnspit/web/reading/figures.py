@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from turnspit.records import CounterRecord, RunSample
 from turnspit.web.models import Bar, Latency, Series
 
-__all__ = ["FAILED", "Tally", "by_slot", "empty_tally", "histogram", "latency", "tally"]
+__all__ = ["FAILED", "Tally", "by_name", "by_slot", "empty_tally", "histogram", "latency", "tally"]
 
 FAILED = frozenset({"failed", "dead", "crashed", "invalid"})
 """Outcomes of an attempt that count as errors; snoozed and cancelled ones are neither."""
@@ -107,6 +107,14 @@ def histogram(durations: Sequence[int]) -> list[Bar]:
         return []
     bars = [Bar(at_most=bound, count=count) for bound, count in zip(_BOUNDS, counts, strict=True)]
     return bars[used[0] : used[-1] + 1]
+
+
+def by_name(sample: Iterable[RunSample], name: Callable[[RunSample], str]) -> defaultdict[str, list[RunSample]]:
+    """The sample by queues or by tasks: there may be thousands of them."""
+    found: defaultdict[str, list[RunSample]] = defaultdict(list)
+    for each in sample:
+        found[name(each)].append(each)
+    return found
 
 
 def by_slot(sample: Iterable[RunSample], begins: Sequence[int]) -> list[list[RunSample]]:

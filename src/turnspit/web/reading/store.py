@@ -1,5 +1,6 @@
 """The store as a whole: overview, queues, workers, schedules, metrics. Everybody who looks shares the same answers."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -30,7 +31,7 @@ from turnspit.web.models import (
     WorkerDocument,
 )
 from turnspit.web.reading.attention import Scene, find_attention
-from turnspit.web.reading.figures import Tally, by_slot, empty_tally, histogram, latency, tally
+from turnspit.web.reading.figures import Tally, by_name, by_slot, empty_tally, histogram, latency, tally
 from turnspit.web.reading.jobs import MOST, JobReader, stored_value
 from turnspit.web.redaction import Redaction
 from turnspit.web.served import Served
@@ -80,6 +81,12 @@ class StoreReader:
     async def schedules(self) -> list[ScheduleDocument]:
         """Every schedule of every app on this store."""
         return await self.shared.get("schedules", _NOW, self._schedules)
+
+    async def next_schedules(self, most: int) -> tuple[list[ScheduleDocument], int]:
+        """Those whose next tick comes first, and how many there are."""
+        records = await self._schedule_records()
+        ordered = sorted(records, key=lambda each: (each.next_tick is None, each.next_tick or 0, each.name))
+        return [self._schedule(record) for record in ordered[:most]], len(records)
 
     async def pauses(self) -> list[PauseDocument]:
         """What is paused."""
@@ -157,7 +164,7 @@ class StoreReader:
             tasks=tally(counters, now, 60, 1, lambda record: record.task),
             dead=await self.dead_groups(),
             workers=workers,
-            schedules=await self.schedules(),
+            schedules=await self._schedule_records(),
             pauses=await self.pauses(),
             lock=lock,
             standing=await self._standing(),
@@ -183,12 +190,13 @@ class StoreReader:
         tallies = tally(counters, now, 60, 1, lambda record: record.queue)
         known = {queue.queue: queue for queue in counts.queues}
         paused = {pause.name: pause.since for pause in await self.pauses() if pause.kind == "queue"}
+        samples = by_name(sample, lambda each: each.queue)
         return [
             _queue(
                 known.get(name) or QueueCounts(name),
                 counts.uncounted,
                 tallies.get(name) or empty_tally(60, 1),
-                latency(each.wait for each in sample if each.queue == name),
+                latency(each.wait for each in samples[name]),
                 sum(worker.queues is None or name in worker.queues for worker in workers),
                 now,
                 paused.get(name),
@@ -228,10 +236,14 @@ class StoreReader:
             for record in records
         ]
 
-    async def _schedules(self) -> list[ScheduleDocument]:
+    async def _schedule_records(self) -> list[ScheduleRecord]:
         engine = self._app.engine
-        records = await engine.aread(engine.list_schedules, None)
-        return [self._schedule(record) for record in records]
+        return await self.shared.get("schedule records", _NOW, lambda: engine.aread(engine.list_schedules, None))
+
+    async def _schedules(self) -> list[ScheduleDocument]:
+        records = await self._schedule_records()
+        # In a thread: the next ticks of a thousand take a second, in which the event loop serves others.
+        return await asyncio.to_thread(lambda: [self._schedule(record) for record in records])
 
     def _schedule(self, record: ScheduleRecord) -> ScheduleDocument:
         try:
@@ -326,6 +338,7 @@ def _queue(
 
 
 def _tasks(tallies: dict[str, Tally], sample: Sequence[RunSample]) -> list[TaskFigures]:
+    samples = by_name(sample, lambda each: each.task)
     found = [
         TaskFigures(
             task=task,
@@ -336,8 +349,8 @@ def _tasks(tallies: dict[str, Tally], sample: Sequence[RunSample]) -> list[TaskF
             error_rate=figures.error_rate_of_all,
             mean_seconds=figures.mean_seconds,
             series=figures.series,
-            run=latency(each.run for each in sample if each.task == task),
-            wait=latency(each.wait for each in sample if each.task == task),
+            run=latency(each.run for each in samples[task]),
+            wait=latency(each.wait for each in samples[task]),
         )
         for task, figures in tallies.items()
     ]

@@ -1,6 +1,7 @@
 """All that matters, on one page."""
 
 from turnspit.web.rendering import Screen, View
+from turnspit.web.screens.store import busiest
 from turnspit.web.site import Site
 
 __all__ = ["overview"]
@@ -8,4 +9,5 @@ __all__ = ["overview"]
 
 async def overview(site: Site, view: View) -> Screen:
     """What needs attention first, then each queue."""
-    return Screen("overview.html", "Overview", {"store": await site.store.overview()})
+    store = await site.store.overview()
+    return Screen("overview.html", "Overview", {"store": store, "queues": busiest(store.queues)})

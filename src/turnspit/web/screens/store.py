@@ -1,10 +1,25 @@
 """Dead letters, queues, schedules, workers and metrics."""
 
+from collections.abc import Sequence
+
+from turnspit.web.models import QueueDocument
 from turnspit.web.reading.store import SPANS
 from turnspit.web.rendering import Screen, View
 from turnspit.web.site import Site
 
-__all__ = ["dead", "metrics", "queue", "queues", "schedules", "workers"]
+__all__ = ["busiest", "dead", "metrics", "queue", "queues", "schedules", "workers"]
+
+_MOST_SCHEDULES = 200
+_MOST_QUEUES = 200
+"""With a queue for each customer, a page of all would take seconds to draw, in which nothing else is served."""
+
+
+def busiest(queues: Sequence[QueueDocument]) -> Sequence[QueueDocument]:
+    """The queues that are shown: those with the most jobs, by name."""
+    if len(queues) <= _MOST_QUEUES:
+        return queues
+    ordered = sorted(queues, key=lambda each: (each.ready + each.held + each.running + each.dead).count, reverse=True)
+    return sorted(ordered[:_MOST_QUEUES], key=lambda each: each.name)
 
 
 async def dead(site: Site, view: View) -> Screen:
@@ -14,8 +29,10 @@ async def dead(site: Site, view: View) -> Screen:
 
 async def queues(site: Site, view: View) -> Screen:
     """All queues."""
+    found = await site.store.queues()
     context = {
-        "queues": await site.store.queues(),
+        "queues": busiest(found),
+        "all_queues": len(found),
         "pauses": await site.store.pauses(),
         "limits": await site.limits.all(),
         "full": await site.limits.full_keys(),
@@ -35,10 +52,9 @@ async def queue(site: Site, view: View) -> Screen:
 
 
 async def schedules(site: Site, view: View) -> Screen:
-    """Every schedule, the next tick first."""
-    found = await site.store.schedules()
-    ordered = sorted(found, key=lambda each: (each.next_tick is None, each.next_tick, each.name))
-    return Screen("schedules.html", "Schedules", {"schedules": ordered})
+    """Schedules, the next tick first."""
+    found, count = await site.store.next_schedules(_MOST_SCHEDULES)
+    return Screen("schedules.html", "Schedules", {"schedules": found, "all_schedules": count})
 
 
 async def workers(site: Site, view: View) -> Screen:
