@@ -21,6 +21,7 @@ from turnspit.engines.postgres import connection as connection_module
 from turnspit.engines.postgres import writer as writer_module
 from turnspit.engines.postgres.opening import Connection, cut
 from turnspit.engines.postgres.pipeline import Pipeline
+from turnspit.jobs import JobFilter
 from turnspit.records import NewJob, NewWorker
 
 
@@ -225,6 +226,21 @@ def test_a_lease_is_renewed_while_every_writer_waits_for_a_lock(place: Place) ->
         other.rollback()
         for thread in threads:
             thread.join()
+
+
+@pytest.mark.parametrize("query", ["", "&poll_only=true"])
+def test_reads_that_were_given_up_keep_no_connection_while_a_table_is_locked(place: Place, query: str) -> None:
+    """Else a migration that takes minutes would use up max_connections."""
+    url = with_schema(place.url, "altered") + query
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker' AND wait_event_type = 'Lock'"
+    with Turnspit(url) as app:
+        app.engine.prepare()
+    with Turnspit(url, deadline=0.5) as app, psycopg.connect(place.server.url) as other:
+        other.execute("LOCK TABLE altered.jobs")
+        for _ in range(3):
+            with pytest.raises(EngineUnavailable):
+                app.engine.read(app.engine.count_jobs, JobFilter())
+        wait_until(lambda: place.execute(waiting) == [(0,)], "the server to give these reads up")
 
 
 def test_what_a_job_reports_while_its_row_is_locked_is_kept(place: Place) -> None:

@@ -18,6 +18,9 @@ from turnspit.transactions import drive
 
 __all__ = ["ConnectionThread", "Reader", "execute"]
 
+_LOCK_SHARE = 0.9
+"""Of the deadline, that a read waits for a lock."""
+
 
 def execute(on: Connection | psycopg.Cursor[Row], statement: Statement) -> list[Row]:
     """Run one statement and fetch its rows."""
@@ -156,6 +159,17 @@ class Reader(ConnectionThread):
 
     name = "turnspit-reader"
 
+    def _prepare(self, connection: Connection) -> None:
+        if not self._settings.poll_only:
+            connection.execute(f"SET lock_timeout = {self._lock_timeout}")
+
+    @property
+    def _lock_timeout(self) -> int:
+        """Milliseconds, below the deadline. The server does not notice a client that is gone while it waits for a
+        lock: as long as a table is locked, each read that was given up would keep a connection.
+        """
+        return int(self._deadline * 1000 * _LOCK_SHARE)
+
     def _serve(self, first: Call) -> None:
         if not self._await_connection(first):
             return
@@ -178,12 +192,14 @@ class Reader(ConnectionThread):
         self._end_try()
         first.resolve()
 
-    @staticmethod
-    def _read(connection: Connection, call: Call) -> Any:
+    def _read(self, connection: Connection, call: Call) -> Any:
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        if self._settings.poll_only:  # a pooler keeps settings for a transaction only
+            connection.execute(f"{begin}; SET LOCAL lock_timeout = {self._lock_timeout}")
         result, _ = drive(
             call.make_verb(),
             lambda statement: execute(connection, statement),
-            begin=lambda: connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            begin=None if self._settings.poll_only else lambda: connection.execute(begin),
         )
         if connection.info.transaction_status is not TransactionStatus.IDLE:
             connection.execute("COMMIT")
