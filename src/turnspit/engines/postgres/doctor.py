@@ -1,6 +1,8 @@
 """What ``turnspit doctor`` checks in a database."""
 
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -26,6 +28,8 @@ _CROWDED = 0.8
 _SKEWED = 5.0
 _PATIENCE = 3.0
 """Seconds until a notification that must come counts as lost."""
+_LOCK_PATIENCE = 2
+"""Seconds that a look waits for a lock."""
 _MANY_DEAD = 100_000
 _SHOWN = 3
 _LARGE = 64 * 1024 * 1024
@@ -42,14 +46,22 @@ def diagnose(settings: Settings) -> list[Finding]:
             looks = (_version, _writable, _durability, _clock, _connections, _snapshots)
             findings = [look(connection) for look in looks]
             findings.append(_locks(connection, settings.schema))
-            status = PostgresSchema(settings.schema).read_status(connection.execute)
-            findings.append(examine_status(status))
-            if status.current:
-                findings.append(_privileges(connection, settings.schema))
-            findings += [_tables(connection, settings.schema), _indexes(connection, settings.schema)]
+            for subject, look_into in _INSIDE.items():
+                findings += _patiently(connection, subject, partial(look_into, connection, settings.schema))
             return [*findings, _waking(settings, connection)]
     except psycopg.Error as error:
         return [("connection", False, str(translate(error, settings.location)))]
+
+
+def _patiently(connection: Connection, subject: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a look into the tables finds. It must not wait for the lock that is to be found: ``locks`` says whose."""
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_PATIENCE}s'")
+            return look()
+    except psycopg.errors.LockNotAvailable:
+        text = f"not looked at: another transaction kept a table locked for {_LOCK_PATIENCE} s, see locks"
+        return [(subject, False, text)]
 
 
 def _one(connection: Connection, statement: str, *params: Any) -> Any:
@@ -77,11 +89,21 @@ def _durability(connection: Connection) -> Finding:
 
 
 def _connections(connection: Connection) -> Finding:
-    used = _one(connection, "SELECT count(*) FROM pg_stat_activity")
+    """How many are in use, and if few are left, by whom most."""
+    rows = connection.execute(_CONNECTED).fetchall()
+    used = sum(count for _, count in rows)
     most = int(_one(connection, "SHOW max_connections"))
-    is_well = used < most * _CROWDED
     text = f"{used} of {most} in use"
-    return "connections", is_well, text if is_well else f"{text}: use a pooler, or raise max_connections"
+    if used < most * _CROWDED:
+        return "connections", True, text
+    shown = ", ".join(f"{count} by {name}" for name, count in rows[:_SHOWN])
+    return "connections", False, f"{text} ({shown}): free some, use a pooler, or raise max_connections"
+
+
+_CONNECTED = """
+SELECT coalesce(nullif(application_name, ''), 'user ' || usename, 'others'), count(*) FROM pg_stat_activity
+WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1
+"""
 
 
 def _clock(connection: Connection) -> Finding:
@@ -138,6 +160,16 @@ def _locks(connection: Connection, schema: str) -> Finding:
     if found is None:
         return "locks", True, "no transaction keeps others waiting"
     return "locks", False, f"{found.holder}: {found.cure}"
+
+
+def _schema(connection: Connection, schema: str) -> list[Finding]:
+    """Whether it is up to date, and whether this user may use it."""
+    status = PostgresSchema(schema).read_status(connection.execute)
+    return [examine_status(status), *([_privileges(connection, schema)] if status.current else ())]
+
+
+def _sizes(connection: Connection, schema: str) -> list[Finding]:
+    return [_tables(connection, schema), _indexes(connection, schema)]
 
 
 def _tables(connection: Connection, schema: str) -> Finding:
@@ -223,6 +255,10 @@ FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace,
 WHERE nspname = %s AND relkind IN ('r', 'p') AND NOT relispartition AND (relname <> 'migrations' OR kind = 'SELECT')
   AND NOT has_table_privilege(pg_class.oid, kind)
 """
+
+
+_INSIDE = {"schema": _schema, "tables": _sizes}
+"""The looks that read the store's own tables, which somebody may have locked."""
 
 
 def _waking(settings: Settings, connection: Connection) -> Finding:

@@ -42,8 +42,9 @@ _REASONS = {
     "57P01": "was shut down, or an administrator ended the connection",
     "57P02": "crashed and recovers",
     "57P03": "is starting up or shutting down",
-    "55P03": "has a row locked by another transaction for long: end that one, `turnspit doctor` finds it",
-    "57014": "cancelled the statement (a time-out of the server or an administrator)",
+    "55P03": "has a row or a table locked by another transaction for long: end that one, `turnspit doctor` finds it",
+    "57014": "cancelled the statement: did an administrator, or is there a statement_timeout? Turnspit needs none: "
+    "`ALTER ROLE ... SET statement_timeout = 0`, or put options=-c%20statement_timeout%3D0 into the URL",
     "25P03": "ended the connection: a transaction was left idle for too long",
 }
 
