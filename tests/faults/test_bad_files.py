@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -217,12 +219,28 @@ def test_a_backup_put_beside_the_log_of_the_file_before_it_is_refused(
         for _ in range(2):
             with pytest.raises(EngineUnavailable, match=r"was put in the place of another file, whose write-ahead log"):
                 app.engine.read(app.engine.count_jobs, JobFilter())
+        with pytest.raises(EngineUnavailable, match=r"was put in the place of another file"):
+            app.engine.schema_status()
+        [said] = [detail for subject, ok, detail in app.engine.diagnose() if subject == "file" and not ok]
+        assert "was put in the place of another file" in said  # and not that it is damaged
         remove_foreign_wal(path)
         assert app.engine.read(app.engine.count_jobs, JobFilter()) == 1
         assert app.engine.write(app.engine.insert_job, NEW).id == 2
         remove_foreign_wal(path)  # its own log stays
         assert app.engine.read(app.engine.count_jobs, JobFilter()) == 2
         assert Path(f"{path}-wal").stat().st_size
+
+
+def test_a_log_that_was_deleted_while_it_was_open_is_named_and_loses_nothing(url: str, path: Path) -> None:
+    with Turnspit(url) as running:
+        running.engine.write(running.engine.insert_jobs, [NEW] * 5)
+        Path(f"{path}-wal").unlink()
+        running.engine.write(running.engine.insert_job, NEW)
+        look = f"from turnspit import Turnspit; print(Turnspit({url!r}).engine.diagnose())"
+        said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+        assert "has lost its write-ahead log" in said
+    with Turnspit(url) as app:
+        assert app.engine.read(app.engine.count_jobs, JobFilter()) == 6
 
 
 def test_a_whole_store_copied_to_another_place_is_that_store(running: Turnspit, path: Path, folder: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from turnspit.engines.migrations import examine_status
 from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
-from turnspit.engines.sqlite.holders import find_holder
+from turnspit.engines.sqlite.holders import explain_lost_log, find_holder
 from turnspit.engines.sqlite.locks import is_busy
 from turnspit.engines.sqlite.place import find_file
 from turnspit.engines.sqlite.schema import SqliteSchema, is_too_old
+from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
 from turnspit.errors import EngineUnavailable
 from turnspit.records import StoreLock
 
@@ -31,6 +32,7 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
     findings = [*_version(), _file_system(path)]
     try:
         file = find_file(path)
+        refuse_foreign_wal(path)
     except EngineUnavailable as error:
         return [*findings, ("file", False, str(error))]
     if file is None:
@@ -38,7 +40,11 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
         return [*findings, ("file", False, f"{path} {missing}")]
     try:
         with closing(connect_to_look(path)) as connection:
-            return [*findings, *_inside(connection), _lock(path), _free_space(path)]
+            findings += _inside(connection)
+            lost = explain_lost_log(path)
+            if lost is not None:
+                return [*findings, ("file", False, f"store {path} {lost}")]
+            return [*findings, _lock(path), _free_space(path)]
     except sqlite3.Error as error:
         holder = find_holder(path) if is_busy(error) else None
         return [*findings, ("file", False, str(translate(error, str(path))) + (f": {holder}" if holder else ""))]

@@ -1,7 +1,9 @@
 """SQLite's errors in words that say what to do."""
 
 import sqlite3
+from pathlib import Path
 
+from turnspit.engines.sqlite.holders import explain_lost_log
 from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen, StoreRefused
 
 __all__ = ["translate"]
@@ -39,6 +41,8 @@ def translate(error: sqlite3.Error, location: str, *, is_committing: bool = Fals
         return StoreFrozen(f"store {location} {str(error).removeprefix(_FROZEN)}")
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     reason = _REASONS.get(code)
+    if code == sqlite3.SQLITE_IOERR:
+        reason = explain_lost_log(Path(location)) or reason
     if str(error).startswith(_NO_TABLE):
         reason = "lacks a table that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`"
         return EngineError(f"store {location} {reason} ({error})")

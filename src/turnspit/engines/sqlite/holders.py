@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Holder", "find_holder", "holds_write_lock", "turnstile_of"]
+__all__ = ["Holder", "explain_lost_log", "find_holder", "holds_write_lock", "turnstile_of"]
 
 _WAL_WRITE_LOCK = 120
 """The byte of the ``-shm`` file that a writer in WAL mode locks."""
@@ -53,6 +53,39 @@ def find_holder(path: Path) -> Holder | None:
 def holds_write_lock(path: Path, pid: int) -> bool:
     """Whether a connection of this process holds the write lock (Linux; elsewhere always ``False``)."""
     return pid in _with_write_lock(path)
+
+
+def explain_lost_log(path: Path) -> str | None:
+    """What to do if somebody deleted the write-ahead log while processes had it open (Linux; elsewhere ``None``).
+
+    Only names are looked at: to open and close a file of the store would end the locks that this process has on it.
+    """
+    deleted = f"{os.path.realpath(path)}-wal (deleted)"
+    processes = os.listdir("/proc") if os.path.isdir("/proc") else []
+    pids = sorted(int(name) for name in processes if name.isdecimal() and _has_open(name, deleted))
+    if not pids:
+        return None
+    named = f"process{'' if len(pids) == 1 else 'es'} {', '.join(map(str, pids))}"
+    return (
+        f"has lost its write-ahead log: somebody deleted {path}-wal while {named} had it open. Stop every process that "
+        "uses the store, in order (SIGTERM, not SIGKILL, lest the newest jobs be lost): the last one writes what the "
+        f"log holds into {path}, and all is well again. Leave {path}-shm where it is"
+    )
+
+
+def _has_open(pid: str, name: str) -> bool:
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as files:
+            return any(_target(file.path) == name for file in files)
+    except OSError:  # it has ended, or is somebody else's
+        return False
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _with_write_lock(path: Path) -> Iterator[int]:

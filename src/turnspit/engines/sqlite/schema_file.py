@@ -14,6 +14,7 @@ from turnspit.engines.sqlite.locks import begin
 from turnspit.engines.sqlite.place import find_file
 from turnspit.engines.sqlite.schema import SqliteSchema, check_sqlite
 from turnspit.engines.sqlite.turnstile import Turnstile
+from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
 
 __all__ = ["SchemaFile"]
 
@@ -57,6 +58,7 @@ class SchemaFile:
         if find_file(self._path) is None:
             with closing(sqlite3.connect(":memory:")) as empty:
                 return self.schema.read_status(empty.execute)
+        refuse_foreign_wal(self._path)
         with self._connected(connect_to_look) as connection:
             return self.schema.read_status(connection.execute)
 
