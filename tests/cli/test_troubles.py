@@ -7,6 +7,7 @@ import pytest
 from turnspit.cli import output
 from turnspit.cli.diagnosis import Finding
 from turnspit.cli.troubles import (
+    examine_crashes,
     examine_dead,
     examine_failures,
     examine_limits,
@@ -44,6 +45,7 @@ def test_tasks_fail_by_the_share_of_their_attempts() -> None:
     counters = [ended("fine", "completed", 90), ended("fine", "failed", 10), ended("rare", "failed", 9)]
     counters += [ended("down", "failed", 1200), ended("down", "completed", 100), ended("down", "snoozed", 5000)]
     counters += [ended("shaky", "invalid", 20), ended("shaky", "completed", 80)]
+    counters += [ended("beside", "crashed", 50), ended("beside", "completed", 10)]
     assert failing_tasks(counters) == {"down": (1200, 1300), "shaky": (20, 100)}
 
 
@@ -59,6 +61,22 @@ def test_a_failing_task_is_told_with_its_error_and_how_it_goes_on() -> None:
         is_notable=True,
     )
     assert (found[1].level, found[1].detail) == ("notable", "20 of 100 attempts of shaky failed within 15 minutes")
+
+
+def test_workers_that_die_are_told_with_the_job_that_has_seen_most_of_them_die() -> None:
+    """Which is not a failing task: those that ran beside it have done nothing."""
+    counters = [ended("slow", "crashed", 5), ended("segv", "crashed", 2), ended("slow", "completed", 5)]
+    jobs = [
+        JobRecord(16, task, "default", JobState.RUNNING, "{}", crashes=crashes)
+        for task, crashes in (("slow", 1), ("segv", 2))
+    ]
+    said = "7 runs ended with their worker within 15 minutes: 5 of slow, 2 of segv"
+    assert list(examine_crashes(counters, jobs[:1])) == [Finding("lost worker", True, said, is_notable=True)]
+    [found] = examine_crashes(counters, jobs, "shop ")
+    assert found.detail == (
+        f"{said}; job 16 (segv) has seen 2 workers die, and is dead after a few more: see turnspit jobs show shop 16"
+    )
+    assert not list(examine_crashes(counters[2:], jobs))
 
 
 def load(queue: str, *, ready: int, oldest: float, throughput: float = 0.0) -> QueueLoad:

@@ -18,6 +18,7 @@ from turnspit.cli.options import AsJson, StoreArgument
 from turnspit.cli.output import line, plain, print_json, print_table
 from turnspit.cli.troubles import (
     FAILING_MINUTES,
+    examine_crashes,
     examine_dead,
     examine_failures,
     examine_limits,
@@ -41,9 +42,9 @@ _MOST_TASKS = 3
 _REACHED = ("connection", "file")
 """If one of these fails, the store cannot be reached: asking it for its jobs would only wait."""
 _FIRST = (
-    *_REACHED, "schema", "move", "role", "disk", "lock", "locks", "workers", "event loop", "paused", "queues", "tasks",
-    "progress", "time-outs", "failing", "workflows", "schedules", "lost worker", "limits", "oldest ready",
-    "dead letters",
+    *_REACHED, "lock", "locks", "schema", "move", "role", "disk", "workers", "connections", "event loop", "paused",
+    "queues", "tasks", "progress", "time-outs", "failing", "workflows", "schedules", "lost worker", "limits",
+    "oldest ready", "dead letters",
 )  # fmt: skip
 """The order of findings: first what may stop all jobs. A subject that is not named comes after these."""
 _MARKS = {"fault": ("✘", "bold red", "red"), "notable": ("!", "bold yellow", "yellow"), "well": ("✔", "green", "")}
@@ -96,7 +97,8 @@ def _look_at_work(target: Target) -> list[Finding]:
         running = engine.read(engine.list_jobs, JobFilter(state=JobState.RUNNING), _MOST, None)
         counts = engine.read(engine.count_queues, LOAD_MOST)
         now, limited = counts.now, sum(queue.limited for queue in counts.queues)
-        failing = failing_tasks(engine.read(engine.list_counters, FAILING_MINUTES, 1))
+        counters = engine.read(engine.list_counters, FAILING_MINUTES, 1)
+        failing = failing_tasks(counters)
         named = {task: failing[task] for task in list(failing)[:_MOST_TASKS]}
         newest = {task: _newest_failure(engine, task) for task in named}
         dead = engine.read(engine.group_recent_dead, LOAD_MOST).groups
@@ -106,6 +108,7 @@ def _look_at_work(target: Target) -> list[Finding]:
             *examine_blocked(workers, running, now, hint),
             *examine_progress(running, queues, workers, pauses, now, hint),
             *examine_time_outs(running, target.time_outs, workers, now, hint),
+            *examine_crashes(counters, running, hint),
             *examine_failures(named, newest, hint),
             *examine_workflows(engine.read(engine.find_standing_workflows, _MOST), hint),
             *examine_schedules(engine.read(engine.list_schedules), workers, now),

@@ -1,5 +1,6 @@
 """What goes wrong although workers work: tasks that fail, queues that fall behind, workflows that stand still."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from turnspit.alerts import count_failures
@@ -19,6 +20,7 @@ from turnspit.states import JobState
 
 __all__ = [
     "FAILING_MINUTES",
+    "examine_crashes",
     "examine_dead",
     "examine_failures",
     "examine_limits",
@@ -35,7 +37,11 @@ _RECENTLY = 3600.0
 
 
 def failing_tasks(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int]]:
-    """``(failed, attempts)`` of each task that fails often; the most failures first."""
+    """``(failed, attempts)`` of each task that fails often; the most failures first.
+
+    A crash is no failure: it may have been another job's fault, and costs no attempt.
+    """
+    counters = (counter for counter in counters if counter.outcome != "crashed")
     often = {
         task: (failed, attempts)
         for task, (failed, attempts) in count_failures(counters).items()
@@ -65,6 +71,30 @@ def examine_failures(
             + (now if waits else ""),
             is_notable=True,
         )
+
+
+def examine_crashes(
+    counters: Iterable[CounterRecord], running: Iterable[JobRecord], hint: str = ""
+) -> Iterator[Finding]:
+    """Runs that ended with their worker, and the job that has seen the most workers die.
+
+    :param running: as many running jobs as are looked at.
+    """
+    crashed: Counter[str] = Counter()
+    for counter in counters:
+        if counter.outcome == "crashed":
+            crashed[counter.task] += counter.count
+    if not crashed:
+        return
+    tasks = some(f"{count:,} of {task}" for task, count in crashed.most_common())
+    text = f"{count_of(crashed.total(), 'run')} ended with their worker within {FAILING_MINUTES} minutes: {tasks}"
+    suspect = max(running, key=lambda job: job.crashes, default=None)
+    if suspect is not None and suspect.crashes > 1:
+        text += (
+            f"; job {suspect.id} ({suspect.task}) has seen {suspect.crashes} workers die, and is dead after a few "
+            f"more: see {program()} jobs show {hint}{suspect.id}"
+        )
+    yield Finding("lost worker", True, text, is_notable=True)
 
 
 def examine_loads(loads: Sequence[QueueLoad], pauses: Sequence[Pause]) -> Iterator[Finding]:
