@@ -131,6 +131,17 @@ def test_a_schema_that_lacks_its_tables_is_not_well(url: str) -> None:
     assert look(url)["privileges"] == (False, said)
 
 
+def test_settings_of_a_role_that_change_what_is_read(url: str) -> None:
+    with guest_of(url, "ALL") as (guest, _, connection):
+        connection.execute(f"ALTER ROLE {guest} SET default_transaction_read_only = on")
+        connection.execute(f"ALTER ROLE {guest} SET DateStyle = 'German'")
+        found = look(url.replace("postgres@", f"{guest}@"))
+    assert found["clock"][0]
+    is_well, said = found["role"]
+    assert not is_well
+    assert said.startswith("read-only, because default_transaction_read_only is on: turn it off where it was set: ")
+
+
 @pytest.mark.parametrize(("hours", "side"), [(1, "ahead of"), (-1, "behind")])
 def test_a_clock_that_goes_otherwise(url: str, monkeypatch: pytest.MonkeyPatch, hours: int, side: str) -> None:
     monkeypatch.setattr(doctor, "utc_now", lambda: utc_now() + timedelta(hours=hours))

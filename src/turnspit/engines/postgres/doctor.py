@@ -76,9 +76,12 @@ def _version(connection: Connection) -> Finding:
 
 
 def _writable(connection: Connection) -> Finding:
-    read_only = _one(connection, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
-    text = "read-only: connect to a primary that can be written" if read_only else "can be written"
-    return "role", not read_only, text
+    if _one(connection, "SELECT pg_is_in_recovery()"):
+        return "role", False, "read-only: connect to a primary that can be written"
+    if _one(connection, "SHOW default_transaction_read_only") == "on":
+        cure = "turn it off where it was set: ALTER DATABASE ... RESET, ALTER ROLE ... RESET, or ALTER SYSTEM RESET"
+        return "role", False, f"read-only, because default_transaction_read_only is on: {cure}"
+    return "role", True, "can be written"
 
 
 def _durability(connection: Connection) -> Finding:
@@ -109,9 +112,10 @@ WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1
 def _clock(connection: Connection) -> Finding:
     """How far this machine's clock is from the server's, to within the time that the question takes."""
     before = utc_now()
-    theirs = _one(connection, "SELECT clock_timestamp()")
+    # A number: in some settings of DateStyle a timestamp cannot be read.
+    theirs = float(_one(connection, "SELECT extract(epoch FROM clock_timestamp())"))
     took = utc_now() - before
-    skew = (before + took / 2 - theirs).total_seconds()
+    skew = (before + took / 2).timestamp() - theirs
     if abs(skew) <= _SKEWED + took.total_seconds():
         return "clock", True, "this machine's clock goes as the server's"
     side = "ahead of" if skew > 0 else "behind"

@@ -29,7 +29,8 @@ _UNREACHED = "cannot be reached: is the server running, and the URL right?"
 _REASONS = {
     "42501": "refuses: this user lacks a privilege: GRANT it USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on "
     "its tables, or membership in the role that owns them; `turnspit doctor` looks",
-    "25006": "is read-only (a standby, or default_transaction_read_only): connect to a primary that can be written",
+    "25006": "is read-only (a standby, or default_transaction_read_only): connect to a primary that can be written; "
+    "`turnspit doctor` says which",
     "42P01": "lacks a table that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`",
     "42883": "lacks a function that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`",
     "3F000": "lacks its schema, which was there before: somebody dropped it; restore a backup, or make an empty one "
