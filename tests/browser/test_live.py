@@ -39,3 +39,18 @@ def test_it_connects_again_after_a_deploy_and_rows_of_one_key_all_stay(page: Pag
     expect(page.locator("#pulse")).to_have_text("not connected")
     page.clock.run_for(6000)
     expect(page.locator("#live p")).to_have_text(["a of 4", "b of 4", "c of 4"])
+
+
+def test_it_asks_again_where_the_server_wants_that_and_stays_live(page: Page) -> None:
+    """As a browser that connects again by itself, it said for three seconds that it was not connected."""
+    asked = 0
+
+    def answer(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        body = f'retry: 600000\nevent: page\ndata: "<p>{asked}</p>"\n\n' + ('event: again\ndata: ""\n\n' * (asked < 3))
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    page.route("**/live?*", answer)
+    page.goto("/")
+    expect(page.locator("#live p")).to_have_text("3")

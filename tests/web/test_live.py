@@ -11,6 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.web.conftest import TestClient
 from turnspit.testing import TestStore
 from turnspit.web import live, make_dashboard
 from turnspit.web.live import Broadcaster
@@ -94,6 +95,29 @@ def test_a_drawing_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -
         await events.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(asyncio.wait_for(look(), 10))
+
+
+def test_a_page_asks_again_within_a_minute_whether_it_may_still_look(
+    shop: TestStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For an hour it went on to be sent everything, though the person had signed out, or had lost the right."""
+    monkeypatch.setattr(live, "_LOOK_AGAIN", 0.01)
+    now, may_look = 0.0, True
+
+    def authorize(request: object, action: str) -> bool:
+        return may_look
+
+    def monotonic() -> float:
+        nonlocal now
+        now += 10.0
+        return now
+
+    monkeypatch.setattr(live, "monotonic", monotonic)
+    with TestClient(make_dashboard(shop.app, authorize=authorize)) as client:
+        assert client.get("/live?page=/jobs").text.endswith('event: again\ndata: ""\n\n')
+        assert now <= 120, "a minute, and what the drawings asked"
+        may_look = False
+        assert client.get("/live?page=/jobs").status_code == 403
 
 
 @in_a_loop

@@ -23,7 +23,8 @@ _BUSY_SHARE = 10
 _KEEP_ALIVE = 15.0
 _LOOK_AGAIN = 0.5
 _MOST_SCREENS = 50
-_LONGEST_STREAM = 3600.0
+_LONGEST_STREAM = 60.0
+"""Then the page asks again, so that who has signed out, or may look no longer, sees no more."""
 
 
 @dataclass(eq=False)
@@ -53,7 +54,8 @@ class Broadcaster:
         return len(self._topics)
 
     async def watch(self, key: object, draw: Callable[[], Awaitable[str]]) -> AsyncIterator[str]:
-        """Server-sent events: ``page`` with the drawn part whenever it changed, a comment when nothing did.
+        """Server-sent events: ``page`` with the drawn part whenever it changed, a comment when nothing did, ``again``
+        where the page is to ask again.
 
         A new watcher has just loaded the page, perhaps after pressing a button. It is never sent a drawing that began
         before it came, which could be older than what it shows.
@@ -77,6 +79,8 @@ class Broadcaster:
                 elif monotonic() - said > _KEEP_ALIVE:
                     said = monotonic()
                     yield ": still here\n\n"
+            if not server.is_ending:
+                yield _event("again", "")
         finally:
             topic.watchers -= 1
             if not topic.watchers:

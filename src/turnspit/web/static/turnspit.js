@@ -108,6 +108,7 @@ function watch() {
   }
   source = new EventSource(address);
   source.addEventListener("page", (event) => show(JSON.parse(event.data)));
+  source.addEventListener("again", () => (rest(), watch()));
   source.addEventListener("busy", () => watchLater("not live"));
   source.addEventListener("error", () => {
     // A browser connects again by itself, but not after an answer like 502, which a proxy gives during a deploy.
