@@ -97,6 +97,11 @@ tasks = Turnspit()
 
 @tasks.task
 def greet(name: str) -> str:
+    greet_alone.enqueue(name)
+    return f"{current_app.config['GREETING']}, {name}"
+
+@tasks.task(isolate=True)
+def greet_alone(name: str) -> str:
     return f"{current_app.config['GREETING']}, {name}"
 
 def create_app():
@@ -115,4 +120,4 @@ def test_each_process_of_a_supervisor_has_the_application(tmp_path: Path) -> Non
     worked = run(tmp_path, *flask, "worker", "--processes", "2", "--until-empty")
     assert worked.returncode == 0, worked.stderr
     with Turnspit(f"sqlite:///{tmp_path}/jobs.db") as store:
-        assert store.jobs.get(1).get_result(0) == "Good day, Ada"
+        assert [store.jobs.get(job).get_result(0) for job in (1, 2)] == ["Good day, Ada"] * 2

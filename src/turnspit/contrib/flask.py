@@ -20,9 +20,11 @@ from weakref import WeakKeyDictionary
 
 import click
 from flask import Flask
+from flask.cli import ScriptInfo
 
 from turnspit import ConfigurationError, JobContext, Turnspit
 from turnspit.__main__ import main
+from turnspit._runtime.worker.processes import prepare_processes
 
 __all__ = ["init_app"]
 
@@ -68,6 +70,11 @@ def _run_in_context(tasks: Turnspit) -> None:
 
 def _make_command(tasks: Turnspit) -> click.Command:
     def run(words: tuple[str, ...]) -> None:
+        info = click.get_current_context().find_object(ScriptInfo)
+        if info is not None and info.create_app is None:  # not in a script of one's own, which others cannot repeat
+            if info.app_import_path is not None:
+                os.environ["FLASK_APP"] = info.app_import_path
+            prepare_processes(tasks, f"{__name__}:{load_application.__name__}")
         os.environ["TURNSPIT_APP"] = _name_of(tasks)
         sys.exit(main(words))
 
@@ -79,6 +86,11 @@ def _make_command(tasks: Turnspit) -> click.Command:
         add_help_option=False,
         short_help="Turnspit's command line: worker, jobs, dead, queues ...",
     )
+
+
+def load_application() -> None:
+    """Make the application as the command ``flask`` does, with its factory: in the processes of ``isolate=True``."""
+    ScriptInfo(os.environ.get("FLASK_APP")).load_app()
 
 
 def _name_of(tasks: Turnspit) -> str:
