@@ -37,7 +37,7 @@ _WAITING = "turnspit_after_commit"
 def drive(
     verb: Verb[T], execute: Callable[[Statement], list[Row]], begin: Callable[[], object] | None = None
 ) -> tuple[T, list[Wake]]:
-    """Run a verb to its end.
+    """Run a verb to its end. It is told of errors, and may go on after one (``VerbBase.by_halves``).
 
     :param begin: begins a transaction; not called if the verb consists of one statement, which commits by itself.
     :returns: its result, and the wakes to send after the commit.
@@ -62,6 +62,9 @@ def drive(
                     rows = execute(step)
                 except UnicodeEncodeError:
                     rows = execute(_encodable(step))
+                except Exception as error:
+                    step = verb.throw(error)
+                    continue
                 if step.wake is not None:
                     wakes.append(step.wake)
             step = verb.send(rows)

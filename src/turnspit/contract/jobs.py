@@ -103,9 +103,12 @@ class Jobs(Protocol):
         """
         ...
 
-    def promote_jobs(self, limit: int) -> Verb[tuple[int, int | None]]:
+    def promote_jobs(self, limit: int, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None]]:
         """Make due ``scheduled`` jobs ready, oldest first, and cancel waiting jobs that have expired. How many became
         ready, and the microseconds until there is something to do again.
+
+        :param refused: leave out what the store refuses, by a constraint or a trigger of somebody else, and note here
+            what it was and why.
         """
         ...
 

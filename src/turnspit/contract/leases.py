@@ -39,7 +39,7 @@ class Leases(Protocol):
         """End a worker that shuts down in order. Jobs that it still owns can be rescued at once."""
         ...
 
-    def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+    def rescue_jobs(self, worker: int, max_crashes: int, refused: dict[str, str] | None = None) -> Verb[RescueReport]:
         """Declare workers with an expired lease dead, and return the running jobs of workers that are not live.
 
         Only a worker that has renewed its own lease without a gap for one lease time may declare others dead, because
@@ -48,6 +48,9 @@ class Leases(Protocol):
         runs alone in its process, and after ``max_crashes`` more crashes it is dead. If a worker had claimed several
         such jobs, only the first can have begun, and the others are returned as if unrun. A job whose cancellation was
         requested is cancelled. What an ended worker had completed by ``finish_job`` is counted.
+
+        :param refused: leave out what the store refuses, by a constraint or a trigger of somebody else, and note here
+            what it was and why.
         """
         ...
 

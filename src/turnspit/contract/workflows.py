@@ -86,10 +86,13 @@ class Workflows(Protocol):
         """
         ...
 
-    def tend_workflows(self, limit: int) -> Verb[tuple[int, int | None]]:
+    def tend_workflows(self, limit: int, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None]]:
         """Do a portion of what is left to do for workflows: how much it was, and the microseconds until there is more.
 
         Large fan-outs continue here, and workflows past their deadline are cancelled.
+
+        :param refused: leave out what the store refuses, by a constraint or a trigger of somebody else, and note here
+            what it was and why.
         """
         ...
 

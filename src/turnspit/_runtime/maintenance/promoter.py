@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from turnspit._runtime.maintenance.around import REFUSED_AGAIN, Around
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
@@ -24,6 +25,7 @@ class Promoter:
 
     def __init__(self, engine: Engine, tasks: Callable[[], frozenset[str]]) -> None:
         self._engine = engine
+        self._around = Around(engine, "promote")
         self._tasks = tasks
         self._admits = True
         self._due_at = 0.0
@@ -36,15 +38,16 @@ class Promoter:
 
     async def run_once(self) -> float:
         """Promote what is due; seconds until the next job is."""
-        promoted, until_next, admitted = await self._engine.awrite(self._promote, admit=self._admits)
+        promoted, until_next, admitted = await self._around.write(self._promote, self._admits)
         self._admits = admitted == _LIMIT
         if _LIMIT in (promoted, admitted):
             return 0.0
-        delay = _LONGEST if until_next is None else min(_LONGEST, max(0.001, until_next / 1_000_000))
+        soon = REFUSED_AGAIN if self._around.refused else 0.001
+        delay = _LONGEST if until_next is None else min(_LONGEST, max(soon, until_next / 1_000_000))
         self._due_at = monotonic() + delay
         return delay
 
-    def _promote(self, *, admit: bool) -> Verb[tuple[int, int | None, int]]:
-        promoted, until_next = yield from self._engine.promote_jobs(_LIMIT)
+    def _promote(self, admit: bool, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None, int]]:
+        promoted, until_next = yield from self._engine.promote_jobs(_LIMIT, refused)
         admitted = (yield from self._engine.admit_jobs(self._tasks(), _LIMIT)) if admit else 0
         return promoted, until_next, admitted

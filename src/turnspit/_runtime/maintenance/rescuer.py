@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
+from turnspit._runtime.maintenance.around import Around
 from turnspit.context import JobContext, claim_of, in_job
 from turnspit.contract import Engine
 from turnspit.events import Event, EventBus, EventName
@@ -42,6 +43,7 @@ class Rescuer:
         call_soon: Callable[[Callable[[], Awaitable[None]]], None] | None = None,
     ) -> None:
         self._engine = engine
+        self._around = Around(engine, "rescue")
         self._worker = worker
         self._may_rescue = may_rescue
         self._interval = interval
@@ -58,7 +60,7 @@ class Rescuer:
         """Declare silent workers dead and return what they were running; seconds until the next look."""
         if not self._may_rescue():
             return self._interval
-        report = await self._engine.awrite(self._engine.rescue_jobs, self._worker(), self._max_crashes)
+        report = await self._around.write(self._engine.rescue_jobs, self._worker(), self._max_crashes)
         for worker in report.workers:
             logger.warning("worker %s is dead: it stopped renewing its lease", worker)
         if self._call_soon is None:

@@ -1,5 +1,6 @@
 """Does what is left to do for workflows: large fan-outs, deadlines."""
 
+from turnspit._runtime.maintenance.around import REFUSED_AGAIN, Around
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
 from turnspit.records import Duties
@@ -19,6 +20,7 @@ class Tender:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._around = Around(engine, "tend")
         self._due_at = 0.0
 
     def is_called_for(self, duties: Duties) -> bool:
@@ -28,10 +30,11 @@ class Tender:
 
     async def run_once(self) -> float:
         """Do a portion; seconds until the next."""
-        done, until_next = await self._engine.awrite(self._engine.tend_workflows, _LIMIT)
+        done, until_next = await self._around.write(self._engine.tend_workflows, _LIMIT)
         if done:
             return 0.0
-        # What is due and was not done is another worker's at this moment.
-        delay = _LONGEST if until_next is None else min(_LONGEST, max(_BUSY, until_next / 1_000_000))
+        # What is due and was not done is another worker's at this moment, or refused.
+        soon = REFUSED_AGAIN if self._around.refused else _BUSY
+        delay = _LONGEST if until_next is None else min(_LONGEST, max(soon, until_next / 1_000_000))
         self._due_at = monotonic() + delay
         return delay

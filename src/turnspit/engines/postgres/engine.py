@@ -135,6 +135,9 @@ class PostgresEngine(
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         return where(filter_)
 
+    def is_refused(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.IntegrityError | psycopg.DataError | psycopg.errors.RaiseException)
+
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = self._hand_over(_writers, lambda: verb(*args, **kwargs), here=True, new=self.only_new(verb, args))
         return cast("T", wait_for_answer(call, self.deadline, self._late, pool))

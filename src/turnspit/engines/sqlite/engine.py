@@ -160,6 +160,9 @@ class SqliteEngine(
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
         return where(filter_)
 
+    def is_refused(self, error: Exception) -> bool:
+        return isinstance(error, sqlite3.IntegrityError)
+
     def write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = self._hand_over(_writer, lambda: verb(*args, **kwargs), here=True, new=self.only_new(verb, args))
         return cast("T", wait_for_answer(call, self.deadline, self._late))

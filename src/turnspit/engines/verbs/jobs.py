@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
@@ -274,18 +274,40 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
             yield Wake(WakeKind.READY)
         return [job for job, _, _ in rows]
 
-    def promote_jobs(self, limit: int) -> Verb[tuple[int, int | None]]:
+    def promote_jobs(self, limit: int, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None]]:
         params = {"now": self.clock.now(), "limit": limit}
-        promoted = yield Statement(self.sql["promote_jobs"], params)
+        promoted = yield from self._move_due("promote_jobs_due", self._make_ready, params, refused)
         if promoted:
             yield Wake(WakeKind.READY)
         [(until_due, until_late)] = yield Statement(self.sql["promote_jobs_next"], params)
         if until_late is not None and until_late <= 0:
-            expired = yield Statement(self.sql["promote_jobs_expired"], params)
-            if expired:
-                yield from self.move_cancelled([job for (job,) in expired])
+            yield from self._move_due("promote_jobs_late", self._expire, params, refused)
             [(until_due, until_late)] = yield Statement(self.sql["promote_jobs_next"], params)
-        return len(promoted), min((until for until in (until_due, until_late) if until is not None), default=None)
+        return promoted, min((until for until in (until_due, until_late) if until is not None), default=None)
+
+    def _move_due(
+        self,
+        block: str,
+        move: Callable[[str, Mapping[str, Any]], Verb[int]],
+        params: Mapping[str, Any],
+        refused: dict[str, str] | None,
+    ) -> Verb[int]:
+        """Move the jobs that this block selects: at once, or by halves; how many."""
+        if refused is None:
+            return (yield from move(self.sql[block], params))
+        due = {f"job {job}": job for (job,) in (yield Statement(self.sql[block], params))}
+        chosen = self.sql["promote_jobs_chosen"]
+        moved = yield from self.by_halves(lambda ids: move(chosen, {**params, "ids": to_json(ids)}), due, refused)
+        return sum(moved)
+
+    def _make_ready(self, which: str, params: Mapping[str, Any]) -> Verb[int]:
+        return len((yield Statement(self.sql["promote_jobs"].replace("{which}", which), params)))
+
+    def _expire(self, which: str, params: Mapping[str, Any]) -> Verb[int]:
+        expired = yield Statement(self.sql["promote_jobs_expired"].replace("{which}", which), params)
+        if expired:
+            yield from self.move_cancelled([job for (job,) in expired])
+        return len(expired)
 
     def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[ProgressReport]:
         report = ProgressReport()

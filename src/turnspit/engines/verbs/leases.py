@@ -90,25 +90,50 @@ class LeaseVerbs(JobVerbs):
     def retire_worker(self, worker: int) -> Verb[None]:
         yield Statement(self.sql["retire_worker"], {"now": self.clock.now(), "worker": worker})
 
-    def rescue_jobs(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+    def rescue_jobs(self, worker: int, max_crashes: int, refused: dict[str, str] | None = None) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
         workers = yield Statement(self.sql["rescue_jobs_workers"], params)
-        return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes))
+        return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes, refused))
 
     def declare_dead(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
         workers = yield Statement(self.sql["declare_dead"], params)
         return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes))
 
-    def _return_jobs(self, workers: tuple[int, ...], params: dict[str, Any], max_crashes: int) -> Verb[RescueReport]:
+    def _return_jobs(
+        self,
+        workers: tuple[int, ...],
+        params: dict[str, Any],
+        max_crashes: int,
+        refused: dict[str, str] | None = None,
+    ) -> Verb[RescueReport]:
         yield from self.settle_outbox("rescue_jobs_outbox", {})
         found = [_Orphan._make(row) for row in (yield Statement(self.sql["rescue_jobs"], params))]
+        unbegun = _never_begun(found)
+
+        def return_some(some: list[_Orphan]) -> Verb[RescueReport]:
+            return self._return_orphans(some, unbegun, params, max_crashes)
+
         if not found:
             return RescueReport(workers, (), (), ())
-        waiting = _never_begun(found)
+        if refused is None:
+            return (yield from return_some(found))._replace(workers=workers)
+        reports = yield from self.by_halves(return_some, {f"job {job.id}": job for job in found}, refused)
+        return RescueReport(
+            workers,
+            tuple(job for report in reports for job in report.returned),
+            tuple(job for report in reports for job in report.dead),
+            tuple(job for report in reports for job in report.cancelled),
+            tuple(crash for report in reports for crash in report.crashed),
+        )
+
+    def _return_orphans(
+        self, found: list[_Orphan], unbegun: set[_Orphan], params: dict[str, Any], max_crashes: int
+    ) -> Verb[RescueReport]:
+        waiting = [job for job in found if job in unbegun]
         if waiting:
             yield from self.return_jobs([(job.id, job.fence) for job in waiting])
-        orphans = [job for job in found if job not in waiting]
+        orphans = [job for job in found if job not in unbegun]
         ended = [job for job in orphans if job.cancel_requested_at is None]
         cancelled = tuple(job.id for job in orphans if job.cancel_requested_at is not None)
         dead = tuple(job.id for job in ended if job.crashes >= max_crashes)
@@ -126,7 +151,7 @@ class LeaseVerbs(JobVerbs):
             yield from self.end_jobs([(job.id, job.workflow) for job in orphans if job.id in dead], Outcome.DEAD)
         returned += tuple(job.id for job in waiting if job.cancel_requested_at is None)
         cancelled += tuple(job.id for job in waiting if job.cancel_requested_at is not None)
-        return RescueReport(workers, returned, dead, cancelled, tuple((job.id, job.fence) for job in orphans))
+        return RescueReport((), returned, dead, cancelled, tuple((job.id, job.fence) for job in orphans))
 
     def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
         rows = yield Statement(self.sql["return_unheld_jobs"], {"worker": worker})

@@ -103,21 +103,46 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
         yield Wake(WakeKind.READY)
         return [job for job, _, _ in rows]
 
-    def tend_workflows(self, limit: int) -> Verb[tuple[int, int | None]]:
+    def tend_workflows(self, limit: int, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None]]:
         params: dict[str, Any] = {"now": self.clock.now(), "limit": limit}
         [(is_ours,)] = yield Statement(self.sql["tend_workflows"], {})
         done = 0
         if is_ours:
-            ends = yield Statement(self.sql["tend_workflows_ends"], params)
-            if ends:
-                yield from self.follow_ends([End(job, Outcome(outcome), after) for job, outcome, after in ends])
-            done = len(ends)
-            for row in (yield Statement(self.sql["tend_workflows_due"], params)):
-                done += yield from self._tend(row, limit)
+            rows = yield Statement(self.sql["tend_workflows_ends"], params)
+            ends = [End(job, Outcome(outcome), after) for job, outcome, after in rows]
+            done = yield from self._follow_kept(ends, refused)
+            due = {f"workflow {row[0]}": row for row in (yield Statement(self.sql["tend_workflows_due"], params))}
+            if refused is None:
+                done += yield from self._tend(list(due.values()), limit)
+            else:
+                done += sum((yield from self.by_halves(lambda some: self._tend(some, limit), due, refused)))
         [(until_next,)] = yield Statement(self.sql["tend_workflows_next"], params)
         return done, until_next
 
-    def _tend(self, row: Row, limit: int) -> Verb[int]:
+    def _follow_kept(self, ends: list[End], refused: dict[str, str] | None) -> Verb[int]:
+        """Do what follows from ends that were kept for later, and were just taken; how many it was."""
+        if refused is None:
+            if ends:
+                yield from self.follow_ends(ends)
+            return len(ends)
+
+        def follow(some: list[End]) -> Verb[list[End]]:
+            yield from self.follow_ends(some)
+            return some
+
+        done = yield from self.by_halves(follow, {f"the end of job {end.job}": end for end in ends}, refused)
+        left = sorted(set(ends).difference(*done))
+        if left:
+            yield Statement(self.sql["follow_ends_keep"], {"ends": to_json(end._asdict() for end in left)})
+        return len(ends) - len(left)
+
+    def _tend(self, rows: list[Row], limit: int) -> Verb[int]:
+        done = 0
+        for row in rows:
+            done += yield from self._tend_one(row, limit)
+        return done
+
+    def _tend_one(self, row: Row, limit: int) -> Verb[int]:
         workflow, is_sealed, starting_after, is_cancelled, is_late = row
         if is_cancelled or is_late or not is_sealed:
             cancelled = yield from self.cancel_workflow(workflow, _LATE if is_sealed else _ABANDONED, limit)

@@ -355,12 +355,21 @@ WHERE job.id = claim.id AND job.fence = claim.fence AND job.state || '' = 'runni
 RETURNING job.id, cancel_requested_at, lane;
 
 -- name: promote_jobs
-WITH due AS MATERIALIZED (
-    SELECT id FROM {schema}.jobs
-    WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
-)
+WITH due AS MATERIALIZED ({which})
 UPDATE {schema}.jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END WHERE id = ANY (ARRAY(SELECT id FROM due))
 RETURNING id;
+
+-- name: promote_jobs_due
+SELECT id FROM {schema}.jobs
+WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: promote_jobs_late
+SELECT id FROM {schema}.jobs
+WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked') AND expires_at <= {now}
+ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: promote_jobs_chosen
+SELECT json_array_elements_text(:ids::json)::bigint AS id;
 
 -- name: promote_jobs_next
 SELECT (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - {now},
@@ -368,11 +377,7 @@ SELECT (SELECT min(run_at) FROM {schema}.jobs WHERE state = 'scheduled') - {now}
         WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked')) - {now};
 
 -- name: promote_jobs_expired
-WITH late AS MATERIALIZED (
-    SELECT id FROM {schema}.jobs
-    WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked') AND expires_at <= {now}
-    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
-)
+WITH late AS MATERIALIZED ({which})
 UPDATE {schema}.jobs
 SET reason = 'expired: it did not start by '
              || to_char(to_timestamp(expires_at / 1000000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'

@@ -296,11 +296,20 @@ RETURNING turnspit_jobs.id, cancel_requested_at, lane;
 
 -- name: promote_jobs
 UPDATE turnspit_jobs SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END
-WHERE id IN (
-    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_scheduled
-    WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit
-)
+WHERE id IN ({which})
 RETURNING id;
+
+-- name: promote_jobs_due
+SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_scheduled
+WHERE state = 'scheduled' AND run_at <= {now} ORDER BY run_at LIMIT :limit;
+
+-- name: promote_jobs_late
+SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_expires
+WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked') AND expires_at <= {now}
+ORDER BY expires_at LIMIT :limit;
+
+-- name: promote_jobs_chosen
+SELECT value FROM json_each(:ids);
 
 -- name: promote_jobs_next
 SELECT (SELECT min(run_at) FROM turnspit_jobs WHERE state = 'scheduled') - {now},
@@ -310,11 +319,7 @@ SELECT (SELECT min(run_at) FROM turnspit_jobs WHERE state = 'scheduled') - {now}
 -- name: promote_jobs_expired
 UPDATE turnspit_jobs
 SET reason = 'expired: it did not start by ' || strftime('%Y-%m-%d %H:%M:%S', expires_at / 1000000, 'unixepoch') || ' UTC'
-WHERE id IN (
-    SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_expires
-    WHERE expires_at IS NOT NULL AND state IN ('ready', 'held', 'scheduled', 'blocked') AND expires_at <= {now}
-    ORDER BY expires_at LIMIT :limit
-)
+WHERE id IN ({which})
 RETURNING id;
 
 -- name: record_progress

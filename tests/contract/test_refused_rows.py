@@ -1,0 +1,102 @@
+"""Rows that the store refuses to change, by somebody's own trigger, hold up no other row."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.store import SECOND, Store
+from tests.contract.workflows import Flow, node
+from turnspit.contract import Engine
+from turnspit.contract.verbs import Statement, Verb
+from turnspit.engines.verbs import ends
+from turnspit.errors import EngineError
+
+BAD = 5
+"""The priority of jobs that cannot be changed."""
+WHY = "not this one"
+CHANGES = ("UPDATE", "DELETE")
+
+
+def refuse(engine: Engine) -> None:
+    """Add a trigger that refuses to change bad jobs."""
+    schema = getattr(getattr(engine, "settings", None), "schema", None)
+    if schema is None:
+        when = f"WHEN old.priority = {BAD} BEGIN SELECT RAISE(ABORT, '{WHY}'); END"
+        statements = [f"CREATE TRIGGER own_{event} BEFORE {event} ON turnspit_jobs {when}" for event in CHANGES]
+    else:
+        body = f"$$ BEGIN RAISE EXCEPTION '{WHY}'; END $$"
+        each = f"FOR EACH ROW WHEN (old.priority = {BAD}) EXECUTE FUNCTION {schema}.own()"
+        statements = [
+            f"CREATE FUNCTION {schema}.own() RETURNS trigger LANGUAGE plpgsql AS {body}",
+            f"CREATE TRIGGER own BEFORE {' OR '.join(CHANGES)} ON {schema}.jobs {each}",
+        ]
+
+    def create() -> Verb[None]:
+        for sql in statements:
+            yield Statement(sql, {})
+
+    engine.write(create)
+
+
+def around(engine: Engine, verb: Any, *arguments: Any) -> tuple[Any, list[str]]:
+    """What a verb answers that goes around what is refused; and what that was."""
+    with pytest.raises(EngineError, match=WHY):
+        engine.write(verb, *arguments)
+    refused: dict[str, str] = {}
+    answer = engine.write(verb, *arguments, refused=refused)
+    assert all(WHY in why for why in refused.values())
+    return answer, sorted(refused)
+
+
+def test_a_due_job_that_cannot_become_ready(store: Store, engine: Engine) -> None:
+    bad, *others = [store.insert(delay=SECOND, priority=priority) for priority in (BAD, *range(4), *range(4))]
+    refuse(engine)
+    store.clock.advance(1)
+    assert around(engine, engine.promote_jobs, 100) == ((8, 0), [f"job {bad}"])
+    assert {store.state(job) for job in others} == {"ready"}
+    assert store.state(bad) == "scheduled"
+    assert engine.write(engine.promote_jobs, 100, refused={}) == (0, 0), "it is tried again"
+
+
+def test_an_expired_job_that_cannot_be_cancelled(store: Store, engine: Engine) -> None:
+    bad, *others = [store.insert(expires_in=SECOND, priority=priority) for priority in (BAD, 1, 2)]
+    refuse(engine)
+    store.clock.advance(1)
+    assert around(engine, engine.promote_jobs, 100)[1] == [f"job {bad}"]
+    assert {store.state(job) for job in others} == {"cancelled"}
+    assert store.state(bad) == "ready"
+
+
+def test_a_job_of_a_dead_worker_that_cannot_be_returned(store: Store, engine: Engine) -> None:
+    dies, rescuer = store.worker(), store.worker()
+    bad, *others = [store.insert(priority=priority) for priority in (BAD, 1, 2)]
+    store.claim(3, worker=dies)
+    refuse(engine)
+    store.outlive(rescuer)
+    report, refused = around(engine, engine.rescue_jobs, rescuer, 3)
+    assert refused == [f"job {bad}"]
+    assert (report.workers, sorted(report.returned)) == ((dies,), others)
+    assert sorted(job for job, _ in report.crashed) == others
+    assert {store.state(job) for job in others} == {"ready"}
+    assert store.state(bad) == "running"
+
+
+def test_a_late_workflow_whose_job_cannot_be_cancelled(store: Store, engine: Engine) -> None:
+    bad, good = (Flow(store, node(priority=priority), deadline=SECOND) for priority in (BAD, 1))
+    refuse(engine)
+    store.clock.advance(2)
+    assert around(engine, engine.tend_workflows, 100)[1] == [f"workflow {bad.id}"]
+    assert (bad.states(), good.states()) == ("r", "X")
+
+
+def test_an_end_that_cannot_be_followed(store: Store, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = (Flow(store, node(), node(-1, priority=priority)) for priority in (BAD, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(ends, "_MOST_DEPENDANTS", 0)  # what follows is left to later
+        bad.run(0)
+        good.run(0)
+    refuse(engine)
+    (done, until_next), refused = around(engine, engine.tend_workflows, 100)
+    assert (done, until_next, refused) == (1, 0, [f"the end of job {bad.jobs[0]}"])
+    assert (bad.states(), good.states()) == ("cb", "cr")
+    assert around(engine, engine.tend_workflows, 100) == ((0, 0), refused), "it is tried again"
