@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,24 +43,22 @@ def arrival(gate: Gate) -> int:
     return int(gate.last().recv(20))
 
 
-def test_the_jobs_of_a_killed_process_run_again_within_a_second(app: Turnspit, name: str, gate: Gate) -> None:
-    """Its supervisor saw it die, and told a sibling: no lease has to run out. The crash counts all the same."""
+def test_the_jobs_of_a_killed_process_run_again_before_its_lease_runs_out(app: Turnspit, name: str, gate: Gate) -> None:
+    """Its supervisor saw it die, and told a sibling. The lease is three times as long as the gate waits for anybody.
+    The crash counts all the same.
+    """
     job = app.tasks["hold"].enqueue(gate=gate.path)
-    took = []
     with Fleet(name, "--processes", "2", LONG_LEASE) as fleet:
         fleet.wait_started(2)
         victim = arrival(gate)
         for _ in range(2):
             os.kill(victim, signal.SIGKILL)
-            killed = time.monotonic()
             victim = arrival(gate)
-            took.append(time.monotonic() - killed)
             fleet.wait_started(1)
         gate.open()
         wait_until(lambda: job.refresh().state == "completed", "completed")
         fleet.signal(signal.SIGTERM)
         fleet.end()
-    assert min(took) < 1, "the machine may be busy once"
     assert (job.crashes, job.attempt) == (2, 1)
     assert [attempt.outcome for attempt in job.attempts] == ["crashed", "crashed", "completed"]
 
