@@ -250,3 +250,21 @@ def test_in_the_test_kit(app: Turnspit, shop: Shop) -> None:
         job.finish("my session", result=3)
         asyncio.run(job.afinish("another"))
     assert job.finished == [("my session", 3), ("another", None)]
+
+
+def test_the_log_tells_what_the_store_says(app: Turnspit, shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    @app.task(retry=Retry(attempts=2, delay=0))
+    def charge(job: JobContext, how: str) -> None:
+        with Session(shop.database) as session:
+            job.finish(session)
+            session.rollback() if how == "rolled back" and job.attempt == 1 else session.commit()
+        if how == "raises":
+            raise OSError("after the commit")
+
+    caplog.set_level("INFO", logger="turnspit")
+    app.enqueue_many(charge.new(how=how) for how in ("returns", "raises", "rolled back"))
+    app.run_worker(until_empty=True)
+
+    failed = [line.partition(", the next in ") for line in caplog.messages if "failed, attempt" in line]
+    assert [line[0] for line in failed] == ["job 3 (charge) failed, attempt 1"]
+    assert "FinishNotCommitted" in failed[0][2]

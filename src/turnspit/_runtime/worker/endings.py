@@ -4,9 +4,10 @@ import asyncio
 import logging
 
 from turnspit._runtime.worker.arguments import Unreadable
-from turnspit._runtime.worker.failures import Foreign, describe, in_one_line
+from turnspit._runtime.worker.failures import Foreign, describe
 from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
+from turnspit._runtime.worker.teller import log_retry
 from turnspit.clock import is_duration, monotonic
 from turnspit.errors import FinishNotCommitted, InvalidPayload, JobTimeout
 from turnspit.outcomes import Cancel, GiveUp, RateLimited, RetryAfter, Snooze
@@ -55,7 +56,10 @@ class Endings:
                 record.message,
             )
             return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
-        return self._ending(claim, error, cancelled=stopped == "cancelled"), error
+        ending = self._ending(claim, error, cancelled=stopped == "cancelled")
+        if not running.context.finishing:  # otherwise only the store knows whether it has failed
+            log_retry(claim, ending)
+        return ending, error
 
     def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
         record = describe(error, claim.task)
@@ -85,14 +89,6 @@ class Endings:
             delay = chosen if is_duration(chosen) else delay
         if delay is None:
             return self._end(claim, EndingMove.DEAD, record)
-        logger.info(
-            "job %s (%s) failed, attempt %s, the next in %.3g s: %s",
-            claim.id,
-            claim.task,
-            claim.attempt,
-            delay / 1_000_000,
-            in_one_line(record),
-        )
         return self._end(claim, EndingMove.RETRY, record, delay)
 
     @staticmethod

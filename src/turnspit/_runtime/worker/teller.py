@@ -18,7 +18,7 @@ from turnspit.events import Event, EventBus, EventName
 from turnspit.records import Claim, Confirmation, Ending, EndingMove, Finish, FinishReport
 from turnspit.states import JobState
 
-__all__ = ["Ended", "Teller"]
+__all__ = ["Ended", "Teller", "log_retry"]
 
 logger = logging.getLogger("turnspit")
 dead_letters = logging.getLogger("turnspit.dead")
@@ -116,6 +116,9 @@ class Teller:
         name = "lost" if is_lost else _EVENT_BY_STATE[state]
         if name == "failed" and ending is not None and ending.move is EndingMove.SNOOZE:
             name = "snoozed"
+        if name == "failed" and ending is not None and isinstance(ended.finish, Confirmation):
+            with in_job(ended.context):
+                log_retry(claim, ending)
         if name == "dead" and ended.error is not None:
             await self.call_on_dead(ended.context, ended.error)
         if self._bus.wants(name):
@@ -146,3 +149,14 @@ class Teller:
             return
         failure = f"on_dead of {task.name} failed for job {context.id}"
         await call_listener(task.on_dead, context, error, failure=failure)
+
+
+def log_retry(claim: Claim, ending: Ending) -> None:
+    """Say that an attempt has failed and is followed by another; nothing of any other end."""
+    if ending.move is not EndingMove.RETRY:
+        return
+    seconds = ending.delay / 1_000_000
+    why = in_one_line(ending.error)
+    logger.info(
+        "job %s (%s) failed, attempt %s, the next in %.3g s: %s", claim.id, claim.task, claim.attempt, seconds, why
+    )
