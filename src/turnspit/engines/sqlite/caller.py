@@ -111,6 +111,12 @@ class AllOrNothing:
         else:  # the first statement that writes begins one; the end of a savepoint would commit it
             self._undo = ("ROLLBACK",)
 
+    def begin_to_write(self) -> None:
+        """``begin``, for statements before which Python's ``sqlite3`` begins no transaction, as ``CREATE TABLE``."""
+        self.begin()
+        if not self._transaction.driver_connection.in_transaction:
+            self._run("BEGIN IMMEDIATE")
+
     def keep(self) -> None:
         """The call has succeeded."""
         self._run(*self._keep)

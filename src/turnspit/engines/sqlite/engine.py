@@ -197,10 +197,7 @@ class SqliteEngine(
             try:
                 if self._open is None:
                     # The caller may hold the write lock already: a new store gets its schema in the same transaction.
-                    # Python's sqlite3 begins one before an INSERT but not before a CREATE TABLE; a savepoint does too.
-                    whole.begin()
-                    transaction.execute(Statement("SAVEPOINT turnspit_schema", ()))
-                    self._file.prepare_in(lambda sql: transaction.execute(Statement(sql, ())))
+                    self._file.prepare_in(lambda sql: transaction.execute(Statement(sql, ())), whole.begin_to_write)
                 result, wakes = drive(verb(*args, **kwargs), transaction.execute, whole.begin)
                 whole.keep()
             except BaseException:
@@ -210,7 +207,7 @@ class SqliteEngine(
             cause = cause_of(error)
             if not isinstance(cause, sqlite3.Error):
                 raise
-            raise translate(cause, self.location) from error
+            raise translate(cause, self.location, is_callers=True) from error
         if wakes:
             transaction.after_commit(lambda: self.wakeups.send(wakes))
         return result

@@ -31,16 +31,24 @@ _REASONS = {
     sqlite3.SQLITE_AUTH: "cannot be used: this user has no permission",
 }
 
+_BUSY_IN_TRANSACTION = (
+    "is locked by another connection, and SQLite lets no transaction wait that has read before it writes: begin yours "
+    'with BEGIN IMMEDIATE (in Django: "OPTIONS": {"transaction_mode": "IMMEDIATE"}), or run it again from its beginning'
+)
 
-def translate(error: sqlite3.Error, location: str, *, is_committing: bool = False) -> EngineError:
+
+def translate(
+    error: sqlite3.Error, location: str, *, is_committing: bool = False, is_callers: bool = False
+) -> EngineError:
     """The error as Turnspit's own, naming the store and the cure.
 
     :param is_committing: it comes from a COMMIT, which may be on the disk although the disk reports an error.
+    :param is_callers: it comes from the caller's own transaction.
     """
     if isinstance(error, sqlite3.IntegrityError) and str(error).startswith(_FROZEN):
         return StoreFrozen(f"store {location} {str(error).removeprefix(_FROZEN)}")
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-    reason = _REASONS.get(code)
+    reason = _BUSY_IN_TRANSACTION if is_callers and code == sqlite3.SQLITE_BUSY else _REASONS.get(code)
     if code == sqlite3.SQLITE_IOERR:
         reason = explain_lost_log(Path(location)) or reason
     if str(error).startswith(_NO_TABLE):

@@ -70,13 +70,17 @@ class SchemaFile:
         elif not self._is_prepared():
             self.migrate()
 
-    def prepare_in(self, execute: Execute) -> None:
-        """``prepare``, in a caller's transaction."""
+    def prepare_in(self, execute: Execute, begin: Callable[[], None]) -> None:
+        """``prepare``, in a caller's transaction. It is only begun, by ``begin``, if there is something to write: one
+        that has read could wait for no other writer any more.
+        """
         check_sqlite(str(self._path))
-        if self._migrates:
+        status = self.schema.read_status(execute)
+        if self._migrates and status.pending:
+            begin()
             self.schema.migrate(execute, str(self._path))
         else:
-            refuse_unprepared(self.schema.read_status(execute), str(self._path))
+            refuse_unprepared(status, str(self._path))
 
     def _is_prepared(self) -> bool:
         """Whether nothing is left to do. It takes no turn, so that it works while another process is stopped in its."""
