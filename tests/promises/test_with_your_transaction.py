@@ -269,6 +269,26 @@ def test_a_process_that_only_enqueues_waits_for_other_writers(app: Turnspit, con
     other.close()
 
 
+def test_a_key_that_another_call_takes_after_it_was_looked_for(app: Turnspit, connection: sqlite3.Connection) -> None:
+    """Python begins a transaction at its first write, which is after Turnspit has looked who holds the key."""
+    taken: list[int] = []
+
+    @app.task(unique=Unique())
+    def invoice(order: int) -> None: ...
+
+    def take_key(statement: str) -> None:
+        if statement.startswith("INSERT INTO turnspit_jobs"):
+            connection.set_trace_callback(None)
+            taken.append(invoice.enqueue(7).id)
+
+    connection.set_trace_callback(take_key)
+    with connection:
+        connection.execute("SELECT * FROM orders")
+        job = invoice.using(tx=connection).enqueue(7)
+    assert ([job.id], job.created) == (taken, False)
+    assert app.jobs.count() == 1
+
+
 def test_what_is_refused_says_what_to_do(app: Turnspit, send: Send, database: Any, path: Path, folder: Path) -> None:
     other = sqlite3.connect(folder / "other.db")
     memory = sqlite3.connect(":memory:")

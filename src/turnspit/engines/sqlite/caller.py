@@ -5,14 +5,15 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from turnspit.contract.verbs import Row, Statement
+from turnspit.contract.verbs import Row, Statement, Verb, Wake
 from turnspit.errors import InvalidTransaction
 from turnspit.transactions import (
     CallerTransaction,
     DjangoTransaction,
     SqlalchemyTransaction,
+    drive,
     is_async_sqlalchemy,
     is_django,
     is_sqlalchemy,
@@ -21,6 +22,8 @@ from turnspit.transactions import (
 )
 
 __all__ = ["AllOrNothing", "caller_transaction"]
+
+T = TypeVar("T")
 
 
 class _Sqlite3Transaction:
@@ -90,6 +93,10 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
     return transaction
 
 
+class _ReadTooEarly(Exception):
+    """A verb has begun to write by what it had read outside of a transaction."""
+
+
 class AllOrNothing:
     """Undoes all of a call that fails, because its caller may catch the error and commit: SQLite itself undoes only the
     statement that failed. ``begin`` is called before the first statement of a call that has several.
@@ -99,6 +106,29 @@ class AllOrNothing:
         self._transaction = transaction
         self._undo: tuple[str, ...] = ()
         self._keep: tuple[str, ...] = ()
+        self._has_read = False
+        """Whether something was read before the transaction began."""
+
+    def run(self, verb: Callable[[], Verb[T]]) -> tuple[T, list[Wake]]:
+        """Run a verb to its end; its result, and the wakes to send after the commit.
+
+        Python's ``sqlite3`` begins a transaction at its first write. What a verb has read by then, such as who holds a
+        unique key, may have changed since: then it is run again, under the write lock.
+        """
+        try:
+            return drive(verb(), self._execute, self.begin)
+        except _ReadTooEarly:
+            self._run("ROLLBACK", "BEGIN IMMEDIATE")
+            return drive(verb(), self._transaction.execute, self.begin)
+
+    def _execute(self, statement: Statement) -> list[Row]:
+        connection = self._transaction.driver_connection
+        is_outside = not connection.in_transaction
+        rows = self._transaction.execute(statement)
+        if is_outside and connection.in_transaction and self._has_read:
+            raise _ReadTooEarly
+        self._has_read = is_outside
+        return rows
 
     def begin(self) -> None:
         """Remember how to undo what follows."""

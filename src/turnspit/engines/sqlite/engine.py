@@ -41,7 +41,7 @@ from turnspit.engines.verbs.workflows import WorkflowVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob, StoreLock
-from turnspit.transactions import cause_of, drive, is_async_sqlalchemy, not_async, unscoped
+from turnspit.transactions import cause_of, is_async_sqlalchemy, not_async, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -198,7 +198,7 @@ class SqliteEngine(
                 if self._open is None:
                     # The caller may hold the write lock already: a new store gets its schema in the same transaction.
                     self._file.prepare_in(lambda sql: transaction.execute(Statement(sql, ())), whole.begin_to_write)
-                result, wakes = drive(verb(*args, **kwargs), transaction.execute, whole.begin)
+                result, wakes = whole.run(lambda: verb(*args, **kwargs))
                 whole.keep()
             except BaseException:
                 whole.undo()
