@@ -265,7 +265,10 @@ class Task(Generic[P, R]):
             options |= expiry_options(expires, options["delay"], options["at"])
         if idempotency_key is not None:
             if self.unique is not None:
-                raise ConfigurationError(f"task {self.name} is unique by its own key: it takes no idempotency_key=")
+                raise ConfigurationError(
+                    f"task {self.name} is unique by its own key and takes no idempotency_key=: leave one of the two "
+                    "away; for how long a key is held is said by Unique(..., within=)"
+                )
             key = check_text(idempotency_key, "an idempotency key")
             options["unique_key"], options["unique_rule"] = idempotency_rule(self.name, key)
         return BoundTask(self, options, tx)

@@ -27,6 +27,12 @@ BLUEPRINT = "from turnspit import Blueprint\nreports = Blueprint('reports')\n@re
 NAMES = "from examples.django_shop.shop.jobs import app; print(*app.tasks)"
 
 
+def test_deferred_transactions_on_sqlite_are_warned_of(folder: Path) -> None:
+    assert "turnspit.W001" not in manage(folder, "check").stderr
+    write_settings(folder, f"sqlite:///{folder}/shop.db", "del DATABASES['default']['OPTIONS']['transaction_mode']")
+    assert 'Put "OPTIONS": {"transaction_mode": "IMMEDIATE"' in manage(folder, "check").stderr
+
+
 @pytest.mark.parametrize("module", ["tasks", "jobs"])
 def test_the_tasks_of_every_installed_app_are_found(folder: Path, module: str) -> None:
     add_django_app(folder, "reports", module, BLUEPRINT)

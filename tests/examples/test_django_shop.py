@@ -44,6 +44,6 @@ def test_its_own_tests_see_their_jobs_and_roll_them_back(tmp_path: Path, engine:
     write_settings(tmp_path, f"sqlite:///{tmp_path}/shop.sqlite3" if engine == "sqlite" else new_database())
     for _ in range(2):
         answer = manage(tmp_path, "test", "--noinput", "examples.django_shop")
-        assert "Ran 3 tests" in answer.stderr, answer.stderr
+        assert "Ran 6 tests" in answer.stderr, answer.stderr
         assert answer.returncode == 0, answer.stderr
     assert not (tmp_path / "shop.sqlite3").exists(), "a test never touches the real database"

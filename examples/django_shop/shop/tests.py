@@ -1,11 +1,12 @@
 """A ``TestCase`` sees the jobs of its test and rolls them back with everything else."""
 
 from django.core.exceptions import ValidationError
-from django.test import TestCase
+from django.test import TestCase, TransactionTestCase
 
 from examples.django_shop.shop.jobs import app, send_confirmation
 from examples.django_shop.shop.models import Order
 from examples.django_shop.shop.orders import place_order
+from turnspit import testing
 
 
 class PlacingAnOrder(TestCase):
@@ -24,5 +25,28 @@ class PlacingAnOrder(TestCase):
     def test_the_task_is_a_function(self) -> None:
         order = Order.objects.create(email="ada@example.com")
         self.assertEqual(send_confirmation(order.pk), "confirmed to ada@example.com")
+        order.refresh_from_db()
+        self.assertTrue(order.confirmed)
+
+
+class Enqueueing(TestCase):
+    def test_an_order_is_confirmed(self) -> None:
+        with testing.override(app) as t:
+            order, _ = place_order("ada@example.com")
+            t.assert_enqueued(send_confirmation, order_id=order.pk)
+
+
+class Running(TransactionTestCase):
+    def test_a_worker_confirms_it(self) -> None:
+        self.addCleanup(app.jobs.delete, all=True)
+        order, _ = place_order("ada@example.com")
+        app.run_worker(until_empty=True)
+        order.refresh_from_db()
+        self.assertTrue(order.confirmed)
+
+    def test_by_a_clock(self) -> None:
+        with testing.override(app) as t:
+            order, _ = place_order("ada@example.com")
+            t.drain(reraise=True)
         order.refresh_from_db()
         self.assertTrue(order.confirmed)

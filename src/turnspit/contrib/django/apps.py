@@ -5,6 +5,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.apps import AppConfig, apps
+from django.core.checks import register
 from django.db import close_old_connections
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
@@ -12,6 +13,7 @@ from django.utils.module_loading import module_has_submodule
 
 from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker.processes import prepare_processes
+from turnspit.contrib.django.checks import check_transaction_mode
 from turnspit.contrib.django.database import (
     DjangoTransactions,
     remove_logs_of_tests,
@@ -33,6 +35,7 @@ class TurnspitConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the app with the project, once all models are loaded."""
+        register(check_transaction_mode)
         settings = read_settings()
         app = settings.load_app()
         if settings.database is not None:
