@@ -15,6 +15,10 @@ import pytest
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import EngineUnavailable, Job, JobContext, Retry, Turnspit
 from turnspit._runtime.worker import embedded, suspects, worker
+from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit._runtime.worker.worker import Worker
+from turnspit.contract.verbs import Verb
+from turnspit.errors import EngineError
 from turnspit.tasks import Task
 
 ROOT = Path(__file__).parents[2]
@@ -351,3 +355,38 @@ def test_what_waits_for_its_earlier_run_can_be_cancelled_and_is_handed_back(
     gate.open()
     wait_until(lambda: job.refresh().state == ("cancelled" if end == "cancel" else "ready"), "the return")
     assert (job.attempt, job.crashes) == (0, 1)
+
+
+def test_a_job_that_the_store_will_not_take_back_keeps_back_no_other(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate, give_back = Gate(), app.engine.return_jobs
+    refused = 0
+
+    def return_jobs(claims: Any) -> Verb[list[int]]:
+        returned = yield from give_back(claims)
+        if refused in returned:
+            raise EngineError("not this one")
+        return returned
+
+    @app.task
+    def charge() -> None:
+        gate.pass_through()
+
+    async def main() -> None:
+        nonlocal refused
+        worker = Worker(app.worker_parts(), WorkerSettings(grace=0))
+        await worker.start()
+        jobs = [await charge.aenqueue() for _ in range(5)]
+        await asyncio.to_thread(gate.wait_for, 5)
+        monkeypatch.setattr(app.engine, "return_jobs", return_jobs)
+        refused = jobs[1].id
+        left = await worker.stop()
+        await left.hand_back()
+        assert [(await job.arefresh()).state for job in jobs] == ["ready", "running", "ready", "ready", "ready"]
+        assert {job.attempt for job in jobs if job.id != refused} == {0}
+        gate.open()
+
+    asyncio.run(main())
+    assert is_retired(app, 1)
+    assert "not this one; others rescue it" in caplog.text

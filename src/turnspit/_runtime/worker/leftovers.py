@@ -8,9 +8,10 @@ they are handed back as its very last act.
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.executor import Executor
@@ -21,9 +22,12 @@ from turnspit._runtime.worker.running import Running
 from turnspit.clock import monotonic, thread_sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
+from turnspit.errors import EngineUnavailable, StoreFrozen
 from turnspit.records import Finish
 
 __all__ = ["Leftovers"]
+
+P = TypeVar("P")
 
 logger = logging.getLogger("turnspit")
 
@@ -70,11 +74,7 @@ class Leftovers:
         whose cancellation was requested, ends as that.
         """
         await asyncio.to_thread(self._registration.let_go)
-        finishes, returned = self._abandon()
-        try:
-            await self._engine.awrite(_leave, self._engine, finishes, returned, self._worker)
-        except Exception as error:
-            self._say(error)
+        await asyncio.to_thread(self._hand_over, *self._abandon())
 
     def hand_back_blocked(self) -> None:
         """``hand_back`` from another thread, where the loop is blocked: also stores what the loop would have stored."""
@@ -87,13 +87,36 @@ class Leftovers:
         finishes, returned = self._abandon()
         finishes += [each.finish for each in (*self._finisher.in_flight, *self._finisher.take_rest())]
         returned += [(claim.id, claim.fence) for claim in (*self._executor.take(), *self._executor.late)]
-        try:
-            self._engine.write(_leave, self._engine, finishes, returned, self._worker)
-        except Exception as error:
-            self._say(error)
+        self._hand_over(finishes, returned)
 
-    def _say(self, error: Exception) -> None:
-        logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
+    def _hand_over(self, finishes: list[Finish], returned: list[tuple[int, int]]) -> None:
+        """Store all of it and retire. What the store refuses counts as crashed, and takes nothing else with it."""
+        engine = self._engine
+        try:
+            try:
+                engine.write(_leave, engine, finishes, returned, self._worker)
+            except (EngineUnavailable, StoreFrozen):
+                raise
+            except Exception:
+                self._store_by_halves(engine.finish_jobs, finishes)
+                self._store_by_halves(engine.return_jobs, returned)
+                engine.write(engine.retire_worker, self._worker)
+        except Exception as error:
+            logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
+
+    def _store_by_halves(self, verb: Callable[[list[P]], Verb[Any]], parts: list[P]) -> None:
+        try:
+            self._engine.write(verb, parts)
+        except (EngineUnavailable, StoreFrozen):
+            raise
+        except Exception as error:
+            half = len(parts) // 2
+            if half:
+                self._store_by_halves(verb, parts[:half])
+                self._store_by_halves(verb, parts[half:])
+            else:
+                what = "could not hand back part of what it ran"
+                logger.error("worker %s %s, %s: %s; others rescue it", self._worker, what, parts, error)
 
     def _abandon(self) -> tuple[list[Finish], list[tuple[int, int]]]:
         """The ends of those that have one, and the claims of the others."""
