@@ -5,16 +5,16 @@
 """
 
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import new_schema
+from tests.contract.store import folder_in_memory
+from tests.postgres import new_schema, prepared_schema
 from turnspit import Turnspit
 from turnspit.testing import TestStore
 
@@ -39,9 +39,14 @@ def _no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A temporary folder whose path is short enough for a socket in it; pytest's own ``tmp_path`` may not be."""
-    path = Path(tempfile.mkdtemp(prefix="turnspit-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with folder_in_memory() as path:
+        yield path
+
+
+def schema_for(request: pytest.FixtureRequest, version: int) -> AbstractContextManager[str]:
+    """A schema that has its tables already, unless the test is about how it gets them."""
+    is_unprepared = request.node.get_closest_marker("unprepared") is not None
+    return new_schema(version) if is_unprepared else prepared_schema(version)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,13 +56,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store_url", ["sqlite"] if is_of_files else ENGINES, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what a fixture made for their module run in one process (with ``--dist loadgroup``): each of the
+    processes would make it once more.
+    """
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+        shared = [name for name, definitions in fixtures.items() if definitions[-1].scope == "module"]
+        if shared:
+            given = item.callspec.params if hasattr(item, "callspec") else {}
+            group = (item.path.stem, *(str(given[name]) for name in shared if name in given))
+            item.add_marker(pytest.mark.xdist_group("-".join(group)))
+
+
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """A store of its own: ``folder/jobs.db``, or a PostgreSQL schema."""
     if request.param == "sqlite":
         yield f"sqlite:///{folder}/jobs.db"
     else:
-        with new_schema(int(request.param.removeprefix("postgres"))) as url:
+        with schema_for(request, int(request.param.removeprefix("postgres"))) as url:
             yield url
 
 

@@ -14,6 +14,8 @@ from functools import cache
 import psycopg
 from examples.private_postgres import Server, hold_port, port_of
 
+from tests.prepared_schemas import PreparedSchemas
+
 __all__ = [
     "VERSIONS",
     "Server",
@@ -22,6 +24,7 @@ __all__ = [
     "new_schema",
     "port_of",
     "postgres_url",
+    "prepared_schema",
     "server",
     "server_url",
     "with_schema",
@@ -73,3 +76,23 @@ def new_schema(version: int) -> Iterator[str]:
     yield with_schema(url, schema)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+@contextmanager
+def prepared_schema(version: int) -> Iterator[str]:
+    """The URL of a store that has its tables already, and nothing in them.
+
+    In the database of ``TURNSPIT_TEST_POSTGRES``, where other processes work too, it is a new schema.
+    """
+    if os.environ.get("TURNSPIT_TEST_POSTGRES"):
+        with new_schema(version) as url:
+            yield url
+        return
+    prepared = _prepared(version).take(f"test_{os.getpid()}_{next(_numbers)}")
+    yield with_schema(postgres_url(version), prepared.name)
+    _prepared(version).give_back(prepared)
+
+
+@cache
+def _prepared(version: int) -> PreparedSchemas:
+    return PreparedSchemas(postgres_url(version))

@@ -5,18 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.store import OwnedClock, Store, folder_in_memory
-from tests.postgres import VERSIONS, new_schema
+from tests.conftest import schema_for
+from tests.contract.store import OwnedClock, Store
+from tests.postgres import VERSIONS
 from turnspit.contract import Engine
 from turnspit.engines import open_engine
 
 ENGINES = ["sqlite", *(f"postgres{version}" for version in VERSIONS)]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture
@@ -30,7 +25,7 @@ def url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{folder}/jobs.db"
     else:
-        with new_schema(int(request.param.removeprefix("postgres"))) as url:
+        with schema_for(request, int(request.param.removeprefix("postgres"))) as url:
             yield url
 
 

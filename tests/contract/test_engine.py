@@ -14,6 +14,8 @@ from turnspit.errors import EngineError
 from turnspit.jobs import JobFilter
 from turnspit.records import Ending, EndingMove, NewJob
 
+pytestmark = pytest.mark.unprepared
+
 NEW = NewJob("send", "default", "{}")
 BAD = NewJob("send", "default", None)  # type: ignore[arg-type]
 

@@ -15,6 +15,8 @@ from turnspit.engines.migrations import Migration
 from turnspit.errors import EngineError, SchemaMismatch
 from turnspit.records import NewJob
 
+pytestmark = pytest.mark.unprepared
+
 NEW = NewJob("send", "default", "{}")
 
 

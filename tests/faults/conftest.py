@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.store import folder_in_memory
 from tests.faults.programs import HEARTBEAT, LEASE, make_app, make_ledger
 from tests.faults.scene import Scene
 from turnspit import Turnspit
@@ -25,12 +24,6 @@ class Ledger:
         rows = connection.execute("SELECT job, attempt FROM ledger WHERE what = ? ORDER BY rowid", (what,)).fetchall()
         connection.close()
         return rows
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.conftest import schema_for
 from tests.contract.store import OwnedClock, Store
-from tests.postgres import VERSIONS, new_schema, server_url
+from tests.postgres import VERSIONS, server_url
 from turnspit import Turnspit
 from turnspit.engines import open_engine
 
@@ -15,7 +16,7 @@ from turnspit.engines import open_engine
 @pytest.fixture(params=VERSIONS)
 def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A schema of its own on each version."""
-    with new_schema(request.param) as url:
+    with schema_for(request, request.param) as url:
         yield url
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
-from tests.postgres import new_schema, server, server_url
+from tests.postgres import prepared_schema, server, server_url
 from tests.proxy import Proxy, When
 from turnspit import EngineUnavailable, Turnspit
 from turnspit.contract.verbs import Statement, Verb
@@ -26,7 +26,7 @@ NOT_DONE = "the call was not carried out"
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with new_schema(18) as url:
+    with prepared_schema(18) as url:
         yield url
 
 

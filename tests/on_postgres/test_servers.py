@@ -140,6 +140,7 @@ def test_a_user_without_privileges_is_told(store_url: str, app: Turnspit) -> Non
         connection.execute(f"DROP OWNED BY guest_{schema}; DROP ROLE guest_{schema}")
 
 
+@pytest.mark.unprepared
 def test_a_schema_with_somebody_elses_tables_is_told(store_url: str) -> None:
     schema = open_engine(store_url).settings.schema  # type: ignore[attr-defined]
     with psycopg.connect(server_url(store_url), autocommit=True) as connection:
@@ -151,6 +152,7 @@ def test_a_schema_with_somebody_elses_tables_is_told(store_url: str) -> None:
         assert connection.execute(f"SELECT to_regclass('{schema}.jobs')").fetchone() == (None,)
 
 
+@pytest.mark.unprepared
 def test_a_read_only_server_is_told(store_url: str) -> None:
     engine = open_engine(store_url + "&options=-c%20default_transaction_read_only%3Don")
     with pytest.raises(EngineUnavailable, match="is read-only"):
@@ -196,6 +198,7 @@ def test_a_newer_schema_is_refused_with_the_cure(store_url: str, app: Turnspit) 
         app.run_worker(until_empty=True)
 
 
+@pytest.mark.unprepared
 def test_the_printed_script_makes_the_same_schema(store_url: str) -> None:
     engine = open_engine(store_url)
     with psycopg.connect(server_url(store_url), autocommit=True) as connection:

@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.store import folder_in_memory
 from turnspit import Turnspit
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with folder_in_memory() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from turnspit import Turnspit
 from turnspit.engines import open_engine
 from turnspit.errors import SchemaMismatch
 
+pytestmark = pytest.mark.unprepared
+
 PROCESSES = 20
 
 

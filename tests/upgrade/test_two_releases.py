@@ -13,6 +13,8 @@ from turnspit import Retry, Turnspit
 from turnspit.engines import open_engine
 from turnspit.errors import SchemaMismatch
 
+pytestmark = pytest.mark.unprepared
+
 SHOP = """
 from turnspit import Turnspit
 
