@@ -14,7 +14,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
 from turnspit.job_waiting import wait_at_most
-from turnspit.jobs import Page
+from turnspit.jobs import JobFilter, Page
 from turnspit.operations.pages import check_after, check_size, position_of
 from turnspit.records import WorkflowJobRecord, WorkflowRecord
 from turnspit.states import JobState
@@ -240,11 +240,15 @@ class Workflows:
 def _replay(engine: Engine, workflow: int, after: int, *, whole: bool) -> Verb[tuple[int, int | None]]:
     """Replay a portion: how many jobs, and the last one unless nothing is left.
 
+    Those that a dead job had cancelled come back with it, whatever portion they are in: all are counted before.
     The last portion of a whole one seals it too: if that were cut off, it could not go on, and no later call would see.
     """
+    failed = 0
+    for state in () if whole or after else (JobState.DEAD, JobState.CANCELLED):
+        failed += yield from engine.count_jobs(JobFilter(workflow=workflow, state=state))
     done = yield from engine.replay_workflow(workflow, after, _PORTION, whole=whole)
     if not whole:
-        return len(done), done[-1] if len(done) == _PORTION else None
+        return failed, done[-1] if len(done) == _PORTION else None
     if done:
         if (yield from engine.list_workflow_jobs(workflow, 1, done[-1])):
             return len(done), done[-1]
