@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.fork import in_child
 from turnspit import EngineUnavailable, Turnspit
+from turnspit.engines.sqlite import doctor as sqlite_doctor
 from turnspit.engines.sqlite.wal_owner import remove_foreign_wal
 from turnspit.errors import EngineError
 from turnspit.jobs import JobFilter
@@ -241,6 +242,24 @@ def test_a_log_that_was_deleted_while_it_was_open_is_named_and_loses_nothing(url
         assert "has lost its write-ahead log" in said
     with Turnspit(url) as app:
         assert app.engine.read(app.engine.count_jobs, JobFilter()) == 6
+
+
+def test_a_new_file_in_the_place_of_one_that_was_moved_away_is_pointed_out(
+    url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all looks well, and the jobs are elsewhere."""
+
+    def advice(app: Turnspit) -> list[str]:
+        return [said for subject, _, said in app.engine.diagnose() if "was running already" in said]
+
+    with Turnspit(url) as app, app.worker():
+        assert advice(app) == []
+        monkeypatch.setattr(sqlite_doctor, "age_of_process", lambda pid: 3600.0)
+        [said] = advice(app)
+        assert said.startswith(f"{path} was made ")
+        assert f" s ago, when the worker process {os.getpid()} was running already" in said
+        monkeypatch.setattr(sqlite_doctor, "_RECENT", -1.0)
+        assert advice(app) == []
 
 
 def test_a_whole_store_copied_to_another_place_is_that_store(running: Turnspit, path: Path, folder: Path) -> None:

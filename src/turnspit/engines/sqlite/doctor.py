@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from turnspit.engines.migrations import examine_status
 from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
-from turnspit.engines.sqlite.holders import explain_lost_log, find_holder
+from turnspit.engines.sqlite.holders import age_of_process, explain_lost_log, find_holder
 from turnspit.engines.sqlite.locks import is_busy
 from turnspit.engines.sqlite.place import find_file
 from turnspit.engines.sqlite.schema import SqliteSchema, is_too_old
@@ -22,6 +23,10 @@ __all__ = ["diagnose", "find_lock"]
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre")
 _LOCK_PATIENCE = 5.0
 _SET_BACK = 5.0
+_RECENT = 86_400.0
+"""Seconds for which a file counts as new."""
+_START = 60.0
+"""Seconds that a process may take from its start until it makes its store."""
 _MUCH_FREE = 1_000_000_000
 _FIXED_RESET_BUG = (3, 51, 3)
 _BACKPORTS = {(3, 44): 6, (3, 50): 7}
@@ -40,7 +45,7 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
         return [*findings, ("file", False, f"{path} {missing}")]
     try:
         with closing(connect_to_look(path)) as connection:
-            findings += _inside(connection)
+            findings += _inside(connection, path)
             lost = explain_lost_log(path)
             if lost is not None:
                 return [*findings, ("file", False, f"store {path} {lost}")]
@@ -50,11 +55,15 @@ def diagnose(path: Path) -> list[tuple[str, bool, str]]:
         return [*findings, ("file", False, str(translate(error, str(path))) + (f": {holder}" if holder else ""))]
 
 
-def _inside(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
+def _inside(connection: sqlite3.Connection, path: Path) -> list[tuple[str, bool, str]]:
     status = SqliteSchema().read_status(connection.execute)
     findings = [examine_status(status), _integrity(connection)]
     # The first use of a file sets WAL.
-    return [*findings, _journal(connection), *_clock(connection), _bloat(connection)] if status.current else findings
+    return (
+        [*findings, _journal(connection), *_clock(connection), *_replaced(connection, path), _bloat(connection)]
+        if status.current
+        else findings
+    )
 
 
 def _clock(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
@@ -66,6 +75,26 @@ def _clock(connection: sqlite3.Connection) -> list[tuple[str, bool, str]]:
         return []
     text = f"a worker renewed its lease {ahead:.0f} s from now: this machine's clock was set back since"
     return [("clock", False, f"{text}; what is scheduled waits as much longer: have it follow a time server")]
+
+
+def _replaced(connection: sqlite3.Connection, path: Path) -> list[tuple[str, bool, str]]:
+    """Whether a worker's process is older than the file: then it began with another one, whose jobs are not here."""
+    [age] = connection.execute(
+        "SELECT (julianday('now') - julianday(min(applied_at))) * 86400 FROM turnspit_schema"
+    ).fetchone()
+    workers = connection.execute(
+        "SELECT pid FROM turnspit_workers WHERE host = ? AND stopped_at IS NULL", [socket.gethostname()]
+    ).fetchall()
+    older = [pid for (pid,) in workers if (age_of_process(pid) or 0.0) > age + _START]
+    if not older or age > _RECENT:
+        return []
+    said = (
+        f"{path} was made {age:.0f} s ago, when the worker process {older[0]} was running already: was the file that "
+        "it began with moved or deleted? Then its jobs are in that one, but for the newest, if its log was left "
+        f"behind. To go on with it, stop everything that uses the store in order, give {path} another name (what was "
+        "enqueued since is in there), and move the old file back"
+    )
+    return [("advice", True, said)]
 
 
 def _bloat(connection: sqlite3.Connection) -> tuple[str, bool, str]:

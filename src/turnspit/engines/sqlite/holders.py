@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Holder", "explain_lost_log", "find_holder", "holds_write_lock", "turnstile_of"]
+__all__ = ["Holder", "age_of_process", "explain_lost_log", "find_holder", "holds_write_lock", "turnstile_of"]
 
 _WAL_WRITE_LOCK = 120
 """The byte of the ``-shm`` file that a writer in WAL mode locks."""
@@ -71,6 +71,15 @@ def explain_lost_log(path: Path) -> str | None:
         "uses the store, in order (SIGTERM, not SIGKILL, lest the newest jobs be lost): the last one writes what the "
         f"log holds into {path}, and all is well again. Leave {path}-shm where it is"
     )
+
+
+def age_of_process(pid: int) -> float | None:
+    """Seconds since this process began (Linux; elsewhere, and where it has ended, ``None``)."""
+    try:
+        began = float(Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(") ", 1)[1].split()[19])
+        return float(Path("/proc/uptime").read_text(encoding="ascii").split()[0]) - began / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _has_open(pid: str, name: str) -> bool:
