@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from turnspit import ConfigurationError, Turnspit, testing
-from turnspit._runtime.worker.claimer import Claimer
+from turnspit._runtime.worker.prefetch import Prefetch
 from turnspit._runtime.worker.worker import Worker
 from turnspit.errors import InvalidPayload
 
@@ -67,7 +67,7 @@ def test_jobs_claimed_in_advance_go_back(tmp_path: Path, wakes: bool, monkeypatc
         assert end.wait(20)
 
     # Claimed ahead of their turn, as a worker does that has measured fast jobs.
-    monkeypatch.setattr(Claimer, "_measure", lambda self, now: setattr(self, "_prefetch", 10))
+    monkeypatch.setattr(Prefetch, "measure", lambda self, now, **counts: setattr(self, "jobs", 10))
     with app.worker(concurrency=1):
         app.enqueue_many(send.new(number=number) for number in range(5))
         assert begun.wait(20)

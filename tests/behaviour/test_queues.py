@@ -8,7 +8,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
 from turnspit import Job, JobContext, Queue, Retry, Turnspit
-from turnspit._runtime.worker import claimer, suspects
+from turnspit._runtime.worker import claimer, prefetch, suspects
 from turnspit.records import ClaimRequest, JobRecord
 
 
@@ -108,7 +108,7 @@ def test_a_worker_claims_fewer_ahead_where_arguments_are_large(app: Turnspit, mo
         return len(text)
 
     monkeypatch.setattr(claimer, "ClaimRequest", request)
-    monkeypatch.setattr(claimer, "_MOST_TEXT_AHEAD", 5_000)
+    monkeypatch.setattr(prefetch, "_MOST_TEXT_AHEAD", 5_000)
     app.enqueue_many(measure.new("x" * 1000) for _ in range(500))
     with app.worker(concurrency=2, until_empty=True) as worker:
         worker.wait()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
 from turnspit import EngineUnavailable, Retry, Turnspit
-from turnspit._runtime.worker import claimer, finisher
+from turnspit._runtime.worker import claimer, finisher, prefetch
 
 JOBS = 1500
 
@@ -97,7 +97,7 @@ def test_neither_waits_for_the_other(app: Turnspit, monkeypatch: pytest.MonkeyPa
 
 def test_a_worker_that_cannot_store_what_ended_claims_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finisher, "_FAR_BEHIND", 300)
-    monkeypatch.setattr(claimer, "_MOST_AHEAD", 100)
+    monkeypatch.setattr(prefetch, "_MOST_AHEAD", 100)
     write, is_away, failures = app.engine.awrite, True, 0
 
     async def fails(verb: Any, *args: Any, **options: Any) -> Any:

@@ -1,8 +1,7 @@
 """Exchanges with the store: what ended goes out, new jobs come in, in one transaction.
 
 A busy worker on a store with two writers does the two by transactions of their own, neither waiting for the other
-(docs/decisions/0071). The worker buffers about 100 ms of its own measured work beyond its free slots, so that no-op
-jobs come in hundreds and slow jobs one by one.
+(docs/decisions/0071).
 """
 
 import asyncio
@@ -11,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from enum import IntEnum
 from itertools import zip_longest
 from typing import Any
 
@@ -20,6 +20,7 @@ from turnspit._runtime.worker.admission import Admission
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit._runtime.worker.lanes import Lanes
+from turnspit._runtime.worker.prefetch import Prefetch
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import give_way, monotonic, sleep
@@ -32,11 +33,6 @@ __all__ = ["Claimer", "exchange"]
 
 logger = logging.getLogger("turnspit")
 
-_AHEAD = 0.1
-_MOST_AHEAD = 2000
-_MOST_TEXT_AHEAD = 8_000_000
-"""Characters of arguments, by the average of the claims before."""
-_MEASURE = 0.05
 _STALE = 1.0
 _MUCH = 500
 """With so many jobs ahead, the event loop is so busy that other threads hardly get their turn."""
@@ -51,6 +47,19 @@ def exchange(engine: Engine, portion: Portion, request: ClaimRequest | None) -> 
     report.locked = progress.locked
     claims = (yield from engine.claim_jobs(request)) if request is not None else []
     return report, claims
+
+
+class Work(IntEnum):
+    """What a worker knows of jobs that it could claim."""
+
+    NONE = 0
+    """The last claim left none."""
+    POSSIBLE = 1
+    """Something became ready, or the last claim may have left some."""
+    SEEN = 2
+    """The store has seen ready jobs. They may wait behind jobs that nobody knows, which only the full claim, by
+    ``claim_jobs``, sets aside.
+    """
 
 
 class Claimer:
@@ -80,20 +89,18 @@ class Claimer:
         self._tasks = tasks
         self.lanes = Lanes(engine, settings, executor, worker=worker, tasks=tasks)
         self._admission = Admission(engine, self.lanes, executor, tasks=tasks)
-        self._lanes_first = False
+        self._limited_come_first = False
         self._signal = asyncio.Event()
         self._backoff, self._storing_backoff = Backoff(), Backoff()
         self._storing: asyncio.Task[None] | None = None
         """The portion that is stored beside the claims."""
-        self._work_waits = self._was_seen = True
+        self._work = Work.SEEN  # so that the first claim leaves none
+        self._asked_for = Work.NONE
+        """What was known when the claim that is under way was asked for."""
         self._poll_at = 0.0
         self._after = ""
-        self._prefetch = 0
-        self._size = 1.0
-        """Characters that a job's arguments have here."""
+        self._prefetch = Prefetch()
         self._claimed_at = monotonic()
-        self._measured_at = monotonic()
-        self._measured = 0
         self.claiming = True
         self.has_asked = asyncio.Event()
         """Set when the store was asked for the first time, whatever became of it."""
@@ -109,23 +116,25 @@ class Claimer:
 
         :param was_seen: the store has seen some, which may be of tasks that nobody knows.
         """
-        self._work_waits = True
-        self._was_seen = self._was_seen or was_seen
+        self._expect(Work.SEEN if was_seen else Work.POSSIBLE)
         self.lanes.woken()
         self._signal.set()
 
+    def _expect(self, work: Work) -> None:
+        self._work = max(self._work, work)
+
     def slot_freed(self) -> None:
         """A job ended here: claim, if there is work and the buffer runs low."""
-        if (self._work_waits and self._demand()) or self._executor.late or self._lanes_are_due():
+        if (self._work and self._demand()) or self._executor.late or self._lanes_are_due():
             self._signal.set()
 
     async def run(self) -> None:
         """Exchange whenever something is due, until cancelled."""
         while True:
             self._signal.clear()
-            is_done = not await self._round()
+            has_worked = await self._round()
             self.has_asked.set()
-            if is_done:
+            if not has_worked:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._time_to_wait()):
                         await self._signal.wait()
@@ -141,7 +150,7 @@ class Claimer:
         executor = self._executor
         if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
-        return self.lanes.slots(self._prefetch)
+        return self.lanes.slots(self._prefetch.jobs)
 
     def _lanes_are_due(self) -> bool:
         return monotonic() >= self.lanes.due_at and bool(self._free_slots())
@@ -162,7 +171,7 @@ class Claimer:
     @property
     def found_nothing(self) -> bool:
         """Whether the last claim found the queues empty."""
-        return not self._work_waits
+        return self._work is Work.NONE
 
     async def _round(self) -> bool:
         """One exchange, if one is due; whether one was."""
@@ -172,36 +181,35 @@ class Claimer:
                 return await self._exchange(request)
             except Exception as error:
                 self._on_doubt()
-                self._work_waits = True
+                self._expect(max(self._asked_for, Work.POSSIBLE))
                 await self._wait_after(error, "claimer", self._backoff)
         return True
 
     async def _exchange(self, request: ClaimRequest | None) -> bool:
         """Limited jobs and the others take turns in who comes first, so that neither keeps all slots."""
-        self._lanes_first = not self._lanes_first
-        worked = False
-        if self._lanes_first:
-            worked = await self._claim_limited()
-            request = self._fitting(request)
-        if request is not None or (self._finisher.is_due and self._storing is None):
-            await self._store_and_claim(request)
-            worked = True
-        if not self._lanes_first:
-            worked = await self._claim_limited() or worked
-        if worked:
+        self._limited_come_first = not self._limited_come_first
+        if self._limited_come_first:
+            has_worked = await self._claim_limited()
+            has_worked = await self._store_and_claim(self._fitting(request)) or has_worked
+        else:
+            has_worked = await self._store_and_claim(request)
+            has_worked = await self._claim_limited() or has_worked
+        if has_worked:
             self._backoff.reset()
             self._outage.answered("claimer")
         else:
             await self._give_back_surplus()
-        return worked
+        return has_worked
 
     def _fitting(self, request: ClaimRequest | None) -> ClaimRequest | None:
         """What is left to ask for after limited jobs have begun."""
         if request is None:
             return None
         demand = min(request.limit, self._demand())
-        self._work_waits = self._work_waits or not demand
-        return replace(request, limit=demand) if demand else None
+        if not demand:
+            self._expect(self._asked_for)
+            return None
+        return replace(request, limit=demand)
 
     async def _claim_limited(self) -> bool:
         await self.lanes.give_back_late()
@@ -214,10 +222,15 @@ class Claimer:
         await sleep(delay)
         self._finisher.retry()
 
-    async def _store_and_claim(self, request: ClaimRequest | None) -> None:
-        """Store what ended and claim: together, or by two transactions of their own where that pays."""
-        if self._engine.has_two_writers and (self._storing or self._finisher.waiting >= _BUSY):
-            if self._storing is None:
+    async def _store_and_claim(self, request: ClaimRequest | None) -> bool:
+        """Store what ended and claim: together, or by two transactions of their own where that pays; whether there was
+        anything to do.
+        """
+        is_storing = self._storing is not None
+        if request is None and (is_storing or not self._finisher.is_due):
+            return False
+        if self._engine.has_two_writers and (is_storing or self._finisher.waiting >= _BUSY):
+            if not is_storing:
                 self._storing = asyncio.create_task(self._store_beside(), name="turnspit store")
             transaction = self._transact(self._engine.awrite_beside, Portion(), request)
         elif self._finisher.is_searching:
@@ -226,10 +239,11 @@ class Claimer:
         else:
             transaction = self._transact(self._engine.awrite, self._finisher.take(), request)
         under_way = asyncio.ensure_future(transaction)
-        if self._prefetch >= _MUCH:
+        if self._prefetch.jobs >= _MUCH:
             await sleep(0)  # lets the transaction be handed over
             give_way()
         await under_way
+        return True
 
     async def _store_beside(self) -> None:
         """Store what ended; neither claims nor jobs wait for it."""
@@ -255,54 +269,66 @@ class Claimer:
             elif portion:
                 self._finisher.put_back(portion)
             raise
-        if request is not None:
-            self._work_waits = self._work_waits or len(claims) >= request.limit
-            self._after = claims[-1].queue if claims else self._after
         if portion:
             self._finisher.settle(portion, report)
             self._finisher.teller.add(portion.ended, report)
+        if request is not None and len(claims) >= request.limit:
+            self._expect(self._asked_for)
         if claims:
-            self._size = max(sum(len(claim.args) for claim in claims) / len(claims), self._size / 2, 1.0)
-            self._prefetch = min(self._prefetch, self._most_ahead)
+            self._after = claims[-1].queue
+            self._prefetch.weigh(claims)
             self._executor.add(_by_turns(await self._admission.admit(claims)))
         return True
 
     async def _ask(
         self, write: Callable[..., Any], portion: Portion, request: ClaimRequest | None
     ) -> tuple[FinishReport, list[Claim]]:
-        """To claim or to store alone, try the single statement for it first, and ask in full for what that leaves."""
-        if request is None and not portion:
-            return FinishReport(), []
-        if request is None and portion.is_plain:
+        if portion and request is not None:
+            answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, portion, request)
+            return answer
+        if request is not None:
+            return FinishReport(), await self._claim(write, request)
+        if portion:
+            return await self._store(write, portion), []
+        return FinishReport(), []
+
+    async def _claim(self, write: Callable[..., Any], request: ClaimRequest) -> list[Claim]:
+        """Try the fastest way first, and claim in full if that brought nothing, but may have left some."""
+        claims: list[Claim]
+        claims, is_partial = await write(self._engine.claim_jobs_at_once, request)
+        is_partial = is_partial or self._asked_for is Work.SEEN
+        if is_partial and not claims:
+            _, claims = await write(exchange, self._engine, Portion(), request)
+        elif is_partial:
+            self._expect(self._asked_for)
+        return claims
+
+    async def _store(self, write: Callable[..., Any], portion: Portion) -> FinishReport:
+        """Try the fastest way first, and finish in full what that leaves."""
+        if portion.is_plain:
             done = set(await write(self._engine.finish_jobs_at_once, portion.finishes))
             portion = Portion([each for each in portion.ended if each.claim.id not in done])
             if not portion:
-                return FinishReport(), []
-        if is_claim := request is not None and not portion:
-            claims, is_partial = await write(self._engine.claim_jobs_at_once, request)
-            is_partial = is_partial or self._was_seen
-            if claims or not is_partial:
-                # What was seen may wait behind jobs that nobody knows, which only the full claim sets aside.
-                self._work_waits = self._work_waits or is_partial
-                return FinishReport(), claims
-        answer: tuple[FinishReport, list[Claim]] = await write(exchange, self._engine, portion, request)
-        self._was_seen = self._was_seen and not is_claim
-        return answer
+                return FinishReport()
+        report: FinishReport
+        report, _ = await write(exchange, self._engine, portion, None)
+        return report
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
-        self._measure(now)
-        is_time = now >= self._poll_at
-        if is_time:
+        self._prefetch.measure(now, ended=self._finisher.finished, slots=self._executor.concurrency)
+        if now >= self._poll_at:
             # Also where nothing can be claimed now: a time that has passed would make the loop spin.
             self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
             self._executor.fill()  # the lease may have been renewed after a gap
-        self._work_waits = self._work_waits or (self._finisher.is_due and self._finisher.may_release)
+        if self._finisher.is_due and self._finisher.may_release:
+            self._expect(Work.POSSIBLE)
         demand = self._demand()
-        if not demand or not self._work_waits:
+        if not demand or not self._work:
+            self._asked_for = Work.NONE
             return None
-        # Cleared before the claim: a wake that comes while it is under way must not be lost.
-        self._work_waits = False
+        # Forgotten before the claim: a wake that comes while it is under way must not be lost.
+        self._asked_for, self._work = self._work, Work.NONE
         self._claimed_at = now
         return ClaimRequest(self._worker(), demand, self._tasks().names, self._settings.queues, self._after)
 
@@ -310,17 +336,18 @@ class Claimer:
         """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""
         executor = self._executor
         waiting = executor.waiting
-        if waiting > self._prefetch // 2:  # first, because this is asked at the end of each job
+        if waiting > self._prefetch.jobs // 2:  # first, because this is asked at the end of each job
             return 0
         if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
-        return max(0, executor.concurrency + self._prefetch - executor.taken - waiting) + executor.lacking
+        return max(0, executor.concurrency + self._prefetch.jobs - executor.taken - waiting) + executor.lacking
 
     async def _give_back_surplus(self) -> None:
         """Jobs that were buffered behind fast ones and now wait behind slow ones go back, for other workers."""
         buffer, surplus = self._executor.buffer, self._executor.suspects.take_idle()
-        if len(buffer) > self._prefetch and monotonic() - self._claimed_at >= _STALE:
-            surplus += [buffer.pop() for _ in range(len(buffer) - self._prefetch)]
+        behind = len(buffer) - self._prefetch.jobs
+        if behind > 0 and monotonic() - self._claimed_at >= _STALE:
+            surplus += [buffer.pop() for _ in range(behind)]
         if not surplus:
             return
         self._executor.conditions.forget(*surplus)
@@ -330,18 +357,6 @@ class Claimer:
             # They may have gone back: to begin one here could be to run it beside its next claim.
             self._on_doubt()
             logger.warning("worker %s could not hand back %s jobs yet: %s", self._worker(), len(surplus), error)
-
-    @property
-    def _most_ahead(self) -> int:
-        """What this process has the memory for: arguments may be large."""
-        return min(_MOST_AHEAD, int(_MOST_TEXT_AHEAD / self._size))
-
-    def _measure(self, now: float) -> None:
-        """Set the prefetch by how fast jobs end here, after 50 ms or two rounds of all slots, whichever comes first."""
-        elapsed, ended = now - self._measured_at, self._finisher.finished - self._measured
-        if elapsed >= _MEASURE or (elapsed > 0 and ended >= 2 * self._executor.concurrency):
-            self._prefetch = min(self._most_ahead, int(ended / elapsed * _AHEAD))
-            self._measured_at, self._measured = now, self._finisher.finished
 
 
 def _by_turns(claims: list[Claim]) -> list[Claim]:
