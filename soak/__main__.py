@@ -16,8 +16,9 @@ from rich.live import Live
 from rich.table import Table
 
 from soak.fleet import Fleet
-from soak.proof import SENTENCES, prove
+from soak.proof import prove
 from soak.report import Report
+from soak.sentences import SENTENCES
 from soak.stores import PostgresStore, SqliteStore, Store
 from turnspit import Turnspit
 
@@ -145,7 +146,7 @@ def main(given: list[str]) -> int:
         console.print(f"  {count:>10,}  {name}")
     for name, count in report.proof.counts.items():
         colour = "green" if count == 0 else "bold red"
-        console.print(f"  [{colour}]{count:>10,}[/{colour}]  violations of: {SENTENCES[name][0]}", highlight=False)
+        console.print(f"  [{colour}]{count:>10,}[/{colour}]  violations of: {SENTENCES[name].text}", highlight=False)
         if count:
             console.print(f"              jobs {report.proof.violations[name]}")
     for what in report.unexpected:

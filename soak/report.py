@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from soak.fleet import Fault
-from soak.proof import SENTENCES, Proof
+from soak.proof import Proof
+from soak.sentences import SENTENCES
 
 __all__ = ["Report", "percentile"]
 
@@ -101,7 +102,7 @@ class Report:
             "",
             "| proven | violations |",
             "|---|---:|",
-            *(f"| {SENTENCES[name][0]} | {count:,} |" for name, count in self.proof.counts.items()),
+            *(f"| {SENTENCES[name].text} | {count:,} |" for name, count in self.proof.counts.items()),
             "",
             "| fault | times | until all was well, p50 | p99 |",
             "|---|---:|---:|---:|",

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from soak.proof import SENTENCES, prove
+from soak.proof import prove
+from soak.sentences import SENTENCES
 
 STORY = """\
 worker 1 0 10 100
