@@ -183,18 +183,17 @@ WHERE (:name::text IS NULL OR name = :name::text)
 ORDER BY id DESC LIMIT :limit;
 
 -- name: find_standing_workflows
--- Of those that have not ended and of which a job ended badly, the oldest first: what goes on leaves this index by itself.
--- Each is left at its first job that can go on; where there is none, the culprit is at its first job that waits: it is dead
--- or, where it lives no more, was cancelled, for what completed holds nobody.
 -- Beside 100,000 unfinished workflows, 700 of them with a dead job, and a million other jobs: 2 to 7 ms; 45 ms where 100,000
 -- jobs wait in one that stands still.
 -- Scalar subqueries and OFFSET 0: as joins they were at the planner's mercy, which hashed the tables.
 WITH failed AS MATERIALIZED (
+    -- Unfinished, and one of their jobs ended badly: few are, and an index holds just these.
     SELECT id, name, unfinished FROM {schema}.workflows
     WHERE finished_at IS NULL AND (dead > 0 OR cancelled > 0)
       AND sealed_at IS NOT NULL AND starting_after IS NULL AND cancelled_at IS NULL AND unfinished <= :most_jobs::bigint
     ORDER BY id LIMIT :most
 ), standing AS MATERIALIZED (
+    -- No job of theirs can go on, and nothing is still to follow from one that has ended.
     SELECT id, name, unfinished FROM failed
     WHERE (SELECT 1 FROM {schema}.jobs AS active
            WHERE active.workflow = failed.id AND active.state IN ('scheduled', 'held', 'ready', 'running')
@@ -208,6 +207,8 @@ WITH failed AS MATERIALIZED (
 SELECT standing.id, name, culprit.job, coalesce(culprit.task, (SELECT task FROM {schema}.history WHERE id = culprit.job LIMIT 1)),
        coalesce(culprit.state, 'cancelled'), unfinished
 FROM standing, LATERAL (
+    -- What the first blocked job waits for, and will for ever: a dead job, or one that lives no more, which must have been
+    -- cancelled, because what completed holds nobody.
     SELECT edge.dependency AS job, live.task, live.state
     FROM {schema}.jobs AS waiting, LATERAL (
         SELECT dependency FROM {schema}.workflow_edges

@@ -151,15 +151,16 @@ WHERE (:name IS NULL OR name = :name) AND (:is_finished IS NULL OR (finished_at 
 ORDER BY id DESC LIMIT :limit;
 
 -- name: find_standing_workflows
--- Of those that have not ended and of which a job ended badly, the oldest first: what goes on leaves this index by itself.
--- Each is left at its first job that can go on; where there is none, the culprit is at its first job that waits: it is dead
--- or, where it lives no more, was cancelled, for what completed holds nobody.
 WITH failed AS MATERIALIZED (
+    -- Unfinished, and one of their jobs ended badly: few are, and an index holds just these.
     SELECT id, name, unfinished FROM turnspit_workflows INDEXED BY turnspit_workflows_failed
     WHERE finished_at IS NULL AND (dead > 0 OR cancelled > 0)
       AND sealed_at IS NOT NULL AND starting_after IS NULL AND cancelled_at IS NULL AND unfinished <= :most_jobs
     ORDER BY id LIMIT :most
 ), standing AS MATERIALIZED (
+    -- No job of theirs can go on, and nothing is still to follow from one that has ended. Their culprit is what the first
+    -- blocked job waits for, and will for ever: a dead job, or one that lives no more, which must have been cancelled,
+    -- because what completed holds nobody.
     SELECT id, name, unfinished,
            (SELECT edge.dependency
             FROM turnspit_jobs AS waiting INDEXED BY turnspit_jobs_workflow
