@@ -74,8 +74,7 @@ class LimitVerbs(VerbBase):
             lanes = [WaitingLane.of(text, waiting) for text, waiting, _ in found]
             claimed = yield from self._serve(params, lanes, free, now=found[0][2])
             claims += claimed
-            with_rate = {lane.text for lane in lanes if any(rule.is_rate for rule in lane.rules)}
-            rated |= {claim.id for claim in claimed if claim.lane in with_rate}
+            rated |= _rated(lanes, claimed)
         if is_more:
             yield Wake(WakeKind.READY)
         until_next, _ = yield from self._look(params)
@@ -117,19 +116,27 @@ class LimitVerbs(VerbBase):
         instead = yield from self._put_in_order(params, lanes, now)
         keys = yield from self._read_keys((rule for lane in lanes for rule in lane.rules), now)
         _share_out(lanes, keys, free)
+        claims = yield from self._take(params, lanes, now)
+        _note_claimed(lanes, keys, claims)
+        yield from self._store_slots(lanes, claims)
+        yield from self._store_rates(keys, now)
+        after = [each for lane in lanes if (each := _after(lane, keys, now)) is not None]
+        lines = to_json(each._asdict() for each in (*after, *instead))
+        yield Statement(self.sql["claim_limited_jobs_after"], {"lanes": lines})
+        return claims
+
+    def _take(self, params: dict[str, Any], lanes: list[WaitingLane], now: int) -> Verb[list[Claim]]:
+        """Claim each lane's share: its first jobs, or the one that is its ordered key's first."""
         params = params | {"now": now}  # a job's start and its admission by a rate must be the same moment
         turns = [{"lane": lane.text, "share": lane.share} for lane in lanes if lane.share and lane.head is None]
         rows = (yield from self.run_turns("claim_limited_jobs_take", params, turns)) if turns else []
         heads = [lane.head for lane in lanes if lane.share and lane.head is not None]
         if heads:
             rows = rows + (yield Statement(self.sql["claim_limited_jobs_heads_take"], params | {"ids": to_json(heads)}))
-        claims = sorted((Claim._make(row) for row in rows), key=lambda claim: (-claim.priority, claim.id))
-        counts = Counter(claim.lane for claim in claims)
-        for lane in lanes:
-            lane.claimed = counts[lane.text]
-            if lane.claimed < lane.share:  # some have expired, or are locked by another transaction
-                for rule in lane.rules:
-                    keys[rule.key].give_back(lane.share - lane.claimed)
+        return sorted((Claim._make(row) for row in rows), key=lambda claim: (-claim.priority, claim.id))
+
+    def _store_slots(self, lanes: list[WaitingLane], claims: list[Claim]) -> Verb[None]:
+        """Note the slots that these jobs take until they end."""
         rules = {lane.text: lane.rules for lane in lanes}
         slots = [
             {"key": rule.key, "job": claim.id}
@@ -139,11 +146,6 @@ class LimitVerbs(VerbBase):
         ]
         if slots:
             yield Statement(self.sql["claim_limited_jobs_slots"], {"slots": to_json(slots)})
-        yield from self._store_rates(keys, now)
-        after = [each for lane in lanes if (each := _after(lane, keys, now)) is not None]
-        lines = to_json(each._asdict() for each in (*after, *instead))
-        yield Statement(self.sql["claim_limited_jobs_after"], {"lanes": lines})
-        return claims
 
     def _put_in_order(self, params: dict[str, Any], lanes: list[WaitingLane], now: int) -> Verb[list[After]]:
         orders = sorted({lane.order for lane in lanes if lane.order is not None})
@@ -279,6 +281,12 @@ def _names(rule: LimitRule) -> tuple[str, str, str]:
     return name, kind, rule.key.removeprefix(rule.name).strip()
 
 
+def _rated(lanes: Iterable[WaitingLane], claims: Iterable[Claim]) -> set[int]:
+    """The jobs whose starts a rate counts."""
+    with_rate = {lane.text for lane in lanes if any(rule.is_rate for rule in lane.rules)}
+    return {claim.id for claim in claims if claim.lane in with_rate}
+
+
 def _share_out(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], free: int) -> None:
     """Give each lane in turn one job more, until nothing is free."""
     open_lanes = lanes
@@ -292,6 +300,16 @@ def _share_out(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], 
                 free -= 1
                 still_open.append(lane)
         open_lanes = still_open
+
+
+def _note_claimed(lanes: list[WaitingLane], keys: Mapping[str, RateKey | SlotKey], claims: Sequence[Claim]) -> None:
+    """Compare what was claimed with the shares, and give the difference back to the keys."""
+    counts = Counter(claim.lane for claim in claims)
+    for lane in lanes:
+        lane.claimed = counts[lane.text]
+        if lane.claimed < lane.share:  # some have expired, or are locked by another transaction
+            for rule in lane.rules:
+                keys[rule.key].give_back(lane.share - lane.claimed)
 
 
 def _after(lane: WaitingLane, keys: Mapping[str, RateKey | SlotKey], now: int) -> After | None:
