@@ -11,6 +11,7 @@ lost is never sent again: its callers are told that their call may or may not ha
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
@@ -57,6 +58,20 @@ class _Group(NamedTuple):
     """What ended the last attempt, if this is a retry."""
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at a transaction."""
+
+    is_connected: bool = False
+    """It has had a connection."""
+    gave_up: bool = False
+    """``_look`` cut its connection at its caller's deadline."""
+    warning: str | None = None
+    """What the server warned of during its COMMIT."""
+    are_others_told: bool = False
+    """Its notification was sent together with its commit."""
+
+
 def _has_news(connection: Connection) -> bool:
     """Whether the server has sent something unasked, which mostly means that it closed the connection. A statement that
     commits by itself must not be sent then: nobody would know whether it was carried out.
@@ -81,21 +96,17 @@ class Writer(ConnectionThread):
     ) -> None:
         self._wakeups = wakeups
         self._insert_each = insert_each
-        self._gave_up = False
-        """``_look`` cut the connection of the current attempt at its deadline."""
+        self._attempt = _Attempt()
+        """The current one, or the last one."""
         self._is_unanswered = False
         """A commit was given up, and none has been answered since: the server may be waiting for a standby."""
-        self._warned: str | None = None
-        """What the server warned of during this COMMIT."""
+        self._no_answer = f"there was no answer within {deadline:g} s"
         self._current: Call | None = None
         """The call whose statements are being sent: the one to blame for an error."""
-        self._was_connected = False
         self._pipeline: Pipeline | None = None
         self._cursor: psycopg.Cursor[Row] | None = None
         self._last_wakes: list[Wake] = []
         """The wakes of the last transaction."""
-        self._are_others_told = False
-        """Its notification was sent together with its commit."""
         super().__init__(queue, is_helper, settings, deadline)
 
     def _prepare(self, connection: Connection) -> None:
@@ -120,7 +131,7 @@ class Writer(ConnectionThread):
         # of a server that runs out of transaction ids, which come with every transaction.
         is_standby = diagnostic.source_function in ("SyncRepWaitForLSN", None)
         if self._is_committing and is_standby and diagnostic.severity_nonlocalized == "WARNING":
-            self._warned = diagnostic.message_primary or "the commit may be lost in a failover"
+            self._attempt.warning = diagnostic.message_primary or "the commit may be lost in a failover"
 
     def _serve(self, first: Call) -> None:
         if not self._await_connection(first):
@@ -129,18 +140,22 @@ class Writer(ConnectionThread):
         while groups:
             with self._state:
                 self._started = [call for group in groups for call in group.calls]
-            calls, until, _ = groups.popleft()
-            error = self._run_group(calls, until) if calls else None
+            group = groups.popleft()
+            error = self._run_group(group.calls, group.until) if group.calls else None
             if error is not None:
-                # The call to blame comes last, behind calls that came meanwhile: it may have to wait long for a lock.
-                *others, last = [
-                    _Group([call], until, None) for call in sorted(calls, key=lambda call: call is self._current)
-                ]
-                is_connected = self._connection is not None and not self._connection.closed
-                new = self._group([]) if is_connected else _Group([], until, None)
-                groups.extend([*others, new, last._replace(error=error)])
+                groups.extend(self._parted(group, error))
             groups = self._refuse_late(groups)
         self._started = []
+
+    def _parted(self, failed: _Group, error: BaseException) -> list[_Group]:
+        """The calls of a group that failed, each to be run again alone. The call to blame comes last, behind calls that
+        came meanwhile: it may have to wait long for a lock.
+        """
+        calls = sorted(failed.calls, key=lambda call: call is self._current)
+        *others, to_blame = [_Group([call], failed.until, None) for call in calls]
+        is_connected = self._connection is not None and not self._connection.closed
+        newcomers = [self._group([])] if is_connected else []
+        return [*others, *newcomers, to_blame._replace(error=error)]
 
     def _group(self, calls: list[Call]) -> _Group:
         """These calls, and those that wait in the queue."""
@@ -178,7 +193,7 @@ class Writer(ConnectionThread):
             since = self._busy_since
             is_late = since is not None and monotonic() - since > self._deadline
             if is_late and self._used_by != self._thread.ident:
-                self._gave_up = True
+                self._attempt.gave_up = True
                 self._cut()
 
     def _run_group(self, group: list[Call], until: float = math.inf) -> BaseException | None:
@@ -195,7 +210,7 @@ class Writer(ConnectionThread):
 
     def _is_worth_retrying(self, group: list[Call], error: BaseException, until: float) -> bool:
         """Whether another attempt may succeed: without the others, on a new connection, or a moment later."""
-        if not self._was_connected or self._gave_up:  # no connection can be made, or the caller's deadline has passed
+        if self._attempt.gave_up or not self._attempt.is_connected:  # too late, or no connection can be made
             return False
         is_alone = len(group) == 1
         if is_alone and (monotonic() > until or group[0].dropped):
@@ -204,30 +219,16 @@ class Writer(ConnectionThread):
 
     def _try(self, group: list[Call]) -> BaseException | None:
         """One attempt at a transaction; the error that ended it. ``_is_committing`` tells if its COMMIT was sent."""
-        self._warned, self._was_connected, self._gave_up, self._are_others_told = None, False, False, False
+        self._attempt = _Attempt()
         if not self._begin_try(group):
             return EngineUnavailable(f"store {self._settings.location}: nobody waits for this call any longer")
         began = monotonic()
         try:
             until = monotonic() + self._deadline
             connection = self._connected(lambda: monotonic() < until and not all(call.dropped for call in group))
-            self._was_connected = True
+            self._attempt.is_connected = True
             self._finish_notification()
-            joined = [call for call in group if call.new is not None] if len(group) > 1 else []
-            may_be_one_statement = len(group) == 1 or len(joined) == len(group)  # then ``drive`` begins if it is not
-            if not may_be_one_statement or self._settings.poll_only or _has_news(connection):
-                self._begin(connection)
-            if joined:
-                self._insert_joined(connection, joined)
-            for call in group:
-                if joined and call.new is not None:
-                    continue
-                self._current = call
-                call.result, call.wakes = drive(
-                    call.make_verb(),
-                    lambda statement: self._execute(connection, statement),
-                    begin=lambda: self._begin(connection),
-                )
+            self._run_calls(connection, group)
             if not self._is_committing and connection.pgconn.transaction_status != TransactionStatus.IDLE:
                 self._start_commit()
                 connection.execute("COMMIT")
@@ -237,6 +238,23 @@ class Writer(ConnectionThread):
                 self._is_committing = False  # the server answered that it was rolled back
             return error
         return None
+
+    def _run_calls(self, connection: Connection, group: list[Call]) -> None:
+        """Run these calls; new jobs of several calls are inserted by one statement."""
+        joined = [call for call in group if call.new is not None] if len(group) > 1 else []
+        others = [call for call in group if call.new is None] if joined else group
+        may_be_one_statement = len(group) == 1 or not others  # ``drive`` begins a transaction if there are more
+        if not may_be_one_statement or self._settings.poll_only or _has_news(connection):
+            self._begin(connection)
+        if joined:
+            self._insert_joined(connection, joined)
+        for call in others:
+            self._current = call
+            call.result, call.wakes = drive(
+                call.make_verb(),
+                lambda statement: self._execute(connection, statement),
+                begin=lambda: self._begin(connection),
+            )
 
     def _insert_joined(self, connection: Connection, calls: list[Call]) -> None:
         """Insert the new jobs of these calls with one statement."""
@@ -251,7 +269,7 @@ class Writer(ConnectionThread):
             self._start_commit()  # the statement commits by itself
             if statement.wake is not None and self._pipeline is not None and self._pipeline.is_possible:
                 payload = self._wakeups.payload_at_once([statement.wake])
-                self._are_others_told = payload is not None
+                self._attempt.are_others_told = payload is not None
                 return self._pipeline.execute(statement, payload)
         if self._cursor is None or self._cursor.connection is not connection:
             self._cursor = connection.cursor()  # reused: a new one costs as much as adapting an INSERT's parameters
@@ -278,29 +296,36 @@ class Writer(ConnectionThread):
 
     def _settle(self, group: list[Call], error: BaseException | None) -> None:
         """Answer every call of a transaction that is not run again, and send its wakes."""
-        unsure, late = None, f"there was no answer within {self._deadline:g} s"
-        if self._gave_up and self._is_committing:
-            unsure = late
-        elif error is not None and self._is_committing:
-            is_answered = not isinstance(error, psycopg.Error)  # with fewer rows, as where a trigger leaves some out
-            what = "the answer to its COMMIT was not the expected one" if is_answered else _LOST
-            unsure = f"{what} ({one_line(error)})"
-        elif self._warned is not None:
-            unsure = self._warned
-        self._is_unanswered = (self._gave_up and self._is_committing) or (self._is_unanswered and error is not None)
+        doubt = self._doubt(error)
+        was_given_up = self._attempt.gave_up and self._is_committing
+        self._is_unanswered = was_given_up or (self._is_unanswered and error is not None)
         self._end_try()
         if error is not None:
             self._abandon(error)
-        for call in group:
-            call.error = None if error is None else self._translate(error)
-            if unsure is not None:
-                call.error = EngineUnavailable(
-                    f"store {self._settings.location}: {unsure}: the call may or may not have been carried out"
-                )
-            elif error is not None and self._gave_up:
-                call.error = EngineUnavailable(f"store {self._settings.location}: {late}: the call was not carried out")
-        if error is None or unsure is not None:
+        if error is not None or doubt is not None:
+            for call in group:
+                call.error = self._error_of_call(error, doubt)
+        if error is None or doubt is not None:
             self._last_wakes = [wake for call in group for wake in call.wakes]
-            self._wakeups.send(self._last_wakes, self._notify, are_others_told=self._are_others_told)
+            self._wakeups.send(self._last_wakes, self._notify, are_others_told=self._attempt.are_others_told)
         for call in group:
             call.resolve()
+
+    def _doubt(self, error: BaseException | None) -> str | None:
+        """Why nobody can know whether the transaction was carried out, or will last; ``None`` where that is certain."""
+        if self._is_committing and self._attempt.gave_up:
+            return self._no_answer
+        if self._is_committing and error is not None:
+            is_answered = not isinstance(error, psycopg.Error)  # with fewer rows, as where a trigger leaves some out
+            what = "the answer to its COMMIT was not the expected one" if is_answered else _LOST
+            return f"{what} ({one_line(error)})"
+        return self._attempt.warning
+
+    def _error_of_call(self, error: BaseException | None, doubt: str | None) -> BaseException | None:
+        """What a call of the transaction raises."""
+        store = f"store {self._settings.location}"
+        if doubt is not None:
+            return EngineUnavailable(f"{store}: {doubt}: the call may or may not have been carried out")
+        if error is not None and self._attempt.gave_up:
+            return EngineUnavailable(f"{store}: {self._no_answer}: the call was not carried out")
+        return None if error is None else self._translate(error)
