@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from heapq import merge
 from itertools import groupby
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
@@ -10,7 +11,7 @@ from turnspit.errors import ConfigurationError
 from turnspit.placeholders import Placeholder, used_in
 from turnspit.records import NewJob
 
-__all__ = ["AddedJob", "Numbered", "PlannedJob", "PlannedJobs", "used_jobs"]
+__all__ = ["AddedJob", "Numbered", "PlannedJob", "PlannedJobs", "sorted_by_dependencies", "used_jobs"]
 
 R = TypeVar("R")
 
@@ -110,6 +111,29 @@ class AddedJob(NamedTuple):
     def names(self) -> list[str]:
         """Those that it waits for and that are known by their names alone."""
         return sorted(job for job in self.after if isinstance(job, str))
+
+
+def sorted_by_dependencies(jobs: list[AddedJob], flow: str) -> list[AddedJob]:
+    """These jobs, numbered one after the other, each behind those that it waits for.
+
+    :param flow: what a circle is said of.
+    :raises ConfigurationError: if some wait for each other.
+    """
+    if all(_is_behind_its_dependencies(each) for each in jobs):
+        return jobs
+    first = jobs[0].number
+    waits = {each.number: [number for number in each.numbers() if number >= first] for each in jobs}
+    try:
+        return [jobs[number - first] for number in TopologicalSorter(waits).static_order()]
+    except CycleError as error:
+        names_of = {each.number: each.name or f"the job of {each.job.task}" for each in jobs}
+        path = " waits for ".join(names_of[number] for number in reversed(error.args[1]))
+        raise ConfigurationError(f"{flow} goes round in a circle: {path}") from None
+
+
+def _is_behind_its_dependencies(job: AddedJob) -> bool:
+    singly = all(isinstance(each, str) or each < job.number for each in job.after)
+    return singly and all(not group or group[-1] < job.number for group in job.groups)
 
 
 def used_jobs(new: NewJob[Any]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from graphlib import CycleError, TopologicalSorter
+from enum import Enum, auto
 from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, TypeVar, get_args
@@ -23,7 +23,7 @@ from turnspit.chunks import aeach
 from turnspit.codec import check_text
 from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.placeholders import renamed
-from turnspit.planned_jobs import AddedJob, PlannedJob, PlannedJobs, used_jobs
+from turnspit.planned_jobs import AddedJob, PlannedJob, PlannedJobs, sorted_by_dependencies, used_jobs
 from turnspit.records import NewJob, NewWorkflow, NewWorkflowJob
 from turnspit.workflow_steps import StoredStep, WorkflowStep, WorkflowStore
 
@@ -40,6 +40,14 @@ _PORTION = 1000
 _MOST_EDGES = 10_000
 
 Dependencies = Iterable[PlannedJob[Any] | PlannedJobs[Any] | str]
+
+
+class _Block(Enum):
+    """Where a builder's ``with`` block is."""
+
+    BEFORE = auto()
+    OPEN = auto()
+    ENDED = auto()
 
 
 class WorkflowBuilder:
@@ -65,7 +73,7 @@ class WorkflowBuilder:
         self._content_names: dict[int, str] = {}
         self._repeats: Counter[str] = Counter()
         self._reserved: Counter[str] | None = Counter() if by is None else None
-        self._is_open: bool | None = None  # None before the with block
+        self._block = _Block.BEFORE
         self._is_storing = False  # also after a part that could not be stored
         self.created = True
         """``False`` once the block has ended if an earlier workflow holds the idempotency key: nothing was stored,
@@ -173,9 +181,9 @@ class WorkflowBuilder:
     def _check(self, new: NewJob[Any], on_failure: str) -> None:
         if not isinstance(new, NewJob):
             raise ConfigurationError(f"a workflow takes what task.new(...) returns, not {new!r}")
-        if self._is_open is None:
+        if self._block is _Block.BEFORE:
             raise ConfigurationError(f"{self._title} is stored by the end of its with block, and this is in none")
-        if not self._is_open:
+        if self._block is _Block.ENDED:
             raise ConfigurationError(f"{self._title} is stored already: its with block has ended")
         if on_failure not in get_args(OnFailure):
             raise ConfigurationError(f"on_failure is {', '.join(get_args(OnFailure))}, not {on_failure!r}")
@@ -212,36 +220,42 @@ class WorkflowBuilder:
             return  # what others wait for is still to come
         waiting = self._sorted()
         wide = [] if self._by is not None else [each for each in waiting if each.most_edges > _MOST_EDGES]
-        fits = is_last and self._id is None and len(waiting) <= _AT_ONCE and not wide
-        if not fits and self._new is not None and self._new.idempotency_key is not None:
+        is_one_step = is_last and self._id is None and len(waiting) <= _AT_ONCE and not wide
+        self._check_steps(is_one_step=is_one_step)
+        self._is_storing = True
+        size = _AT_ONCE if is_one_step else _PORTION
+        parts = [waiting[place : place + size] for place in range(0, len(waiting), size)]
+        if is_last and not parts and self._by is None:
+            parts = [[]]  # a workflow without jobs, or all of whose jobs are stored
+        for part in parts:
+            stored = yield self._step(part, is_last=is_last and part is parts[-1] and not wide)
+            self._note(part, stored)
+        for edges in self._further_edges(wide):
+            yield WorkflowStep(self._id, edges=edges, tx=self._tx)
+        if wide and is_last:
+            yield WorkflowStep(self._id, is_last=True, tx=self._tx)
+        self._buffer, self._is_storing = [], False
+
+    def _check_steps(self, *, is_one_step: bool) -> None:
+        if not is_one_step and self._new is not None and self._new.idempotency_key is not None:
             raise ConfigurationError(
                 f"{self._title} has an idempotency_key, and more jobs or edges than one transaction stores "
                 f"({_AT_ONCE:,}, {_MOST_EDGES:,} each): let one of its jobs add the others, by job.extend_workflow()"
             )
         if self._is_storing:
             raise ConfigurationError(f"a part of {self._title} could not be stored: let that error end its with block")
-        self._is_storing = True
-        while waiting or is_last:
-            size = len(waiting) if fits else _PORTION
-            part, waiting = waiting[:size], waiting[size:]
-            ends = is_last and not waiting
-            opens = self._new if self._id is None and self._by is None else None
-            places = {each.number: place for place, each in enumerate(part)}
-            jobs = tuple(self._stored(each, places) for each in part)
-            if jobs or self._by is None:
-                step = WorkflowStep(self._id, opens, jobs, (), ends and not wide, self._by, self._tx, self._reserved)
-                stored = yield step
-                self.created = not stored.is_found  # first: what was found is not to be given up
-                self._id, ids = stored.workflow, stored.jobs
-                for added, job in zip(part, ids, strict=True):
-                    self._ids[added.number] = job
-            if ends:
-                break
-        for edges in self._further_edges(wide):
-            yield WorkflowStep(self._id, edges=edges, tx=self._tx)
-        if wide and is_last:
-            yield WorkflowStep(self._id, is_last=True, tx=self._tx)
-        self._buffer, self._is_storing = [], False
+
+    def _step(self, part: Sequence[AddedJob], *, is_last: bool) -> WorkflowStep:
+        places = {each.number: place for place, each in enumerate(part)}
+        jobs = tuple(self._stored(each, places) for each in part)
+        new = self._new if self._id is None and self._by is None else None
+        return WorkflowStep(self._id, new, jobs, (), is_last, self._by, self._tx, self._reserved)
+
+    def _note(self, part: Sequence[AddedJob], stored: StoredStep) -> None:
+        self.created = not stored.is_found  # first: what was found is not to be given up
+        self._id = stored.workflow
+        for added, job in zip(part, stored.jobs, strict=True):
+            self._ids[added.number] = job
 
     def _further_edges(self, wide: Sequence[AddedJob]) -> Iterator[tuple[tuple[int, int], ...]]:
         """Of jobs that wait for more than one call should store, the rest of their edges, in portions."""
@@ -257,17 +271,7 @@ class WorkflowBuilder:
         if unknown and self._by is None:
             names = ", ".join(sorted(self._names)) or "none"
             raise ConfigurationError(f"{self._title} has no job named {unknown[0]!r}; its names are {names}")
-        first = buffer[0].number if buffer else 0
-        singly = all(isinstance(job, str) or job < each.number for each in buffer for job in each.after)
-        if singly and all(not group or group[-1] < each.number for each in buffer for group in each.groups):
-            return buffer
-        waits = {each.number: [job for job in each.numbers() if job >= first] for each in buffer}
-        try:
-            return [buffer[number - first] for number in TopologicalSorter(waits).static_order()]
-        except CycleError as error:
-            names_of = {each.number: each.name or f"the job of {each.job.task}" for each in buffer}
-            path = " waits for ".join(names_of[number] for number in reversed(error.args[1]))
-            raise ConfigurationError(f"{self._title} goes round in a circle: {path}") from None
+        return sorted_by_dependencies(buffer, self._title)
 
     def _known(self, job: int | str) -> int | str:
         return self._names.get(job, job) if isinstance(job, str) else job
@@ -332,7 +336,7 @@ class WorkflowBuilder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_open = False
+        self._block = _Block.ENDED
         try:
             if error is None:
                 self._flush(is_last=True)
@@ -353,7 +357,7 @@ class WorkflowBuilder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_open = False
+        self._block = _Block.ENDED
         try:
             if error is None:
                 await self._aflush(is_last=True)
@@ -368,9 +372,9 @@ class WorkflowBuilder:
                     await self._store.agive_up(self._id)
 
     def _begin(self) -> None:
-        if self._is_open is not None:
+        if self._block is not _Block.BEFORE:
             raise ConfigurationError(f"{self._title} has had its with block: build another one")
-        self._is_open = True
+        self._block = _Block.OPEN
 
     @contextmanager
     def _noted(self, error: BaseException) -> Iterator[None]:

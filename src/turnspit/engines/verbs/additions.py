@@ -8,10 +8,10 @@ from turnspit.engines.verbs.results import used_jobs
 from turnspit.placeholders import renamed
 from turnspit.records import NewWorkflowJob
 
-__all__ = ["AddedJob", "Addition"]
+__all__ = ["Addition", "Node"]
 
 
-class AddedJob:
+class Node:
     """A job of the call: a new one, or one that an earlier attempt of the job that adds them has stored."""
 
     __slots__ = ("after", "after_stored", "before_stored", "given", "id", "is_new")
@@ -21,7 +21,7 @@ class AddedJob:
         self.is_new = stored is None
         self.id = stored or 0
         """0 until it is stored."""
-        self.after: set[AddedJob] = set()
+        self.after: set[Node] = set()
         """The jobs of the call for which it waits."""
         self.after_stored: set[int] = set()
         """The stored jobs for which it waits, unless they are of the call."""
@@ -41,7 +41,7 @@ class Addition:
     """
 
     def __init__(self, jobs: Sequence[NewWorkflowJob], found: Mapping[str, int], own: Collection[str]) -> None:
-        self.jobs = [AddedJob(given, found.get(given.name or "") if given.name in own else None) for given in jobs]
+        self.jobs = [Node(given, found.get(given.name or "") if given.name in own else None) for given in jobs]
         self.new = [job for job in self.jobs if job.is_new]
         for job in self.jobs:
             for each in job.given.after:
@@ -65,7 +65,7 @@ class Addition:
 
     def chains(self) -> set[tuple[int, int]]:
         """``(a, b)`` of stored jobs: by way of jobs of the call, a is to wait for b."""
-        behind: dict[AddedJob, set[int]] = {}
+        behind: dict[Node, set[int]] = {}
         chains: set[tuple[int, int]] = set()
         for job in self.jobs:
             behind[job] = job.after_stored.union(*(behind.get(each, ()) for each in job.after))
@@ -89,7 +89,7 @@ class Addition:
             for job in self.new
         ]
 
-    def _results(self, job: AddedJob) -> str | None:
+    def _results(self, job: Node) -> str | None:
         spec = job.given.results
         if spec is None:
             return None

@@ -316,23 +316,20 @@ def _after(lane: WaitingLane, keys: Mapping[str, RateKey | SlotKey], now: int) -
     """What to store of a lane that was looked at; ``None`` if nothing changes for it."""
     if lane.after is not None:
         return lane.after
-    next_at: int | None = now
-    parked_on = None
     if lane.claimed < lane.share:
-        next_at = now + _SOON  # another transaction has one of its jobs locked
-    elif lane.claimed and lane.order is not None:
+        return After(lane.text, now + _SOON)  # another transaction has one of its jobs locked
+    if lane.claimed and lane.order is not None:
         return lane.park(now)
-    elif lane.claimed == lane.waiting:
-        next_at = None
-    else:
-        for rule in lane.rules:
-            key = keys[rule.key]
-            if key.free(rule):
-                continue
-            if isinstance(key, RateKey):
-                next_at = max(next_at or now, key.opens_at(rule))
-            else:
-                parked_on = rule.key
-        if next_at == now and parked_on is None and not lane.claimed:
-            return None
-    return After(lane.text, next_at, parked_on)
+    if lane.claimed == lane.waiting:
+        return After(lane.text, None)
+    opens_at, full = now, None
+    for rule in lane.rules:
+        key = keys[rule.key]
+        if key.free(rule):
+            continue
+        if isinstance(key, RateKey):
+            opens_at = max(opens_at, key.opens_at(rule))
+        else:
+            full = rule.key
+    is_open = opens_at == now and full is None
+    return None if is_open and not lane.claimed else After(lane.text, opens_at, full)

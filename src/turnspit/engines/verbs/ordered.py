@@ -84,20 +84,22 @@ def put_in_order(lanes: list[WaitingLane], heads: dict[str, Head], now: int) -> 
         head = heads.get(lane.order)
         if head is None:
             continue
-        if head.state == JobState.HELD and head.may_begin:
-            if head.lane == lane.text:
-                lane.waiting, lane.head = 1, head.id
-                continue
-            if head.lane not in here:
-                instead[head.lane] = After(head.lane, now)
-            lane.after = lane.park(now)
-        elif head.state == JobState.RUNNING:
-            lane.after = lane.park(now)
-        else:
-            lane.after = After(lane.text, min(max(_may_begin_at(head, now), now + _SOON), now + _LOOK_AGAIN))
-        if not others_wait:
-            lane.after = After(lane.text, None)
+        may_begin = head.state == JobState.HELD and head.may_begin
+        if may_begin and head.lane == lane.text:
+            lane.waiting, lane.head = 1, head.id
+            continue
+        if may_begin and head.lane not in here:
+            instead[head.lane] = After(head.lane, now)
+        lane.after = _behind(lane, head, now) if others_wait else After(lane.text, None)
     return list(instead.values())
+
+
+def _behind(lane: WaitingLane, head: Head, now: int) -> After:
+    """What to store of a lane whose key's first job is elsewhere, or may not begin."""
+    is_about_to_run = head.state == JobState.HELD and head.may_begin
+    if is_about_to_run or head.state == JobState.RUNNING:
+        return lane.park(now)
+    return After(lane.text, min(max(_may_begin_at(head, now), now + _SOON), now + _LOOK_AGAIN))
 
 
 def _may_begin_at(head: Head, now: int) -> int:
