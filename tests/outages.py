@@ -40,7 +40,7 @@ class _Work:
 def outlive(
     url: str, outage: Callable[[], AbstractContextManager[None]], caplog: pytest.LogCaptureFixture, *, is_whole: bool
 ) -> None:
-    """Handlers run on and end, their acknowledgements are delivered, nobody robs another, and little is said.
+    """Handlers run on and end, their finishes are stored, nobody robs another, and little is said.
 
     :param is_whole: no call at all comes through meanwhile: it is one outage, not many.
     """
@@ -64,7 +64,7 @@ def outlive(
         for event in work.may_end:
             event.set()
         for number, job in enumerate(jobs):
-            wait_until(lambda job=job: job.refresh().state == "completed", "its acknowledgement")  # type: ignore[misc]
+            wait_until(lambda job=job: job.refresh().state == "completed", "its finish")  # type: ignore[misc]
             assert job.get_result(DEADLINE) == number
     assert Counter(work.begun) == Counter(job.id for job in jobs), "each ran once"
     assert not re.search("is dead: it stopped|declared dead|returned .* jobs", caplog.text)

@@ -1,6 +1,6 @@
 """Tells those who listen what became of the attempts that ended: event handlers, and a task's ``on_dead``.
 
-It works beside the exchanges with the store: a slow listener delays no claim and no acknowledgement, and one that
+It works beside the exchanges with the store: a slow listener delays no claim and no finish, and one that
 waits for another job of this worker does not wait for itself. While it is far behind, its worker claims nothing.
 """
 

@@ -203,7 +203,7 @@ class Writer(ConnectionThread):
         """
         error = self._try(group)
         if error is None or self._is_committing or not self._is_worth_retrying(group, error, until):
-            self._settle(group, error)
+            self._resolve(group, error)
             return None
         self._abandon(error)
         return error
@@ -294,7 +294,7 @@ class Writer(ConnectionThread):
         else:
             connection.execute("BEGIN")
 
-    def _settle(self, group: list[Call], error: BaseException | None) -> None:
+    def _resolve(self, group: list[Call], error: BaseException | None) -> None:
         """Answer every call of a transaction that is not run again, and send its wakes."""
         doubt = self._doubt(error)
         was_given_up = self._attempt.gave_up and self._is_committing
