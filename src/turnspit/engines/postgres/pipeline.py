@@ -10,6 +10,7 @@ import contextlib
 import logging
 import weakref
 from collections.abc import Sequence
+from enum import Enum, auto
 
 import psycopg
 from psycopg.errors import InvalidSqlStatementName, error_from_result
@@ -33,6 +34,16 @@ _INT8 = 20
 _pipelines: "weakref.WeakSet[Pipeline]" = weakref.WeakSet()
 
 
+class _Answer(Enum):
+    """Where the answer to the last notification is."""
+
+    NONE = auto()
+    """None is to be fetched."""
+    UNDER_WAY = auto()
+    ARRIVED = auto()
+    """It came together with the one to the statement before it, and need only be fetched."""
+
+
 class Pipeline:
     """Sends a connection's notifications, and the statements that are each a transaction of their own.
 
@@ -52,10 +63,7 @@ class Pipeline:
         """The prepared statements: name by SQL."""
         self._is_open = False
         """libpq is in pipeline mode, or about to be."""
-        self._is_under_way = False
-        """A notification was sent whose answer is still to be fetched."""
-        self._has_arrived = False
-        """That answer came together with the one to the statement before it, and need not be waited for."""
+        self._answer = _Answer.NONE
         self.is_possible = psycopg.Pipeline.is_supported()
         """Whether notifications can be sent without waiting for an answer."""
         _pipelines.add(self)
@@ -103,7 +111,8 @@ class Pipeline:
         if refusals := _refusals(results):
             self.finish()
             raise error_from_result(refusals[0], self._encoding)
-        self._has_arrived = not self._pgconn.is_busy()
+        if self._answer is _Answer.UNDER_WAY and not self._pgconn.is_busy():
+            self._answer = _Answer.ARRIVED
         return [self._row(results[-1], number) for number in range(results[-1].ntuples)]
 
     def _row(self, result: PGresult, number: int) -> Row:
@@ -121,7 +130,7 @@ class Pipeline:
         literal = Escaping(self._pgconn).escape_literal(payload.encode(self._encoding))
         self._pgconn.send_query_params(self._command + literal, None)
         self._pgconn.pipeline_sync()
-        self._is_under_way, self._has_arrived = True, False
+        self._answer = _Answer.UNDER_WAY
 
     def _flush(self) -> None:
         while self._pgconn.flush():
@@ -134,13 +143,14 @@ class Pipeline:
         """
         if not self._is_open:
             return True
-        is_under_way, self._is_open, self._is_under_way = self._is_under_way, False, False
+        was_sent = self._answer is not _Answer.NONE
+        self._is_open, self._answer = False, _Answer.NONE
         try:
-            refusals = _refusals(self._results()) if is_under_way else []
+            refusals = _refusals(self._results()) if was_sent else []
             self._pgconn.exit_pipeline_mode()
         except psycopg.Error as error:
             logger.debug("a wake may not have been sent: %s", error)
-            return not is_under_way
+            return not was_sent
         for refusal in refusals:
             # Another session holds the lock that all notifications need: from now on a separate thread waits for it.
             self.is_possible = False
@@ -169,7 +179,7 @@ class Pipeline:
 
     def await_answer(self) -> None:
         """Wait before the connection is closed: closed with an unread answer, it could lose the notification too."""
-        if self._is_under_way and not self._has_arrived:
+        if self._answer is _Answer.UNDER_WAY:
             with contextlib.suppress(psycopg.Error, ValueError):
                 # Not ``_wait_to_read``: its own thread may be using that at this moment.
                 when_readable(self._connection.fileno())(_CLOSE_TIMEOUT * 1000)
