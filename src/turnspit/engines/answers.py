@@ -38,9 +38,11 @@ def wait_for_answer(call: Call, deadline: float, late: Callable[[], str], thread
     if call.is_answered:
         return call.answer()
     try:
+        remaining = deadline
         if threads is not None and deadline > _HELP_AFTER and not call.wait(_HELP_AFTER):
             threads.help()
-        is_answered = call.wait(deadline)
+            remaining -= _HELP_AFTER
+        is_answered = call.wait(remaining)
     except BaseException:  # Ctrl-C
         call.take_back()
         raise
