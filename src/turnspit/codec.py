@@ -55,6 +55,29 @@ def decode(text: str) -> Any:
         raise InvalidPayload(f"stored text is not JSON: {error}") from error
 
 
+def decode_object(text: str | None) -> dict[str, Any]:
+    """A stored object; an empty one where nothing is stored, or another program stored something else.
+
+    >>> decode_object('{"order_id":7}'), decode_object("[7]"), decode_object(None)
+    ({'order_id': 7}, {}, {})
+    """
+    value = _decode_any(text)
+    return value if isinstance(value, dict) else {}
+
+
+def decode_list(text: str | None) -> list[Any]:
+    """A stored list; an empty one where nothing is stored, or another program stored something else."""
+    value = _decode_any(text)
+    return value if isinstance(value, list) else []
+
+
+def _decode_any(text: str | None) -> Any:
+    try:
+        return None if text is None else decode(text)
+    except InvalidPayload:
+        return None
+
+
 def check_text(text: str, what: str) -> str:
     """``text`` if it can be stored as a name (a queue, a tag): not empty, at most 255 characters, no NUL.
 

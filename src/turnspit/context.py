@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from turnspit.clock import Duration, from_moment, to_duration
-from turnspit.codec import decode, encode
+from turnspit.codec import decode, decode_list, decode_object, encode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.iterating import Iteration
 from turnspit.records import Claim, JobRecord
@@ -140,7 +140,7 @@ class JobContext:
     @property
     def metadata(self) -> dict[str, Any]:
         """What ``using(metadata=)`` gave."""
-        return dict(decode(self._claim.metadata)) if self._claim.metadata else {}
+        return decode_object(self._claim.metadata)
 
     @property
     def tick(self) -> datetime | None:
@@ -151,7 +151,7 @@ class JobContext:
     @property
     def tags(self) -> tuple[str, ...]:
         """What ``using(tags=)`` gave."""
-        return tuple(decode(self._claim.tags)) if self._claim.tags else ()
+        return tuple(decode_list(self._claim.tags))
 
     @property
     def idempotency_key(self) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from turnspit.clock import Duration, from_moment, to_duration
-from turnspit.codec import decode
+from turnspit.codec import decode, decode_list, decode_object
 from turnspit.errors import JobCancelled, JobDead, ResultNotStored
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState
@@ -144,12 +144,12 @@ class Job(Generic[R]):
     @property
     def tags(self) -> tuple[str, ...]:
         """What ``using(tags=)`` gave."""
-        return tuple(decode(self._record.tags)) if self._record.tags else ()
+        return tuple(decode_list(self._record.tags))
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What ``using(metadata=)`` gave."""
-        return dict(decode(self._record.metadata)) if self._record.metadata else {}
+        return decode_object(self._record.metadata)
 
     @property
     def created_at(self) -> datetime:

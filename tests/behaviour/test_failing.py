@@ -3,12 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog
 from turnspit import Cancel, GiveUp, JobCancelled, JobContext, JobDead, Retry, RetryAfter, Snooze, Turnspit
+from turnspit.records import NewJob
+from turnspit.telemetry.logs import JobFilter
 from turnspit.testing import TestStore, override
 
 
@@ -322,3 +325,52 @@ def test_an_error_of_a_cancelled_helper_is_an_error_of_the_job(t: TestStore) -> 
     job = task.enqueue()
     t.run_one(job)
     assert (job.refresh().state, job.error_type) == ("dead", "CancelledError")
+
+
+def test_a_filter_of_the_log_that_raises_loses_no_job(app: Turnspit) -> None:
+    """It raises in ``logger.info``, where the end of the attempt is decided: the job came back again and again."""
+
+    def refuse(record: logging.LogRecord) -> bool:
+        if "job %s" in str(record.msg):
+            raise KeyError("tenant")
+        return True
+
+    attempts: list[int] = []
+
+    @app.task(retry=Retry(attempts=2, delay=0))
+    async def fail(job: JobContext) -> None:
+        attempts.append(job.attempt)
+        raise ValueError("no")
+
+    @app.task(retry=Retry(attempts=2, delay=0))
+    def fit(number: int) -> None: ...
+
+    job = fail.enqueue()
+    misfit = app.engine.write(app.engine.insert_job, NewJob("fit", "default", '{"number": "x"}')).id
+    logger = logging.getLogger("turnspit")
+    logger.addFilter(refuse)
+    try:
+        with app.worker(), pytest.raises(JobDead):
+            job.get_result(DEADLINE)
+    finally:
+        logger.removeFilter(refuse)
+    assert attempts == [1, 2]
+    assert app.jobs.get(misfit).error_type == "InvalidPayload"
+
+
+def test_what_another_program_stored_as_metadata_harms_no_job(app: Turnspit) -> None:
+    @app.task
+    def greet(job: JobContext) -> tuple[int, int]:
+        return len(job.metadata), len(job.tags)
+
+    new = NewJob("greet", "default", "{}", metadata="[1]", tags="[7]")
+    job = app.jobs.get(app.engine.write(app.engine.insert_job, new).id)
+    assert (job.metadata, job.tags) == ({}, (7,))
+    handler = logging.StreamHandler(StringIO())
+    handler.addFilter(JobFilter())
+    logging.getLogger("turnspit").addHandler(handler)
+    try:
+        with app.worker():
+            assert job.get_result(DEADLINE) == (0, 1)
+    finally:
+        logging.getLogger("turnspit").removeHandler(handler)

@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
 from turnspit._runtime.worker.failures import message_of
 from turnspit.app import Turnspit
-from turnspit.codec import decode, encode
+from turnspit.codec import decode_object, encode
 from turnspit.context import JobContext, claim_of
 from turnspit.hooks import CallNext
 from turnspit.outcomes import Cancel, Snooze
@@ -92,8 +92,9 @@ class _Tracing:
     def broken(self, attempt: BrokenAttempt) -> None:
         """Make the span of an attempt that no middleware saw. If its worker died, both times are the store's."""
         claim, ended = attempt.claim, attempt.finished_at
-        metadata = decode(claim.metadata) if claim.metadata else {}
-        span = self._begin(claim, _extract(metadata), None if ended is None else claim.started_at * 1000)
+        span = self._begin(
+            claim, _extract(decode_object(claim.metadata)), None if ended is None else claim.started_at * 1000
+        )
         error = {"exception.type": attempt.error_type, "exception.message": attempt.error_message}
         span.add_event("exception", error, None if ended is None else ended * 1000)
         span.set_attribute("error.type", attempt.error_type)
@@ -134,7 +135,7 @@ class _Sending:
 def _with_carrier(job: NewJob[Any], carrier: dict[str, str], alone: str | None) -> NewJob[Any]:
     if job.metadata is None:
         return job._replace(metadata=alone)
-    metadata = dict(decode(job.metadata))
+    metadata = decode_object(job.metadata)
     if "traceparent" in metadata:
         return job  # the caller's own choice
     return job._replace(metadata=encode(carrier | metadata, what="metadata"))

@@ -1,6 +1,5 @@
 """Compares what the store says of this worker's jobs with what it holds."""
 
-import json
 import logging
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from turnspit._runtime.worker.claimer import Claimer
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.registration import Registration
+from turnspit.codec import decode_list
 from turnspit.contract import Engine
 from turnspit.contract.verbs import WakeKind
 from turnspit.records import Claim, Duties, Pause
@@ -110,6 +110,6 @@ class Reconciler:
 
 
 def _is_paused(claim: Claim, pauses: Sequence[Pause]) -> bool:
-    tags = json.loads(claim.tags) if claim.tags else ()
+    tags = decode_list(claim.tags)
     places = {"queue": (claim.queue,), "task": (claim.task,), "tag": tags}
     return any(pause.name in places[pause.kind] for pause in pauses)
