@@ -160,3 +160,10 @@ def test_queues_as_json(cli: Cli) -> None:
     ]
     assert by_name["email"] | {"oldest_ready_at": None} == by_name["email"]
     assert (by_name["email"]["dead"], by_name["email"]["failed_last_hour"]) == (2, 4)
+
+
+def test_no_name_looks_like_another_row(cli: Cli) -> None:
+    """Any program that may enqueue chooses the queue's name."""
+    cli("enqueue", "shop", "make_invoice", "order_id=6", "--queue", "a\n99  dead")
+    assert "a\\n99  dead" in cli("queues", "list", "shop").out
+    assert not [line for line in cli("jobs", "list", "shop").out.splitlines() if line.strip().startswith("99")]

@@ -225,3 +225,16 @@ def test_a_body_has_an_end(site: Site) -> None:
     assert answer.status_code == 413
     answer = site.client.post("/jobs/chosen", content=b"\xff\xfe", headers={"Origin": ORIGIN})
     assert answer.status_code == 400
+
+
+def test_what_was_done_is_told_whatever_the_function_that_names_people_raises(
+    shop: TestStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The change was made by then: an error would say that it was not."""
+    job = shop.app.tasks["send"].enqueue(to="ada")
+    options = {"authorize": lambda *_: True, "identify": lambda request: request.headers["x-user"]}
+    with caplog.at_level(logging.INFO, "turnspit.audit"), person(shop, ORIGIN, **options) as client:
+        answer = client.post(f"/jobs/{job.id}/cancel", headers={"Origin": ORIGIN})
+        assert answer.status_code == 303
+    assert job.refresh().state == "cancelled"
+    assert f"action=cancel who=unknown from=testclient job={job.id}" in caplog.text

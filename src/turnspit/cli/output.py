@@ -154,9 +154,16 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+class _OneLineTable(Table):
+    """A line end in a name must not begin what looks like another row."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(cell.replace("\n", "\\n") if isinstance(cell, str) else cell for cell in cells), **options)
+
+
 def new_table(columns: Iterable[str | tuple[str, Mapping[str, Any]]], *, gap: int = 2) -> Table:
     """A table without frame whose cells stay on one line; each column is a heading, or one with its options."""
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    table = _OneLineTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for column in columns:
         heading, options = (column, {}) if isinstance(column, str) else column
         table.add_column(heading, no_wrap=True, overflow="ellipsis", **options)

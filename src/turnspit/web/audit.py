@@ -13,7 +13,11 @@ logger = logging.getLogger("turnspit.audit")
 def who(request: Request) -> str:
     """The person who asked, as far as it is known."""
     identify = request.scope["turnspit.identify"]
-    name = identify(request) if identify is not None else None
+    try:
+        name = identify(request) if identify is not None else None
+    except Exception:  # what somebody did is done, and is told whatever the application's own function raises
+        logger.exception("identify= failed for %s", request.url.path)
+        return "unknown"
     if name:
         return str(name)
     return "token" if request.scope["turnspit.has_token"] else "local"

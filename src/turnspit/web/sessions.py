@@ -3,6 +3,8 @@
 >>> cookie = make_session("secret", now=1000)
 >>> is_session(cookie, "secret", now=1001), is_session(cookie, "secret", now=10**6)
 (True, False)
+>>> is_session(cookie, "secret", now=999), is_session(cookie, "secret", now=0)
+(True, False)
 >>> is_session(cookie, "other", now=1001)
 False
 """
@@ -15,6 +17,8 @@ __all__ = ["COOKIE", "LIFETIME", "is_session", "is_token", "make_session"]
 COOKIE = "turnspit_session"
 LIFETIME = 12 * 3600
 """Seconds that a session lasts."""
+_AHEAD = 300
+"""Seconds by which the clock of another machine, behind the same address, may be ahead."""
 
 
 def is_token(given: str, token: str) -> bool:
@@ -33,7 +37,7 @@ def is_session(cookie: str, token: str, now: int) -> bool:
     if not (moment.isascii() and moment.isdecimal() and len(moment) < 20):
         return False
     begun = int(moment)
-    return hmac.compare_digest(signature.encode(), _sign(token, begun).encode()) and 0 <= now - begun < LIFETIME
+    return hmac.compare_digest(signature.encode(), _sign(token, begun).encode()) and -_AHEAD <= now - begun < LIFETIME
 
 
 def _sign(token: str, moment: int) -> str:
