@@ -35,6 +35,7 @@ screenshots: $(READY) ## Draw docs/images/dashboard anew: every screen, light an
 	@$(BIN)/python -m tests.browser.screenshots
 
 test: $(READY) ## Run every test: half of their time they wait, so one process more than there are processors
+	@$(BIN)/python -m compileall -q src tests examples  # once, also where PYTHONDONTWRITEBYTECODE makes each process do it
 	@$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1)) --dist loadgroup
 
 check: $(READY) ## Lint, types, import floors, sizes, public names
