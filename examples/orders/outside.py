@@ -119,7 +119,8 @@ class _Server(uvicorn.Server):
 async def serve_http(app: Starlette) -> AsyncIterator[str]:
     """Serve an application on a free port; its URL."""
     with _listen() as listener:
-        server = _Server(uvicorn.Config(app, log_level="warning"))
+        # Longer than httpx keeps a connection: with the same 5 s, a request may meet one that is being closed.
+        server = _Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=60))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

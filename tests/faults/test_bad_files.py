@@ -253,6 +253,7 @@ def test_a_new_file_in_the_place_of_one_that_was_moved_away_is_pointed_out(
         return [said for subject, _, said in app.engine.diagnose() if "was running already" in said]
 
     with Turnspit(url) as app, app.worker():
+        monkeypatch.setattr(sqlite_doctor, "age_of_process", lambda pid: 30.0)
         assert advice(app) == []
         monkeypatch.setattr(sqlite_doctor, "age_of_process", lambda pid: 3600.0)
         [said] = advice(app)

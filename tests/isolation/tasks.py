@@ -146,9 +146,12 @@ def hang(folder: str) -> None:
 @app.task(isolate=True, retry=Retry(attempts=1))
 def leaves_a_daemon(folder: str, ends: bool) -> None:
     """Starts one that outlives it, with all that it had open; ends as a crash does, or hangs."""
+    reads, writes = os.pipe()
     if (daemon := os.fork()) == 0:
         os.setsid()
+        os.write(writes, b".")
         time.sleep(600)
+    os.read(reads, 1)  # before that it is killed along with its parent's group
     Path(folder, "began").write_text(str(daemon))
     if ends:
         os._exit(3)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.web.conftest import Site
-from turnspit import Cron, Every
+from turnspit import Cron
 from turnspit.testing import TestStore
 
 EVIL = "<script>alert(1)</script>'\"&"
@@ -156,7 +156,8 @@ def test_of_many_queues_and_schedules_some_are_shown(site: Site, shop: TestStore
         assert "The 200 queues with the most jobs, of 201" in text
         assert ("q200" in text, "q199 " in text, "q198 " in text) == (True, False, True)
     for number in range(201):
-        rule = Every(minutes=300 - number, args={"to": "ada"})
+        due = shop.now + timedelta(hours=300 - number)
+        rule = Cron(f"{due.minute} {due.hour} {due.day} {due.month} *", args={"to": "ada"})
         shop.app.schedules.create(f"digest-{number:03}", send, rule)
     text = site.text("/schedules")
     assert "The 200 of 201 whose next tick comes first; turnspit schedules list shop:app has all." in text
