@@ -36,7 +36,7 @@ screenshots: $(READY) ## Draw docs/images/dashboard anew: every screen, light an
 
 test: $(READY) ## Run every test: half of their time they wait, so one process more than there are processors
 	@$(BIN)/python -m compileall -q src tests examples  # once, also where PYTHONDONTWRITEBYTECODE makes each process do it
-	@$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1)) --dist loadgroup
+	@$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1)) --dist worksteal
 
 check: $(READY) ## Lint, types, import floors, sizes, public names
 	@$(BIN)/ruff check .

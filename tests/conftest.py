@@ -56,18 +56,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store_url", ["sqlite"] if is_of_files else ENGINES, indirect=True)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tests that share what a fixture made for their module run in one process (with ``--dist loadgroup``): each of the
-    processes would make it once more.
-    """
-    fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
-    shared = [name for name, definitions in fixtures.items() if definitions[-1].scope == "module"]
-    if shared:
-        given = item.callspec.params if hasattr(item, "callspec") else {}
-        group = (item.path.stem, *(str(given[name]) for name in shared if name in given))
-        item.add_marker(pytest.mark.xdist_group("-".join(group)))
-
-
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """A store of its own: ``folder/jobs.db``, or a PostgreSQL schema."""

@@ -239,6 +239,8 @@ def test_one_that_only_reads_or_listens_keeps_nobody_from_writing(engine: Sqlite
 
 
 def test_ctrl_c_ends_the_first_use(engine: SqliteEngine, url: str) -> None:
+    engine.deadline = 3 * DEADLINE  # longer than what follows waits: Ctrl-C after that would end the tests
+
     def interrupt() -> None:
         wait_until(lambda: runs(engine), "waiting")
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
