@@ -50,7 +50,10 @@ class Fleet:
         self._log: IO[bytes] = (folder / "output.log").open("ab")
         self._names = [f"worker {number}" for number in range(1, workers + 1)] + ["producer"]
         self.failed_starts = 0
-        """Workers that ended at their start because the store was away, as they should, and were started again."""
+        """Workers that ended at their start because the store was away, or because they were suspended beyond their
+        deadline, as they should, and were started again.
+        """
+        self._suspended_at_start: set[int] = set()
         self._started: dict[str, float] = {}
         self._out_until = 0.0
         self._busy: set[str] = set()
@@ -76,7 +79,7 @@ class Fleet:
         with self._lock:
             for name, process in self.processes.items():
                 if name not in self._busy and process.poll() is not None:
-                    if self._started[name] < self._out_until:
+                    if self._started[name] < self._out_until or process.pid in self._suspended_at_start:
                         self.failed_starts += 1
                     else:
                         self.unexpected.append(f"{name} ended by itself with {process.returncode}")
@@ -179,10 +182,17 @@ class Fleet:
         """Suspend a process inside the block."""
         with self._shut() if self.store.is_shut_by_stopped else contextlib.nullcontext():
             process.send_signal(signal.SIGSTOP)
+            if not self._has_begun(process):
+                self._suspended_at_start.add(process.pid)
             try:
                 yield
             finally:
                 process.send_signal(signal.SIGCONT)
+
+    def _has_begun(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether a worker has registered: that is the first thing that it writes down."""
+        ledger = self.folder / f"{process.pid}.ledger"
+        return ledger.exists() and ledger.stat().st_size > 0
 
     def _restart(self, fault: Fault, name: str) -> None:
         process = self.processes[name]
