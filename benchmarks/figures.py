@@ -52,7 +52,8 @@ class Aim:
 
 _PYTHON = ("pgqueuer", "procrastinate", "oban", "chancy")
 _PEERS = (*_PYTHON, "awa", "graphile-worker", "pg-boss")
-_ONE, _TWO = ("drain_1", "jobs_per_second"), ("drain_2", "jobs_per_second")
+_RATE = "jobs_per_second"
+_ONE, _TWO = ("drain_1", _RATE), ("drain_2", _RATE)
 _P50, _P99 = ("latency", "idle_p50"), ("latency", "idle_p99")
 _BULK = ("enqueue", "bulk")
 _BURDENED = {"other_queues": 0.9, "unknown_tasks": 0.9, "limited": 0.8, "many_queues": 0.8, "in_threads": 0.4}
@@ -67,7 +68,7 @@ def _on(store: str, raw: str, peers: tuple[str, ...], burdened: dict[str, float]
         Aim("pick-up, p99 / least p99 of a peer", store, _P99, peers, most=1),
         Aim("idle worker, memory", store, ("idle", "memory"), most=60, unit="MB"),
         *(
-            Aim(f"{MEASUREMENTS[name]} / clean", store, (name, "jobs_per_second"), ("turnspit",), _ONE, least, unit="%")
+            Aim(f"{MEASUREMENTS[name]} / clean", store, (name, _RATE), ("turnspit",), (name, "clean"), least, unit="%")
             for name, least in burdened.items()
         ),
         Aim(
@@ -156,8 +157,6 @@ def _values(aim: Aim, samples: Samples) -> list[float]:
     others = [each for each in others if each]
     if not others:
         return []
-    if len(own) == 1:  # a scenario: beside the median of all
-        return [value / best(statistics.median(each.values()) for each in others) for value in own.values()]
     # A peer that was measured once only stands beside every repeat.
     return [
         value / best(each.get(repeat, statistics.median(each.values())) for each in others)
