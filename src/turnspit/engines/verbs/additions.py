@@ -63,6 +63,11 @@ class Addition:
         ids = {each for job in self.new for each in job.after_stored}
         return sorted(ids | {each.id for job in self.new for each in job.after if not each.is_new})
 
+    def held_up(self) -> set[int]:
+        """The stored jobs that are to wait for new ones."""
+        named = {later for job in self.new for later in job.before_stored}
+        return named | {job.id for job in self.jobs if not job.is_new and any(each.is_new for each in job.after)}
+
     def chains(self) -> set[tuple[int, int]]:
         """``(a, b)`` of stored jobs: by way of jobs of the call, a is to wait for b."""
         behind: dict[Node, set[int]] = {}

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
@@ -10,7 +10,7 @@ from turnspit.engines.verbs.additions import Addition
 from turnspit.engines.verbs.ends import End, EndVerbs, Outcome
 from turnspit.engines.verbs.rows import has_a_time, to_json
 from turnspit.errors import LostClaim, MoveNotAllowed
-from turnspit.records import NewJob, NewWorkflowJob, WorkflowRecord
+from turnspit.records import NewJob, NewWorkflowJob
 from turnspit.states import JobState
 
 __all__ = ["ExtendVerbs"]
@@ -51,9 +51,12 @@ class ExtendVerbs(EndVerbs):
         addition = yield from self._look_up(workflow, jobs, is_repeatable=by is not None)
         ended = yield from self._look_at_dependencies(workflow, addition.stored_dependencies())
         yield from self._refuse_circles(addition)
-        yield from self._add(workflow, addition)
-        yield from self._hold_up(workflow, addition.edges_to_stored() | set(edges))
-        yield from self._count_new(workflow, len(addition.new))
+        on_failure = yield from self._lock_nodes(workflow, addition, {dependant for _, dependant in edges})
+        is_building = yield from self._lock_workflow(workflow)
+        # All that can be refused has been: the transaction may be the caller's, who catches the error and commits.
+        yield from self._add(workflow, addition, is_building=is_building)
+        yield from self._hold_up(addition.edges_to_stored() | set(edges), on_failure)
+        yield Statement(self.sql["extend_workflow_count"], {"workflow": workflow, "count": len(addition.new)})
         if ended:
             yield from self.follow_ends([End(job, outcome) for job, outcome in sorted(ended.items())])
         yield Wake(WakeKind.READY)
@@ -108,12 +111,41 @@ class ExtendVerbs(EndVerbs):
             if (origin, job) in chains:
                 raise MoveNotAllowed(f"a job between {job} and {origin} would close a circle: {job} waits for {origin}")
 
-    def _add(self, workflow: int, addition: Addition) -> Verb[None]:
-        found = yield Statement(self.sql["get_workflow"], {"workflow": workflow})
+    def _lock_nodes(self, workflow: int, addition: Addition, dependants: set[int]) -> Verb[dict[int, str]]:
+        """Lock what the workflow knows of stored jobs that are to wait for further ones, or whose results are used: on
+        the failure of a dependency, what becomes of each.
+
+        :param dependants: those that wait for more by an edge that is given by itself.
+        """
+        held_up = dependants | addition.held_up()
+        ids = held_up.union(addition.stored_used())
+        if not ids:
+            return {}
+        params = {"ids": to_json(sorted(ids)), "workflow": workflow}
+        on_failure: dict[int, str] = dict((yield Statement(self.sql["extend_workflow_lock_nodes"], params)))
+        if held_up:
+            waiting = yield Statement(self.sql["extend_workflow_waiting"], {"ids": to_json(sorted(held_up))})
+            late = sorted(held_up - ({job for (job,) in waiting} & on_failure.keys()))
+            if late:
+                raise MoveNotAllowed(
+                    f"job {late[0]} of workflow {workflow} does not wait any more, or is no job of it: no new job can "
+                    "come before it; name a job that waits for the one that adds"
+                )
+        return on_failure
+
+    def _lock_workflow(self, workflow: int) -> Verb[bool]:
+        """Lock the workflow, if it takes more jobs: whether it is not sealed yet."""
+        found = yield Statement(self.sql["extend_workflow_lock_workflow"], {"workflow": workflow})
         if not found:
             raise MoveNotAllowed(f"there is no workflow {workflow}")
+        [(is_building, is_cancelled, is_finished)] = found
+        if is_cancelled or is_finished:
+            what = "was cancelled" if is_cancelled else "has ended"
+            raise MoveNotAllowed(f"workflow {workflow} {what}: it takes no more jobs")
+        return bool(is_building)
+
+    def _add(self, workflow: int, addition: Addition, *, is_building: bool) -> Verb[None]:
         # Jobs of a workflow that is not sealed yet are made ready by whoever seals it.
-        is_building = WorkflowRecord(*found[0]).sealed_at is None
         rows = [(job.given.job, is_building or bool(job.given.after)) for job in addition.new]
         if rows:
             addition.store_as((yield from self.store_workflow_jobs(workflow, rows)))
@@ -125,27 +157,12 @@ class ExtendVerbs(EndVerbs):
         if used:
             yield Statement(self.sql["extend_workflow_used"], {"ids": to_json(used)})
 
-    def _hold_up(self, workflow: int, edges: set[tuple[int, int]]) -> Verb[None]:
+    def _hold_up(self, edges: set[tuple[int, int]], on_failure: Mapping[int, str]) -> Verb[None]:
         """Let stored jobs wait for further ones."""
         counts = Counter(dependant for _, dependant in edges)
         if not counts:
             return
         lines = to_json({"job": job, "count": count} for job, count in sorted(counts.items()))
-        rows = yield Statement(self.sql["extend_workflow_before"], {"counts": lines, "workflow": workflow})
-        waiting = yield Statement(self.sql["extend_workflow_waiting"], {"ids": to_json(sorted(counts))})
-        late = sorted(set(counts) - ({job for job, _ in rows} & {job for (job,) in waiting}))
-        if late:
-            raise MoveNotAllowed(
-                f"job {late[0]} of workflow {workflow} does not wait any more, or is no job of it: no new job can come "
-                "before it; name a job that waits for the one that adds"
-            )
-        on_failure: dict[int, str] = dict(rows)
+        yield Statement(self.sql["extend_workflow_before"], {"counts": lines})
         stored = [(dependency, dependant, on_failure[dependant]) for dependency, dependant in sorted(edges)]
         yield from self.store_rows("extend_workflow_edges", _EDGE, stored)
-
-    def _count_new(self, workflow: int, new: int) -> Verb[None]:
-        params = {"workflow": workflow, "count": new}
-        [(is_cancelled, is_finished)] = yield Statement(self.sql["extend_workflow_count"], params)
-        if is_cancelled or is_finished:
-            what = "was cancelled" if is_cancelled else "has ended"
-            raise MoveNotAllowed(f"workflow {workflow} {what}: it takes no more jobs")

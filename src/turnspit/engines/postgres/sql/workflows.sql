@@ -71,15 +71,21 @@ UPDATE {schema}.workflow_jobs
 SET is_used = 1, result = coalesce(result, (SELECT result FROM {schema}.history AS ended WHERE ended.id = job LIMIT 1))
 WHERE job = {ids} AND is_used = 0;
 
--- name: extend_workflow_before
+-- name: extend_workflow_lock_nodes
 -- While it is locked, nobody makes the dependant ready.
+SELECT job, on_failure FROM {schema}.workflow_jobs WHERE job = {ids} AND workflow = :workflow ORDER BY job FOR UPDATE;
+
+-- name: extend_workflow_lock_workflow
+SELECT sealed_at IS NULL, cancelled_at IS NOT NULL, finished_at IS NOT NULL
+FROM {schema}.workflows WHERE id = :workflow FOR UPDATE;
+
+-- name: extend_workflow_before
 WITH more AS MATERIALIZED (
     SELECT job, count FROM json_to_recordset(:counts::json) AS given (job bigint, count bigint)
 )
 UPDATE {schema}.workflow_jobs AS node SET waits_for = waits_for + more.count
 FROM more
-WHERE node.job = ANY (ARRAY(SELECT job FROM more)) AND node.job = more.job AND node.workflow = :workflow
-RETURNING node.job, node.on_failure;
+WHERE node.job = ANY (ARRAY(SELECT job FROM more)) AND node.job = more.job;
 
 -- name: extend_workflow_waiting
 SELECT id FROM {schema}.jobs WHERE id = {ids} AND state = 'blocked';
@@ -96,8 +102,7 @@ SELECT origin, job FROM behind WHERE job = {ids};
 
 -- name: extend_workflow_count
 UPDATE {schema}.workflows SET jobs = jobs + :count, unfinished = unfinished + :count
-WHERE id = :workflow
-RETURNING cancelled_at IS NOT NULL, finished_at IS NOT NULL;
+WHERE id = :workflow;
 
 -- name: seal_workflow
 UPDATE {schema}.workflows

@@ -46,12 +46,18 @@ UPDATE turnspit_workflow_jobs
 SET is_used = 1, result = coalesce(result, (SELECT result FROM turnspit_history AS ended WHERE ended.id = job))
 WHERE job IN (SELECT value FROM json_each(:ids)) AND is_used = 0;
 
--- name: extend_workflow_before
+-- name: extend_workflow_lock_nodes
 -- The plus keeps SQLite from reading all jobs of the workflow for each portion of a fan-in.
+SELECT job, on_failure FROM turnspit_workflow_jobs
+WHERE job IN (SELECT value FROM json_each(:ids)) AND +workflow = :workflow;
+
+-- name: extend_workflow_lock_workflow
+SELECT sealed_at IS NULL, cancelled_at IS NOT NULL, finished_at IS NOT NULL FROM turnspit_workflows WHERE id = :workflow;
+
+-- name: extend_workflow_before
 UPDATE turnspit_workflow_jobs SET waits_for = waits_for + more.count
 FROM (SELECT json_extract(value, '$.job') AS job, json_extract(value, '$.count') AS count FROM json_each(:counts)) AS more
-WHERE turnspit_workflow_jobs.job = more.job AND +workflow = :workflow
-RETURNING turnspit_workflow_jobs.job, on_failure;
+WHERE turnspit_workflow_jobs.job = more.job;
 
 -- name: extend_workflow_waiting
 SELECT id FROM turnspit_jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'blocked';
@@ -68,8 +74,7 @@ SELECT origin, job FROM behind WHERE job IN (SELECT value FROM json_each(:ids));
 
 -- name: extend_workflow_count
 UPDATE turnspit_workflows SET jobs = jobs + :count, unfinished = unfinished + :count
-WHERE id = :workflow
-RETURNING cancelled_at IS NOT NULL, finished_at IS NOT NULL;
+WHERE id = :workflow;
 
 -- name: seal_workflow
 UPDATE turnspit_workflows
