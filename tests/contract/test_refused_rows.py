@@ -1,5 +1,6 @@
-"""Rows that the store refuses to change, by somebody's own trigger, hold up no other row."""
+"""Rows that the store refuses to change, by a trigger of somebody, hold up no other; new ones left out are told of."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from tests.contract.workflows import Flow, node
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.verbs import ends
-from turnspit.errors import EngineError
+from turnspit.errors import EngineError, EngineUnavailable
+from turnspit.jobs import JobFilter
+from turnspit.records import NewJob, NewSchedule, UniqueRule
+from turnspit.schedules import Every
 
 BAD = 5
 """The priority of jobs that cannot be changed."""
@@ -17,9 +21,23 @@ WHY = "not this one"
 CHANGES = ("UPDATE", "DELETE")
 
 
+def run(engine: Engine, statements: list[str]) -> None:
+    def execute() -> Verb[None]:
+        for sql in statements:
+            yield Statement(sql, {})
+
+    engine.write(execute)
+
+
+def schema_of(engine: Engine) -> str | None:
+    """``None`` on SQLite."""
+    schema: str | None = getattr(getattr(engine, "settings", None), "schema", None)
+    return schema
+
+
 def refuse(engine: Engine) -> None:
     """Add a trigger that refuses to change bad jobs."""
-    schema = getattr(getattr(engine, "settings", None), "schema", None)
+    schema = schema_of(engine)
     if schema is None:
         when = f"WHEN old.priority = {BAD} BEGIN SELECT RAISE(ABORT, '{WHY}'); END"
         statements = [f"CREATE TRIGGER own_{event} BEFORE {event} ON turnspit_jobs {when}" for event in CHANGES]
@@ -30,12 +48,20 @@ def refuse(engine: Engine) -> None:
             f"CREATE FUNCTION {schema}.own() RETURNS trigger LANGUAGE plpgsql AS {body}",
             f"CREATE TRIGGER own BEFORE {' OR '.join(CHANGES)} ON {schema}.jobs {each}",
         ]
+    run(engine, statements)
 
-    def create() -> Verb[None]:
-        for sql in statements:
-            yield Statement(sql, {})
 
-    engine.write(create)
+def leave_out(engine: Engine) -> None:
+    """Add a trigger that leaves bad jobs out, without an error."""
+    schema = schema_of(engine)
+    if schema is None:
+        when = f"WHEN new.priority = {BAD} BEGIN SELECT RAISE(IGNORE); END"
+        run(engine, [f"CREATE TRIGGER own BEFORE INSERT ON turnspit_jobs {when}"])
+        return
+    each = f"FOR EACH ROW WHEN (new.priority = {BAD}) EXECUTE FUNCTION {schema}.own()"
+    body = "$$ BEGIN RETURN NULL; END $$"
+    function = f"CREATE FUNCTION {schema}.own() RETURNS trigger LANGUAGE plpgsql AS {body}"
+    run(engine, [function, f"CREATE TRIGGER own BEFORE INSERT ON {schema}.jobs {each}"])
 
 
 def around(engine: Engine, verb: Any, *arguments: Any) -> tuple[Any, list[str]]:
@@ -100,3 +126,40 @@ def test_an_end_that_cannot_be_followed(store: Store, engine: Engine, monkeypatc
     assert (done, until_next, refused) == (1, 0, [f"the end of job {bad.jobs[0]}"])
     assert (bad.states(), good.states()) == ("cb", "cr")
     assert around(engine, engine.tend_workflows, 100) == ((0, 0), refused), "it is tried again"
+
+
+PLAIN: NewJob[Any] = NewJob("send", "default", "{}", BAD)
+UNIQUE = PLAIN._replace(unique_key="k", unique_rule=UniqueRule("ready"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "new"),
+    [
+        ("insert_job", PLAIN),
+        ("insert_job", PLAIN._replace(delay=SECOND)),
+        ("insert_job", UNIQUE),
+        ("insert_jobs", [UNIQUE]),
+        ("extend_workflow", [node(priority=BAD)]),
+    ],
+)
+def test_a_new_job_that_is_left_out(store: Store, engine: Engine, verb: str, new: Any) -> None:
+    flow = Flow(store, node())
+    leave_out(engine)
+    arguments = (flow.id, new) if verb == "extend_workflow" else (new,)
+    with pytest.raises(EngineError, match=r"nothing was enqueued.*of send.*trigger.*RAISE") as raised:
+        engine.write(getattr(engine, verb), *arguments)
+    assert not isinstance(raised.value, EngineUnavailable), "it is certain"
+    assert len(engine.read(engine.list_jobs, JobFilter(), 10, None)) == 1
+    store.insert()
+
+
+def test_a_tick_whose_job_is_left_out_is_tried_again(store: Store, engine: Engine) -> None:
+    new = NewSchedule("send", "send", Every(minutes=1).dump(), json.dumps(PLAIN._asdict()), "one", "allow")
+    engine.write(engine.insert_schedule, "app", new)
+    leave_out(engine)
+    store.clock.advance(60)
+    for verb, *arguments in ((engine.run_schedule, "app", "send"), (engine.fire_schedules, {"send"}, 10)):
+        with pytest.raises(EngineError, match="nothing was enqueued"):
+            engine.write(verb, *arguments)
+    run(engine, [f"DROP TRIGGER own{'' if schema_of(engine) is None else f' ON {schema_of(engine)}.jobs'}"])
+    assert engine.write(engine.fire_schedules, {"send"}, 10)[0] == 1

@@ -28,7 +28,7 @@ from turnspit.engines.postgres.pipeline import Pipeline
 from turnspit.engines.postgres.readiness import when_readable
 from turnspit.engines.postgres.settings import Settings
 from turnspit.engines.postgres.wakeups import PostgresWakeups
-from turnspit.errors import EngineUnavailable
+from turnspit.errors import EngineError, EngineUnavailable
 from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
@@ -261,6 +261,8 @@ class Writer(ConnectionThread):
         new = [call.new for call in calls if call.new is not None]
         self._current = calls[0]
         inserted, calls[0].wakes = drive(self._insert_each(new), lambda statement: self._execute(connection, statement))
+        if len(inserted) < len(calls):
+            raise ValueError("a trigger on the table of jobs left some of them out")
         for call, result in zip(calls, inserted, strict=True):
             call.result = result
 
@@ -316,6 +318,8 @@ class Writer(ConnectionThread):
         if self._is_committing and self._attempt.gave_up:
             return self._no_answer
         if self._is_committing and error is not None:
+            if isinstance(error, EngineError):
+                return None  # it was answered, and its verb found that nothing was stored
             is_answered = not isinstance(error, psycopg.Error)  # with fewer rows, as where a trigger leaves some out
             what = "the answer to its COMMIT was not the expected one" if is_answered else _LOST
             return f"{what} ({one_line(error)})"

@@ -8,7 +8,7 @@ from typing import Any
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.additions import Addition
 from turnspit.engines.verbs.ends import End, EndVerbs, Outcome
-from turnspit.engines.verbs.rows import has_a_time, to_json
+from turnspit.engines.verbs.rows import has_a_time, left_out, to_json
 from turnspit.errors import LostClaim, MoveNotAllowed
 from turnspit.records import NewJob, NewWorkflowJob
 from turnspit.states import JobState
@@ -148,7 +148,10 @@ class ExtendVerbs(EndVerbs):
         # Jobs of a workflow that is not sealed yet are made ready by whoever seals it.
         rows = [(job.given.job, is_building or bool(job.given.after)) for job in addition.new]
         if rows:
-            addition.store_as((yield from self.store_workflow_jobs(workflow, rows)))
+            ids = yield from self.store_workflow_jobs(workflow, rows)
+            if len(ids) < len(rows):
+                raise left_out(job.task for job, _ in rows)
+            addition.store_as(ids)
             if any(has_a_time(job) for job, _ in rows):
                 yield Wake(WakeKind.SCHEDULED)
         yield from self.store_rows("extend_workflow_nodes", _NODE, addition.nodes(workflow))

@@ -9,7 +9,7 @@ from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.claims import ClaimVerbs
 from turnspit.engines.verbs.ends import EndVerbs, Outcome
 from turnspit.engines.verbs.limits import LimitVerbs
-from turnspit.engines.verbs.rows import has_a_time, to_json
+from turnspit.engines.verbs.rows import has_a_time, left_out, to_json
 from turnspit.engines.verbs.uniqueness import UniquenessVerbs
 from turnspit.records import (
     ClaimAtOnce,
@@ -64,12 +64,16 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
             task, queue, args, priority = new[:_PLAIN]
             plain = {"task": task, "queue": queue, "args": args, "priority": priority, "now": self.clock.now()}
             statement = Statement(self.sql["insert_plain_job"], plain, ends=True, wake=_READY)
-            [(job_id, _, run_at, created_at)] = yield statement
+            rows = yield statement
+            if not rows:
+                raise left_out([new.task])
+            [(job_id, _, run_at, created_at)] = rows
             return Inserted(job_id, JobState.READY, run_at, created_at)
         params = new._asdict() | {"now": self.clock.now()}
-        [(job_id, state, run_at, created_at)] = yield Statement(
-            self.sql["insert_job"], params, ends=new.unique_rule is None
-        )
+        rows = yield Statement(self.sql["insert_job"], params, ends=new.unique_rule is None)
+        if not rows:
+            raise left_out([new.task])
+        [(job_id, state, run_at, created_at)] = rows
         state = JobState(state)
         yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
         if has_a_time(new) and state is not JobState.SCHEDULED:

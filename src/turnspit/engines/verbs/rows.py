@@ -8,10 +8,19 @@ from typing import Any
 import pydantic_core
 
 from turnspit.contract.verbs import Row
+from turnspit.errors import EngineError
 from turnspit.records import AttemptRecord, JobRecord, NewJob, WorkerRecord
 from turnspit.states import JobState
 
-__all__ = ["attempt_from_row", "has_a_time", "job_from_row", "params_of_alike", "to_json", "worker_from_row"]
+__all__ = [
+    "attempt_from_row",
+    "has_a_time",
+    "job_from_row",
+    "left_out",
+    "params_of_alike",
+    "to_json",
+    "worker_from_row",
+]
 
 _ALL_BUT_ARGS = itemgetter(*(place for place, name in enumerate(NewJob._fields) if name != "args"))
 
@@ -36,6 +45,19 @@ def params_of_alike(new: Sequence[NewJob[Any]]) -> dict[str, Any] | None:
     params = new[0]._asdict()
     del params["args"], params["unique_rule"]
     return {**params, "jobs": to_json(job.args for job in new)}
+
+
+def left_out(tasks: Iterable[str]) -> EngineError:
+    """The error of a call some of whose new jobs the store has left out without an error of its own.
+
+    :param tasks: of all jobs of the call.
+    """
+    names = ", ".join(sorted(set(tasks)))
+    return EngineError(
+        f"nothing was enqueued, because the store left a new job out without an error (of {names}): a trigger on its "
+        "table of jobs does so, by RAISE(IGNORE) on SQLite or RETURN NULL on PostgreSQL; drop that trigger, or let it "
+        "raise an error that says why"
+    )
 
 
 def job_from_row(row: Row, attempts: list[AttemptRecord]) -> JobRecord:

@@ -8,7 +8,7 @@ from typing import Any
 from turnspit.clock import from_moment
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.base import VerbBase
-from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.rows import left_out, to_json
 from turnspit.errors import ConfigurationError
 from turnspit.records import NewJob, NewSchedule, ScheduleRecord, UniqueRule
 from turnspit.schedules import MOST_TICKS, due_ticks, load_rule
@@ -96,7 +96,7 @@ class ScheduleVerbs(VerbBase):
         if not rows:
             return None
         [(now, template)] = rows
-        [job] = yield from self.insert_jobs([_job_of(template, name, now)])
+        [job] = yield from self._insert([_job_of(template, name, now)])
         return job
 
     def fire_schedules(self, tasks: Collection[str], limit: int) -> Verb[tuple[int, int | None]]:
@@ -129,9 +129,15 @@ class ScheduleVerbs(VerbBase):
         params |= {"waiting": to_json(waiting)}
         if not (yield Statement(self.sql["fire_schedules_take"], params)) or not ticks:
             return 0
-        jobs = yield from self.insert_jobs([_job_of(schedule.job, schedule.name, tick) for tick in ticks])
+        jobs = yield from self._insert([_job_of(schedule.job, schedule.name, tick) for tick in ticks])
         yield Statement(self.sql["fire_schedules_fired"], params | {"tick": ticks[-1], "job": jobs[-1]})
         return len(jobs)
+
+    def _insert(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
+        ids = yield from self.insert_jobs(new)
+        if len(ids) < len(new):
+            raise left_out(job.task for job in new)
+        return ids
 
 
 def _record(row: Row) -> ScheduleRecord:

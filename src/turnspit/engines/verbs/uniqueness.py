@@ -10,7 +10,7 @@ from typing import Any
 
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.base import VerbBase
-from turnspit.engines.verbs.rows import to_json
+from turnspit.engines.verbs.rows import left_out, to_json
 from turnspit.errors import JobExists
 from turnspit.records import Inserted, NewJob, OpenClaim
 from turnspit.states import WAITING_STATES, JobState
@@ -67,6 +67,8 @@ class UniquenessVerbs(VerbBase):
                 ends.append(len(stored))
                 stored.append(job)
         ids = (yield from self.store_jobs(stored)) if stored else []
+        if len(ids) < len(stored):
+            raise left_out(job.task for job in stored)
         yield from self.take_keys(list(zip(stored, ids, strict=True)))
         return [ids[end] if isinstance(end, int) else end.id for end in ends]
 
