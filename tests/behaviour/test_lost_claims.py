@@ -55,7 +55,7 @@ def test_a_busy_worker_returns_them_too(app: Turnspit, monkeypatch: pytest.Monke
 
     with app.worker() as worker:
         task.enqueue().get_result(DEADLINE)
-        wait_until(lambda: not worker._worker._reconciler._has_unheld, "the look of a new worker")  # type: ignore[union-attr]
+        wait_until(lambda: not worker._worker._reconciler._is_in_doubt, "the look of a new worker")  # type: ignore[union-attr]
         job = task.enqueue()
         assert job.get_result(DEADLINE) == 1
     assert lost == [job.id]
@@ -65,15 +65,15 @@ def test_a_busy_worker_returns_them_too(app: Turnspit, monkeypatch: pytest.Monke
 def test_a_return_that_fails_is_tried_again(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
     lose_an_answer(app, monkeypatch, 2)
     count_no_more(app, monkeypatch)
-    original, failures = app.engine.return_unheld_jobs, [1, 2]
+    original, failures = app.engine.return_unanswered_claims, [1, 2]
 
-    def return_unheld_jobs(*arguments: Any) -> Any:
+    def return_unanswered_claims(*arguments: Any) -> Any:
         if failures:
             failures.pop()
             raise EngineUnavailable("away")
         return (yield from original(*arguments))
 
-    monkeypatch.setattr(app.engine, "return_unheld_jobs", return_unheld_jobs)
+    monkeypatch.setattr(app.engine, "return_unanswered_claims", return_unanswered_claims)
 
     @app.task
     async def task() -> int:

@@ -162,14 +162,14 @@ def test_a_wake_holds_up_no_exchange_with_the_store(app: Turnspit) -> None:
         for _ in range(2):  # the first round looks for claims whose answer was lost, and then not for an hour
             reconciler.wake()
             await reconciler.wait_round()
-        looked, look = 0, app.engine.return_unheld_jobs
+        looked, look = 0, app.engine.return_unanswered_claims
 
         def count(*args: Any) -> Any:
             nonlocal looked
             looked += 1
             return look(*args)
 
-        app.engine.return_unheld_jobs = count  # type: ignore[method-assign]
+        app.engine.return_unanswered_claims = count  # type: ignore[method-assign]
         for _ in range(5):
             reconciler.wake()
             await reconciler.wait_round()
@@ -330,7 +330,7 @@ def test_thousands_of_jobs_leave_nothing_behind_in_the_worker(app: Turnspit) -> 
             return [
                 len(asyncio.all_tasks()),
                 len(loop._scheduled),  # type: ignore[attr-defined]
-                len(worker.executor.running) + len(worker.executor.buffer) + len(worker.finisher.held),
+                len(worker.executor.running) + len(worker.executor.buffer) + len(worker.finisher.unstored),
             ]
 
     tasks, timers, jobs = asyncio.run(main())

@@ -269,19 +269,19 @@ def test_a_crash_that_was_seen_counts_like_one_that_a_lease_told_of(store: Store
 def test_claims_whose_answer_was_lost_are_returned(store: Store) -> None:
     worker, other = store.worker(), store.worker()
     store.insert_many(4)
-    held, lost, cancelled = store.claim(3, worker=worker)
+    known, lost, cancelled = store.claim(3, worker=worker)
     foreign = store.claim_one(worker=other)
     store.cancel(cancelled.id)
-    returned = store.engine.write(store.engine.return_unheld_jobs, worker, {held.id})
+    returned = store.engine.write(store.engine.return_unanswered_claims, worker, {known.id})
     assert sorted(returned) == [lost.id, cancelled.id]
-    assert [store.state(claim.id) for claim in (held, lost, cancelled, foreign)] == [
+    assert [store.state(claim.id) for claim in (known, lost, cancelled, foreign)] == [
         JobState.RUNNING,
         JobState.READY,
         JobState.CANCELLED,
         JobState.RUNNING,
     ]
     assert (store.job(lost.id).attempt, store.job(lost.id).fence) == (0, 1)
-    assert store.engine.write(store.engine.return_unheld_jobs, worker, {held.id}) == []
+    assert store.engine.write(store.engine.return_unanswered_claims, worker, {known.id}) == []
 
 
 def test_rescue_and_registration_wake_those_who_sleep(store: Store) -> None:

@@ -286,14 +286,14 @@ class EngineAndModel(RuleBasedStateMachine):
         assert bool(report.lost) == (not self.model.is_current(claim))
 
     @rule(data=st.data())
-    def return_unheld(self, data: st.DataObject) -> None:
+    def return_unanswered(self, data: st.DataObject) -> None:
         worker = self.worker(data)
         owned = [job for job in self.model.in_state("running") if job.worker == worker]
-        held = data.draw(st.sets(st.sampled_from([job.id for job in owned]))) if owned else set()
-        returned = self.write(self.engine.return_unheld_jobs, worker, held)
-        assert sorted(returned) == sorted(job.id for job in owned if job.id not in held)
+        known = data.draw(st.sets(st.sampled_from([job.id for job in owned]))) if owned else set()
+        returned = self.write(self.engine.return_unanswered_claims, worker, known)
+        assert sorted(returned) == sorted(job.id for job in owned if job.id not in known)
         for job in owned:
-            if job.id not in held:
+            if job.id not in known:
                 assert self.model.give_back(Claim._make((job.id, job.fence, *(None,) * (len(Claim._fields) - 2))))
 
     def job(self, data: st.DataObject) -> int:

@@ -192,7 +192,7 @@ WRITES: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "declare_dead": lambda store: (*live_worker(store), 3),
     "take_turn": lambda store: ("alerts", SECOND),
     "settle_alerts": an_alert,
-    "return_unheld_jobs": lambda store: (*live_worker(store), ()),
+    "return_unanswered_claims": lambda store: (*live_worker(store), ()),
 }
 WRITES |= CASES
 READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {

@@ -148,8 +148,8 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         # The outbox holds what ended within the last moments only.
         [r"SCAN turnspit_jobs USING INDEX turnspit_jobs_running", WORKERS, "SCAN turnspit_outbox", LIVE],
     ),
-    "return unheld": (
-        lambda engine: engine.return_unheld_jobs(1, set()),
+    "return unanswered": (
+        lambda engine: engine.return_unanswered_claims(1, set()),
         [r"SEARCH turnspit_jobs USING INDEX turnspit_jobs_running \(worker=\?\)"],
     ),
     "find cancelled": (

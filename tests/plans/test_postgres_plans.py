@@ -72,7 +72,7 @@ CASES = {
     "free slots": Case(lambda engine: engine.free_slots([1, 2, 3]), 0),
     "renew": Case(lambda engine: engine.renew_lease(1, SECOND), 0),
     "rescue nobody": Case(lambda engine: engine.rescue_jobs(1, 3), 50),
-    "return unheld": Case(lambda engine: engine.return_unheld_jobs(1, set(range(998000, 1000001))), 250),
+    "return unanswered": Case(lambda engine: engine.return_unanswered_claims(1, set(range(998000, 1000001))), 250),
     "count what waits": Case(lambda engine: engine.count_waiting("default", 100), 210, reads=True),
     "find cancelled": Case(lambda engine: engine.find_cancelled(1), 250, reads=True),
     "get a live job": Case(lambda engine: engine.get_job(7), 10, reads=True),

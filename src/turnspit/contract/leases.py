@@ -63,8 +63,8 @@ class Leases(Protocol):
         """
         ...
 
-    def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
-        """Return the running jobs that the store says this worker has, but which are not among ``held``, those that it
+    def return_unanswered_claims(self, worker: int, known: Collection[int]) -> Verb[list[int]]:
+        """Return the running jobs that the store says this worker has, but which are not among ``known``, those that it
         knows of: the answers to their claims were lost.
 
         Only for a worker with no claim in flight.

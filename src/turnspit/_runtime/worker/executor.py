@@ -98,8 +98,8 @@ class Executor:
         return self.suspects.is_alone or self.suspects.are_next
 
     @property
-    def held(self) -> set[int]:
-        """The jobs whose current claims are here."""
+    def claimed(self) -> set[int]:
+        """The jobs that run or wait here, under claims that are current as far as is known."""
         running = {job for job, each in self.running.items() if each.current_claim is not None}
         return running.union(claim.id for claim in (*self.buffer, *self.suspects.waiting))
 

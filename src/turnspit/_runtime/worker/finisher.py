@@ -1,7 +1,7 @@
 """Collects what ended, and what running jobs report, until it is stored.
 
-An acknowledgement waits at most 20 ms: it rides with the next claim, or goes alone when its time is up or nothing
-else is running. One that could not be stored stays here and is tried again.
+A finish waits at most 10 ms: it rides with the next claim, or goes alone when its time is up or nothing else is
+running. One that could not be stored stays here and is tried again.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ __all__ = ["Ended", "Finisher", "Portion"]
 
 logger = logging.getLogger("turnspit")
 
-_ACK_DELAY = 0.01
+_FINISH_DELAY = 0.01
 _PROGRESS_DELAY = 0.25
 _FULL = 500
 _FAR_BEHIND = 10_000
@@ -121,7 +121,7 @@ class Finisher:
         if len(self._ended) >= _FULL or self._is_idle():
             self._set_due()
         else:
-            self._alarm.set(_ACK_DELAY)
+            self._alarm.set(_FINISH_DELAY)
 
     def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         """Keep the newest progress of a running job. From any thread."""
@@ -215,7 +215,7 @@ class Finisher:
         return not (self._ended or self._reports or self.in_flight or self._refused)
 
     @property
-    def held(self) -> set[int]:
+    def unstored(self) -> set[int]:
         """The jobs whose end is not stored yet."""
         return {each.claim.id for each in (*self._ended, *self.in_flight, *self._refused)}
 

@@ -1,4 +1,4 @@
-"""Compares what the store says of this worker's jobs with what it holds."""
+"""Compares what the store says of this worker's jobs with what it knows itself."""
 
 import logging
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Reconciler:
         self._executor = executor
         self._finisher = finisher
         self._claimer = claimer
-        self._has_unheld = True
+        self._is_in_doubt = True
         self._is_paused = False
         self._paused_at: int | None = None
 
@@ -48,22 +48,22 @@ class Reconciler:
         if self._is_paused:
             self._is_paused = False
             await self._return_paused()
-        if self._has_unheld:  # a wake is about cancellations: it need not hold up the exchanges
-            await self._return_unheld(worker)
+        if self._is_in_doubt:  # a wake is about cancellations: it need not hold up the exchanges
+            await self._return_unanswered(worker)
         return _LONGEST
 
     def is_called_for(self, duties: Duties) -> bool:
-        """Whether it should run now: for a cancellation, or because the store knows of more jobs than are held here."""
-        self._has_unheld = self._has_unheld or duties.owned > len(self._held())
+        """Whether it should run now: for a cancellation, or because the store knows of more jobs of it than it does."""
+        self._is_in_doubt = self._is_in_doubt or duties.owned > len(self._known_jobs())
         self._is_paused = self._is_paused or duties.paused_at not in (None, self._paused_at)
         self._paused_at = duties.paused_at
-        return self._has_unheld or self._is_paused or duties.cancelled
+        return self._is_in_doubt or self._is_paused or duties.cancelled
 
     def doubt(self) -> None:
         """An exchange failed, and may have claimed jobs all the same: look for them. On a busy worker their number is
         not seen among those that come and go.
         """
-        self._has_unheld = True
+        self._is_in_doubt = True
 
     def note(self, kind: WakeKind) -> None:
         """What the next look is about."""
@@ -78,15 +78,15 @@ class Reconciler:
             waiting = self._executor.take(lambda claim: claim.lane is None and _is_paused(claim, pauses))
             await self._return(waiting)
 
-    def _held(self) -> set[int]:
-        return self._executor.held | self._finisher.held
+    def _known_jobs(self) -> set[int]:
+        return self._executor.claimed | self._finisher.unstored
 
-    async def _return_unheld(self, worker: int) -> None:
+    async def _return_unanswered(self, worker: int) -> None:
         async with self._claimer.exchanging:
             if self._registration.id != worker:
                 return  # declared dead meanwhile: it has no jobs, and whoever rescues them counts the crash
-            returned = await self._engine.awrite(self._engine.return_unheld_jobs, worker, self._held())
-            self._has_unheld = False  # not before: what the store does not take now is tried again
+            returned = await self._engine.awrite(self._engine.return_unanswered_claims, worker, self._known_jobs())
+            self._is_in_doubt = False  # not before: what the store does not take now is tried again
         if returned:
             logger.warning("worker %s returned %s jobs whose claim's answer was lost", worker, len(returned))
 
@@ -105,7 +105,7 @@ class Reconciler:
         try:
             await self._engine.awrite(self._engine.return_jobs, [(claim.id, claim.fence) for claim in claims])
         except BaseException:
-            self.doubt()  # they are not held here any more
+            self.doubt()  # the executor has given them up
             raise
 
 

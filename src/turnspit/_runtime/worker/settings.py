@@ -84,12 +84,12 @@ def make_settings(
         raise ConfigurationError(f"queues is a list of names, not {queues!r}")
     if not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
-    held = to_duration(lease, "lease") / _SECOND
-    beat = held / 3 if heartbeat is None else to_duration(heartbeat, "heartbeat") / _SECOND
-    if not 0 < beat <= held / 2:
+    lasts = to_duration(lease, "lease") / _SECOND
+    beat = lasts / 3 if heartbeat is None else to_duration(heartbeat, "heartbeat") / _SECOND
+    if not 0 < beat <= lasts / 2:
         raise ConfigurationError(
             f"heartbeat is more than 0 and at most half of the lease, so that one late heartbeat loses no job: "
-            f"not {beat:g} s with a lease of {held:g} s"
+            f"not {beat:g} s with a lease of {lasts:g} s"
         )
     served = None if queues is None else tuple(dict.fromkeys(check_text(queue, "a queue's name") for queue in queues))
     if served == ():
@@ -99,6 +99,6 @@ def make_settings(
         concurrency=concurrency,
         grace=to_duration(grace, "grace") / _SECOND,
         until_empty=until_empty,
-        lease=held,
+        lease=lasts,
         heartbeat=beat,
     )

@@ -367,7 +367,7 @@ class Worker:
                 if handed_back:
                     await self._engine.awrite(self._engine.return_jobs, handed_back)
                 # Claims whose answer was lost: rescued after this worker's end, each would count as a crash.
-                await self._engine.awrite(self._engine.return_unheld_jobs, self.id, left.jobs)
+                await self._engine.awrite(self._engine.return_unanswered_claims, self.id, left.jobs)
                 if not left:
                     await asyncio.to_thread(self.registration.let_go)
                     await self._engine.awrite(self._engine.retire_worker, self.id)

@@ -153,10 +153,10 @@ class LeaseVerbs(JobVerbs):
         cancelled += tuple(job.id for job in waiting if job.cancel_requested_at is not None)
         return RescueReport((), returned, dead, cancelled, tuple((job.id, job.fence) for job in orphans))
 
-    def return_unheld_jobs(self, worker: int, held: Collection[int]) -> Verb[list[int]]:
-        rows = yield Statement(self.sql["return_unheld_jobs"], {"worker": worker})
-        unheld = [(job, fence) for job, fence in rows if job not in held]
-        return (yield from self.return_jobs(unheld)) if unheld else []
+    def return_unanswered_claims(self, worker: int, known: Collection[int]) -> Verb[list[int]]:
+        rows = yield Statement(self.sql["return_unanswered_claims"], {"worker": worker})
+        unanswered = [(job, fence) for job, fence in rows if job not in known]
+        return (yield from self.return_jobs(unanswered)) if unanswered else []
 
     def find_cancelled(self, worker: int) -> Verb[list[int]]:
         return [job for (job,) in (yield Statement(self.sql["find_cancelled"], {"worker": worker}))]

@@ -100,7 +100,7 @@ SET state = 'dead', finished_at = {now}, attempt = attempt - 1, crashes = crashe
     fingerprint = task || ':WorkerDied'
 WHERE id = {ids};
 
--- name: return_unheld_jobs
+-- name: return_unanswered_claims
 SELECT id, fence FROM {schema}.jobs WHERE state = 'running' AND worker = :worker;
 
 -- name: find_cancelled
