@@ -46,6 +46,7 @@ def connect(settings: Settings, on_open: Callable[[Connection], None] = lambda _
         own = " ".join(f"-c {name}={value}" for name, value in _SERVER_SIDE.items())
         options = f"{own} {conninfo.get('options') or ''}"  # the URL's own options come later, and win
         options += " -c jit=off"  # our statements look costly to the planner and are not: compiling them takes longer
+        options += r" -c default_transaction_isolation=read\ committed"
         options += f" -c {WARNINGS}"
         options += "" if settings.synchronous else " -c synchronous_commit=off"
         conninfo["options"] = options.strip()
@@ -62,6 +63,7 @@ def connect(settings: Settings, on_open: Callable[[Connection], None] = lambda _
 def _set_up(connection: Connection, settings: Settings) -> None:
     # Send every int as a bigint: with a type for each size, psycopg would prepare a statement for each combination.
     connection.adapters.register_dumper(int, Int8Dumper)
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     if settings.poll_only:
         connection.prepare_threshold = None
     elif settings.synchronous and connection.execute("SHOW synchronous_commit").fetchone() == ("off",):

@@ -292,7 +292,7 @@ class Writer(ConnectionThread):
                 f"; SET LOCAL lock_timeout = {_LOCK_TIMEOUT}; SET LOCAL {BY_INDEX}; SET LOCAL jit = off"
                 f"; SET LOCAL {WARNINGS}"
             )
-            connection.execute("BEGIN" + timeouts + commit)
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED" + timeouts + commit)
         else:
             connection.execute("BEGIN")
 

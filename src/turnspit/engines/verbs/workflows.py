@@ -32,8 +32,8 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
 
     def find_workflow(self, name: str, idempotency_key: str, jobs: Sequence[str]) -> Verb[FoundWorkflow | None]:
         params = {"now": self.clock.now(), "name": name, "idempotency_key": idempotency_key}
-        keys = [bounded(f"workflow {name} #{idempotency_key}")]
-        yield Statement(self.sql["lock_keys"], params | {"keys": to_json(keys)})
+        key = bounded(f"workflow {name} #{idempotency_key}")
+        yield Statement(self.sql["find_workflow_lock"], params | {"key": key})
         found = yield Statement(self.sql["find_workflow"], params)
         if not found:
             return None

@@ -1,5 +1,12 @@
 -- Workflows. {now}, {schema} and {ids} as in jobs.sql.
 
+-- name: find_workflow_lock
+-- Other transactions that want the key wait until this one has ended. The row is kept for a day, though nobody reads it: a
+-- caller's REPEATABLE READ transaction whose snapshot is older than the workflow would not find that, and fails on the row.
+INSERT INTO {schema}.unique_keys AS held (key, job, states, until, look_at)
+VALUES (:key, 0, '', 0, {now} + 86400000000)
+ON CONFLICT (key) DO UPDATE SET look_at = excluded.look_at;
+
 -- name: find_workflow
 -- Whether a workflow still holds its key is found out here, so that its end has nothing to do for it.
 SELECT id FROM {schema}.workflows

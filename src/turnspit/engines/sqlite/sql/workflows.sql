@@ -1,5 +1,9 @@
 -- Workflows. {now} as in jobs.sql. One writer holds the file: nothing here has to be locked.
 
+-- name: find_workflow_lock
+-- There is one writer.
+SELECT 1;
+
 -- name: find_workflow
 -- Whether a workflow still holds its key is found out here, so that its end has nothing to do for it.
 SELECT id FROM turnspit_workflows
