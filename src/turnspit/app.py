@@ -358,9 +358,19 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         """Bring the store's schema up to date; the names of the migrations applied."""
         return self.engine.migrate()
 
+    async def amigrate(self) -> tuple[str, ...]:
+        """``migrate`` for async code."""
+        return await asyncio.to_thread(self.migrate)
+
     def close(self) -> None:
-        """Let go of connections and threads. The app opens the store again when it is used."""
+        """Let go of connections and threads; ``with app:`` does so at its end. The app opens the store again when it is
+        used.
+        """
         self.store.close()
+
+    async def aclose(self) -> None:
+        """``close`` for async code, as at the end of ``async with app:``."""
+        await asyncio.to_thread(self.close)  # it may wait for a thread that stands in a lock
 
     def __enter__(self) -> "Turnspit":
         return self
@@ -376,7 +386,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.close)  # it may wait for a thread that stands in a lock
+        await self.aclose()
 
     def __repr__(self) -> str:
         return f"<Turnspit {self.engine.location} {len(self.tasks.tasks)} tasks>"

@@ -13,13 +13,14 @@ from turnspit.clock import Duration
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.events import EventBus, EventName, check_event_names
-from turnspit.sending import Sender
+from turnspit.sending import AddedMetadata, MetadataFunction, Sender
 from turnspit.signatures import check_parameters
 
 __all__ = ["CallNext", "HookDeclarer", "Lifespan", "Middleware", "ThreadMiddleware"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 A = TypeVar("A", bound=AlertFunction)
+M = TypeVar("M", bound=MetadataFunction)
 
 CallNext = Callable[[JobContext], Awaitable[Any]]
 Middleware = Callable[[JobContext, CallNext], Awaitable[Any]]
@@ -34,7 +35,8 @@ class HookDeclarer:
         super().__init__()
         self.bus = EventBus()
         self.senders: list[Sender] = []
-        """Called with each new job before it is stored. For telemetry."""
+        """Called with each new job before it is stored."""
+        self.added_metadata: list[AddedMetadata] = []
         self.executors: WeakValueDictionary[int, Any] = WeakValueDictionary()
         """What runs jobs in this process, by its id: each has ``concurrency`` slots and ``running`` jobs. For
         telemetry; other threads ask ``valuerefs()``, which is one step.
@@ -87,6 +89,28 @@ class HookDeclarer:
             self._middleware.append(function)
         else:
             self._thread_middleware.append(function)
+        return function
+
+    def metadata(self, function: M) -> M:
+        """Add what a plain function returns, a dict or ``None``, to the metadata of each job that is enqueued: what the
+        request knows and its jobs should too.
+
+        It is called without arguments where the call is made that stores the jobs, once for each portion of many.
+        ``using(metadata=)`` wins. Ticks of schedules and jobs from plain SQL have no caller, and so nothing of it.
+
+        :raises ConfigurationError: if it is ``async def``, or takes an argument.
+
+        ::
+
+            @app.metadata
+            def of_request():
+                return {"request_id": request_id.get()}
+        """
+        check_parameters(function, "a function for metadata takes nothing")
+        if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
+            raise ConfigurationError(f"metadata is also added by sync code: write def {function.__name__}()")
+        self.added_metadata.append(AddedMetadata(function))
+        self.senders.append(self.added_metadata[-1])
         return function
 
     def alert(

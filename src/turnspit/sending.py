@@ -1,13 +1,19 @@
-"""Who wants to see jobs on their way to the store: traces and metrics. Where nobody does, it costs an ``if``."""
+"""Who sees jobs on their way to the store: traces, metrics, what an app adds to their metadata. For nobody it costs an
+``if``.
+"""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
+from turnspit.codec import decode_object, encode
+from turnspit.errors import ConfigurationError
 from turnspit.records import NewJob
 
-__all__ = ["Sender", "Sending", "Sendings"]
+__all__ = ["AddedMetadata", "MetadataFunction", "Sender", "Sending", "Sendings"]
+
+MetadataFunction = Callable[[], Mapping[str, Any] | None]
 
 
 class Sending(Protocol):
@@ -40,10 +46,10 @@ class Sendings:
         """A portion is about to be stored; as what."""
         if self._senders:
             begun: list[Sending] = []
+            self._begun.append(begun)  # now: if a sender raises, those before it hear of that
             for sender in self._senders:
                 begun.append(sender(jobs))
                 jobs = begun[-1].jobs
-            self._begun.append(begun)
         return jobs
 
     def stored(self, ids: Sequence[int]) -> None:
@@ -59,6 +65,42 @@ class Sendings:
     ) -> None:
         while self._begun:
             _end(self._begun.popleft(), (), error)
+
+
+class AddedMetadata:
+    """Adds to each job's metadata what a function of the app returns; what the job has already stays."""
+
+    def __init__(self, function: MetadataFunction) -> None:
+        self._function = function
+
+    def __call__(self, jobs: Sequence[NewJob[Any]]) -> Sending:
+        return _Changed(self.add(jobs))
+
+    def add(self, jobs: Sequence[NewJob[Any]]) -> Sequence[NewJob[Any]]:
+        """The jobs with it.
+
+        :raises ConfigurationError: if the function returns something else.
+        :raises InvalidPayload: if it cannot be stored as JSON.
+        """
+        added, name = self._function(), getattr(self._function, "__name__", repr(self._function))
+        if added is not None and not isinstance(added, Mapping):
+            raise ConfigurationError(f"{name}() returns a dict for the metadata of jobs, or None, not {added!r}")
+        if not added:
+            return jobs
+        alone = encode(dict(added), what=f"what {name}() returns")
+        return [job._replace(metadata=alone if job.metadata is None else _merged(added, job.metadata)) for job in jobs]
+
+
+def _merged(added: Mapping[str, Any], metadata: str) -> str:
+    return encode({**added, **decode_object(metadata)}, what="metadata")
+
+
+class _Changed:
+    def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
+        self.jobs = jobs
+
+    def end(self, ids: Sequence[int], error: BaseException | None) -> None:
+        """Nobody waits for it."""
 
 
 def _end(begun: list[Sending], ids: Sequence[int], error: BaseException | None) -> None:

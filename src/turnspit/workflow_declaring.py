@@ -7,6 +7,7 @@ from turnspit.clock import Duration, to_duration
 from turnspit.codec import check_text
 from turnspit.errors import ConfigurationError
 from turnspit.records import NewJob, NewWorkflow
+from turnspit.sending import AddedMetadata
 from turnspit.workflow_store import WorkflowWriter
 from turnspit.workflows import WorkflowBuilder
 
@@ -15,6 +16,8 @@ __all__ = ["WorkflowDeclarer"]
 
 class WorkflowDeclarer:
     """``app.workflow`` and ``app.chain``."""
+
+    added_metadata: list[AddedMetadata]
 
     @property
     @abstractmethod
@@ -61,11 +64,17 @@ class WorkflowDeclarer:
                 )
         new = NewWorkflow(
             check_text(name, "a workflow's name"),
-            tuple((hook, job) for hook, job in hooks.items() if job is not None),
+            tuple((hook, self._with_metadata(job)) for hook, job in hooks.items() if job is not None),
             None if deadline is None else to_duration(deadline, "deadline"),
             None if idempotency_key is None else check_text(idempotency_key, "an idempotency key"),
         )
         return WorkflowBuilder(self.workflow_writer, new, tx=tx)
+
+    def _with_metadata(self, job: NewJob[Any]) -> NewJob[Any]:
+        """The job of a workflow's end as other jobs of the caller: it is stored when there is no caller any more."""
+        for added in self.added_metadata:
+            [job] = added.add([job])
+        return job
 
     def chain(
         self, *jobs: NewJob[Any], name: str = "chain", idempotency_key: str | None = None, tx: object | None = None

@@ -13,7 +13,7 @@ MODULES = [
     *(SOURCE / f"{name}.py" for name in ("app", "tasks", "jobs", "context", "client", "backlog")),
     *(SOURCE / f"workflow{name}.py" for name in ("s", "_declaring", "_store")),
 ]
-BY_OTHER_MEANS = {"wait_final", "wait_ended", "check_alerts", "__exit__", "_insert_part"}
+BY_OTHER_MEANS = {"wait_final", "wait_ended", "check_alerts", "migrate", "close", "_insert_part"}
 """A thread waits, hands over and closes by other means than an event loop."""
 STREAMS = {"enqueue_many", "add_many", "map", "store_map", "_chunks"}
 """Their twins also take an async iterable."""
@@ -85,6 +85,7 @@ TWINS = {twin.name for _, _, twin in PAIRS} | {
     "aroom",
     "await_final",
     "afinish_in",
+    "aclose",
 }
 
 

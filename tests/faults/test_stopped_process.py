@@ -217,13 +217,19 @@ def test_letting_go_waits_for_nobody_who_gave_up(
     assert insert(engine) == 2
 
 
-def test_letting_go_leaves_the_loop_alone(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("verb", ["close", "migrate", "async with"])
+def test_a_long_wait_leaves_the_loop_alone(url: str, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     app, loop_ran = Turnspit(url), threading.Event()
-    monkeypatch.setattr(app.engine, "close", lambda: loop_ran.wait(20) or pytest.fail("the loop stood still"))
+    name = "migrate" if verb == "migrate" else "close"
+    monkeypatch.setattr(app.engine, name, lambda: loop_ran.wait(20) or pytest.fail("the loop stood still"))
 
     async def use() -> None:
-        async with app:
-            asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, loop_ran.set)
+        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, loop_ran.set)
+        if verb == "async with":
+            async with app:
+                pass
+        else:
+            await getattr(app, f"a{verb}")()
 
     asyncio.run(use())
     assert loop_ran.is_set()

@@ -185,6 +185,23 @@ def test_an_app_used_without_its_context_manager_works_too(app: Turnspit) -> Non
         assert job.get_result(DEADLINE) == 4
 
 
+def test_an_async_program_opens_and_closes_its_app_itself(app: Turnspit) -> None:
+    @app.task
+    async def double(number: int) -> int:
+        return number * 2
+
+    async def use() -> Any:
+        await app.amigrate()
+        job = await double.aenqueue(2)
+        await app.aclose()
+        await app.aclose()
+        async with app.worker():
+            return await job.aget_result(DEADLINE)
+
+    assert asyncio.run(use()) == 4
+    assert asyncio.run(app.amigrate()) == ()
+
+
 def test_an_interrupt_in_an_async_program_stops_its_worker_in_order(folder: Path) -> None:
     """Ctrl-C under asyncio.run: the main task is cancelled, and the worker ends with it."""
     (folder / "program.py").write_text(
