@@ -73,3 +73,22 @@ def test_none_begins_during_a_pause() -> None:
     assert work.begun == 0
     runs.resume()
     assert wait_for_run(run, 10, late) == 1
+
+
+def test_one_for_which_no_thread_can_be_started_is_told_and_keeps_back_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, work, start, refused = SharedRuns(), Work(), threading.Thread.start, [RuntimeError("can't start new thread")]
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if refused:
+            raise refused.pop()
+        start(thread)
+
+    work.end.set()
+    runs.pause()
+    first, second = runs.start(late), runs.start(work.run)
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    runs.resume()
+    with pytest.raises(EngineUnavailable, match="not carried out: can't start new thread"):
+        wait_for_run(first, 10, late)
+    assert wait_for_run(second, 10, late) == 1
+    assert wait_for_run(runs.start(late), 10, late) == "too late", "another try"

@@ -78,12 +78,16 @@ class SharedRuns:
             thread.join(_JOIN_TIMEOUT)
 
     def resume(self) -> None:
-        """Start the runs that were asked for since ``pause``."""
+        """Start the runs that were asked for since ``pause``. Where no thread can be started, it is told to who waits."""
         with self._lock:
             self._is_paused = False
-            for _, thread in self._runs.values():
+            for function, (future, thread) in list(self._runs.items()):
                 if thread.ident is None:
-                    thread.start()
+                    try:
+                        thread.start()
+                    except RuntimeError as error:
+                        del self._runs[function]
+                        future.set_exception(EngineUnavailable(f"the call was not carried out: {error}"))
 
 
 def wait_for_run(
