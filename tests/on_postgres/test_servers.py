@@ -17,7 +17,6 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines import open_engine
 from turnspit.engines.postgres.connection import Reader
-from turnspit.engines.postgres.engine import PostgresEngine
 from turnspit.errors import EngineError, SchemaMismatch
 from turnspit.records import NewJob
 
@@ -56,36 +55,6 @@ def test_nobody_listens() -> None:
     assert "cannot be reached: is the server running, and the URL right? (connection" in failure(
         "postgresql://postgres@127.0.0.1:1/postgres"
     )
-
-
-def test_who_waits_until_another_thread_has_opened_the_store_has_a_deadline() -> None:
-    """Ten that came one after another to a server that is away had waited ten times as long."""
-    engine = open_engine("postgresql://nobody@127.0.0.1:1/none", deadline=0.1)
-    said = r"did not answer within 0.1 s \(.*is the server away.*\): the call was not carried out"
-    with ThreadPoolExecutor(1) as other:
-        lock = engine._lock  # type: ignore[attr-defined]
-        other.submit(lock.acquire).result()
-        with pytest.raises(EngineUnavailable, match=said):
-            engine.write(engine.insert_job, NEW)
-        with pytest.raises(EngineUnavailable, match=said):
-            asyncio.run(engine.aread(engine.list_workers))
-        other.submit(lock.release).result()
-
-
-def test_a_signal_handler_may_open_what_its_thread_is_opening(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it has opened is used, not opened a second time and forgotten."""
-    engine = PostgresEngine(store_url)
-    prepare = engine.prepare
-    opened: list[object] = []
-
-    def handle_signal() -> None:
-        monkeypatch.undo()
-        opened.append(engine._opened())
-        prepare()
-
-    monkeypatch.setattr(engine, "prepare", handle_signal)
-    assert engine._opened() is opened[0]
-    engine.close()
 
 
 def test_a_name_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

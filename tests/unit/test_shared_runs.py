@@ -75,7 +75,7 @@ def test_none_begins_during_a_pause() -> None:
     assert wait_for_run(run, 10, late) == 1
 
 
-def test_one_for_which_no_thread_can_be_started_is_told_and_keeps_back_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_for_which_no_thread_can_be_started_keeps_back_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     runs, work, start, refused = SharedRuns(), Work(), threading.Thread.start, [RuntimeError("can't start new thread")]
 
     def refuse_once(thread: threading.Thread) -> None:

@@ -78,7 +78,7 @@ class SharedRuns:
             thread.join(_JOIN_TIMEOUT)
 
     def resume(self) -> None:
-        """Start the runs that were asked for since ``pause``. Where no thread can be started, it is told to who waits."""
+        """Start the runs that were asked for since ``pause``. Who waits for one that cannot start is told."""
         with self._lock:
             self._is_paused = False
             for function, (future, thread) in list(self._runs.items()):

@@ -183,10 +183,17 @@ class PostgresEngine(
         return self._on_connection(work)
 
     def schema_status(self) -> SchemaStatus:
-        return self._on_connection(lambda connection: self.schema.read_status(connection.execute), is_limited=True)
+        return self._read_status(monotonic() + self.deadline)
 
-    def prepare(self) -> None:
-        status = self.schema_status()
+    def _read_status(self, until: float) -> SchemaStatus:
+        return self._on_connection(lambda connection: self.schema.read_status(connection.execute), limit=until)
+
+    def prepare(self, until: float | None = None) -> None:
+        """As on every engine.
+
+        :param until: when the caller gives up, if it has waited before.
+        """
+        status = self.schema_status() if until is None else self._read_status(until)
         status.refuse_incomplete(self.location)
         if not self._migrates:
             refuse_unprepared(status, self.location)
@@ -243,11 +250,12 @@ class PostgresEngine(
         opened = self._open
         if opened is not None:
             return opened
+        until = monotonic() + self.deadline
         if not self._lock.acquire(timeout=self.deadline):  # another thread is opening it, and the server is away
             raise EngineUnavailable(self._late_to_begin())
         try:
             if self._open is None:
-                self.prepare()
+                self.prepare(until)
             if self._open is None:  # else a signal handler has opened it meanwhile
                 self._open = self._make_threads()
                 self.wakeups.resume()
@@ -275,22 +283,22 @@ class PostgresEngine(
     def _ask(self, statement: Statement) -> list[Row]:
         return self._on_connection(lambda connection: execute(connection, statement))
 
-    def _on_connection(self, work: Callable[[Connection], T], *, is_limited: bool = False) -> T:
+    def _on_connection(self, work: Callable[[Connection], T], *, limit: float | None = None) -> T:
         """Do this on a short-lived connection, and again if the server goes away meanwhile.
 
         :param work: may be repeated.
-        :param is_limited: cut the connection at the deadline, even if the server does not answer at all.
+        :param limit: when to cut the connection, even if the server does not answer at all.
         """
-        until = monotonic() + self.deadline
+        until = monotonic() + self.deadline if limit is None else limit
 
         def attempt() -> T:
             with ExitStack() as stack:
 
-                def limit(connection: Connection) -> None:
-                    if is_limited:
+                def watch(connection: Connection) -> None:
+                    if limit is not None:
                         stack.callback(_cut_at(until, connection))
 
-                return work(stack.enter_context(closing(connect(self.settings, limit))))
+                return work(stack.enter_context(closing(connect(self.settings, watch))))
 
         try:
             return patiently(attempt, lambda: monotonic() < until)
