@@ -13,9 +13,6 @@ from turnspit.records import (
     EndingMove,
     ErrorRecord,
     FinishReport,
-    Lane,
-    LimitedRequest,
-    LimitRule,
 )
 from turnspit.states import JobState
 
@@ -357,38 +354,3 @@ def test_a_lapsed_lease_that_nobody_took_costs_no_finish(store: Store) -> None:
     claim = store.claim_one()
     store.clock.advance(10 * LEASE / SECOND)
     assert store.complete(claim).lost == []
-
-
-def test_attempts_that_are_tried_again_are_stored_together_each_as_alone(store: Store) -> None:
-    jobs, limited = store.insert_many(6), Lane("default", "send", (LimitRule("send", "send", 9, SECOND),)).to_text()
-    claims = [store.claim_one(job=job) for job in jobs]
-    store.insert(lane=limited)
-    request = LimitedRequest(store.default_worker, 9, frozenset({"send"}))
-    claims += store.engine.write(store.engine.claim_limited_jobs, request).claims
-    later, at_once, stale, cancelled, dead, done, held = claims
-    store.cancel(cancelled.id, "not wanted")
-    errors = {
-        each.id: ErrorRecord("OSError", f"no {each.id}", f"Traceback {each.id}", f"f{each.id}") for each in claims
-    }
-
-    def ending(claim: Claim, move: EndingMove = EndingMove.RETRY, delay: int = 0, fence: int = 0) -> Ending:
-        return Ending(claim.id, claim.fence + fence, move, errors[claim.id], delay * SECOND)
-
-    report = store.engine.write(
-        store.engine.finish_jobs,
-        [ending(later, delay=60), ending(later, fence=-1), ending(stale, fence=-1), ending(at_once),
-         ending(cancelled, delay=60), ending(dead, EndingMove.DEAD), Completion(done.id, done.fence, "1"),
-         ending(held, delay=60)],
-    )  # fmt: skip
-    assert report.lost == [(later.id, later.fence - 1), (stale.id, stale.fence - 1)]
-    states = {later: "scheduled", at_once: "ready", stale: "running", cancelled: "cancelled", dead: "dead"}
-    states |= {done: "completed", held: "scheduled"}
-    assert {claim.id: store.state(claim.id) for claim in claims} == {claim.id: state for claim, state in states.items()}
-    for claim in (later, at_once, held):
-        record, error = store.job(claim.id), errors[claim.id]
-        assert (record.error_type, record.reason, record.fingerprint) == (error.type, error.message, error.fingerprint)
-        [attempt] = record.attempts
-        assert (attempt.outcome, attempt.error_message, attempt.traceback) == ("failed", error.message, error.traceback)
-    assert store.job(later.id).run_at == store.clock.moment + 60 * SECOND
-    counted = {each.outcome: each.count for each in store.engine.read(store.engine.list_counters, 5, 1)}
-    assert counted["failed"] == 4

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.contract.store import SECOND, Store
+from tests.contract.store import BOOM, SECOND, Store
 from tests.contract.workflows import Flow, node
 from turnspit.contract.verbs import Verb
 from turnspit.engines.verbs import ends
@@ -64,6 +64,15 @@ def test_a_dead_dependency_cancels_what_waits_for_it(store: Store) -> None:
     assert store.job(flow.jobs[3]).reason == f"job {flow.jobs[1]}, for which it waited, is dead"
     flow.run(2)
     assert (flow.counts, flow.record.finished_at is None) == ((4, 0, 2, 1, 1), False)
+
+
+def test_dependencies_that_die_in_one_batch_are_counted_each(store: Store) -> None:
+    flow = diamond(store)
+    flow.run(0)
+    endings = [Ending(claim.id, claim.fence, EndingMove.DEAD, BOOM) for claim in (flow.claim(1), flow.claim(2))]
+    store.engine.write(store.engine.finish_jobs, endings)
+    assert flow.states() == "cddX"
+    assert (flow.counts, flow.record.finished_at) == ((4, 0, 1, 1, 2), store.clock.moment)
 
 
 def test_a_cancelled_dependency_cancels_on_and_on(store: Store) -> None:
