@@ -298,6 +298,8 @@ class JobFilter:
     workflow: int | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    unique_key: str | None = None
+    """Only the job that holds this key."""
     is_retrying: bool = False
     """Of scheduled jobs, only those with an attempt behind them."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE
 from turnspit import ConfigurationError, Job, JobNotFound, Retry, Turnspit
-from turnspit.errors import MoveNotAllowed
+from turnspit.errors import InvalidPayload, MoveNotAllowed
 from turnspit.records import NewJob
 from turnspit.testing import TestStore
 
@@ -63,7 +63,7 @@ def test_every_filter_counts_and_lists_the_same(t: TestStore, ship: Any) -> None
     t.drain()
     t.advance(60)
     other.enqueue(x=[1, 2], flag=True, name=None)
-    ship.using(queue="express", delay=5).enqueue(6)
+    ship.using(queue="express", delay=5, idempotency_key="order 6").enqueue(6)
 
     cases: list[tuple[dict[str, Any], list[int]]] = [
         ({}, [6, 5, 4, 3, 2, 1]),
@@ -81,6 +81,9 @@ def test_every_filter_counts_and_lists_the_same(t: TestStore, ship: Any) -> None
         ({"args": {"name": None}}, [5]),
         ({"error": "KeyError"}, [4]),
         ({"fingerprint": t.app.jobs.get(3).fingerprint}, [3]),
+        ({"task": "ship", "idempotency_key": "order 6"}, [6]),
+        ({"task": "ship", "idempotency_key": "order 6", "state": "ready"}, []),
+        ({"task": "other", "idempotency_key": "order 6"}, []),
         ({"created_after": start + timedelta(seconds=30)}, [6, 5]),
         ({"created_before": start + timedelta(seconds=30)}, [4, 3, 2, 1]),
         ({"state": "dead", "error": "ValueError", "queue": "ship"}, [3]),
@@ -89,6 +92,24 @@ def test_every_filter_counts_and_lists_the_same(t: TestStore, ship: Any) -> None
         assert ids(t.app.jobs.list(**fields)) == expected, fields
         assert t.app.jobs.count(**fields) == len(expected), fields
     assert asyncio.run(t.app.jobs.acount(state="dead")) == 2
+
+
+def test_a_job_is_cancelled_by_the_key_that_its_caller_knows(t: TestStore, ship: Any) -> None:
+    reminder = ship.using(delay=3600, idempotency_key="order 7")
+    first = reminder.enqueue(7)
+    ship.using(idempotency_key="order 8").enqueue(8)
+    assert t.app.jobs.cancel(task="ship", idempotency_key="order 7", reason="paid") == 1
+    assert t.app.jobs.cancel(task="ship", idempotency_key="order 7") == 0
+    assert (first.refresh().state, first.reason) == ("cancelled", "paid")
+    assert reminder.enqueue(7).id == first.id  # it holds its key for a day
+    assert t.app.jobs.delete(task="ship", idempotency_key="order 7") == 1
+    assert reminder.enqueue(7).created
+    with pytest.raises(ConfigurationError, match=r"idempotency_key='order 7' .* name the task too, with task="):
+        t.app.jobs.cancel(idempotency_key="order 7")
+    with pytest.raises(InvalidPayload, match="an idempotency key must be text"):
+        t.app.jobs.list(task="ship", idempotency_key="")
+    with pytest.raises(ConfigurationError, match="idempotency_key= takes a text, not 7"):
+        t.app.jobs.list(task="ship", idempotency_key=7)  # type: ignore[arg-type]
 
 
 def test_a_dead_job_is_replayed_with_its_history(t: TestStore) -> None:

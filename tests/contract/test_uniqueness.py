@@ -40,6 +40,26 @@ def test_a_second_job_with_the_key_of_a_live_one_is_not_stored(store: Store) -> 
     assert insert(store, new(None)).created
 
 
+def test_a_job_is_found_by_the_key_that_it_holds(store: Store) -> None:
+    rule = UniqueRule(LIVE, within=HOUR * SECOND)
+    first, other = insert(store, new(rule=rule)).id, insert(store, new("other")).id
+    store.insert()
+    assert store.ids(unique_key="k") == [first]
+    store.complete(store.claim_one(job=first))
+    assert (store.ids(unique_key="k"), store.count(unique_key="k")) == ([first], 1)
+    assert store.ids(unique_key="k", state="ready") == []
+    store.clock.advance(HOUR)
+    second = insert(store, new(rule=rule)).id
+    assert store.ids(unique_key="k") == [second]
+
+    engine, by_key = store.engine, JobFilter(unique_key="k")
+    assert [job.id for job in engine.read(engine.search_jobs, by_key, 10, None, 1).records] == [second]
+    assert engine.write(engine.cancel_jobs, by_key, "", 0, 10) == [(second, JobState.CANCELLED)]
+    assert engine.write(engine.delete_jobs, by_key, 0, 10) == [second]
+    assert (store.ids(unique_key="k"), store.find(first), store.state(other)) == ([], store.job(first), JobState.READY)
+    assert insert(store, new(rule=rule)).created
+
+
 @pytest.mark.parametrize("state", ["ready", "running", "retrying", "scheduled"])
 def test_the_key_is_held_in_every_state_of_the_rule(store: Store, state: str) -> None:
     job = insert(store, new(delay=SECOND if state == "scheduled" else 0)).id

@@ -162,6 +162,14 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
         lambda engine: engine.list_jobs(JobFilter(state="dead"), 50, None),
         [r"SEARCH job USING INDEX turnspit_jobs_dead \(id<\?\)"],
     ),
+    "list the holder of a key": (
+        lambda engine: engine.list_jobs(JobFilter(unique_key="k"), 50, None),
+        ["SEARCH turnspit_unique_keys USING PRIMARY KEY"],
+    ),
+    "cancel the holder of a key": (
+        lambda engine: engine.cancel_jobs(JobFilter(unique_key="k"), "", 0, 10),
+        ["SEARCH turnspit_unique_keys USING PRIMARY KEY"],
+    ),
     "logs": (lambda engine: engine.list_logs(1), []),
     "update": (lambda engine: engine.update_job(1, JobChanges(priority=1)), []),
     "run now": (lambda engine: engine.run_jobs_now(JobFilter(id=1), 0, 10), []),

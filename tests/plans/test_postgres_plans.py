@@ -87,6 +87,10 @@ CASES = {
     "list cancelled jobs": Case(
         lambda engine: engine.list_jobs(JobFilter(state="cancelled"), 50, None), 60, reads=True
     ),
+    "list the holder of a key": Case(
+        lambda engine: engine.list_jobs(JobFilter(unique_key="k"), 50, None), 10, reads=True
+    ),
+    "cancel the holder of a key": Case(lambda engine: engine.cancel_jobs(JobFilter(unique_key="k"), "", 0, 10), 10),
     "list one group": Case(
         lambda engine: engine.list_jobs(JobFilter(state="dead", fingerprint="f7"), 50, None), 60, reads=True
     ),

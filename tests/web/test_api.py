@@ -72,6 +72,10 @@ def test_a_request_that_is_repeated_stores_one_job(api: Api, shop: TestStore) ->
     first, second = api("POST", "/jobs", 201, body), api("POST", "/jobs", 201, body)
     assert (first["created"], second["created"]) == (True, False)
     assert first["job"]["id"] == second["job"]["id"]
+    api("POST", "/jobs", 201, {"task": "send", "args": {"to": "bob"}})
+    found = api("GET", "/jobs", task="send", idempotency_key="order-7")
+    assert [job["id"] for job in found["jobs"]] == [first["job"]["id"]]
+    assert "name the task too" in api("GET", "/jobs", 422, idempotency_key="order-7")["detail"]
 
 
 @pytest.mark.parametrize(

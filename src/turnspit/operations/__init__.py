@@ -1,6 +1,7 @@
 """What a person does with a store's things, a module a noun: ``app.jobs``, ``app.queues``, ``app.limits``."""
 
-from turnspit.operations.jobs import FilterFields, Jobs, make_filter
+from turnspit.operations.filters import FilterFields, make_filter
+from turnspit.operations.jobs import Jobs
 from turnspit.operations.limits import LimitInfo, Limits
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.queues import Queues

@@ -3,47 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NoReturn, TypedDict, Unpack
+from typing import Any, NoReturn, Unpack
 
 from turnspit.client import Client, Stored, possible_id
 from turnspit.clock import Duration, to_duration, to_moment
-from turnspit.codec import check_text, encode, is_unicode
+from turnspit.codec import check_text
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
-from turnspit.errors import ConfigurationError, InvalidPayload, MoveNotAllowed
+from turnspit.errors import ConfigurationError, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
+from turnspit.operations.filters import FilterFields, check_id, make_filter
 from turnspit.operations.pages import check_size, position_of
 from turnspit.records import DeadGroup, JobChanges, JobRecord
 from turnspit.states import JobState
 from turnspit.task_options import check_priority
 
-__all__ = ["FilterFields", "Jobs", "make_filter"]
+__all__ = ["Jobs"]
 
 Ids = Sequence[int | tuple[int, JobState]]
 DeadGroups = list[DeadGroup]
 
 _PORTION = 1000
 _BY_A_PERSON = "cancelled by a person"
-_TEXT_FIELDS = ("queue", "task", "tag", "error", "fingerprint")
-
-
-class FilterFields(TypedDict, total=False):
-    """Which jobs a call is about: every field that is given must match.
-
-    ``args`` compares top-level arguments for equality; ``error`` is the type of the last error; times are aware
-    datetimes.
-    """
-
-    state: JobState | str
-    queue: str
-    task: str
-    tag: str
-    args: Mapping[str, Any]
-    error: str
-    fingerprint: str
-    workflow: int
-    created_after: datetime
-    created_before: datetime
 
 
 class Jobs:
@@ -62,11 +43,11 @@ class Jobs:
 
         :raises JobNotFound: if there is none.
         """
-        return Job(self._client.get_record(_id(job_id)), self._client)
+        return Job(self._client.get_record(check_id(job_id)), self._client)
 
     async def aget(self, job_id: int) -> Job[Any]:
         """``get`` for async code."""
-        return Job(await self._client.aget_record(_id(job_id)), self._client)
+        return Job(await self._client.aget_record(check_id(job_id)), self._client)
 
     def list(self, *, limit: int = 50, after: str | None = None, **fields: Unpack[FilterFields]) -> Page[Job[Any]]:
         """The newest jobs that match, a page at a time.
@@ -202,7 +183,7 @@ class Jobs:
         """
         changes = _changes(priority, queue, at, delay)
         engine = self._app.engine
-        record = engine.write(_update, engine, possible_id(_id(job_id)), changes)
+        record = engine.write(_update, engine, possible_id(check_id(job_id)), changes)
         if record is None:
             _refuse("updated", self.get(job_id), "only a waiting job can be")
         return Job(record, self._client)
@@ -219,7 +200,7 @@ class Jobs:
         """``update`` for async code."""
         changes = _changes(priority, queue, at, delay)
         engine = self._app.engine
-        record = await engine.awrite(_update, engine, possible_id(_id(job_id)), changes)
+        record = await engine.awrite(_update, engine, possible_id(check_id(job_id)), changes)
         if record is None:
             _refuse("updated", await self.aget(job_id), "only a waiting job can be")
         return Job(record, self._client)
@@ -311,38 +292,6 @@ def _update(engine: Engine, job_id: int, changes: JobChanges) -> Verb[JobRecord 
     return None if state is None else (yield from engine.get_job(job_id))
 
 
-def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilter:
-    """The filter of keyword arguments.
-
-    :raises ConfigurationError: for a field or a state that does not exist.
-    """
-    unknown = set(fields) - set(FilterFields.__annotations__)
-    if unknown:
-        raise ConfigurationError(
-            f"jobs cannot be filtered by {', '.join(sorted(unknown))}; "
-            f"there are {', '.join(sorted(FilterFields.__annotations__))}"
-        )
-    state = fields.get("state")
-    if state is not None and state not in [str(each) for each in JobState]:
-        raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(JobState)}")
-    for name in _TEXT_FIELDS:
-        value = fields.get(name)
-        if value is not None and not (isinstance(value, str) and is_unicode(value)):
-            raise ConfigurationError(f"{name}= takes a text, not {value!r}")
-    if fields.get("args") is not None:
-        _check_args(fields["args"])
-    return JobFilter(id=None if job_id is None else _id(job_id), **fields)
-
-
-def _check_args(args: object) -> None:
-    if not isinstance(args, Mapping):
-        raise ConfigurationError(f"args= takes a dict of arguments, not {args!r}")
-    try:
-        encode(dict(args), what="args=")
-    except InvalidPayload:
-        raise ConfigurationError(f"args= takes JSON values, not {args!r}") from None
-
-
 def _chosen(
     verb: str,
     job_id: int | None,
@@ -392,9 +341,3 @@ def _lives(replayed: tuple[int, JobState]) -> bool:
 def _last(ids: Ids) -> int:
     last = ids[-1]
     return last if isinstance(last, int) else last[0]
-
-
-def _id(job_id: int) -> int:
-    if not isinstance(job_id, int):
-        raise ConfigurationError(f"a job is named by its id, a whole number (job.id), not {job_id!r}")
-    return job_id

@@ -133,7 +133,7 @@ class PostgresEngine(
         self._reset()
 
     def where(self, filter_: JobFilter) -> tuple[str, dict[str, Any]]:
-        return where(filter_)
+        return where(filter_, self.settings.schema)
 
     def is_refused(self, error: Exception) -> bool:
         return isinstance(error, psycopg.IntegrityError | psycopg.DataError | psycopg.errors.RaiseException)

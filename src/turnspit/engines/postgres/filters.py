@@ -14,9 +14,12 @@ _HAS_NUL = r"args::text ~ '(^|[^\\])(\\\\)*\\u0000'"
 """Of arguments that were made of results, or came by SQL: as ``jsonb`` they would fail the whole query."""
 
 
-def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
-    """The condition and its parameters."""
-    columns = column_terms(filter_)
+def where(filter_: JobFilter, schema: str) -> tuple[str, dict[str, Any]]:
+    """The condition and its parameters.
+
+    :param schema: the name of the schema with the tables.
+    """
+    columns = column_terms(filter_, f"{schema}.unique_keys")
     if columns is None:
         return "false", {}
     terms, params = columns

@@ -20,7 +20,7 @@ _PARTS = "SELECT fullkey, CASE type WHEN 'integer' THEN 'real' ELSE type END, at
 
 def where(filter_: JobFilter) -> tuple[str, dict[str, Any]]:
     """The condition and its parameters."""
-    columns = column_terms(filter_)
+    columns = column_terms(filter_, "turnspit_unique_keys")
     if columns is None:
         return "0", {}
     terms, params = columns

@@ -144,7 +144,7 @@ def _state(filter_: JobFilter) -> JobState | None:
 
 def _is_indexed(filter_: JobFilter) -> bool:
     """Whether an index leads to every job that matches, in the order of ids."""
-    if filter_.id is not None or filter_.workflow is not None:
+    if filter_.id is not None or filter_.workflow is not None or filter_.unique_key is not None:
         return True
     state, rest = _state(filter_), replace(filter_, state=None)
     if state is JobState.DEAD:

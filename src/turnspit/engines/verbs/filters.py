@@ -27,8 +27,11 @@ def in_jobs(filter_: JobFilter) -> bool:
     return filter_.state is None or filter_.state not in _HISTORY
 
 
-def column_terms(filter_: JobFilter) -> tuple[list[str], dict[str, Any]] | None:
-    """The conditions on columns, and their parameters; ``None`` if no job can match."""
+def column_terms(filter_: JobFilter, keys: str) -> tuple[list[str], dict[str, Any]] | None:
+    """The conditions on columns, and their parameters; ``None`` if no job can match.
+
+    :param keys: the table of unique keys.
+    """
     terms: list[str] = []
     params: dict[str, Any] = {}
     for field, column in _EQUAL_COLUMNS.items():
@@ -39,6 +42,9 @@ def column_terms(filter_: JobFilter) -> tuple[list[str], dict[str, Any]] | None:
             terms.append(f"{column} = :f_{field}")
             params[f"f_{field}"] = value
     terms += _state_terms(filter_)
+    if filter_.unique_key is not None:
+        terms.append(f"id = (SELECT job FROM {keys} WHERE key = :f_unique_key)")  # noqa: S608 (our own words)
+        params["f_unique_key"] = filter_.unique_key
     if filter_.created_after is not None:
         terms.append("created_at >= :f_after")
         params["f_after"] = to_moment(filter_.created_after, "created_after")

@@ -49,6 +49,7 @@ class CountQuery(Request):
     error: Name | None = Field(None, description="The type of the last error, like `TimeoutError`.")
     workflow: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = None
     group: Name | None = Field(None, description="The fingerprint of a group of dead letters.")
+    idempotency_key: Name | None = Field(None, description="The job of this `task` that holds the key.")
     args: str | None = Field(None, max_length=10_000, description='Arguments as a JSON object, like `{"order_id": 7}`.')
     created_after: AwareDatetime | None = None
     created_before: AwareDatetime | None = None
@@ -66,6 +67,7 @@ class CountQuery(Request):
             "error": self.error,
             "fingerprint": self.group,
             "workflow": self.workflow,
+            "idempotency_key": self.idempotency_key,
             "args": None if self.args is None else _object(self.args),
             "created_after": self.created_after,
             "created_before": self.created_before,
