@@ -62,6 +62,7 @@ class Alert:
     state: AlertState
     """``begins``, ``lasts`` (told again), ``over``."""
     since: datetime
+    """When it began."""
     text: str
     """One line for people: what is so, and what to do."""
     value: float | None = None

@@ -169,14 +169,17 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         return found
 
     def payloads(self) -> Payloads:
-        """All tasks as one discriminated union, for foreign producers."""
+        """All tasks as one discriminated union, for other programs that send jobs.
+
+        :raises ConfigurationError: if the app has no tasks yet.
+        """
         tasks = self.tasks.tasks
         if self._payloads is None or self._payloads[0] != tasks:
             self._payloads = tasks, Payloads(tasks)
         return self._payloads[1]
 
     def enqueue_message(self, message: Mapping[str, Any] | str | bytes) -> Job[Any]:
-        """Check a foreign producer's ``{"task": ..., "args": ...}`` (a dict or JSON text) and store it.
+        """Check another program's ``{"task": ..., "args": ...}`` (a dict or JSON text) and store it.
 
         :raises InvalidArguments: if it names no task or its arguments do not fit; nothing is stored.
         """
@@ -237,10 +240,12 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
 
         :param queues: which queues it serves; all by default.
         :param concurrency: how many jobs it runs at once.
-        :param grace: seconds that running jobs may go on when it stops.
-        :param until_empty: it ends when nothing is ready or running any more.
-        :param lease: seconds after its last heartbeat when others take its jobs.
-        :param heartbeat: seconds between heartbeats; a third of the lease by default.
+        :param grace: seconds or ``timedelta`` that running jobs may go on when it stops.
+        :param until_empty: it ends when nothing is ready or running any more, which may be before it ran anything:
+            enqueue first.
+        :param lease: seconds or ``timedelta`` after its last heartbeat when others take its jobs.
+        :param heartbeat: seconds or ``timedelta`` between heartbeats, at most half of the lease; a third by default.
+        :raises ConfigurationError: for what no worker can have.
         """
         settings = make_settings(queues, concurrency, grace, until_empty, lease, heartbeat)
         return EmbeddedWorker(self.worker_parts(), settings)

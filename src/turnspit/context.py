@@ -202,12 +202,12 @@ class JobContext:
         return Iteration(self, source, key, name)
 
     def cursor_of(self, name: str) -> tuple[Any, bool]:
-        """How far an iteration is: the key of its last item, and whether it is complete."""
+        """How far an iteration is: the key of its last item, and whether it is complete. Called by the worker."""
         found = self._cursors.get(name)
         return (None, False) if found is None else (found[0], bool(found[1]))
 
     def move_cursor(self, name: str, key: Any, *, is_complete: bool) -> None:
-        """Keep how far an iteration is."""
+        """Keep how far an iteration is. Called by the worker."""
         self._cursors[name] = [key, is_complete]
         self._reporter.report_cursor(self._claim, encode(self._cursors, what=f"keys of {name}"))
 

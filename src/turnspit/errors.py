@@ -95,7 +95,7 @@ class EngineError(TurnspitError):
 class EngineUnavailable(EngineError):
     """The store could not be reached, or did not answer before the deadline.
 
-    A call that stores a job has then either stored it or not.
+    Whether the call was carried out, is in the message: it was not, or nobody can know.
     """
 
 

@@ -53,13 +53,15 @@ class Event:
     error_type: str | None = None
     error_message: str | None = None
     seconds: float | None = None
-    """How long the attempt ran."""
+    """How long the attempt ran; ``None`` if that is not known, as of ``started``."""
     waited: float | None = None
     """Of ``started``: how many seconds passed from when the job was due until it was claimed, by the store's clock."""
     progress: float | None = None
-    """Of ``app.events`` only, as the next two: how far the job was."""
+    """How far the job was, from 0 to 1. Of ``app.events`` only, as the next two."""
     progress_message: str | None = None
+    """What it said with that."""
     progress_data: Any = None
+    """What it gave a program that follows it, as JSON values."""
     error: BaseException | None = field(default=None, repr=False, compare=False)
     """Of ``failed`` and ``dead``: the exception itself, with its traceback; ``None`` where the worker died with it."""
 

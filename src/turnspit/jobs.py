@@ -40,11 +40,13 @@ class Attempt:
     """One run of a job."""
 
     number: int
+    """From 1. An attempt that cost none, as a snooze or a crash, has the same number as the next."""
     outcome: str
     """``running``, ``completed``, ``failed``, ``snoozed``, ``cancelled``, ``dead``, ``invalid`` or ``crashed``."""
     started_at: datetime | None
     finished_at: datetime | None
     worker: str | None
+    """``host:pid#id``."""
     error_type: str | None
     error_message: str | None
     traceback: str | None
@@ -69,8 +71,11 @@ class JobLog:
     """One line that a job logged."""
 
     attempt: int
+    """In which it was logged."""
     at: datetime | None
+    """When it was stored, by the database's clock."""
     level: str
+    """``debug``, ``info``, ``warning`` or ``error``."""
     message: str
 
 

@@ -104,11 +104,11 @@ class Task(Generic[P, R]):
 
     @property
     def origin(self) -> tuple[str, str]:
-        """The module and qualified name of the function."""
+        """The module and qualified name of the function. For the app."""
         return self.function.__module__, self.function.__qualname__
 
     def check_free(self, enqueuer: Enqueuer) -> None:
-        """See that the task belongs to no other app.
+        """See that the task belongs to no other app. For the app.
 
         :raises ConfigurationError: otherwise.
         """
@@ -116,12 +116,12 @@ class Task(Generic[P, R]):
             raise ConfigurationError(f"task {self.name} belongs to another app already")
 
     def bind_to(self, enqueuer: Enqueuer) -> None:
-        """Connect the task with an app; called by ``app.include``."""
+        """Connect the task with an app. For the app."""
         self._enqueuer = enqueuer
 
     @property
     def enqueuer(self) -> Enqueuer:
-        """The app's way to the store.
+        """The app's way to the store. For the app.
 
         :raises NotIncluded: if no app has included the task's blueprint.
         """
@@ -132,11 +132,11 @@ class Task(Generic[P, R]):
         return self._enqueuer
 
     def is_limited(self, queue: str) -> bool:
-        """Whether its jobs in this queue wait for a limit or for their turn."""
+        """Whether its jobs in this queue wait for a limit or for their turn. For the worker."""
         return bool(self.limits or self.fair_key is not None or self.enqueuer.limits_of(queue))
 
     def lane_of(self, queue: str, arguments: Mapping[str, Any]) -> str | None:
-        """Where a call with these validated arguments waits for its limits; ``None`` if it has none."""
+        """Where a call with these validated arguments waits for its limits; ``None`` if it has none. For the worker."""
         if not self.is_limited(queue):
             return None
         limits = (*((self.name, limit) for limit in self.limits), *self.enqueuer.limits_of(queue))
@@ -163,7 +163,11 @@ class Task(Generic[P, R]):
         return await BoundTask(self).aenqueue(*args, **kwargs)
 
     def new(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
-        """A validated call that is not stored yet, for ``app.enqueue_many`` and workflows."""
+        """A validated call that is not stored yet, for ``app.enqueue_many`` and workflows.
+
+        :raises InvalidArguments: if the arguments do not fit the signature.
+        :raises InvalidPayload: if they cannot be stored as JSON or are too large.
+        """
         return BoundTask(self).new(*args, **kwargs)
 
     def map(
@@ -244,6 +248,11 @@ class Task(Generic[P, R]):
         :param idempotency_key: of a request that may be repeated: while the job lives, and for a day, another call
             of this task with the same key returns that job (``job.created`` is false).
         :param tx: the caller's own connection or session: the job exists if and only if its transaction commits.
+        :raises ConfigurationError: for an option that no job can have.
+
+        ::
+
+            send_confirmation.using(delay=3600, tags=["vip"]).enqueue(to="ada@example.com", order_id=7)
         """
         if delay is not None and at is not None:
             raise ConfigurationError("using() takes delay= or at=, not both")
@@ -338,7 +347,7 @@ class BoundTask(Generic[P, R]):
         return self.new_validated(arguments, templates)
 
     def new_validated(self, arguments: Mapping[str, Any], results: Mapping[str, Any] | None = None) -> NewJob[R]:
-        """``new`` for arguments that the signature has validated already.
+        """``new`` for arguments that the signature has validated already. For the app.
 
         :param results: templates of arguments that are made of others' results.
         """

@@ -175,7 +175,7 @@ class WorkflowBuilder:
         return self._ids.tolist()
 
     def id_of(self, number: int) -> int:
-        """The id of a job of this workflow; 0 before it is stored."""
+        """The id of a job of this workflow; 0 before it is stored. For the app."""
         return self._ids[number]
 
     def _check(self, new: NewJob[Any], on_failure: str) -> None:

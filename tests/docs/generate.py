@@ -1,9 +1,12 @@
 """Writes the pages of ``docs/`` that come from the code: ``python -m tests.docs.generate`` (``make docs``)."""
 
+import ast
 import dataclasses
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,11 @@ from tests.cli.reference import cli_page
 from tests.docs.docstrings import markdown
 from tests.docs.grafana import grafana_page
 from turnspit import errors, events
+from turnspit._runtime.worker.embedded import EmbeddedWorker
 from turnspit.batches import BatchItem
 from turnspit.blueprints import Blueprint
 from turnspit.engines import open_engine
+from turnspit.jobs import Attempt, JobLog, Page
 from turnspit.operations import (
     FilterFields,
     Jobs,
@@ -28,6 +33,8 @@ from turnspit.operations import (
     WorkflowJob,
     Workflows,
 )
+from turnspit.payloads import Payloads
+from turnspit.planned_jobs import PlannedJob, PlannedJobs
 from turnspit.records import DeadGroup, FullKey, NewJob, Pause, QueueLoad, QueueStats
 from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
 from turnspit.task_options import TaskOptions
@@ -65,11 +72,10 @@ RECORDS: tuple[type, ...] = (
     WorkflowJob,
     WorkerInfo,
     DeadGroup,
-    NewJob,
 )
 MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z]|timedelta|datetime\b)")
 """Of types, as Python shows them."""
-INNER = re.compile(r"[Cc]alled by (the worker|``app\.include``)\.|For (the worker|the test kit|framework adapters)\.")
+INNER = re.compile(r"[Cc]alled by the worker\.|For (the app|the worker|the test kit|framework adapters)\.")
 """What docstrings say of methods that are Turnspit's own."""
 GENERATED = "<!-- Generated from the code by `make docs`. -->\n"
 
@@ -95,16 +101,19 @@ def states_page() -> str:
 def reference_page() -> str:
     """``docs/reference.md``: everything public, from its docstring."""
     lines = [GENERATED, "# Reference", "", "Everything that `import turnspit` exposes, and what it leads to.", ""]
-    lines += _class("Turnspit", turnspit.Turnspit, show_init=True)
+    lines += _class("Turnspit", turnspit.Turnspit, show_init=True) + _class("EmbeddedWorker", EmbeddedWorker)
     for noun, verbs in OPERATIONS.items():
         lines += _class(f"app.{noun}", verbs)
     lines += _fields("FilterFields", FilterFields)
-    lines += _class("Task", Task) + _class("task.using(...)", BoundTask) + _fields("@app.task options", TaskOptions)
+    lines += _class("Task", Task) + _class("BoundTask", BoundTask) + _fields("@app.task options", TaskOptions)
     lines += _class("Blueprint", Blueprint, show_init=True)
-    lines += _class("Job", turnspit.Job) + _states("JobState") + _class("JobContext", turnspit.JobContext)
+    lines += _head("NewJob", NewJob) + _class("Payloads", Payloads)
+    lines += _class("Job", turnspit.Job) + _states("JobState") + _fields("Attempt", Attempt) + _fields("JobLog", JobLog)
+    lines += _head("Page", Page) + _class("JobContext", turnspit.JobContext)
     lines += _function("current_job", turnspit.current_job)
     lines += _class("Batch", turnspit.Batch) + _class("BatchItem", BatchItem)
     lines += _class("WorkflowBuilder", turnspit.WorkflowBuilder)
+    lines += _class("PlannedJob", PlannedJob) + _class("PlannedJobs", PlannedJobs)
     for declared in DECLARED:
         lines += _head(declared.__name__, declared, show_init=True)
     for outcome in (turnspit.Snooze, turnspit.RetryAfter, turnspit.RateLimited, turnspit.Cancel, turnspit.GiveUp):
@@ -180,7 +189,7 @@ def _class(title: str, cls: type, *, show_init: bool = False) -> list[str]:
     return lines
 
 
-def _head(title: str, cls: type, *, show_init: bool) -> list[str]:
+def _head(title: str, cls: type, *, show_init: bool = False) -> list[str]:
     call = ["```python", f"{cls.__name__}{_signature(cls)}", "```", ""] if show_init else []
     return [f"## {title}", "", *call, markdown(cls), ""]
 
@@ -207,17 +216,49 @@ def _function(title: str, function: Callable[..., Any]) -> list[str]:
 
 
 def _fields(title: str, record: type) -> list[str]:
-    lines = [f"## {title}", "", markdown(record), "", "| field | type | default |", "|---|---|---|"]
+    lines = [f"## {title}", "", markdown(record), ""]
+    meanings = _meanings(record)
+    names, rule = "| field | type | default |", "|---|---|---|"
+    lines += [f"{names} meaning |", f"{rule}---|"] if meanings else [names, rule]
+    for name, kind, default in _typed(record):
+        meaning = f" {meanings.get(name, '')} |" if meanings else ""
+        lines.append(f"| `{name}` | {_type(kind)} | {default} |{meaning}")
+    lines.append("")
+    for name, member in _members(record):
+        if isinstance(member, property):
+            lines += [f"**`{name}`** {markdown(member)}", ""]
+    return lines
+
+
+def _typed(record: type) -> Iterator[tuple[str, Any, str]]:
+    """Each field with its type and, as Markdown, its default."""
     if dataclasses.is_dataclass(record):
         for field in dataclasses.fields(record):
-            default = "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-            lines.append(f"| `{field.name}` | {_type(field.type)} | {default} |")
-    else:
-        defaults = getattr(record, "_field_defaults", {})
-        for name, kind in record.__annotations__.items():
-            default = f"`{defaults[name]!r}`" if name in defaults else ""
-            lines.append(f"| `{name}` | {_type(kind)} | {default} |")
-    return [*lines, ""]
+            yield field.name, field.type, "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
+        return
+    defaults = getattr(record, "_field_defaults", {})
+    for name, kind in record.__annotations__.items():
+        yield name, kind, f"`{defaults[name]!r}`" if name in defaults else ""
+
+
+def _meanings(record: type) -> dict[str, str]:
+    """What stands below each field in the source, on one line."""
+    found = {}
+    for field, below in pairwise(_definition(record).body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split()).replace("``", "`").replace("|", "\\|")
+    return found
+
+
+def _definition(cls: type) -> ast.ClassDef:
+    """Its source. A public class names the package as its module, so the one that has it is looked for."""
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("turnspit") and vars(module).get(cls.__name__) is cls:
+            for statement in ast.parse(inspect.getsource(module)).body:
+                if isinstance(statement, ast.ClassDef) and statement.name == cls.__name__:
+                    return statement
+    raise LookupError(cls)
 
 
 def _type(kind: Any) -> str:

@@ -24,6 +24,9 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile(r"<!-- not run: as in (\S+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+WORD = re.compile(r"\b[A-Z]\w+")
+EXPLAINED_BY_ITS_VERB = {"BatchTaskDecorator", "Dashboard", "Iteration"}
+PYTHONS = {"Any", "AsyncIterator", "Callable", "Iterator", "None"}
 LINKED = [
     *ROOT.glob("*.md"),
     *(page for part in ("docs", "examples", "tests") for page in sorted((ROOT / part).rglob("*.md"))),
@@ -120,6 +123,12 @@ def test_everything_public_is_in_the_reference() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
     told = {*re.findall(r"^## (\w+)$", reference, re.MULTILINE), *re.findall(r"^\*\*`(\w+)`", reference, re.MULTILINE)}
     assert {*turnspit.__all__, *turnspit.errors.__all__} - told == set()
+
+
+def test_what_a_verb_returns_is_in_the_reference() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    returned = {name for kind in re.findall(r"-> (.+)`\*\*$", reference, re.MULTILINE) for name in WORD.findall(kind)}
+    assert returned - {*HEADING.findall(reference)} == EXPLAINED_BY_ITS_VERB | PYTHONS
 
 
 def test_every_error_is_in_the_tree_of_errors() -> None:

@@ -56,7 +56,7 @@ class Health:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there is a file or a port to show it."""
+        """Whether there is a file or a port to show it. For the worker."""
         return self.file is not None or self.port is not None
 
 

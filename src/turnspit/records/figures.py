@@ -58,6 +58,7 @@ class QueueLoad(NamedTuple):
     ready: int
     """Jobs that wait, counted up to 10,000."""
     running: int
+    """Jobs that run, counted up to 10,000."""
     slots: int
     """How many jobs the live workers that serve it can run at once, whichever queue they are from."""
     oldest: float

@@ -45,7 +45,10 @@ class UniqueRule(NamedTuple):
 
 
 class NewJob(NamedTuple, Generic[R]):
-    """A job that is not stored yet; ``R`` is what its task returns. Made by ``task.new(...)``."""
+    """A job that is not stored yet; ``R`` is what its task returns.
+
+    Made by ``task.new(...)``, for ``app.enqueue_many`` and workflows; its fields are for the store.
+    """
 
     task: str
     queue: str

@@ -18,14 +18,17 @@ class QueueStats(NamedTuple):
     queue: str
     ready: int
     scheduled: int
+    """Those that wait for their first attempt."""
     retrying: int
+    """Those that are scheduled after at least one attempt."""
     held: int
     running: int
     dead: int
     completed_last_hour: int
     failed_last_hour: int
+    """Attempts that failed, whether they are tried again or not, or whose worker died."""
     oldest_ready_at: int | None
-    """Since when the oldest job waits, among the first ready jobs of each priority."""
+    """Since when the oldest job waits, among the first ready jobs of each priority: microseconds since 1970 UTC."""
 
 
 class TaskStats(NamedTuple):
@@ -72,15 +75,19 @@ class DeadGroup:
     """Dead letters that share a task, an error type and a normalised message."""
 
     fingerprint: str
+    """What they share, for ``app.jobs.replay(fingerprint=...)``."""
     task: str
     error_type: str
     message: str
+    """Of one of them: they differ in numbers and quoted parts at most."""
     count: int
     newest_id: int
     first_at: int
+    """When the first of them ended: microseconds since 1970 UTC."""
     last_at: int
+    """When the newest one ended."""
     args: str | None = None
-    """Of the newest one. Like ``metadata`` only given by ``group_recent_dead``."""
+    """Of the newest one, as JSON; like ``metadata`` for the dashboard only, and else ``None``."""
     metadata: str | None = None
 
 
