@@ -145,7 +145,7 @@ def test_dead_letters_are_grouped_newest_first(store: Store) -> None:
         store.clock.advance(1)
     job = store.insert("print", args='{"copies":2}', metadata='{"tenant":"x"}')
     one = store.kill(job, error=ErrorRecord("KeyError", "'x'", None, "one"))
-    recent = store.engine.read(store.engine.group_recent_dead, 100)
+    recent = store.engine.read(store.engine.group_recent_dead, 100, 1000)
     assert recent.is_complete
     assert [(group.fingerprint, group.task, group.count) for group in recent.groups] == [
         ("one", "print", 1),
@@ -154,5 +154,19 @@ def test_dead_letters_are_grouped_newest_first(store: Store) -> None:
     assert recent.groups[0].newest_id == one
     assert (recent.groups[0].args, recent.groups[0].metadata) == ('{"copies":2}', '{"tenant":"x"}')
     assert (recent.groups[1].message, recent.groups[1].first_at) == ("order 2", first)
-    shallow = store.engine.read(store.engine.group_recent_dead, 2)
+    shallow = store.engine.read(store.engine.group_recent_dead, 2, 1000)
     assert ([group.count for group in shallow.groups], shallow.is_complete) == ([1, 1], False)
+
+
+def test_a_preview_has_the_beginning_of_what_may_be_long(store: Store) -> None:
+    done = store.insert(args='["for long"]', metadata='{"tenant":"x"}')
+    store.complete(store.claim_one(job=done), result='"much"', keep=MINUTE)
+    dead = store.kill(store.insert(args='["for long"]'))
+    engine = store.engine
+    cut = {record.id: record for record in engine.read(engine.search_jobs, JobFilter(), 10, None, 100, 4).records}
+    assert {(record.args, record.result) for record in cut.values()} == {('["fo', None)}
+    assert not cut[dead].attempts
+    assert (cut[done].metadata, cut[dead].metadata) == ('{"te', None)
+    [whole] = engine.read(engine.search_jobs, JobFilter(id=done), 10, None, 100).records
+    assert (whole.args, whole.metadata, whole.result) == ('["for long"]', '{"tenant":"x"}', '"much"')
+    assert [group.args for group in engine.read(engine.group_recent_dead, 10, 4).groups] == ['["fo']

@@ -215,7 +215,7 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "sample_runs": lambda store: (2, 60 * SECOND, 5, None, None) if final_jobs(store) else (),
     "search_jobs": lambda store: (JobFilter(queue="default"), 10, None, 1) if final_jobs(store) else (),
     "count_matches": lambda store: (JobFilter(queue="default"), 10, 1) if final_jobs(store) else (),
-    "group_recent_dead": lambda store: (10,) if final_jobs(store) else (),
+    "group_recent_dead": lambda store: (10, 100) if final_jobs(store) else (),
 }
 READS |= LOOKS
 

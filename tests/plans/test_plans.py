@@ -289,7 +289,7 @@ def test_a_search_costs_the_same_on_a_store_ten_times_as_large(bench: Bench, cas
         assert bench.steps(bench.engine.count_matches(filter_, 500, 500)) < most
     assert bench.steps(bench.engine.count_queues(100)) < 300
     assert bench.steps(bench.engine.find_unknown_tasks()) < 100
-    assert bench.steps(bench.engine.group_recent_dead(500)) < 1000
+    assert bench.steps(bench.engine.group_recent_dead(500, 100)) < 1000
 
 
 LIMITED = (

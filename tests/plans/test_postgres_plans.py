@@ -122,7 +122,7 @@ CASES = {
     ),
     "count matches": Case(lambda engine: engine.count_matches(JobFilter(task="none"), 1000, 1000), 4100, reads=True),
     "count ready jobs": Case(lambda engine: engine.count_matches(JobFilter(state="ready"), 1000, 1), 1100, reads=True),
-    "group recent dead": Case(lambda engine: engine.group_recent_dead(1000), 1100, reads=True),
+    "group recent dead": Case(lambda engine: engine.group_recent_dead(1000, 100), 1100, reads=True),
     "cancel one": Case(lambda engine: engine.cancel_jobs(JobFilter(id=5), "", 0, 1000), 10),
     "cancel a portion": Case(lambda engine: engine.cancel_jobs(JobFilter(), "", 500_000, 1000), 3100),
     "replay dead letters": Case(lambda engine: engine.replay_jobs(JobFilter(state="dead"), 0, 1000), 3100),

@@ -1,14 +1,17 @@
 """What is redacted is nowhere: not in what is shown of a job, not in texts that quote it, not in a search."""
 
+import threading
+from html import unescape
 from typing import Any
 
 import pytest
 
-from tests.web.conftest import ORIGIN
+from tests.web.conftest import ORIGIN, text_of
 from tests.web.test_access import person
 from turnspit import JobContext, Retry, Turnspit, Unique
 from turnspit.testing import TestStore
-from turnspit.web.redaction import Redaction
+from turnspit.web.reading.jobs import PREVIEW
+from turnspit.web.redaction import ELSEWHERE, Redaction
 
 SECRET = "tr0ub4dor"
 PIN = 735_119
@@ -37,6 +40,44 @@ def test_what_is_redacted_is_nowhere(shop: TestStore) -> None:
             answer = client.get("/jobs", params={"q": search})
             assert answer.status_code == 400
             assert "redacted" in answer.text
+
+
+def test_a_list_has_the_beginning_of_long_arguments(shop: TestStore) -> None:
+    """What is hidden may come behind: then no text of the job is shown that could quote it."""
+
+    @shop.app.task(name="login", retry=Retry(attempts=1), unique=Unique())
+    def login(user: str, body: str, password: str) -> None:
+        raise PermissionError(f"{password} is wrong")
+
+    job = login.enqueue(user="ada", body="x" * PREVIEW, password=SECRET)
+    shop.drain()
+    pages = ("/jobs", "/dead", "/jobs/bulk?verb=replay&q=state:dead", "/api/dead")
+    with person(shop, ORIGIN, only_loopback=True) as client:
+        for path in pages:
+            page = client.get(path).text
+            assert SECRET not in page, path
+            assert ELSEWHERE in unescape(page), path
+        assert "[hidden] is wrong" in client.get(f"/jobs/{job.id}").text
+        [whole] = client.get("/api/jobs").json()["jobs"]
+    assert (whole["is_cut"], len(whole["args"]["body"]), whole["reason"]) == (False, PREVIEW, "[hidden] is wrong")
+    with person(shop, ORIGIN, only_loopback=True, redact=[]) as client:
+        assert f"{SECRET} is wrong" in text_of(client.get("/jobs").text), "where nothing is hidden"
+
+
+def test_long_arguments_do_not_hold_up_the_event_loop(shop: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, threads = Redaction.of, set[str]()
+    monkeypatch.setattr(Redaction, "of", lambda *given: (threads.add(threading.current_thread().name), read(*given))[1])
+
+    @shop.app.task
+    def greet(name: str) -> None: ...
+
+    job = greet.enqueue(name="ada")
+    with person(shop, ORIGIN, only_loopback=True) as client:
+        for path in ("/jobs", f"/jobs/{job.id}", "/api/jobs"):
+            threads.clear()
+            client.get(path)
+            assert threads, path
+            assert {name.partition("_")[0] for name in threads} == {"asyncio"}, path
 
 
 def quoting(app: Turnspit, name: str, queue: str) -> Any:

@@ -101,7 +101,7 @@ def _look_at_work(target: Target) -> list[Finding]:
         failing = failing_tasks(counters)
         named = {task: failing[task] for task in list(failing)[:_MOST_TASKS]}
         newest = {task: _newest_failure(engine, task) for task in named}
-        dead = engine.read(engine.group_recent_dead, LOAD_MOST).groups
+        dead = engine.read(engine.group_recent_dead, LOAD_MOST, 0).groups
         return [
             *examine(tasks, queues, workers, hint, pauses),
             *examine_late(workers, now),

@@ -30,9 +30,13 @@ class Figures(Protocol):
         """
         ...
 
-    def search_jobs(self, filter_: JobFilter, limit: int, before: int | None, depth: int) -> Verb[FoundJobs]:
+    def search_jobs(
+        self, filter_: JobFilter, limit: int, before: int | None, depth: int, preview: int | None = None
+    ) -> Verb[FoundJobs]:
         """The newest matching jobs with an id below ``before``, as ``list_jobs``. If no index leads to them, only the
         newest ``depth`` live and the newest ``depth`` final jobs are searched.
+
+        :param preview: leave out stored attempts and results, and cut arguments and metadata after so many characters.
         """
         ...
 
@@ -42,8 +46,8 @@ class Figures(Protocol):
         """
         ...
 
-    def group_recent_dead(self, depth: int) -> Verb[RecentDead]:
+    def group_recent_dead(self, depth: int, preview: int) -> Verb[RecentDead]:
         """The newest ``depth`` dead letters by fingerprint, the group with the newest one first; its message,
-        arguments and metadata are those of the newest.
+        arguments and metadata are those of the newest, cut after ``preview`` characters.
         """
         ...

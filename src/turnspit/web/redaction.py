@@ -16,9 +16,11 @@ from typing import Any, overload
 from turnspit.codec import check_text
 from turnspit.errors import ConfigurationError
 
-__all__ = ["DEFAULT_NAMES", "HIDDEN", "Redaction", "Texts"]
+__all__ = ["DEFAULT_NAMES", "ELSEWHERE", "HIDDEN", "Redaction", "Texts"]
 
 HIDDEN = "[hidden]"
+ELSEWHERE = "[on the job's own page]"
+"""In place of a text in a list that could quote a hidden value from behind the place where the arguments are cut."""
 _NOTHING = object()
 DEFAULT_NAMES = (
     "*password*",
@@ -53,10 +55,11 @@ class Texts:
     """Shows errors, tracebacks, log lines and other texts of one job, without the job's hidden values.
 
     :param secrets: gives these values; called for the first text, as most jobs of a list have none.
+    :param instead: shown in place of each text.
     """
 
-    def __init__(self, secrets: Callable[[], Iterable[str]] = tuple, *, hides_all: bool = False) -> None:
-        self.hides_all = hides_all
+    def __init__(self, secrets: Callable[[], Iterable[str]] = tuple, *, instead: str | None = None) -> None:
+        self._instead = instead
         self._find = secrets
 
     @overload
@@ -66,8 +69,8 @@ class Texts:
     def __call__(self, text: str | None) -> str | None:
         if not text:
             return text
-        if self.hides_all:
-            return HIDDEN
+        if self._instead is not None:
+            return self._instead
         quoted = [secret for secret in self._secrets if len(secret) >= _SHORTEST and secret in text]
         return re.sub("|".join(map(re.escape, quoted)), HIDDEN, text) if quoted else text
 
@@ -78,7 +81,7 @@ class Texts:
 
     def key(self, text: str | None) -> str | None:
         """A unique key. It is made of arguments, so all of it is hidden if the job has any hidden value."""
-        return HIDDEN if text and (self.hides_all or self._secrets) else text
+        return HIDDEN if text and (self._instead is not None or self._secrets) else text
 
 
 class Redaction:
@@ -112,13 +115,16 @@ class Redaction:
             return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
         return self._of(value)
 
-    def texts(self, task: str, *values: Any) -> Texts:
+    def texts(self, task: str, *values: Any, is_cut: bool = False) -> Texts:
         """How texts of a job of this task are shown: not at all if the task is hidden, else without hidden values.
 
         :param values: the job's arguments, metadata and result, with nothing hidden yet.
+        :param is_cut: there is more of them, in which there may be hidden values that are not known.
         """
         if task in self._tasks:
-            return Texts(hides_all=True)
+            return Texts(instead=HIDDEN)
+        if is_cut and self._names is not None:
+            return Texts(instead=ELSEWHERE)
         return Texts(lambda: (form for value in values for secret in self._secrets(value) for form in _forms(secret)))
 
     def _secrets(self, value: Any, *, is_hidden: bool = False) -> Iterator[Any]:

@@ -77,10 +77,12 @@ class FigureVerbs(QueryVerbs):
         params = {"now": self.clock.now(), "slots": slots, "width": width, "depth": depth, "queue": queue, "task": task}
         return [RunSample(*row) for row in (yield Statement(self.sql["sample_runs"], params))]
 
-    def search_jobs(self, filter_: JobFilter, limit: int, before: int | None, depth: int) -> Verb[FoundJobs]:
+    def search_jobs(
+        self, filter_: JobFilter, limit: int, before: int | None, depth: int, preview: int | None = None
+    ) -> Verb[FoundJobs]:
         live, final = yield from self._bounds(filter_, before, depth)
         floor = max(live.floor, final.floor)
-        records = yield from self.list_within(filter_, limit, before, live.condition, final.condition)
+        records = yield from self.list_within(filter_, limit, before, live.condition, final.condition, preview)
         found = tuple(record for record in records if record.id >= floor)
         if len(found) == limit:
             return FoundJobs(found, found[-1].id, False)
@@ -104,8 +106,8 @@ class FigureVerbs(QueryVerbs):
                 count += found
         return MatchCount(min(count, most), count <= most and not (live.floor or final.floor))
 
-    def group_recent_dead(self, depth: int) -> Verb[RecentDead]:
-        rows = yield Statement(self.sql["group_recent_dead"], {"depth": depth})
+    def group_recent_dead(self, depth: int, preview: int) -> Verb[RecentDead]:
+        rows = yield Statement(self.sql["group_recent_dead"], {"depth": depth, "preview": preview})
         groups = tuple(
             DeadGroup(fingerprint or "", task, kind or "", message or "", count, newest, first, last, args, metadata)
             for fingerprint, task, kind, count, newest, first, last, message, args, metadata in rows

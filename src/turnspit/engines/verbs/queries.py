@@ -25,12 +25,13 @@ class QueryVerbs(VerbBase):
         return (yield from self.list_within(filter_, limit, before, "true", "true"))
 
     def list_within(
-        self, filter_: JobFilter, limit: int, before: int | None, live: str, final: str
+        self, filter_: JobFilter, limit: int, before: int | None, live: str, final: str, preview: int | None = None
     ) -> Verb[list[JobRecord]]:
         """``list_jobs`` with two more conditions.
 
         :param live: SQL, for live jobs and dead letters.
         :param final: SQL, for history.
+        :param preview: leave out attempts and results, and cut arguments and metadata after so many characters.
         """
         condition, params = self.where(filter_)
         parts = []
@@ -38,8 +39,10 @@ class QueryVerbs(VerbBase):
             parts.append(self.sql["list_jobs_live"].replace("{where}", f"{condition} AND {live}"))
         if in_history(filter_):
             parts.append(self.sql["list_jobs_final"].replace("{where}", f"{condition} AND {final}"))
-        params |= {"before": LARGEST if before is None else min(before, LARGEST), "limit": limit}
+        params |= {"before": LARGEST if before is None else min(before, LARGEST), "limit": limit, "preview": preview}
         rows = yield Statement(" UNION ALL ".join(parts) + " ORDER BY 1 DESC LIMIT :limit", params)
+        if preview is not None:
+            return [job_from_row(row, []) for row in rows]
         attempts: defaultdict[int, list[AttemptRecord]] = defaultdict(list)
         found = yield Statement(self.sql["list_jobs_attempts"], {"ids": to_json(row[0] for row in rows)})
         for job, attempt in map(attempt_from_row, found):

@@ -104,7 +104,7 @@ async def get_overview(call: Call) -> Overview:
 async def list_jobs(call: Call) -> JobsPage:
     filter_ = call.query.filter()
     refuse_hidden(call.site, filter_)
-    return await call.site.jobs.search(filter_, call.query.limit, call.query.before)
+    return await call.site.jobs.search(filter_, call.query.limit, call.query.before, preview=None)
 
 
 @_operation("GET", "/jobs/count", "How many jobs match, up to ten thousand", Count, query=requests.CountQuery)

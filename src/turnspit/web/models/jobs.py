@@ -21,6 +21,8 @@ class JobDocument(Document):
     priority: int
     args: Any
     """Redacted values are ``[hidden]``."""
+    is_cut: bool = False
+    """Whether these are only the beginning of long arguments or metadata, as of a worker's running jobs."""
     attempt: int
     crashes: int
     created_at: datetime

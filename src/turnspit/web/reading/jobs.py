@@ -1,8 +1,11 @@
 """Jobs and dead letters, read for screens and API."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+
+from pydantic_core import from_json
 
 from turnspit.clock import from_moment
 from turnspit.codec import decode
@@ -32,6 +35,9 @@ DEPTH = 20_000
 MOST = 10_000
 """Jobs are counted up to this number."""
 
+PREVIEW = 20_000
+"""Characters of arguments and metadata that are read for a list: fifty jobs with a megabyte each took seconds."""
+
 _LOG_LINES = 500
 _SECOND = 1_000_000
 
@@ -43,11 +49,15 @@ class JobReader:
         self._app = app
         self._redaction = redaction
 
-    async def search(self, filter_: JobFilter, limit: int, before: int | None) -> JobsPage:
-        """The newest jobs that match, among those that were looked through."""
+    async def search(
+        self, filter_: JobFilter, limit: int, before: int | None, *, preview: int | None = PREVIEW
+    ) -> JobsPage:
+        """The newest jobs that match, among those that were looked through; without ``preview``, with all of their
+        arguments.
+        """
         engine = self._app.engine
-        found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH)
-        jobs = [self.document(record) for record in found.records]
+        found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH, preview)
+        jobs = await self._documents(found.records, preview)
         return JobsPage(
             jobs=jobs, next=None if found.before is None else str(found.before), is_partial=found.is_partial
         )
@@ -61,8 +71,8 @@ class JobReader:
     async def running(self, limit: int) -> list[JobDocument]:
         """The newest running jobs."""
         engine = self._app.engine
-        records = await engine.aread(engine.list_jobs, JobFilter(state=JobState.RUNNING), limit, None)
-        return [self.document(record) for record in records]
+        found = await engine.aread(engine.search_jobs, JobFilter(state=JobState.RUNNING), limit, None, DEPTH, PREVIEW)
+        return await self._documents(found.records, PREVIEW)
 
     async def reasons(self, jobs: Sequence[WorkflowJob], workflow: int) -> dict[int, str | None]:
         """The reasons of a workflow's jobs (a page of them), by job id; jobs without a reason are left out."""
@@ -71,8 +81,9 @@ class JobReader:
             return {}
         engine = self._app.engine
         filter_, before = JobFilter(workflow=workflow), max(job.id for job in jobs) + 1
-        records = await engine.aread(engine.list_jobs, filter_, len(jobs), before)
-        return {record.id: self.document(record).reason for record in records if record.id in ids}
+        found = await engine.aread(engine.search_jobs, filter_, len(jobs), before, DEPTH, PREVIEW)
+        shown = await self._documents([record for record in found.records if record.id in ids], PREVIEW)
+        return {job.id: job.reason for job in shown}
 
     async def record(self, job_id: int) -> JobRecord:
         """A job as it is stored.
@@ -93,6 +104,9 @@ class JobReader:
         engine = self._app.engine
         record = await self.record(job_id)
         logs = await engine.aread(engine.list_logs, job_id)
+        return await asyncio.to_thread(self._details, record, logs)
+
+    def _details(self, record: JobRecord, logs: Sequence[LogLine]) -> JobDetails:
         texts = self._texts(record.task, record.args, record.metadata, record.result)
         return JobDetails(
             **self._fields(record, texts),
@@ -107,12 +121,15 @@ class JobReader:
     async def dead_groups(self) -> DeadGroups:
         """The newest ten thousand dead letters by what went wrong."""
         engine = self._app.engine
-        recent = await engine.aread(engine.group_recent_dead, MOST)
-        groups = [self._group(group, at_least=not recent.is_complete) for group in recent.groups]
+        recent = await engine.aread(engine.group_recent_dead, MOST, PREVIEW)
+        groups = await asyncio.to_thread(
+            lambda: [self._group(group, at_least=not recent.is_complete) for group in recent.groups]
+        )
         return DeadGroups(groups=groups, count=_total(groups, at_least=not recent.is_complete))
 
     def _group(self, group: DeadGroup, *, at_least: bool) -> DeadGroupDocument:
-        texts = self._texts(group.task, group.args, group.metadata)
+        is_cut = _is_cut(group.args, group.metadata)
+        texts = self._texts(group.task, group.args, group.metadata, is_cut=is_cut)
         return DeadGroupDocument(
             fingerprint=group.fingerprint,
             task=group.task,
@@ -124,19 +141,25 @@ class JobReader:
             last_at=from_moment(group.last_at),
         )
 
-    def _texts(self, task: str, *stored: str | None) -> Texts:
-        return self._redaction.texts(task, *(stored_value(text) for text in stored if text))
+    def _texts(self, task: str, *stored: str | None, is_cut: bool = False) -> Texts:
+        values = () if is_cut else (stored_value(text) for text in stored if text)
+        return self._redaction.texts(task, *values, is_cut=is_cut)
 
     async def shown_text(self, job_id: int, text: str) -> str:
         """A text about a job, without the job's hidden values."""
         record = await self.record(job_id)
         return self._texts(record.task, record.args, record.metadata)(text)
 
-    def document(self, record: JobRecord) -> JobDocument:
-        """A stored job as it is shown."""
-        return JobDocument(**self._fields(record, self._texts(record.task, record.args, record.metadata)))
+    async def _documents(self, records: Sequence[JobRecord], preview: int | None) -> list[JobDocument]:
+        """Jobs as a list shows them; made in a thread, so that long arguments do not hold up the event loop."""
+        return await asyncio.to_thread(lambda: [self._document(record, preview) for record in records])
 
-    def _fields(self, record: JobRecord, texts: Texts) -> dict[str, Any]:
+    def _document(self, record: JobRecord, preview: int | None) -> JobDocument:
+        is_cut = preview is not None and _is_cut(record.args, record.metadata)
+        texts = self._texts(record.task, record.args, record.metadata, is_cut=is_cut)
+        return JobDocument(**self._fields(record, texts, is_cut=is_cut))
+
+    def _fields(self, record: JobRecord, texts: Texts, *, is_cut: bool = False) -> dict[str, Any]:
         return {
             "id": record.id,
             "task": record.task,
@@ -144,7 +167,8 @@ class JobReader:
             "state": record.state,
             "is_retrying": record.state is JobState.SCHEDULED and record.attempt > 0,
             "priority": record.priority,
-            "args": self._shown(record.task, record.args),
+            "args": self._shown(record.task, record.args, is_cut=is_cut),
+            "is_cut": is_cut,
             "attempt": record.attempt,
             "crashes": record.crashes,
             "created_at": from_moment(record.created_at),
@@ -154,7 +178,7 @@ class JobReader:
             "worker": record.worker,
             "timeout": None if record.timeout is None else record.timeout / _SECOND,
             "tags": _list(record.tags),
-            "metadata": self._shown(record.task, record.metadata or "{}"),
+            "metadata": self._shown(record.task, record.metadata or "{}", is_cut=is_cut),
             "progress": record.progress,
             "progress_message": texts(record.progress_message),
             "cancel_requested": record.cancel_requested_at is not None,
@@ -165,8 +189,8 @@ class JobReader:
             "workflow": record.workflow,
         }
 
-    def _shown(self, task: str, text: str) -> Any:
-        return self._redaction.of(task, stored_value(text))
+    def _shown(self, task: str, text: str, *, is_cut: bool = False) -> Any:
+        return self._redaction.of(task, _beginning(text) if is_cut else stored_value(text))
 
 
 def stored_value(text: str) -> Any:
@@ -175,6 +199,19 @@ def stored_value(text: str) -> Any:
         return decode(text)
     except InvalidPayload:
         return text
+
+
+def _beginning(text: str) -> Any:
+    """The value of JSON text that may be cut."""
+    try:
+        return from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return text
+
+
+def _is_cut(*texts: str | None) -> bool:
+    """Whether the store may have cut one of these."""
+    return any(text is not None and len(text) >= PREVIEW for text in texts)
 
 
 def _list(text: str | None) -> list[Any]:

@@ -87,7 +87,7 @@ SELECT count(*) FROM (SELECT FROM {schema}.jobs AS job WHERE {where} ORDER BY id
 SELECT count(*) FROM (SELECT FROM {schema}.history AS job WHERE {where} ORDER BY id DESC LIMIT :most) AS portion;
 
 -- name: group_recent_dead
-SELECT dead.*, newest.reason, newest.args::text, newest.metadata::text
+SELECT dead.*, newest.reason, left(newest.args::text, :preview::integer), left(newest.metadata::text, :preview::integer)
 FROM (
     SELECT fingerprint, min(task), min(error_type), count(*), max(id) AS newest_id, min(finished_at), max(finished_at)
     FROM (SELECT * FROM {schema}.jobs WHERE state = 'dead' ORDER BY id DESC LIMIT :depth) AS portion

@@ -1,22 +1,31 @@
--- {where} stands for the caller's filter (see filters.py). Both lists name the columns of JobRecord in its order.
+-- {where} stands for the caller's filter (see filters.py). Both lists name the columns of JobRecord in its order; what may
+-- be long is cut after `preview` characters.
 
 -- name: list_jobs_live
 -- Each table gives its own newest, by its index: a union that is sorted as a whole reads both from end to end.
 SELECT * FROM (
-    SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
-           finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
-           retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, NULL::text, unique_key, workflow, expires_at, progress_data
+    SELECT id, task, queue, state,
+           CASE WHEN :preview::integer IS NULL THEN args::text ELSE left(args::text, :preview::integer) END, priority,
+           attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+           (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
+           retry, timeout, tags::text,
+           CASE WHEN :preview::integer IS NULL THEN metadata::text ELSE left(metadata::text, :preview::integer) END,
+           progress, progress_message, cancel_requested_at, reason, error_type, fingerprint, NULL::text, unique_key, workflow,
+           expires_at, progress_data
     FROM {schema}.jobs AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_live
 
 -- name: list_jobs_final
 SELECT * FROM (
-    SELECT id, task, queue, state, args::text, priority, attempt, crashes, fence, created_at, run_at, started_at,
-           finished_at, (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
-           retry, timeout, tags::text, metadata::text, progress, progress_message, cancel_requested_at, reason, error_type,
-           fingerprint, result, unique_key, workflow, NULL::bigint, progress_data
+    SELECT id, task, queue, state,
+           CASE WHEN :preview::integer IS NULL THEN args::text ELSE left(args::text, :preview::integer) END, priority,
+           attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+           (SELECT host || ':' || pid || '#' || id FROM {schema}.workers WHERE id = job.worker),
+           retry, timeout, tags::text,
+           CASE WHEN :preview::integer IS NULL THEN metadata::text ELSE left(metadata::text, :preview::integer) END,
+           progress, progress_message, cancel_requested_at, reason, error_type, fingerprint,
+           CASE WHEN :preview::integer IS NULL THEN result END, unique_key, workflow, NULL::bigint, progress_data
     FROM {schema}.history AS job WHERE {where} AND id < :before
     ORDER BY id DESC LIMIT :limit
 ) AS list_jobs_final

@@ -90,7 +90,7 @@ SELECT count(*) FROM (SELECT 1 FROM turnspit_jobs AS job WHERE {where} LIMIT :mo
 SELECT count(*) FROM (SELECT 1 FROM turnspit_history AS job WHERE {where} LIMIT :most);
 
 -- name: group_recent_dead
-SELECT dead.*, newest.reason, newest.args, newest.metadata
+SELECT dead.*, newest.reason, substr(newest.args, 1, :preview), substr(newest.metadata, 1, :preview)
 FROM (
     SELECT fingerprint, min(task), min(error_type), count(*), max(id) AS newest_id, min(finished_at), max(finished_at)
     FROM (SELECT * FROM turnspit_jobs INDEXED BY turnspit_jobs_dead WHERE state = 'dead' ORDER BY id DESC LIMIT :depth)

@@ -1,17 +1,22 @@
--- {where} stands for the caller's filter (see filters.py). Both lists name the columns of JobRecord in its order.
+-- {where} stands for the caller's filter (see filters.py). Both lists name the columns of JobRecord in its order; what may
+-- be long is cut after `preview` characters.
 
 -- name: list_jobs_live
-SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+SELECT id, task, queue, state, CASE WHEN :preview IS NULL THEN args ELSE substr(args, 1, :preview) END, priority,
+       attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
-       retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, NULL, unique_key, workflow, expires_at, progress_data
+       retry, timeout, tags, CASE WHEN :preview IS NULL THEN metadata ELSE substr(metadata, 1, :preview) END, progress,
+       progress_message, cancel_requested_at, reason, error_type, fingerprint, NULL,
+       unique_key, workflow, expires_at, progress_data
 FROM turnspit_jobs AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_final
-SELECT id, task, queue, state, args, priority, attempt, crashes, fence, created_at, run_at, started_at, finished_at,
+SELECT id, task, queue, state, CASE WHEN :preview IS NULL THEN args ELSE substr(args, 1, :preview) END, priority,
+       attempt, crashes, fence, created_at, run_at, started_at, finished_at,
        (SELECT host || ':' || pid || '#' || id FROM turnspit_workers WHERE id = job.worker),
-       retry, timeout, tags, metadata, progress, progress_message, cancel_requested_at, reason, error_type,
-       fingerprint, result, unique_key, workflow, NULL, progress_data
+       retry, timeout, tags, CASE WHEN :preview IS NULL THEN metadata ELSE substr(metadata, 1, :preview) END, progress,
+       progress_message, cancel_requested_at, reason, error_type, fingerprint,
+       CASE WHEN :preview IS NULL THEN result END, unique_key, workflow, NULL, progress_data
 FROM turnspit_history AS job WHERE {where} AND id < :before
 
 -- name: list_jobs_attempts
