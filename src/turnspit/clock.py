@@ -20,6 +20,7 @@ from typing import Protocol, TypeGuard
 from turnspit.errors import ConfigurationError
 
 __all__ = [
+    "LONGEST",
     "Clock",
     "Duration",
     "SystemClock",
@@ -41,7 +42,8 @@ Duration = float | timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LONGEST = timedelta(days=36525)
+LONGEST = timedelta(days=36525)
+"""A century: no duration is longer."""
 _WAKING = 0.00005
 """Seconds that a thread takes to wake up, and a little more."""
 
@@ -73,14 +75,14 @@ def to_duration(value: Duration, name: str = "duration") -> int:
         microseconds = round(value * 1_000_000)
     else:
         raise ConfigurationError(f"{name} must be seconds or a timedelta, not {value!r}")
-    if not 0 <= microseconds <= _LONGEST // _MICROSECOND:
+    if not 0 <= microseconds <= LONGEST // _MICROSECOND:
         raise ConfigurationError(f"{name} must be between 0 seconds and 100 years, not {value!r}")
     return microseconds
 
 
 def is_duration(value: object) -> TypeGuard[int]:
     """Whether this is what ``to_duration`` returns."""
-    return type(value) is int and 0 <= value <= _LONGEST // _MICROSECOND
+    return type(value) is int and 0 <= value <= LONGEST // _MICROSECOND
 
 
 def to_moment(value: datetime, name: str = "at") -> int:

@@ -333,7 +333,8 @@ def test_a_read_only_file(app: Turnspit, send: Any) -> None:
         ({"queues": "mail"}, "queues is a list of names, not 'mail'"),
         ({"queues": ["mail", ""]}, "a queue's name must be text of 1 to 255 characters without NUL, not ''"),
         ({"queues": []}, "queues is empty, so the worker would do nothing: name some, or leave it out for all"),
-        ({"concurrency": 0}, "concurrency is a whole number of at least 1, not 0"),
+        ({"concurrency": 0}, "concurrency is a whole number from 1 to 1,000,000, not 0"),
+        ({"concurrency": 10**30}, f"concurrency is a whole number from 1 to 1,000,000, not {10**30}"),
         ({"grace": -1}, "grace must be between 0 seconds and 100 years, not -1"),
         (
             {"lease": 1, "heartbeat": 2},

@@ -25,7 +25,8 @@ _ABOUT = """\
 has only one app. The working directory is searched first. Commands that need no tasks also take a store's URL, like
 `sqlite:///shop.db`. Without either, they use `$TURNSPIT_APP`, then `$TURNSPIT_URL`.
 
-**Exit codes**: 0 done, 1 failed, 2 wrong usage (also: a wrong URL, no store, a store of a newer release). Whatever goes
+**Exit codes**: 0 done, 1 failed (also: the database is away, or lacks a right), 2 wrong usage (also: a wrong URL, no
+store, a store of a newer release, and a worker that its store does not let begin, for whatever reason). Whatever goes
 wrong is one line on stderr. Results go to stdout, everything else to stderr.
 
 **`--json`** prints one document whose field names are stable; times are ISO 8601 in UTC, durations seconds. Tables are

@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from examples.private_postgres import hold_port, port_of
 
 from tests.cli.conftest import Cli
 
@@ -77,10 +79,7 @@ def test_a_store_of_a_newer_release(cli: Cli, folder: Path) -> None:
         ((PLAIN, "--sql", "--check"), "--sql prints migrations and takes no --status or --check"),
         (
             ("sqlite:///away/shop.db",),
-            (
-                "store {cwd}/away/shop.db cannot be opened: check that its folder exists and that this user may write "
-                "there (unable to open database file)"
-            ),
+            "store {cwd}/away/shop.db cannot be made: its folder does not exist; create {cwd}/away first",
         ),
         (
             ("sqlite:///junk.db",),
@@ -93,3 +92,16 @@ def test_what_cannot_be_migrated_is_one_line(cli: Cli, folder: Path, words: tupl
     answer = cli("migrate", *words)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == f"turnspit: {message.replace('{cwd}', str(folder))}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("migrate",), ("migrate", "--check"), ("jobs", "list"), ("queues", "pause", "--tag=a")]
+)
+def test_a_database_that_is_down_is_no_wrong_usage(cli: Cli, folder: Path, words: tuple[str, ...]) -> None:
+    """So a script can tell what may be tried again from what never will do."""
+    with closing(hold_port()) as nobody_listens:
+        url = f"postgresql://shop@127.0.0.1:{port_of(nobody_listens)}/shop"
+        (folder / "down.py").write_text(f"from turnspit import Turnspit\napp = Turnspit({url!r}, deadline=0.2)\n")
+        answer = cli(*words, "down")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert " cannot be reached: is the server running, and the URL right? (" in answer.err

@@ -39,6 +39,8 @@ def test_it_moves_and_says_what(cli: Cli, folder: Path) -> None:
         "was_done": True,
         "tables": {},
     }
+    again = cli("move", OLD, NEW)
+    assert (again.code, again.out.splitlines()[2:]) == (0, ["it was complete before"])
     frozen = f"store {folder}/shop.db has moved to {folder}/new.db: point the app's URL there"
     assert enqueue(cli).err == f"turnspit: {frozen}\n"
     doctor = cli("doctor", OLD, "--json")

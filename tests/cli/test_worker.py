@@ -236,10 +236,7 @@ def test_at_a_terminal_the_levels_have_colours(cli: Cli) -> None:
         ),
         (
             ("away:app",),
-            (
-                "store {cwd}/away/shop.db cannot be opened: check that its folder exists and that this user may write "
-                "there (unable to open database file)"
-            ),
+            "store {cwd}/away/shop.db cannot be made: its folder does not exist; create {cwd}/away first",
         ),
     ],
 )

@@ -48,6 +48,8 @@ class Health:
         if port is not None and (not isinstance(port, int) or not 0 <= port <= 65535):
             raise ConfigurationError(f"a health port is a whole number of at most 65535, not {port!r}")
         self.file = None if file is None else Path(file).absolute()
+        if self.file is not None and not self.file.name:
+            raise ConfigurationError(f"the health file {self.file} is a folder: name a file in it")
         self.port = port
         self.host = host
         self.max_lag = to_duration(max_lag, "max_lag") / _SECOND

@@ -59,7 +59,7 @@ def dev(
         if not path.exists():
             raise WrongUsage(f"--watch: there is no {path.absolute()}")
     seconds = parse_duration(grace, "--grace").total_seconds()
-    words = ["worker", name, f"--concurrency={concurrency}", f"--grace={seconds:g}", f"--log-level={log_level}"]
+    words = ["worker", name, f"--concurrency={concurrency}", f"--grace={grace}", f"--log-level={log_level}"]
     words += [f"--lease={_LEASE}"]
     words += [f"--queues={queues}"] if queues is not None else []
     programs = [Program("worker", words, seconds)]

@@ -1,6 +1,6 @@
 """How a command ends badly: one line that says what happened and what to do, and an exit code.
 
-0 is done, 1 is failed, 2 is wrong usage.
+0 is done, 1 is failed, 2 is wrong usage, or a store that will never do.
 """
 
 from turnspit.errors import (

@@ -1,5 +1,6 @@
 """``turnspit limits``: what may begin and run, and changing it for all workers at run time."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -27,6 +28,7 @@ EXAMPLES = {
     "reset": ("turnspit limits reset shop.jobs:app call_partner",),
 }
 _MOST = 100
+_COUNT = re.compile(r"\d{1,19}", re.ASCII)
 
 
 def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
@@ -118,7 +120,7 @@ def _limit(rate: str | None, burst: int | None, concurrency: int | None) -> Rate
     if concurrency is not None:
         return Concurrency(concurrency)
     count, _, per = (rate or "").partition("/")
-    if not count.isdecimal() or not per:
+    if not _COUNT.fullmatch(count) or not per:
         raise WrongUsage(f"--rate is a number in a time, as 10/1s, not {rate!r}")
     return Rate(int(count), per=parse_duration(per, "the time of --rate"), burst=burst)
 

@@ -11,7 +11,6 @@ from turnspit.cli.loading import find_store
 from turnspit.cli.options import AsJson, StoreArgument
 from turnspit.cli.output import line, print_json
 from turnspit.contract import SchemaStatus
-from turnspit.errors import EngineError
 
 __all__ = ["EXAMPLES", "migrate"]
 
@@ -48,12 +47,9 @@ def migrate(
     if sql:
         sys.stdout.write(engine.schema_sql(since))
         return
-    try:
-        with telling_of_waits(target.app):
-            applied = () if status or check else engine.migrate()
-            standing = engine.schema_status()
-    except EngineError as error:
-        raise WrongUsage(str(error)) from error
+    with telling_of_waits(target.app):
+        applied = () if status or check else engine.migrate()
+        standing = engine.schema_status()
     if as_json:
         print_json(
             {

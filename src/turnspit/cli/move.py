@@ -99,7 +99,7 @@ def _say(moved: Moved, source: str, target: str, as_json: bool) -> None:
         return
     line("from ", (source, "cyan"))
     line("to   ", (target, "cyan"))
-    widest = max(len(each.table) for each in moved.tables)
+    widest = max((len(each.table) for each in moved.tables), default=0)
     for each in moved.tables:
         line(f"{each.table:<{widest}} {each.rows:>11,} rows, checksum {each.checksum} in both")
     line(

@@ -36,11 +36,13 @@ __all__ = [
     "Yes",
     "check_cursor",
     "filter_fields",
+    "read_id",
     "split_ids",
     "split_name",
 ]
 
 _FILTERS = "Which jobs"
+_LARGEST_ID = 2**63 - 1
 _APP_OR_STORE = "The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL)"
 
 
@@ -145,9 +147,19 @@ def check_cursor(after: str | None) -> str | None:
 
     :raises WrongUsage: if it is not.
     """
-    if after is not None and not is_job_id(after):
+    if after is not None and not _is_id(after):
         raise WrongUsage(f"--after takes the cursor that a page ended with, not {after!r}")
     return after
+
+
+def read_id(word: str, kind: str) -> int:
+    """The id of a job, a workflow or a worker.
+
+    :raises WrongUsage: if no store gives such an id.
+    """
+    if not _is_id(word):
+        raise WrongUsage(f"a {kind} is named by its id, a number, not {word!r}; {program()} {kind}s list shows them")
+    return int(word)
 
 
 def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:
@@ -158,7 +170,7 @@ def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:
     rest = list(words or ())
     name = rest.pop(0) if rest and not is_job_id(rest[0]) else None
     for word in rest:
-        if not is_job_id(word):
+        if not _is_id(word):
             raise WrongUsage(f"{word!r} is no job's id: ids are numbers, as `{program()} jobs list` shows them")
     return name, list(dict.fromkeys(int(word) for word in rest))
 
@@ -176,10 +188,14 @@ def split_name(words: list[str], what: str) -> tuple[str | None, str]:
     raise WrongUsage(f"this takes an app and one {what}, not {len(words)} words: put a name of several in quotes")
 
 
+def _is_id(word: str) -> bool:
+    return is_job_id(word) and len(word) <= len(str(_LARGEST_ID)) and int(word) <= _LARGEST_ID
+
+
 def _moment(text: str | None, option: str) -> Any:
     if text is None:
         return None
     try:
         return utc_now() - parse_duration(text)
-    except (WrongUsage, OverflowError):
+    except WrongUsage:
         return parse_moment(text, f"{option} is how long ago, as in 2h, or")

@@ -47,6 +47,8 @@ __all__ = [
 
 _PIPE_WIDTH = 160
 _ENDLESS = 10_000
+_LONGEST_WORD, _SHOWN = 300, 80
+"""Characters of a word of an error, and what is shown of a longer one."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _STYLES = {
     "blocked": "magenta",
@@ -107,7 +109,13 @@ def console_width(stream: TextIO) -> int | None:
 
 def complain(message: str) -> None:
     """One line to stderr, begun with the program's name."""
-    sys.stderr.write(f"turnspit: {plain(' '.join(message.split()))}\n")
+    words = " ".join(_shorten(word) for word in message.split())
+    sys.stderr.write(f"turnspit: {plain(words)}\n")
+
+
+def _shorten(word: str) -> str:
+    """A word as it was typed, but for the rest of one that would fill the screen."""
+    return word if len(word) <= _LONGEST_WORD else f"{word[:_SHOWN]}..."
 
 
 def note(text: str) -> None:

@@ -17,7 +17,7 @@ from turnspit.app import Turnspit
 from turnspit.cli.documents import stored_json
 from turnspit.cli.errors import Failed, WrongUsage
 from turnspit.cli.loading import find_app, is_job_id, require_store
-from turnspit.cli.options import AsJson
+from turnspit.cli.options import AsJson, read_id
 from turnspit.cli.output import describe_duration, err, note, plain, print_json
 from turnspit.codec import DEFAULT_LIMIT
 from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
@@ -71,7 +71,8 @@ def _app_and_job(words: list[str]) -> tuple[Turnspit, int]:
     *names, number = words
     if len(names) > 1 or not is_job_id(number):
         raise WrongUsage("run takes an app and one job's id, as in: turnspit run shop.jobs:app 113")
-    return find_app(names[0] if names else None).app, int(number)
+    job_id = read_id(number, "job")
+    return find_app(names[0] if names else None).app, job_id
 
 
 class _Reports:

@@ -7,12 +7,14 @@ datetime.timedelta(seconds=5400)
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from turnspit.cli.errors import WrongUsage
+from turnspit.clock import LONGEST
 
 __all__ = [
     "check_word",
@@ -49,22 +51,24 @@ def check_word(word: str, words: Sequence[str], option: str) -> None:
 def parse_duration(text: str, option: str = "a duration") -> timedelta:
     """Seconds, or numbers with units: ``90``, ``1.5``, ``500ms``, ``5m``, ``1h30m``, ``2d``, ``1w``."""
     typed = text.strip()
-    try:
-        if _NUMBER.fullmatch(typed):
-            return timedelta(seconds=float(typed))
-        if _DURATION.fullmatch(typed):
-            return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(typed)))
-    except OverflowError:
-        pass
-    raise WrongUsage(f"{option} is seconds or a number with a unit (90, 500ms, 5m, 1h30m, 2d), not {text!r}")
+    if _NUMBER.fullmatch(typed):
+        seconds = float(typed)
+    elif _DURATION.fullmatch(typed):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(typed))
+    else:
+        raise WrongUsage(f"{option} is seconds or a number with a unit (90, 500ms, 5m, 1h30m, 2d), not {text!r}")
+    if seconds > LONGEST.total_seconds():
+        raise WrongUsage(f"{option} is at most 100 years, not {text!r}")
+    return timedelta(seconds=seconds)
 
 
 def parse_size(text: str, option: str) -> int:
     """Bytes, or a number with a unit: ``512MB`` (a million bytes each), ``1.5GiB``, ``200M`` (as ``MiB``)."""
     found = _SIZE.fullmatch(text.strip())
-    if found is None or not (size := round(float(found[1]) * _SIZES[found[2].upper()])):
+    size = 0.0 if found is None else float(found[1]) * _SIZES[found[2].upper()]
+    if not 0.5 < size < math.inf:
         raise WrongUsage(f"{option} is bytes or a number with a unit (512MB, 1.5GiB), not {text!r}")
-    return size
+    return round(size)
 
 
 def parse_moment(text: str, what: str) -> datetime:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from turnspit._runtime.worker.settings import MOST_SLOTS
 from turnspit.cli.logs import FORMATS, LEVELS
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "UntilEmpty",
 ]
 
+_MOST = 1000
+"""Worker processes of one supervisor: more do not fit on a machine."""
 _PROCESSES = "Several processes"
 _HEALTH = "Health and metrics"
 
@@ -46,7 +49,10 @@ Queues = Annotated[
     typer.Option("--queues", "-q", metavar="A,B", help="The queues it serves. Default: all.", show_default=False),
 ]
 Concurrency = Annotated[
-    int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many jobs a process runs at once.")
+    int,
+    typer.Option(
+        "--concurrency", "-c", metavar="N", min=1, max=MOST_SLOTS, help="How many jobs a process runs at once."
+    ),
 ]
 Grace = Annotated[str, _option("--grace", "TIME", "How long running jobs may go on after a stop: seconds, or like 2m.")]
 Lease = Annotated[str, _option("--lease", "TIME", "How long after its last heartbeat other workers take its jobs.")]
@@ -55,7 +61,9 @@ Heartbeat = Annotated[
     _option("--heartbeat", "TIME", "How often it renews its lease. Default: a third of the lease.", show_default=False),
 ]
 UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="End when nothing is ready or running any more.")]
-Processes = Annotated[int, _option("--processes", "N", "How many worker processes there are.", _PROCESSES, min=1)]
+Processes = Annotated[
+    int, _option("--processes", "N", "How many worker processes there are.", _PROCESSES, min=1, max=_MOST)
+]
 MaxJobs = Annotated[
     int | None,
     _option(

@@ -7,9 +7,8 @@ import typer
 from rich.text import Text
 
 from turnspit.cli.documents import worker_document
-from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import Target, find_store
-from turnspit.cli.options import AsJson, StoreAndId, StoreArgument, split_name
+from turnspit.cli.options import AsJson, StoreAndId, StoreArgument, read_id, split_name
 from turnspit.cli.output import (
     describe_duration,
     describe_size,
@@ -77,9 +76,8 @@ def stop(words: StoreAndId) -> None:
 
 def _find(words: list[str]) -> tuple[Target, int]:
     typed, number = split_name(words, "worker")
-    if not (number.isdecimal() and number.isascii() and len(number) < 19):
-        raise WrongUsage(f"a worker is named by its id, a number, not {number!r}; turnspit workers list shows them")
-    return find_store(typed), int(number)
+    worker = read_id(number, "worker")
+    return find_store(typed), worker
 
 
 def _show(found: Sequence[WorkerRecord], jobs: Mapping[int, Sequence[JobRecord]], now: int) -> None:

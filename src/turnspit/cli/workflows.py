@@ -6,10 +6,9 @@ import typer
 from rich.text import Text
 
 from turnspit.cli.documents import workflow_document
-from turnspit.cli.errors import WrongUsage
 from turnspit.cli.launching import program
 from turnspit.cli.loading import Target, find_store
-from turnspit.cli.options import After, AsJson, StoreAndId, StoreArgument, check_cursor, split_name
+from turnspit.cli.options import After, AsJson, StoreAndId, StoreArgument, check_cursor, read_id, split_name
 from turnspit.cli.output import (
     count_of,
     line,
@@ -113,9 +112,8 @@ def replay(
 
 def _find(words: list[str]) -> tuple[Target, int]:
     typed, number = split_name(words, "workflow")
-    if not number.isdecimal():
-        raise WrongUsage(f"a workflow is named by its id, a number, not {number!r}; turnspit workflows list shows them")
-    return find_store(typed), int(number)
+    workflow = read_id(number, "workflow")
+    return find_store(typed), workflow
 
 
 def _hints(workflow: Workflow, hint: str) -> list[str]:

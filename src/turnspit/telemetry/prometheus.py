@@ -79,9 +79,9 @@ class Metrics:
         """
         try:
             server, thread = _import_client().start_http_server(port, host, self._registry())
-        except OSError as error:
-            where = f"{host}, port {port}"
-            raise ConfigurationError(f"metrics cannot be shown on {where}: {error.strerror}") from None
+        except (OSError, UnicodeError) as error:  # a name that no host can have is a UnicodeError
+            where, why = f"{host}, port {port}", getattr(error, "strerror", None) or error
+            raise ConfigurationError(f"metrics cannot be shown on {where}: {why}") from None
 
         def stop() -> None:
             server.shutdown()

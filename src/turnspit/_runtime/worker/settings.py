@@ -15,8 +15,10 @@ from turnspit.hooks import Lifespan, Middleware, ThreadMiddleware
 from turnspit.retries import Retry
 from turnspit.workflow_store import WorkflowWriter
 
-__all__ = ["WorkerParts", "WorkerSettings", "check_max_crashes", "make_settings"]
+__all__ = ["MOST_SLOTS", "WorkerParts", "WorkerSettings", "check_max_crashes", "make_settings"]
 
+MOST_SLOTS = 1_000_000
+"""No process runs so many jobs at once; a larger number is a mistake in typing, and may be one that no store takes."""
 _SECOND = 1_000_000
 
 
@@ -82,8 +84,8 @@ def make_settings(
     """
     if isinstance(queues, str):
         raise ConfigurationError(f"queues is a list of names, not {queues!r}")
-    if not isinstance(concurrency, int) or concurrency < 1:
-        raise ConfigurationError(f"concurrency is a whole number of at least 1, not {concurrency!r}")
+    if not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_SLOTS:
+        raise ConfigurationError(f"concurrency is a whole number from 1 to {MOST_SLOTS:,}, not {concurrency!r}")
     lasts = to_duration(lease, "lease") / _SECOND
     beat = lasts / 3 if heartbeat is None else to_duration(heartbeat, "heartbeat") / _SECOND
     if not 0 < beat <= lasts / 2:

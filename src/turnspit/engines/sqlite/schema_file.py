@@ -11,7 +11,7 @@ from turnspit.engines.sqlite.connection import connect, connect_to_look
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.holders import turnstile_of
 from turnspit.engines.sqlite.locks import begin
-from turnspit.engines.sqlite.place import find_file
+from turnspit.engines.sqlite.place import check_place, find_file
 from turnspit.engines.sqlite.schema import SqliteSchema, check_sqlite
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
@@ -40,6 +40,7 @@ class SchemaFile:
     def migrate(self) -> tuple[str, ...]:
         """See ``contract``. Processes take turns."""
         check_sqlite(str(self._path))
+        check_place(self._path)
         turnstile = Turnstile(turnstile_of(self._path))
         with closing(turnstile), turnstile, self._connected(self._connect) as connection:
             if not self.schema.read_status(connection.execute).pending:
