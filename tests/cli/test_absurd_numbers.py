@@ -38,8 +38,8 @@ MORE = {
 }
 """The words that a command needs beside the app."""
 WITH = {"--burst": ["--rate=1/1s"], "--since": ["--sql"]}
-IDS = ("jobs show", "jobs cancel", "jobs delete", "jobs replay", "jobs run-now", "dead replay", "workflows show")
-IDS += ("workflows cancel", "workflows replay", "workers quiet", "workers stop", "run")
+IDS = [f"jobs {verb}" for verb in ("show", "cancel", "delete", "replay", "run-now")]
+IDS += ["dead replay", "workflows show", "workflows cancel", "workflows replay", "workers quiet", "workers stop", "run"]
 
 
 def options() -> dict[str, list[str]]:

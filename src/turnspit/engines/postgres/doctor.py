@@ -173,31 +173,52 @@ def _schema(connection: Connection, schema: str) -> list[Finding]:
 
 
 def _sizes(connection: Connection, schema: str) -> list[Finding]:
-    return [_tables(connection, schema), _indexes(connection, schema)]
+    return [*_tables(connection, schema), _indexes(connection, schema)]
 
 
-def _tables(connection: Connection, schema: str) -> Finding:
-    """Whether vacuum keeps up with the rows that end."""
+def _tables(connection: Connection, schema: str) -> list[Finding]:
+    """How large they are, and whether vacuum keeps up with the rows that end."""
     if _one(connection, "SHOW autovacuum") != "on":
-        return "tables", False, "autovacuum is off: turn it on, for claims get slower with every job that has ended"
-    row = connection.execute(
-        "SELECT relname, n_dead_tup, n_live_tup, pg_total_relation_size(relid), "
-        "extract(epoch FROM clock_timestamp() - greatest(last_vacuum, last_autovacuum))::bigint "
-        "FROM pg_stat_user_tables WHERE schemaname = %s AND n_dead_tup > %s AND n_dead_tup > 5 * n_live_tup "
-        "ORDER BY n_dead_tup DESC LIMIT 1",
-        [schema, _MANY_DEAD],
-    ).fetchone()
+        text = "autovacuum is off: turn it on, for claims get slower with every job that has ended"
+        return [("tables", False, text)]
+    statement = (
+        "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_stat_user_tables WHERE schemaname = %s"
+    )
+    total = f"{_size(_one(connection, statement, schema))} with their indexes"
+    row = connection.execute(_DEAD_ROWS, [schema, _MANY_DEAD]).fetchone()
     if row is None:
-        statement = (
-            "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_stat_user_tables "
-            "WHERE schemaname = %s"
-        )
-        total = _one(connection, statement, schema)
-        return "tables", True, f"{_size(total)} with their indexes; vacuum keeps up"
-    name, dead, live, size, seconds = row
+        return [("tables", True, f"{total}; vacuum keeps up")]
+    name, dead, live, size, seconds, changed, is_off, is_vacuumed, is_busy, naptime = row
+    table = f"{schema}.{name}"
     when = "never vacuumed yet" if seconds is None else f"vacuumed {seconds} s ago"
-    text = f"{schema}.{name} has {dead:,} dead rows beside {live:,} live ones in {_size(size)}, {when}"
-    return "tables", False, f"{text}: see what holds a snapshot, then VACUUM {schema}.{name}"
+    text = f"{table} has {dead:,} dead rows beside {live:,} live ones in {_size(size)}, {when}"
+    if is_off:
+        return [("tables", False, f"{text}: autovacuum is off for it; ALTER TABLE {table} RESET (autovacuum_enabled)")]
+    if not _snapshots(connection)[1]:
+        return [("tables", False, f"{text}: end what holds them back, see transactions; then autovacuum removes them")]
+    if is_vacuumed:
+        cure = "a vacuum is at work there"
+    elif seconds is not None and changed < dead / 2:
+        cure = "that vacuum left them to a transaction that was still open, and the next one removes them"
+    elif is_busy:
+        cure = f"all workers of autovacuum are at other tables; if that lasts, VACUUM {table}"
+    else:
+        cure = f"autovacuum looks every {naptime}; if they are still there after five minutes, VACUUM {table}"
+    return [("tables", True, total), ("advice", True, f"{text}: {cure}")]
+
+
+_DEAD_ROWS = """
+SELECT stat.relname, n_dead_tup, n_live_tup, pg_total_relation_size(relid),
+       extract(epoch FROM clock_timestamp() - greatest(last_vacuum, last_autovacuum))::bigint, n_mod_since_analyze,
+       EXISTS (SELECT FROM pg_options_to_table(reloptions)
+               WHERE option_name = 'autovacuum_enabled' AND NOT option_value::boolean),
+       EXISTS (SELECT FROM pg_stat_progress_vacuum AS vacuum WHERE vacuum.relid = stat.relid),
+       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')
+           >= current_setting('autovacuum_max_workers')::integer,
+       current_setting('autovacuum_naptime')
+FROM pg_stat_user_tables AS stat JOIN pg_class ON pg_class.oid = relid
+WHERE schemaname = %s AND n_dead_tup > %s AND n_dead_tup > 5 * n_live_tup ORDER BY n_dead_tup DESC LIMIT 1
+"""
 
 
 def _indexes(connection: Connection, schema: str) -> Finding:
