@@ -80,7 +80,7 @@ def test_it_can_be_given_up(cli: Cli, folder: Path, store: Any) -> None:
         (("sqlite:///missing.db", NEW), "there are no jobs at"),
         ((OLD, OLD), "cannot be moved to itself"),
         ((OLD, "redis://localhost"), "no engine for"),
-        ((OLD, "sqlite:///away/new.db"), "its folder exists"),
+        ((OLD, "sqlite:///away/new.db"), "its folder does not exist"),
         ((OLD, NEW, "--wait", "soon"), "--wait"),
     ],
 )
