@@ -37,8 +37,12 @@ _PLAIN = 4
 """The first four fields of a new job are its task, queue, arguments and priority. The others are options."""
 _NO_OPTIONS = NewJob("", "", "")[_PLAIN:]
 _READY = Wake(WakeKind.READY)
-_FAILED = {EndingMove.RETRY: "finish_jobs_reschedule_all", EndingMove.DEAD: "finish_jobs_dead_all"}
-"""Moves that are stored together for many jobs, and the statements that do."""
+_TOGETHER = {
+    EndingMove.RETRY: "finish_jobs_reschedule_all",
+    EndingMove.SNOOZE: "finish_jobs_reschedule_all",
+    EndingMove.DEAD: "finish_jobs_dead_all",
+}
+"""Moves that many jobs make together, and the statements by which they do."""
 
 
 class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
@@ -98,8 +102,8 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         completions = [finish for finish in finishes if isinstance(finish, Completion)]
         if completions:
             yield from self._finish_completed(completions, report)
-        failed = [finish for finish in finishes if isinstance(finish, Ending) and finish.move in _FAILED]
-        stored = (yield from self._finish_failed(failed, report)) if len(failed) > 1 else set[tuple[int, int]]()
+        many = [finish for finish in finishes if isinstance(finish, Ending) and finish.move in _TOGETHER]
+        stored = (yield from self._finish_together(many, report)) if len(many) > 1 else set[tuple[int, int]]()
         for finish in finishes:
             if isinstance(finish, Ending) and (finish.id, finish.fence) not in stored:
                 yield from self._finish_ending(finish, report)
@@ -182,21 +186,22 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
             params = {"now": self.clock.now(), "outcome": outcome, "counts": to_json(sorted(counts))}
             yield Statement(self.sql["count_outcomes"], params)
 
-    def _finish_failed(self, endings: Sequence[Ending], report: FinishReport) -> Verb[set[tuple[int, int]]]:
-        """Store many attempts that failed, as when a service that their task calls is down.
+    def _finish_together(self, endings: Sequence[Ending], report: FinishReport) -> Verb[set[tuple[int, int]]]:
+        """Store many attempts that did not complete, as when a service that their task calls is down.
 
         :returns: the ids and fences of those stored. The others have a limit, are to be cancelled, or lost their claim.
         """
         now, by_claim = self.clock.now(), {(ending.id, ending.fence): ending for ending in endings}
         params: dict[str, Any] = {"now": now, "ids": to_json(sorted({job for job, _ in by_claim}))}
-        rows = yield Statement(self.sql["finish_jobs_find_failed"], params)
+        rows = yield Statement(self.sql["finish_jobs_find_all"], params)
         found = [(by_claim[job, fence], row) for job, fence, *row in rows if (job, fence) in by_claim]
-        for move, block in _FAILED.items():
+        for move, block in _TOGETHER.items():
             moved = [(end, row) for end, row in found if end.move is move]
             if not moved:
                 continue
             errors = to_json((end.id, *end.error, end.delay) for end, _ in moved)
-            params = {"now": now, "outcome": str(move), "errors": errors}
+            give_back = int(move is EndingMove.SNOOZE)
+            params = {"now": now, "outcome": str(move), "errors": errors, "give_back": give_back}
             yield Statement(self.sql["finish_jobs_attempts"], params)
             yield from self.count_outcomes([(end.id, *row[:3]) for end, row in moved], str(move))
             yield Statement(self.sql[block], params)

@@ -256,14 +256,14 @@ ON CONFLICT (job, fence) DO UPDATE
 SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type = excluded.error_type,
     error_message = excluded.error_message, traceback = excluded.traceback;
 
--- name: finish_jobs_find_failed
+-- name: finish_jobs_find_all
 -- Locked in the order of ids, as everywhere. Not jobs that have a limit or are to be cancelled: those are ended one by one.
 SELECT id, fence, queue, task, {now} - started_at, workflow
 FROM {schema}.jobs
 WHERE id = {ids} AND state || '' = 'running' AND lane IS NULL AND cancel_requested_at IS NULL ORDER BY id FOR UPDATE;
 
 -- name: finish_jobs_attempts
--- `errors` is [[job, type, message, traceback, fingerprint, delay], ...], of jobs that finish_jobs_find_failed locked.
+-- `errors` is [[job, type, message, traceback, fingerprint, delay], ...], of jobs that finish_jobs_find_all locked.
 INSERT INTO {schema}.attempts (
     job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message, traceback)
 SELECT job.id, job.fence, job.attempt, :outcome, job.started_at, {now}, job.worker, error->>1, error->>2, error->>3
@@ -276,8 +276,8 @@ SET outcome = excluded.outcome, finished_at = excluded.finished_at, error_type =
 -- name: finish_jobs_reschedule_all
 UPDATE {schema}.jobs
 SET state = CASE WHEN (error->>5)::bigint > 0 THEN 'scheduled' ELSE 'ready' END, run_at = {now} + (error->>5)::bigint,
-    worker = NULL, expires_at = NULL, error_type = error->>1, reason = error->>2, fingerprint = error->>4,
-    invalid_since = NULL
+    attempt = attempt - :give_back, worker = NULL, expires_at = NULL,
+    error_type = error->>1, reason = error->>2, fingerprint = error->>4, invalid_since = NULL
 FROM json_array_elements(:errors::json) AS error
 WHERE id = (error->>0)::bigint;
 

@@ -203,14 +203,14 @@ INSERT OR REPLACE INTO turnspit_attempts (
 SELECT id, fence, attempt, :outcome, started_at, {now}, worker, :error_type, :error_message, :traceback
 FROM turnspit_jobs WHERE id = :id;
 
--- name: finish_jobs_find_failed
+-- name: finish_jobs_find_all
 -- Not jobs that have a limit or are to be cancelled: those are ended one by one.
 SELECT id, fence, queue, task, {now} - started_at, workflow
 FROM turnspit_jobs
 WHERE id IN (SELECT value FROM json_each(:ids)) AND +state = 'running' AND lane IS NULL AND cancel_requested_at IS NULL;
 
 -- name: finish_jobs_attempts
--- `errors` is [[job, type, message, traceback, fingerprint, delay], ...], of jobs that finish_jobs_find_failed found.
+-- `errors` is [[job, type, message, traceback, fingerprint, delay], ...], of jobs that finish_jobs_find_all found.
 INSERT OR REPLACE INTO turnspit_attempts (
     job, fence, attempt, outcome, started_at, finished_at, worker, error_type, error_message, traceback)
 SELECT job.id, job.fence, job.attempt, :outcome, job.started_at, {now}, job.worker,
@@ -220,8 +220,8 @@ FROM json_each(:errors) AS error CROSS JOIN turnspit_jobs AS job ON job.id = err
 -- name: finish_jobs_reschedule_all
 UPDATE turnspit_jobs
 SET state = CASE WHEN error.value->>5 > 0 THEN 'scheduled' ELSE 'ready' END, run_at = {now} + (error.value->>5),
-    worker = NULL, expires_at = NULL, error_type = error.value->>1, reason = error.value->>2,
-    fingerprint = error.value->>4, invalid_since = NULL
+    attempt = attempt - :give_back, worker = NULL, expires_at = NULL,
+    error_type = error.value->>1, reason = error.value->>2, fingerprint = error.value->>4, invalid_since = NULL
 FROM json_each(:errors) AS error
 WHERE turnspit_jobs.id = error.value->>0;
 

@@ -1,4 +1,4 @@
-"""Many attempts that fail at once, as when a service is down: docs/decisions/0075."""
+"""Many attempts that end at once without completing, as when a service is down: docs/decisions/0075."""
 
 from contextlib import suppress
 
@@ -16,16 +16,15 @@ from turnspit.records import (
     LimitedRequest,
     LimitRule,
 )
-from turnspit.states import JobState
 
 
 def test_they_are_stored_together_each_as_alone(store: Store) -> None:
-    jobs, limited = store.insert_many(7), Lane("default", "send", (LimitRule("send", "send", 9, SECOND),)).to_text()
+    jobs, limited = store.insert_many(8), Lane("default", "send", (LimitRule("send", "send", 9, SECOND),)).to_text()
     claims = [store.claim_one(job=job) for job in jobs]
     store.insert(lane=limited)
     request = LimitedRequest(store.default_worker, 9, frozenset({"send"}))
     claims += store.engine.write(store.engine.claim_limited_jobs, request).claims
-    later, at_once, stale, cancelled, dead, dead_too, done, held = claims
+    later, at_once, stale, cancelled, dead, dead_too, snoozed, done, held = claims
     store.cancel(cancelled.id, "not wanted")
     errors = {
         each.id: ErrorRecord("OSError", f"no {each.id}", f"Traceback {each.id}", f"f{each.id}") for each in claims
@@ -38,28 +37,29 @@ def test_they_are_stored_together_each_as_alone(store: Store) -> None:
         store.engine.finish_jobs,
         [ending(later, delay=60), ending(later, fence=-1), ending(stale, fence=-1), ending(at_once),
          ending(cancelled, delay=60), ending(dead, EndingMove.DEAD), Completion(done.id, done.fence, "1"),
-         ending(held, delay=60), ending(dead_too, EndingMove.DEAD)],
+         ending(held, delay=60), ending(dead_too, EndingMove.DEAD), ending(snoozed, EndingMove.SNOOZE, delay=60)],
     )  # fmt: skip
     assert report.lost == [(later.id, later.fence - 1), (stale.id, stale.fence - 1)]
     states = {later: "scheduled", at_once: "ready", stale: "running", cancelled: "cancelled", dead: "dead"}
-    states |= {dead_too: "dead", done: "completed", held: "scheduled"}
+    states |= {dead_too: "dead", snoozed: "scheduled", done: "completed", held: "scheduled"}
     assert {claim.id: store.state(claim.id) for claim in claims} == {claim.id: state for claim, state in states.items()}
     assert {job: str(state) for job, state in report.states.items()} == {
         claim.id: state for claim, state in states.items() if claim not in (stale, done)
     }
-    for claim in (later, at_once, held, dead, dead_too):
+    for claim in (later, at_once, held, dead, dead_too, snoozed):
         record, error = store.job(claim.id), errors[claim.id]
         assert (record.error_type, record.reason, record.fingerprint) == (error.type, error.message, error.fingerprint)
         [attempt] = record.attempts
-        outcome = "dead" if record.state is JobState.DEAD else "failed"
+        outcome = {dead: "dead", dead_too: "dead", snoozed: "snoozed"}.get(claim, "failed")
         assert (attempt.outcome, attempt.error_message, attempt.traceback) == (outcome, error.message, error.traceback)
     assert {store.job(claim.id).finished_at for claim in (dead, dead_too)} == {store.clock.moment}
-    assert store.job(later.id).run_at == store.clock.moment + 60 * SECOND
+    assert {store.job(claim.id).run_at for claim in (later, snoozed)} == {store.clock.moment + 60 * SECOND}
+    assert [store.job(claim.id).attempt for claim in (later, snoozed)] == [1, 0]
     counted = {each.outcome: each.count for each in store.engine.read(store.engine.list_counters, 5, 1)}
-    assert (counted["failed"], counted["dead"]) == (4, 2)
+    assert (counted["failed"], counted["dead"], counted["snoozed"]) == (4, 2, 1)
 
 
-@pytest.mark.parametrize("move", [EndingMove.RETRY, EndingMove.DEAD])
+@pytest.mark.parametrize("move", [EndingMove.RETRY, EndingMove.SNOOZE, EndingMove.DEAD])
 def test_many_take_no_more_statements_than_two(store: Store, move: EndingMove) -> None:
     """Else a worker is ahead of its store by thousands of attempts while a service is down."""
 
