@@ -7,8 +7,11 @@ import pytest
 
 from tests.behaviour.support import DEADLINE
 from turnspit import Turnspit
+from turnspit._runtime.maintenance.rescuer import Rescuer
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineError
+from turnspit.events import EventBus
+from turnspit.records import JobRecord, RescueReport
 
 
 @pytest.mark.parametrize("verb", ["promote_jobs", "tend_workflows"])
@@ -37,3 +40,30 @@ def test_a_worker_goes_around_what_the_store_refuses(
                 flow.add(greet.using(delay=3600).new())
             assert app.workflows.wait_ended(flow.id, DEADLINE).cancelled == 1
     assert caplog.text.count(f"the store refuses to {verb.partition('_')[0]} job 99: not this one; others go on") == 1
+
+
+def test_whose_process_was_seen_to_end_is_declared_dead_whatever_of_it_is_refused(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refusing(worker: int, max_crashes: int, refused: dict[str, str] | None = None) -> Verb[RescueReport]:
+        answer = yield from original(worker, max_crashes)
+        if refused is None:
+            raise EngineError("not this one")
+        refused["job 99"] = "not this one"
+        return answer
+
+    async def on_dead(_: JobRecord) -> None: ...
+
+    original = app.engine.declare_dead
+    monkeypatch.setattr(app.engine, "declare_dead", refusing)
+    rescuer = Rescuer(
+        app.engine,
+        worker=lambda: 1,
+        may_rescue=lambda: True,
+        interval=1.0,
+        max_crashes=3,
+        bus=EventBus(),
+        on_dead=on_dead,
+    )
+    assert rescuer.declare_dead(7) == RescueReport((), (), (), ())
+    assert "the store refuses to rescue job 99: not this one; others go on" in caplog.text

@@ -12,7 +12,7 @@ from turnspit.contract.verbs import Statement, Verb
 from turnspit.engines.verbs import ends
 from turnspit.errors import EngineError, EngineUnavailable
 from turnspit.jobs import JobFilter
-from turnspit.records import NewJob, NewSchedule, UniqueRule
+from turnspit.records import Completion, NewJob, NewSchedule, UniqueRule
 from turnspit.schedules import Every
 
 BAD = 5
@@ -105,6 +105,49 @@ def test_a_job_of_a_dead_worker_that_cannot_be_returned(store: Store, engine: En
     assert sorted(job for job, _ in report.crashed) == others
     assert {store.state(job) for job in others} == {"ready"}
     assert store.state(bad) == "running"
+
+
+def test_a_job_of_a_worker_seen_to_die_that_cannot_be_returned(store: Store, engine: Engine) -> None:
+    dies = store.worker()
+    bad, other = [store.insert(priority=priority) for priority in (BAD, 1)]
+    store.claim(2, worker=dies)
+    refuse(engine)
+    report, refused = around(engine, engine.declare_dead, dies, 3)
+    assert (report.workers, report.returned, refused) == ((dies,), (other,), [f"job {bad}"])
+    assert [store.state(job) for job in (bad, other)] == ["running", "ready"]
+
+
+def test_an_end_of_an_ended_worker_that_cannot_be_followed(store: Store, engine: Engine) -> None:
+    """What a task had finished in its own transaction."""
+    dies = store.worker()
+    bad, good = (Flow(store, node(), node(-1, priority=priority)) for priority in (BAD, 1))
+    for flow in (bad, good):
+        claim = store.claim_one(job=flow.jobs[0], worker=dies)
+        engine.write(engine.finish_job, Completion(claim.id, claim.fence, "null", None))
+    refuse(engine)
+    _, refused = around(engine, engine.declare_dead, dies, 3)
+    assert refused == [f"the end of job {bad.jobs[0]}"]
+    assert (bad.states(), good.states()) == ("cb", "cr")
+
+
+def test_a_held_job_that_cannot_become_ready(store: Store, engine: Engine) -> None:
+    bad, *others = [store.insert(task="new", priority=priority) for priority in (BAD, 1, 2)]
+    assert store.claim(3) == []
+    assert {store.state(job) for job in (bad, *others)} == {"held"}
+    refuse(engine)
+    assert store.claim(1, worker=store.worker(["new"]), tasks=["new"]) == [], "it is registered, and admits none yet"
+    assert around(engine, engine.admit_jobs, ["new"], 100) == (2, [f"job {bad}"])
+    assert {store.state(job) for job in others} == {"ready"}
+
+
+def test_a_job_of_a_pause_that_has_ended_which_cannot_become_ready(store: Store, engine: Engine) -> None:
+    bad, *others = [store.insert(priority=priority) for priority in (BAD, 1, 2)]
+    engine.write(engine.pause, "task", "send")
+    assert store.claim(3) == []
+    refuse(engine)
+    assert engine.write(engine.resume, "task", "send"), "the pause has ended all the same"
+    assert around(engine, engine.admit_jobs, ["send"], 100) == (2, [f"job {bad}"])
+    assert sorted(claim.id for claim in store.claim(3)) == others
 
 
 def test_a_late_workflow_whose_job_cannot_be_cancelled(store: Store, engine: Engine) -> None:

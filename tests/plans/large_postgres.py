@@ -129,6 +129,8 @@ class LargeStore:
         costs: list[Cost] = []
 
         def explain(statement: Statement) -> list[Row]:
+            if statement.sql.startswith(("SAVEPOINT", "RELEASE")):
+                return self._execute(statement)
             with self.undone():  # an explained statement is carried out
                 [(plan,)] = self._explain(statement, prepared)
             costs.append(_cost(plan[0]["Plan"]))

@@ -14,13 +14,16 @@ class Leases(Protocol):
 
     def register_worker(self, worker: NewWorker) -> Verb[int]:
         """Register a worker that starts; its id, which is never used again. Jobs that were held because no live worker
-        knew their task become ready if this one knows it: a portion of them now, the rest by ``admit_jobs``.
+        knew their task become ready if this one knows it: a portion of them now, the rest by ``admit_jobs``, or all
+        of them where the store refuses one.
         """
         ...
 
-    def admit_jobs(self, tasks: Collection[str], limit: int) -> Verb[int]:
+    def admit_jobs(self, tasks: Collection[str], limit: int, refused: dict[str, str] | None = None) -> Verb[int]:
         """Make up to ``limit`` held jobs ready: jobs of these tasks, which a live worker knows, and jobs that were held
         by a pause that has ended. How many there were.
+
+        :param refused: as for ``rescue_jobs``.
         """
         ...
 
@@ -54,12 +57,14 @@ class Leases(Protocol):
         """
         ...
 
-    def declare_dead(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+    def declare_dead(self, worker: int, max_crashes: int, refused: dict[str, str] | None = None) -> Verb[RescueReport]:
         """Declare this worker dead although its lease may not have run out, and return its jobs as ``rescue_jobs``
         does.
 
         For whoever saw its process end, so that its jobs run again at once. A repeated call changes nothing more.
         Should the worker live after all, its next renewal and every write of its claims fail, as after a lost lease.
+
+        :param refused: as for ``rescue_jobs``.
         """
         ...
 

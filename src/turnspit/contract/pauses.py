@@ -21,7 +21,7 @@ class Pauses(Protocol):
 
     def resume(self, kind: PauseKind, name: str) -> Verb[bool]:
         """End a pause; ``False`` if there is none. Of the jobs that were held for it, a portion becomes ready now, the
-        rest by ``admit_jobs``.
+        rest by ``admit_jobs``, or all of them where the store refuses one.
         """
         ...
 

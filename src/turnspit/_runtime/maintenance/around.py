@@ -42,10 +42,25 @@ class Around:
         except Exception as error:
             refused: dict[str, str] = {}
             answer = await self._engine.awrite(verb, *arguments, refused=refused)
-            logger.debug("%s met %s, and went around it", self._what, error)
-            for subject in refused.keys() - self.refused.keys():
-                logger.error("the store refuses to %s %s: %s; others go on", self._what, subject, refused[subject])
-            self.refused = refused
+            self._tell(refused, error)
         else:
             self.refused = {}
         return answer
+
+    def write_at_once(self, verb: Callable[..., Verb[T]], *arguments: object) -> T:
+        """``write`` on the calling thread, whatever becomes of the event loop."""
+        try:
+            return self._engine.write(verb, *arguments)
+        except (EngineUnavailable, StoreFrozen):
+            raise
+        except Exception as error:
+            refused: dict[str, str] = {}
+            answer = self._engine.write(verb, *arguments, refused=refused)
+            self._tell(refused, error)
+            return answer
+
+    def _tell(self, refused: dict[str, str], error: Exception) -> None:
+        logger.debug("%s met %s, and went around it", self._what, error)
+        for subject in refused.keys() - self.refused.keys():
+            logger.error("the store refuses to %s %s: %s; others go on", self._what, subject, refused[subject])
+        self.refused = refused

@@ -49,5 +49,5 @@ class Promoter:
 
     def _promote(self, admit: bool, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None, int]]:
         promoted, until_next = yield from self._engine.promote_jobs(_LIMIT, refused)
-        admitted = (yield from self._engine.admit_jobs(self._tasks(), _LIMIT)) if admit else 0
+        admitted = (yield from self._engine.admit_jobs(self._tasks(), _LIMIT, refused)) if admit else 0
         return promoted, until_next, admitted

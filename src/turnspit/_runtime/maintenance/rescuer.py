@@ -74,7 +74,7 @@ class Rescuer:
 
         ``tell`` has to hear the report, on the event loop.
         """
-        return self._engine.write(self._engine.declare_dead, worker, self._max_crashes)
+        return self._around.write_at_once(self._engine.declare_dead, worker, self._max_crashes)
 
     async def tell(self, report: RescueReport) -> None:
         """Say what was done with the jobs of dead workers."""

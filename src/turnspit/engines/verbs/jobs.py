@@ -291,16 +291,16 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
 
     def promote_jobs(self, limit: int, refused: dict[str, str] | None = None) -> Verb[tuple[int, int | None]]:
         params = {"now": self.clock.now(), "limit": limit}
-        promoted = yield from self._move_due("promote_jobs_due", self._make_ready, params, refused)
+        promoted = yield from self.move_due("promote_jobs_due", self._make_ready, params, refused)
         if promoted:
             yield Wake(WakeKind.READY)
         [(until_due, until_late)] = yield Statement(self.sql["promote_jobs_next"], params)
         if until_late is not None and until_late <= 0:
-            yield from self._move_due("promote_jobs_late", self._expire, params, refused)
+            yield from self.move_due("promote_jobs_late", self._expire, params, refused)
             [(until_due, until_late)] = yield Statement(self.sql["promote_jobs_next"], params)
         return promoted, min((until for until in (until_due, until_late) if until is not None), default=None)
 
-    def _move_due(
+    def move_due(
         self,
         block: str,
         move: Callable[[str, Mapping[str, Any]], Verb[int]],

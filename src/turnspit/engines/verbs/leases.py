@@ -1,10 +1,10 @@
 """The verbs of ``contract/leases.py``, on any engine."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
+from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.ends import Outcome
 from turnspit.engines.verbs.jobs import JobVerbs
@@ -53,21 +53,26 @@ class LeaseVerbs(JobVerbs):
             "lease": worker.lease,
         }
         [(worker_id,)] = yield Statement(self.sql["register_worker"], params)
-        yield from self.admit_jobs(worker.tasks, MOST_HELD)
+        # What is refused of this keeps no worker from its work. It is tried again by those who call ``admit_jobs``.
+        yield from self.by_halves(lambda _: self.admit_jobs(worker.tasks, MOST_HELD), {"a portion": None}, {})
         return int(worker_id)
 
-    def admit_jobs(self, tasks: Collection[str], limit: int) -> Verb[int]:
+    def admit_jobs(self, tasks: Collection[str], limit: int, refused: dict[str, str] | None = None) -> Verb[int]:
         params = {"tasks": to_json(sorted(tasks)), "limit": limit}
-        admitted = len((yield Statement(self.sql["admit_jobs"], params)))
-        if admitted:
-            yield Wake(WakeKind.READY)
+        admitted = yield from self._admit("admit_jobs", "admit_jobs_held", params, refused)
         if admitted < limit:
-            admitted += yield from self.admit_resumed_jobs(limit - admitted)
+            admitted += yield from self.admit_resumed_jobs(limit - admitted, refused)
         return admitted
 
-    def admit_resumed_jobs(self, limit: int) -> Verb[int]:
+    def admit_resumed_jobs(self, limit: int, refused: dict[str, str] | None = None) -> Verb[int]:
         """Admit jobs that were held for a pause that has ended; how many."""
-        admitted = len((yield Statement(self.sql["admit_resumed_jobs"], {"limit": limit})))
+        return (yield from self._admit("admit_resumed_jobs", "admit_resumed_jobs_held", {"limit": limit}, refused))
+
+    def _admit(self, block: str, held: str, params: Mapping[str, Any], refused: dict[str, str] | None) -> Verb[int]:
+        def admit(which: str, params: Mapping[str, Any]) -> Verb[int]:
+            return len((yield Statement(self.sql[block].replace("{which}", which), params)))
+
+        admitted = yield from self.move_due(held, admit, params, refused)
         if admitted:
             yield Wake(WakeKind.READY)
         return admitted
@@ -95,10 +100,10 @@ class LeaseVerbs(JobVerbs):
         workers = yield Statement(self.sql["rescue_jobs_workers"], params)
         return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes, refused))
 
-    def declare_dead(self, worker: int, max_crashes: int) -> Verb[RescueReport]:
+    def declare_dead(self, worker: int, max_crashes: int, refused: dict[str, str] | None = None) -> Verb[RescueReport]:
         params = {"now": self.clock.now(), "worker": worker, "max_crashes": max_crashes}
         workers = yield Statement(self.sql["declare_dead"], params)
-        return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes))
+        return (yield from self._return_jobs(tuple(row[0] for row in workers), params, max_crashes, refused))
 
     def _return_jobs(
         self,
@@ -107,7 +112,7 @@ class LeaseVerbs(JobVerbs):
         max_crashes: int,
         refused: dict[str, str] | None = None,
     ) -> Verb[RescueReport]:
-        yield from self.settle_outbox("rescue_jobs_outbox", {})
+        yield from self._settle_left_over(refused)
         found = [_Orphan._make(row) for row in (yield Statement(self.sql["rescue_jobs"], params))]
         unbegun = _never_begun(found)
 
@@ -126,6 +131,19 @@ class LeaseVerbs(JobVerbs):
             tuple(job for report in reports for job in report.cancelled),
             tuple(crash for report in reports for crash in report.crashed),
         )
+
+    def _settle_left_over(self, refused: dict[str, str] | None) -> Verb[None]:
+        """Do what follows from what ended workers had completed by ``finish_job``."""
+        if refused is None:
+            yield from self.settle_outbox("rescue_jobs_outbox", {})
+            return
+
+        def settle(some: list[Row]) -> Verb[None]:
+            for job, fence in some:
+                yield from self.settle_outbox("finish_jobs_outbox", {"id": job, "fence": fence})
+
+        rows = yield Statement(self.sql["rescue_jobs_outbox_find"], {})
+        yield from self.by_halves(settle, {f"the end of job {row[0]}": row for row in rows}, refused)
 
     def _return_orphans(
         self, found: list[_Orphan], unbegun: set[_Orphan], params: dict[str, Any], max_crashes: int

@@ -22,7 +22,7 @@ class PauseVerbs(LeaseVerbs):
         ended = yield Statement(self.sql["resume"], {"kind": kind, "name": name})
         if not ended:
             return False
-        yield from self.admit_resumed_jobs(MOST_HELD)
+        yield from self.by_halves(lambda _: self.admit_resumed_jobs(MOST_HELD), {"a portion": None}, {})
         yield Wake(WakeKind.READY)
         return True
 

@@ -7,14 +7,15 @@ FROM moment
 RETURNING id;
 
 -- name: admit_jobs
-WITH held AS MATERIALIZED (
-    SELECT id FROM {schema}.jobs
-    WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
-      AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
-    LIMIT :limit FOR UPDATE SKIP LOCKED
-)
+WITH held AS MATERIALIZED ({which})
 UPDATE {schema}.jobs SET state = 'ready', reason = NULL WHERE id = ANY (ARRAY(SELECT id FROM held))
 RETURNING id;
+
+-- name: admit_jobs_held
+SELECT id FROM {schema}.jobs
+WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)))
+LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: renew_lease
 -- A lease that ran out can still be extended if nobody declared the worker dead: its claims are still current.
@@ -75,6 +76,11 @@ LIMIT 5000 FOR UPDATE SKIP LOCKED;
 DELETE FROM {schema}.outbox
 WHERE NOT EXISTS (SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL)
 RETURNING job, queue, task, run_time, workflow;
+
+-- name: rescue_jobs_outbox_find
+SELECT job, fence FROM {schema}.outbox
+WHERE NOT EXISTS (SELECT FROM {schema}.workers AS live WHERE live.id = outbox.worker AND stopped_at IS NULL)
+ORDER BY job, fence;
 
 -- name: rescue_jobs_attempts
 INSERT INTO {schema}.attempts (

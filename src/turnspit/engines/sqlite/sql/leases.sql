@@ -6,12 +6,12 @@ FROM (SELECT {now} AS moment)
 RETURNING id;
 
 -- name: admit_jobs
-UPDATE turnspit_jobs SET state = 'ready', reason = NULL
-WHERE id IN (SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_held
-             WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL
-               AND task IN (SELECT value FROM json_each(:tasks))
-             LIMIT :limit)
-RETURNING id;
+UPDATE turnspit_jobs SET state = 'ready', reason = NULL WHERE id IN ({which}) RETURNING id;
+
+-- name: admit_jobs_held
+SELECT id FROM turnspit_jobs INDEXED BY turnspit_jobs_held
+WHERE state = 'held' AND lane IS NULL AND paused_by IS NULL AND task IN (SELECT value FROM json_each(:tasks))
+LIMIT :limit;
 
 -- name: renew_lease
 -- A lease that ran out can still be extended if nobody declared the worker dead: its claims are still current.
@@ -57,6 +57,11 @@ LIMIT 5000;
 DELETE FROM turnspit_outbox
 WHERE NOT EXISTS (SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL)
 RETURNING job, queue, task, run_time, workflow;
+
+-- name: rescue_jobs_outbox_find
+SELECT job, fence FROM turnspit_outbox
+WHERE NOT EXISTS (SELECT 1 FROM turnspit_workers AS live WHERE live.id = turnspit_outbox.worker AND stopped_at IS NULL)
+ORDER BY job, fence;
 
 -- name: rescue_jobs_attempts
 INSERT OR REPLACE INTO turnspit_attempts (
