@@ -292,6 +292,20 @@ def test_what_fails_in_a_session_is_told_as_what_fails_elsewhere(
         tx.rollback()  # type: ignore[attr-defined]
 
 
+def test_a_statement_of_yours_that_has_not_been_read_to_its_end(
+    app: Turnspit, send: Send, connection: sqlite3.Connection
+) -> None:
+    """As where rows move from a table of one's own, while they are read."""
+    connection.executemany(INSERT, [()] * 3)
+    rows = connection.execute("DELETE FROM orders RETURNING 1")
+    with pytest.raises(InvalidTransaction, match=r"has rows left, .* read them all first"):
+        app.enqueue_many((send.new(order) for (order,) in rows), tx=connection, chunk=2)
+    assert rows.fetchall() == [(1,)]
+    app.enqueue_many([send.new(order) for order in range(3)], tx=connection)
+    connection.commit()
+    assert orders_and_jobs(app, connection) == (0, 3)
+
+
 def test_a_connection_that_cannot_be_used(app: Turnspit, send: Send, database: Any, path: Path) -> None:
     closed, elsewhere = database.connect(), sqlite3.connect(path)
     closed.close()

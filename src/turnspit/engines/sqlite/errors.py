@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from turnspit.engines.sqlite.holders import explain_lost_log
-from turnspit.errors import EngineError, EngineUnavailable, StoreFrozen, StoreRefused
+from turnspit.errors import EngineError, EngineUnavailable, InvalidTransaction, StoreFrozen, StoreRefused
 
 __all__ = ["translate"]
 
@@ -14,6 +14,9 @@ _FROZEN = "turnspit: "
 """How the notice of a frozen store begins (``freeze_store_refuse``)."""
 
 _NO_TABLE = "no such table: turnspit_"
+
+_UNREAD = "SQL statements in progress"
+"""SQLite takes that for a lock, too."""
 
 _UNSURE = ": the call may or may not have been carried out"
 
@@ -47,6 +50,11 @@ def translate(
     """
     if isinstance(error, sqlite3.IntegrityError) and str(error).startswith(_FROZEN):
         return StoreFrozen(f"store {location} {str(error).removeprefix(_FROZEN)}")
+    if is_callers and _UNREAD in str(error):
+        return InvalidTransaction(
+            f"a statement that writes on the connection given as tx= (DELETE ... RETURNING, say) has rows left, and "
+            f"store {location} takes nothing before its end: read them all first, as with fetchall()"
+        )
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
     reason = _BUSY_IN_TRANSACTION if is_callers and code == sqlite3.SQLITE_BUSY else _REASONS.get(code)
     if code == sqlite3.SQLITE_IOERR:
