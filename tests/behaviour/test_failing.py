@@ -10,6 +10,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog
 from turnspit import Cancel, GiveUp, JobCancelled, JobContext, JobDead, Retry, RetryAfter, Snooze, Turnspit
+from turnspit._runtime.worker import failures
 from turnspit.records import NewJob
 from turnspit.telemetry.logs import JobFilter
 from turnspit.testing import TestStore, override
@@ -90,6 +91,21 @@ def test_a_job_out_of_attempts_is_a_dead_letter(t: TestStore) -> None:
     assert [each.outcome for each in job.attempts] == ["failed", "dead"]
     with pytest.raises(JobDead, match=rf"^job {job.id} \(hopeless\) is dead: ValueError: card declined$"):
         job.get_result()
+
+
+def test_the_traceback_of_a_dead_letter_is_made_once(t: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is most of the work that a failed job makes."""
+    made: list[BaseException] = []
+    make = failures.format_traceback
+    monkeypatch.setattr(failures, "format_traceback", lambda error: made.append(error) or make(error))
+
+    @t.app.task(retry=Retry(attempts=1))
+    def doomed() -> None:
+        raise KeyError("order")
+
+    doomed.enqueue()
+    [ran] = t.drain()
+    assert (ran.state, len(made)) == ("dead", 1)
 
 
 @pytest.mark.usefixtures("wakes_alone")

@@ -15,7 +15,7 @@ from turnspit._runtime.worker.failures import describe, in_one_line
 from turnspit.blueprints import TaskRegistry
 from turnspit.context import JobContext, in_job
 from turnspit.events import Event, EventBus, EventName
-from turnspit.records import Claim, Confirmation, Ending, EndingMove, Finish, FinishReport
+from turnspit.records import Claim, Confirmation, Ending, EndingMove, ErrorRecord, Finish, FinishReport
 from turnspit.states import JobState
 
 __all__ = ["Ended", "Teller", "log_retry"]
@@ -120,7 +120,7 @@ class Teller:
             with in_job(ended.context):
                 log_retry(claim, ending)
         if name == "dead" and ended.error is not None:
-            await self.call_on_dead(ended.context, ended.error)
+            await self.call_on_dead(ended.context, ended.error, None if ending is None else ending.error)
         if self._bus.wants(name):
             error = None if ending is None or name == "completed" else ending.error
             event = Event(
@@ -136,14 +136,17 @@ class Teller:
             )
             await self._bus.send(event)
 
-    async def call_on_dead(self, context: JobContext, error: BaseException) -> None:
-        """Tell the task that its job is a dead letter now; a plain function in a thread, as its job ran."""
-        with in_job(context):
-            await self._call_on_dead(context, error)
+    async def call_on_dead(self, context: JobContext, error: BaseException, record: ErrorRecord | None = None) -> None:
+        """Tell the task that its job is a dead letter now; a plain function in a thread, as its job ran.
 
-    async def _call_on_dead(self, context: JobContext, error: BaseException) -> None:
+        :param record: the error as it is stored, if that was made already: it takes longer than the rest of the end.
+        """
+        with in_job(context):
+            await self._call_on_dead(context, error, record or describe(error, context.task))
+
+    async def _call_on_dead(self, context: JobContext, error: BaseException, record: ErrorRecord) -> None:
         task = self._tasks.get(context.task)
-        why = in_one_line(describe(error, context.task))
+        why = in_one_line(record)
         dead_letters.error("job %s (%s) is dead: %s", context.id, context.task, why)
         if task is None or task.on_dead is None:
             return
