@@ -66,6 +66,22 @@ def test_options_are_kept_with_the_job(cli: Cli, store: Turnspit) -> None:
     assert (job.queue, job.priority, job.tags, job.timeout) == ("slow", -5, ("a", "b"), timedelta(minutes=2))
 
 
+def test_a_command_that_is_repeated_stores_one_job(cli: Cli, store: Turnspit) -> None:
+    """As by cron on two machines."""
+    words = ("shop", "make_invoice", "order_id=7", "--idempotency-key", "order 7")
+    assert cli("enqueue", *words).out == "job 1 (make_invoice) is ready in queue default\n"
+    assert cli("enqueue", *words).out == "job 1 (make_invoice) was stored before, and is ready in queue default\n"
+    assert json.loads(cli("enqueue", *words, "--json").out)["created"] is False
+    cli("enqueue", "shop", "make_invoice", "order_id=8")
+
+    by_key = ("shop", "--task", "make_invoice", "--idempotency-key", "order 7")
+    assert [job["id"] for job in json.loads(cli("jobs", "list", *by_key, "--json").out)["jobs"]] == [1]
+    cli("jobs", "cancel", *by_key, "--yes")
+    assert [store.jobs.get(number).state for number in (1, 2)] == ["cancelled", "ready"]
+    answer = cli("jobs", "delete", "shop", "--idempotency-key", "order 7", "--yes")
+    assert (answer.code, "name the task too, with --task" in answer.err) == (2, True)
+
+
 def test_a_delay_and_a_moment(cli: Cli, store: Turnspit) -> None:
     answer = cli("enqueue", "shop", "make_invoice", "order_id=1", "--delay", "1h30m")
     assert re.fullmatch(

@@ -25,6 +25,7 @@ __all__ = ["EXAMPLES", "enqueue"]
 
 EXAMPLES = (
     "turnspit enqueue shop.jobs:app send_confirmation to=ada@example.com order_id=7",
+    "turnspit enqueue shop.jobs:app close_day --idempotency-key 2030-12-31",
     "turnspit enqueue shop.jobs:app report --args '{\"days\": [1, 2]}' --delay 2h",
 )
 
@@ -53,6 +54,13 @@ TimeOut = Annotated[str | None, _option("--timeout", "TIME", "How long one attem
 Tags = Annotated[list[str] | None, _option("--tag", "TAG", "A tag; repeat it for more.")]
 Metadata = Annotated[list[str] | None, _option("--metadata", "KEY=VALUE", "Kept with the job; repeat it for more.")]
 
+IdempotencyKey = Annotated[
+    str | None,
+    _option(
+        "--idempotency-key", "KEY", "Store it once, however often this is called: until it has ended, and for a day."
+    ),
+]
+
 
 def enqueue(
     words: Words,
@@ -65,6 +73,7 @@ def enqueue(
     timeout: TimeOut = None,
     tag: Tags = None,
     metadata: Metadata = None,
+    idempotency_key: IdempotencyKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the arguments against the task's signature and store a job.
@@ -83,6 +92,7 @@ def enqueue(
         expires=None if expires is None else _expiry(expires),
         tags=tag,
         metadata=parse_pairs(metadata, "--metadata") if metadata else None,
+        idempotency_key=idempotency_key,
     )
     arguments = _arguments(task, args, pairs)
     with telling_of_waits(app):
@@ -102,10 +112,11 @@ def _show(app: Turnspit, job: Job[Any], as_json: bool) -> None:
     if as_json:
         record = app.engine.read(app.engine.get_job, job.id)
         assert record is not None
-        print_json(job_document(record))
+        print_json({**job_document(record), "created": job.created})
         return
     due = f", due {absolute(job.run_at)}" if job.state is JobState.SCHEDULED else ""
-    line(f"job {job.id} ({job.task}) is ", state_text(job.state), f" in queue {job.queue}{due}")
+    stored = "is" if job.created else "was stored before, and is"
+    line(f"job {job.id} ({job.task}) {stored} ", state_text(job.state), f" in queue {job.queue}{due}")
 
 
 def _app_and_task(words: list[str]) -> tuple[Turnspit, Task[Any, Any], list[str]]:

@@ -33,6 +33,7 @@ __all__ = [
     "StoreArgument",
     "Tag",
     "TaskName",
+    "WithKey",
     "Yes",
     "check_cursor",
     "filter_fields",
@@ -92,6 +93,9 @@ Fingerprint = Annotated[
     str | None, _filter("--group", "--fingerprint", metavar="ID", text="Jobs of this group (see dead groups).")
 ]
 OfWorkflow = Annotated[int | None, _filter("--workflow", metavar="ID", text="Jobs of this workflow.")]
+WithKey = Annotated[
+    str | None, _filter("--idempotency-key", metavar="KEY", text="The job that holds this key; with --task.")
+]
 Args = Annotated[
     list[str] | None,
     _filter(
@@ -116,6 +120,7 @@ def filter_fields(
     error: str | None = None,
     fingerprint: str | None = None,
     workflow: int | None = None,
+    idempotency_key: str | None = None,
     args: Iterable[str] | None = None,
     created_after: str | None = None,
     created_before: str | None = None,
@@ -126,6 +131,8 @@ def filter_fields(
     """
     if state is not None and state not in list(JobState):
         raise WrongUsage(f"no state is named {state!r}; there are {', '.join(JobState)}")
+    if idempotency_key is not None and task is None:
+        raise WrongUsage("--idempotency-key is the key of a task's job: name the task too, with --task")
     given: dict[str, Any] = {
         "state": state,
         "queue": queue,
@@ -134,6 +141,7 @@ def filter_fields(
         "error": error,
         "fingerprint": fingerprint,
         "workflow": workflow,
+        "idempotency_key": idempotency_key,
         "args": parse_pairs(args, "--args") if args else None,
         "created_after": _moment(created_after, "--created-after"),
         "created_before": _moment(created_before, "--created-before"),
