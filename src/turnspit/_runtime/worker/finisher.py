@@ -10,16 +10,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from turnspit._runtime.worker.alarm import Alarm
-from turnspit._runtime.worker.completions import completion_of
 from turnspit._runtime.worker.failures import storable
+from turnspit._runtime.worker.job_writes import JobWrites
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit._runtime.worker.teller import Ended, Teller
-from turnspit.errors import LostClaim
 from turnspit.records import Claim, Completion, Finish, FinishReport, LogLine, ProgressUpdate
-from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["Ended", "Finisher", "Portion"]
 
@@ -89,12 +86,12 @@ class Report:
         return ProgressUpdate(claim.id, claim.fence, self.progress, self.message, lines, self.data, self.cursor)
 
 
-class Finisher:
+class Finisher(JobWrites):
     """Used on the worker's event loop; jobs in threads report through it too."""
 
     def __init__(self, parts: WorkerParts, *, is_idle: Callable[[], bool], signal: Callable[[], None]) -> None:
+        super().__init__(parts)
         self.teller = Teller(parts.tasks, parts.bus, signal)
-        self._parts = parts
         self._is_idle = is_idle
         self._signal = signal
         self._loop = asyncio.get_running_loop()
@@ -151,28 +148,6 @@ class Finisher:
                 report.lines.append(line)
 
         self._on_loop(keep)
-
-    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """Complete a running job inside its task's own transaction. From any thread.
-
-        :raises LostClaim: if its claim is no longer current.
-        """
-        engine = self._parts.engine
-        if not engine.write_in(tx, engine.finish_job, self._completion(claim, result)):
-            raise _lost(claim)
-
-    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """``finish_in`` for async code."""
-        engine = self._parts.engine
-        if not await engine.awrite_in(tx, engine.finish_job, self._completion(claim, result)):
-            raise _lost(claim)
-
-    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
-        """What adds jobs to a running job's own workflow. From any thread."""
-        return WorkflowBuilder(self._parts.workflow_writer, None, by=(claim.id, claim.fence))
-
-    def _completion(self, claim: Claim, result: Any) -> Completion:
-        return completion_of(self._parts.tasks[claim.task], claim, result, self._parts.max_result)
 
     def _on_loop(self, keep: Callable[[], None]) -> None:
         """Keep a report: at once on the worker's own loop, so that a job's last one is there before its end."""
@@ -340,10 +315,3 @@ class Finisher:
         """The portion is stored: tell whoever listens, before this returns."""
         self.settle(portion, report)
         await self.teller.tell(portion.ended, report)
-
-
-def _lost(claim: Claim) -> LostClaim:
-    return LostClaim(
-        f"job {claim.id} ({claim.task}) is not this worker's any more: it was taken over or has ended; "
-        "let the transaction roll back, nothing of it may stay"
-    )

@@ -25,14 +25,14 @@ from typing import Any, NoReturn
 from turnspit._runtime.worker.arguments import load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.foreign import pack
+from turnspit._runtime.worker.job_writes import JobWrites
 from turnspit._runtime.worker.lifespans import open_lifespans
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit.context import JobContext, activate_job
-from turnspit.errors import ConfigurationError, LostClaim
+from turnspit.errors import ConfigurationError
 from turnspit.records import Claim, Completion
 from turnspit.tasks import Task
-from turnspit.workflows import WorkflowBuilder
 
 __all__ = ["main"]
 
@@ -125,12 +125,12 @@ class _Channel:
             self._replies.flush()
 
 
-class _Reports:
+class _Reports(JobWrites):
     """Where a job's progress, log lines and ``finish`` go: to the worker, and into the store."""
 
     def __init__(self, channel: _Channel, parts: WorkerParts) -> None:
+        super().__init__(parts)
         self._channel = channel
-        self._parts = parts
 
     def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         """Tell the worker."""
@@ -147,29 +147,10 @@ class _Reports:
     def _report(self, report: dict[str, Any]) -> None:
         self._channel.send({"report": report})
 
-    def finish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """Complete the job inside its task's own transaction."""
-        engine = self._parts.engine
-        if not engine.write_in(tx, engine.finish_job, self._completion(claim, result)):
-            raise LostClaim(_LOST.format(claim=claim))
-
-    async def afinish_in(self, tx: object, claim: Claim, result: Any) -> None:
-        """``finish_in`` for async code."""
-        engine = self._parts.engine
-        if not await engine.awrite_in(tx, engine.finish_job, self._completion(claim, result)):
-            raise LostClaim(_LOST.format(claim=claim))
-
-    def extend_workflow(self, claim: Claim) -> WorkflowBuilder:
-        """What adds jobs to the job's own workflow."""
-        return WorkflowBuilder(self._parts.workflow_writer, None, by=(claim.id, claim.fence))
-
     def _completion(self, claim: Claim, result: Any) -> Completion:
         # Before the store hears it: should this process die in between, the worker asks whether it was committed.
         self._channel.send({"finishing": True})
-        return completion_of(self._parts.tasks[claim.task], claim, result, self._parts.max_result)
-
-
-_LOST = "job {claim.id} ({claim.task}) is not this worker's any more: let the transaction roll back"
+        return super()._completion(claim, result)
 
 
 class _Isolated:
