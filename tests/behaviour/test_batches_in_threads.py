@@ -105,8 +105,8 @@ def test_a_batch_over_its_time_is_told_and_counted_as_stuck(app: Turnspit) -> No
         worker = Worker(app.worker_parts(), WorkerSettings(concurrency=2))
         await worker.start()
         jobs = [await index.aenqueue(number) for number in (1, 2)]
-        await asyncio.to_thread(wait_until, lambda: len(worker.executor.stuck) == 2, "stuck threads")
-        assert worker.executor.stuck == [job.id for job in jobs]
+        await asyncio.to_thread(wait_until, lambda: len(worker.executor.time_outs.stuck) == 2, "stuck threads")
+        assert [each.claim.id for each in worker.executor.time_outs.stuck] == [job.id for job in jobs]
         assert worker.executor.taken == 1
         assert worker.troubles() == (), "both are in one thread"
         assert await (await other.aenqueue()).aget_result(DEADLINE) == "its own slot"

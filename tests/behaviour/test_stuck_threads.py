@@ -9,7 +9,7 @@ import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
 from turnspit import JobContext, Retry, Turnspit
-from turnspit._runtime.worker import executor as executor_module
+from turnspit._runtime.worker import time_outs as time_outs_module
 from turnspit._runtime.worker import worker as worker_module
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
@@ -31,8 +31,8 @@ def test_a_thread_over_its_time_out(app: Turnspit, caplog: pytest.LogCaptureFixt
         worker = Worker(app.worker_parts(), WorkerSettings(concurrency=1))
         await worker.start()
         job = await charge.aenqueue()
-        await asyncio.to_thread(wait_until, lambda: worker.executor.stuck, "a stuck thread")
-        stuck, troubles = worker.executor.stuck, worker.troubles()
+        await asyncio.to_thread(wait_until, lambda: worker.executor.time_outs.stuck, "a stuck thread")
+        stuck, troubles = [each.claim.id for each in worker.executor.time_outs.stuck], worker.troubles()
         may_leave.set()
         assert await job.aget_result(DEADLINE) == "after all", "the work is done: its job is completed"
         ended = worker.troubles()
@@ -81,7 +81,7 @@ def test_a_worker_that_drains_does_not_wait_for_a_stuck_thread(app: Turnspit, mo
         worker = Worker(app.worker_parts(), WorkerSettings(grace=0))
         await worker.start()
         await charge.aenqueue()
-        await asyncio.to_thread(wait_until, lambda: worker.executor.stuck, "a stuck thread")
+        await asyncio.to_thread(wait_until, lambda: worker.executor.time_outs.stuck, "a stuck thread")
         worker.drain()
         async with asyncio.timeout(DEADLINE):
             await worker.stopping.wait()
@@ -114,12 +114,12 @@ def test_a_coroutine_that_goes_on_after_it_was_cancelled_is_stuck_when_a_clean_u
         job = await charge.aenqueue()
         async with asyncio.timeout(DEADLINE):
             await cancelled.wait()
-        executor = worker.executor
-        assert (executor.stuck, worker.troubles(), executor.hung_for) == ([], (), 0.0)
-        monkeypatch.setattr(executor_module, "_CLEAN_UP", 0.0)
-        assert executor.stuck == [job.id]
+        time_outs = worker.executor.time_outs
+        assert (time_outs.stuck, worker.troubles(), time_outs.all_hung_for) == ([], (), 0.0)
+        monkeypatch.setattr(time_outs_module, "_CLEAN_UP", 0.0)
+        assert [each.claim.id for each in time_outs.stuck] == [job.id]
         assert "taken by jobs that were told to stop and do not end" in str(worker.troubles())
-        assert executor.hung_for > 0
+        assert time_outs.all_hung_for > 0
         worker.drain()
         async with asyncio.timeout(DEADLINE):
             await worker.stopping.wait()

@@ -109,7 +109,7 @@ async def _live(
         blocked = pulse.problems(health.max_lag) if pulse is not None else ()
         problems = (*blocked, *worker.troubles())
         # Only the end of this process frees such slots, as it does a blocked loop.
-        is_hung = worker.executor.hung_for > health.max_lag
+        is_hung = worker.executor.time_outs.all_hung_for > health.max_lag
         return HealthReport(live=not blocked and not is_hung, ready=not problems, problems=problems, is_hung=is_hung)
 
     link = None
@@ -161,7 +161,7 @@ def _stop_blocked(worker: Worker) -> None:
 
 
 def _leave_if_hung(parts: WorkerParts, worker: Worker, pulse: Pulse) -> None:
-    if pulse.lag > _HUNG and worker.executor.is_hung:
+    if pulse.lag > _HUNG and worker.executor.time_outs.is_loop_hung:
         _leave_blocked(parts, worker, 1)
 
 

@@ -4,14 +4,12 @@
 """
 
 import asyncio
-import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from turnspit._runtime.worker.alarm import Alarm
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.conditions import Conditions
@@ -23,6 +21,7 @@ from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts
 from turnspit._runtime.worker.suspects import Suspects
+from turnspit._runtime.worker.time_outs import TimeOuts
 from turnspit.batches import BatchTask
 from turnspit.clock import monotonic
 from turnspit.context import JobContext, activate_job
@@ -32,12 +31,6 @@ from turnspit.reporting import Reporter
 from turnspit.tasks import Task
 
 __all__ = ["Ends", "Executor"]
-
-logger = logging.getLogger("turnspit")
-
-_NAMED = 5
-_CLEAN_UP = 5.0
-"""Seconds that a cancelled coroutine has, until it counts as one that does not end."""
 
 
 class Ends(Reporter, Protocol):
@@ -68,7 +61,6 @@ class Executor:
         self._may_start = may_start
         self._loop = asyncio.get_running_loop()
         self._clean = copy_context()
-        self._alarm = Alarm(self._stop_late)
         self.suspects = Suspects(self._fill_again)
         self.concurrency = concurrency
         self.resources: Mapping[str, Any] = {}
@@ -78,6 +70,7 @@ class Executor:
         self.conditions = Conditions()
         self.running: dict[int, Running] = {}
         self._in_batches: Counter[str] = Counter()
+        self.time_outs = TimeOuts(self.running, finisher, concurrency, self._in_batches)
         self._gathering = runners.gathering
         self._gathering.on_free = self._fill_again
         parts.app.executors[id(self)] = self
@@ -280,7 +273,8 @@ class Executor:
             )
         task = self._parts.tasks[claim.task]
         arguments = self._load(task, claim)
-        self._limit_time(running, task)
+        running.is_async, running.is_isolated = task.is_async, self._runners.isolates(task)
+        self.time_outs.limit(running, (claim.timeout or task.timeout or self._parts.timeout) / 1_000_000)
         return self._completion(task, claim, await self._runners.run(task, running.context, arguments))
 
     def _load(self, task: Task[Any, Any], claim: Claim) -> dict[str, Any]:
@@ -311,89 +305,8 @@ class Executor:
         self.fill()
         self._on_free()
 
-    def _limit_time(self, running: Running, task: Task[Any, Any]) -> None:
-        limit = running.claim.timeout or task.timeout or self._parts.timeout
-        running.is_async = task.is_async
-        running.is_isolated = self._runners.isolates(task)
-        running.deadline = running.started + limit / 1_000_000
-        self._alarm.set(limit / 1_000_000)
-
-    def _stop_late(self) -> None:
-        now = monotonic()
-        waiting = []
-        for running in self.running.values():
-            if running.deadline is None:
-                continue
-            if running.deadline <= now + 0.001:
-                running.deadline, running.overdue_at = None, now
-                running.stop("timeout")
-                self._report_time_out(running)
-            else:
-                waiting.append(running.deadline)
-        if waiting:
-            self._alarm.set(min(waiting) - now)
-
-    def _report_time_out(self, running: Running) -> None:
-        if running.is_isolated:
-            how = "told to stop, and its process is killed"
-        else:
-            how = "cancelled" if running.is_async else "told to stop; its thread keeps its slot until it ends"
-        stack = stack_of(running.context.thread)
-        if stack:
-            how += f"; it is in\n{stack}"
-            self._finisher.report_log(running.claim, "warning", f"over its time-out, in a thread that is in\n{stack}")
-        logger.warning("job %s (%s) is over its time-out: %s", running.claim.id, running.claim.task, how)
-
-    @property
-    def is_hung(self) -> bool:
-        """Whether the event loop is in a job that is over its time-out: nobody can cancel it. From any thread."""
-        task, now = asyncio.current_task(self._loop), monotonic()
-        running = [each for each in list(self.running.values()) if task is not None and each.task is task]
-        return any(each.deadline is not None and each.deadline < now for each in running)
-
-    @property
-    def stuck(self) -> list[int]:
-        """Jobs that were told to stop and did not end: each keeps its slot."""
-        return [running.claim.id for running in self._stuck()]
-
-    def _stuck(self) -> list[Running]:
-        return [
-            running
-            for running in list(self.running.values())  # also asked by the thread that shows the health
-            if running.context.stop_reason is not None and self._goes_on(running)
-        ]
-
-    def _goes_on(self, running: Running) -> bool:
-        """Whether it keeps its slot: in a thread, or as a coroutine for longer than a clean-up takes."""
-        if running.context.thread is not None:
-            return True
-        late = 0.0 if running.overdue_at is None else monotonic() - running.overdue_at
-        return late > _CLEAN_UP and running.is_async and running.claim.task not in self._in_batches
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing more can begin here, if jobs that do not end are why."""
-        stuck = self._stuck()
-        if len({running.context.thread or running for running in stuck}) < self.concurrency:
-            return None
-        jobs = ", ".join(str(running.claim.id) for running in stuck[:_NAMED])
-        return f"all its slots are taken by jobs that were told to stop and do not end ({jobs})"
-
-    @property
-    def hung_for(self) -> float:
-        """For how many seconds every slot has been taken by a job over its time-out; 0.0 where it is not so.
-
-        Threads that were told to stop for another reason, as after an outage of the store, have time left to end in.
-        """
-        overdue = {
-            running.context.thread or running: running.overdue_at
-            for running in self._stuck()
-            if running.overdue_at is not None
-        }
-        return monotonic() - max(overdue.values()) if len(overdue) >= self.concurrency else 0.0
-
     def close(self) -> None:
         """Forget the timers; metrics count these slots no longer."""
         self._parts.app.executors.pop(id(self), None)
         self.suspects.close()
-        self._alarm.clear()
+        self.time_outs.close()

@@ -287,14 +287,14 @@ class Worker:
 
     def _ending_tasks(self) -> set["asyncio.Task[None]"]:
         """The tasks of running jobs, except those told to stop that do not: only the end of this process ends them."""
-        stuck = self.executor.stuck
-        return {each.task for each in self.executor.running.values() if each.task and each.claim.id not in stuck}
+        stuck = self.executor.time_outs.stuck
+        return {each.task for each in self.executor.running.values() if each.task and each not in stuck}
 
     def troubles(self) -> tuple[str, ...]:
         """Why this worker does not work as it should, for people; from any thread."""
         if self.stopping.is_set() or not self.claimer.claiming:
             return ("it is stopping",)
-        found = (self.registration.trouble, self.executor.trouble)
+        found = (self.registration.trouble, self.executor.time_outs.trouble)
         return tuple(trouble for trouble in found if trouble is not None)
 
     async def stop(self) -> Leftovers:
