@@ -130,6 +130,16 @@ def test_jobs_are_found_page_by_page(api: Api, shop: TestStore) -> None:
     assert "state: Input should be" in api("GET", "/jobs", 422, state="red")["detail"]
 
 
+def test_the_job_of_a_key_is_changed(api: Api, shop: TestStore) -> None:
+    for order in ("order 7", "order 8"):
+        api("POST", "/jobs", 201, {"task": "send", "args": {"to": "ada"}, "idempotency_key": order})
+    change = api("POST", "/bulk", 202, {"verb": "cancel", "task": "send", "idempotency_key": "order 7"})
+    assert change["search"] == "task:send 'key:order 7'"
+    while (found := api("GET", "/bulk")[0])["state"] == "running":
+        pass
+    assert (found["changed"], [job.state for job in shop.app.jobs.list()]) == (1, ["ready", "cancelled"])
+
+
 def test_many_are_changed_in_the_background(api: Api, shop: TestStore) -> None:
     shop.app.enqueue_many(shop.app.tasks["send"].new(to=str(number)) for number in range(600))
     change = api("POST", "/bulk", 202, {"verb": "cancel", "task": "send"})

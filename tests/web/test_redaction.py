@@ -36,7 +36,12 @@ def test_what_is_redacted_is_nowhere(shop: TestStore) -> None:
             html = client.get(path).text
             assert "s3cret" not in html, path
             assert "[hidden]" in html
-        for search in ("args.password=x", "task:medical args.diagnosis=flu", "args.diagnosis=flu"):
+        for search in (
+            "args.password=x",
+            "task:medical args.diagnosis=flu",
+            "args.diagnosis=flu",
+            "task:medical key:x",
+        ):
             answer = client.get("/jobs", params={"q": search})
             assert answer.status_code == 400
             assert "redacted" in answer.text

@@ -99,7 +99,11 @@ class Redaction:
 
     def hides(self, task: str | None, name: str) -> bool:
         """Whether the values of this field are hidden; then nobody may search by them either."""
-        return task in self._tasks or self._hides_name(name)
+        return self.hides_task(task) or self._hides_name(name)
+
+    def hides_task(self, task: str | None) -> bool:
+        """Whether everything of this task is hidden."""
+        return task in self._tasks
 
     def _matches(self, name: str) -> bool:
         return self._names is not None and self._names.match(name.lower()) is not None

@@ -30,6 +30,7 @@ KEYS = {
     "group": "fingerprint",
     "id": "id",
     "workflow": "workflow",
+    "key": "idempotency_key",
     "since": "created_after",
     "before": "created_before",
 }

@@ -31,7 +31,7 @@ async def jobs(site: Site, view: View) -> Screen:
 
 
 def refuse_hidden(site: Site, filter_: JobFilter) -> None:
-    """Refuse a search by a redacted argument: its result would reveal the value.
+    """Refuse a search by a redacted argument or key: its result would reveal the value.
 
     :raises ConfigurationError: for such a search.
     """
@@ -39,6 +39,8 @@ def refuse_hidden(site: Site, filter_: JobFilter) -> None:
     for name, value in (filter_.args or {}).items():
         if may_be_hidden or redaction.of(filter_.task or "", {name: value}) != {name: value}:
             raise ConfigurationError(f"args.{name} cannot be searched: it is redacted here")
+    if filter_.unique_key is not None and redaction.hides_task(filter_.task):
+        raise ConfigurationError(f"a key of {filter_.task} cannot be searched: it is redacted here")
 
 
 def _tabs(text: str) -> list[tuple[str, str]]:
