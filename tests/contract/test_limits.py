@@ -326,3 +326,11 @@ def test_the_keys_of_rates_that_are_used_up_are_listed_with_when_they_let_the_ne
     assert claim(store) == []
     held_back = FullKey("send", "rate", '["bob"]', 3, 1, 1.0, from_moment(began + 5 * SECOND))
     assert full()[1:] == [held_back], "somebody else said that it is too many"
+
+
+def test_a_lane_that_somebody_made_up_stops_no_other(store: Store) -> None:
+    """By an INSERT of their own. Its job is passed by."""
+    made_up = [store.insert(lane=text) for text in ("", "email", "[1]", '["default","send",[[]],null]')]
+    job = store.insert(lane=lane(RATE))
+    assert [each.id for each in claim(store)] == [job]
+    assert {store.state(each) for each in made_up} == {JobState.HELD}

@@ -160,6 +160,14 @@ def claim_limited(store: Store, slots: int = 10) -> tuple[Claim, ...]:
     return store.engine.write(store.engine.claim_limited_jobs, request).claims
 
 
+def test_tags_that_are_no_list_of_texts_stop_no_claim(store: Store) -> None:
+    """Somebody else's INSERT can store them. They count as none."""
+    jobs = [store.insert(tags=tags) for tags in (None, "5", '{"a": 1}', '["a\\u0000"]')]
+    store.engine.write(store.engine.pause, "tag", "email")
+    assert store.ids(tag="email") == []
+    assert [claim.id for claim in store.claim(10)] == jobs
+
+
 def test_jobs_of_a_paused_queue_stay_as_they_are(store: Store) -> None:
     job = insert(store)
     pause(store, "queue")

@@ -7,7 +7,7 @@ from typing import Any
 
 from turnspit.engines.sqlfile import load_blocks
 
-__all__ = ["clean", "has_nul", "load", "to_numbered", "to_pyformat"]
+__all__ = ["TAGS", "clean", "has_nul", "load", "to_numbered", "to_pyformat"]
 
 # A scalar subquery is evaluated once for a statement, and an index can be searched for its value.
 _NOW = "(SELECT coalesce(:now::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint))"
@@ -16,9 +16,11 @@ _IDS = "ANY (ARRAY(SELECT json_array_elements_text(:ids::json)::bigint))"
 
 _PAUSED_QUEUES = "ALL (ARRAY(SELECT name FROM {schema}.pauses WHERE kind = 'queue'))"
 _PAUSED_TASKS = "SELECT name FROM {schema}.pauses WHERE kind = 'task'"
+# Of a job, as json_array_elements_text() takes them: somebody else's INSERT may have stored what it refuses.
+TAGS = r"""CASE WHEN json_typeof(tags) = 'array' AND strpos(tags::text, '\u0000') = 0 THEN tags ELSE '[]' END"""
 # For a job: the text for `paused_by` if one of its tags is paused. Used only for jobs that have tags.
 _PAUSED_TAG = """(SELECT 'tag ' || pause.name FROM {schema}.pauses AS pause
-     WHERE pause.kind = 'tag' AND pause.name = ANY (ARRAY(SELECT json_array_elements_text(tags))) LIMIT 1)"""
+     WHERE pause.kind = 'tag' AND pause.name = ANY (ARRAY(SELECT json_array_elements_text({tags}))) LIMIT 1)"""
 
 # As in the index jobs_ordered: the key of a job that runs in order, and whether that job has still to run or runs.
 _ORDER = "split_part(lane, chr(10), 1)"
@@ -39,6 +41,7 @@ def load(schema: str) -> Mapping[str, str]:
         "paused_queues": _PAUSED_QUEUES,
         "paused_tasks": _PAUSED_TASKS,
         "paused_tag": _PAUSED_TAG,
+        "tags": TAGS,
         "order": _ORDER,
         "ordered": _ORDERED,
         "schema": schema,

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from turnspit.engines.postgres.blocks import has_nul
+from turnspit.engines.postgres.blocks import TAGS, has_nul
 from turnspit.engines.verbs.filters import column_terms
 from turnspit.jobs import JobFilter
 
@@ -24,7 +24,7 @@ def where(filter_: JobFilter, schema: str) -> tuple[str, dict[str, Any]]:
         return "false", {}
     terms, params = columns
     if filter_.tag is not None:
-        terms.append("EXISTS (SELECT FROM json_array_elements_text(tags) AS tag WHERE tag = :f_tag)")
+        terms.append(f"EXISTS (SELECT FROM json_array_elements_text({TAGS}) AS tag WHERE tag = :f_tag)")
         params["f_tag"] = filter_.tag
     for number, (key, value) in enumerate((filter_.args or {}).items()):
         holds = f"args::jsonb -> :f_key{number}::text = :f_value{number}::jsonb"

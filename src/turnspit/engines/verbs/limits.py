@@ -5,10 +5,11 @@ commits. Verbs that store and end jobs never wait for that lock: they only mark 
 slot of a job that ended as free, and the next claim finds both.
 """
 
+import contextlib
 import json
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from turnspit.clock import from_moment, monotonic
@@ -98,8 +99,7 @@ class LimitVerbs(VerbBase):
         if not rows:
             return False
         texts = sorted({text for (text,) in rows})
-        places = ((text, Lane.from_text(text)) for text in texts)
-        lanes = [{"lane": text, "queue": lane.queue, "task": lane.task} for text, lane in places]
+        lanes = [{"lane": text, "queue": lane.queue, "task": lane.task} for text, lane in _readable(texts)]
         yield Statement(self.sql["claim_limited_jobs_lanes"], params | {"lanes": to_json(lanes)})
         return len(rows) == _MOST_LISTED
 
@@ -249,6 +249,13 @@ class LimitVerbs(VerbBase):
         for block in ("prune_limits_lanes", "prune_limits"):
             removed += len((yield Statement(self.sql[block], params)))
         return removed
+
+
+def _readable(texts: Iterable[str]) -> Iterator[tuple[str, Lane]]:
+    """The lanes of these texts, but for those that somebody else's INSERT has made up: their jobs are passed by."""
+    for text in texts:
+        with contextlib.suppress(ValueError, TypeError):
+            yield text, Lane.from_text(text)
 
 
 def _changed(rule: LimitRule, changes: Mapping[str, LimitChange]) -> LimitRule:
