@@ -166,6 +166,11 @@ class TaskDeclarer:
         The options are those of ``TaskOptions``.
 
         :raises ConfigurationError: if the function, its signature or an option cannot be a task's.
+
+        ::
+
+            @app.task(queue="email", retry=Retry(attempts=5), timeout=30)
+            async def send_confirmation(to: EmailStr, order_id: int) -> str: ...
         """
 
         unknown = options.keys() - _OPTIONS

@@ -105,7 +105,7 @@ def reference_page() -> str:
     for noun, verbs in OPERATIONS.items():
         lines += _class(f"app.{noun}", verbs)
     lines += _fields("FilterFields", FilterFields)
-    lines += _class("Task", Task) + _class("BoundTask", BoundTask) + _fields("@app.task options", TaskOptions)
+    lines += _class("Task", Task) + _class("BoundTask", BoundTask) + _fields("TaskOptions", TaskOptions)
     lines += _class("Blueprint", Blueprint, show_init=True)
     lines += _head("NewJob", NewJob) + _class("Payloads", Payloads)
     lines += _class("Job", turnspit.Job) + _states("JobState") + _fields("Attempt", Attempt) + _fields("JobLog", JobLog)
