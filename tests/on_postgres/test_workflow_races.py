@@ -11,7 +11,9 @@ from tests.behaviour.support import DEADLINE, wait_until
 from tests.contract.store import Store
 from tests.contract.workflows import Flow, node
 from tests.postgres import server_url
+from turnspit.engines.postgres import writer
 from turnspit.engines.verbs import workflows
+from turnspit.errors import MoveNotAllowed
 from turnspit.records import Completion
 from turnspit.states import JobState
 
@@ -93,3 +95,29 @@ def test_a_job_added_before_one_that_the_start_of_a_large_workflow_is_about_to_r
     assert flow.states() == "*b"
     store.complete(store.claim_one(job=added))
     assert flow.states() == "*r"
+
+
+def test_two_jobs_that_close_a_circle_together(
+    store: Store, store_url: str, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_LOCK_TIMEOUT", 60_000)  # the other waits, and does not begin again
+    flow, engine = Flow(store, node(), node(), node(-1), node(-2)), store.engine
+    *adders, one, two = [flow.claim(0), flow.claim(1), *flow.jobs[2:]]
+    first, second = [(claim.id, claim.fence) for claim in adders]
+    engine.write_in(connection, engine.extend_workflow, None, [node(one, before=[two])], by=first)
+    errors: list[Exception] = []
+
+    def close() -> None:
+        try:
+            engine.write(engine.extend_workflow, None, [node(two, before=[one])], by=second)
+        except MoveNotAllowed as error:
+            errors.append(error)
+
+    other = threading.Thread(target=close, daemon=True)
+    other.start()
+    wait_until(lambda: waits_for_a_lock(connection, store_url) or not other.is_alive(), "the other waits")
+    connection.commit()
+    other.join(DEADLINE)
+    assert ["would close a circle" in str(error) for error in errors] == [True]
+    store.complete(*adders)
+    assert flow.states() == "ccrb"

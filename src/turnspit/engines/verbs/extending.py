@@ -50,9 +50,9 @@ class ExtendVerbs(EndVerbs):
         assert workflow is not None
         addition = yield from self._look_up(workflow, jobs, is_repeatable=by is not None)
         ended = yield from self._look_at_dependencies(workflow, addition.stored_dependencies())
-        yield from self._refuse_circles(addition)
         on_failure = yield from self._lock_nodes(workflow, addition, {dependant for _, dependant in edges})
         is_building = yield from self._lock_workflow(workflow)
+        yield from self._refuse_circles(addition)  # under that lock: two calls may close one together
         # All that can be refused has been: the transaction may be the caller's, who catches the error and commits.
         yield from self._add(workflow, addition, is_building=is_building)
         yield from self._hold_up(addition.edges_to_stored() | set(edges), on_failure)
