@@ -26,7 +26,7 @@ from turnspit.workflows import WorkflowBuilder
 
 T = TypeVar("T")
 
-__all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job", "in_job"]
+__all__ = ["JobContext", "Reporter", "activate_job", "claim_of", "current_job", "in_job", "is_inside_job"]
 
 
 _MOST_DATA = 64 * 1024
@@ -353,6 +353,11 @@ def in_job(context: JobContext) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def is_inside_job() -> bool:
+    """Whether ``current_job()`` has one."""
+    return _current.get(None) is not None
 
 
 def current_job() -> JobContext:

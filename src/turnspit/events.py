@@ -5,13 +5,13 @@ that is killed between storing and telling does not tell. Whatever must happen b
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, Literal, get_args
 
 from turnspit.errors import ConfigurationError
+from turnspit.logs import guarded_logger
 from turnspit.records import BrokenAttempt
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "is_stopping",
 ]
 
-logger = logging.getLogger("turnspit")
+logger = guarded_logger()  # the one of every module
 
 EventName = Literal["started", "completed", "failed", "snoozed", "cancelled", "dead", "lost", "rescued"]
 EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)

@@ -2,6 +2,7 @@
 ``if``.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -12,6 +13,8 @@ from turnspit.errors import ConfigurationError
 from turnspit.records import NewJob
 
 __all__ = ["AddedMetadata", "MetadataFunction", "Sender", "Sending", "Sendings"]
+
+logger = logging.getLogger("turnspit")
 
 MetadataFunction = Callable[[], Mapping[str, Any] | None]
 
@@ -105,4 +108,7 @@ class _Changed:
 
 def _end(begun: list[Sending], ids: Sequence[int], error: BaseException | None) -> None:
     for sending in reversed(begun):
-        sending.end(ids, error)
+        try:
+            sending.end(ids, error)
+        except Exception:  # of an exporter: the jobs are stored, and their caller is to hear that
+            logger.exception("what was enqueued cannot be told to %r", sending)

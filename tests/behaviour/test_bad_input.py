@@ -363,8 +363,8 @@ def test_a_worker_process_in_the_wrong_place(app: Turnspit) -> None:
         app.run_worker(until_empty=True)
 
     message = (
-        "run_worker() needs a program's main thread, outside an event loop: elsewhere use `with app.worker():` or "
-        "`async with app.worker():`"
+        "run_worker() needs a program's main thread, outside an event loop and outside a job: elsewhere use "
+        "`with app.worker():` or `async with app.worker():`"
     )
     assert said(ConfigurationError, lambda: asyncio.run(in_a_loop())) == message
     with ThreadPoolExecutor(1) as thread:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog
-from turnspit import Cancel, GiveUp, JobCancelled, JobContext, JobDead, Retry, RetryAfter, Snooze, Turnspit
+from turnspit import Cancel, Event, GiveUp, JobCancelled, JobContext, JobDead, Retry, RetryAfter, Snooze, Turnspit
 from turnspit._runtime.worker import failures
 from turnspit.records import NewJob
 from turnspit.telemetry.logs import JobFilter
@@ -343,13 +343,17 @@ def test_an_error_of_a_cancelled_helper_is_an_error_of_the_job(t: TestStore) -> 
     assert (job.refresh().state, job.error_type) == ("dead", "CancelledError")
 
 
-def test_a_filter_of_the_log_that_raises_loses_no_job(app: Turnspit) -> None:
-    """It raises in ``logger.info``, where the end of the attempt is decided: the job came back again and again."""
+def test_a_filter_of_the_log_that_raises_loses_no_job(app: Turnspit, capsys: pytest.CaptureFixture[str]) -> None:
+    """It raises in ``logger.info``, as where the end of an attempt is decided: the job came back again and again. A
+    worker did not even start.
+    """
 
     def refuse(record: logging.LogRecord) -> bool:
-        if "job %s" in str(record.msg):
-            raise KeyError("tenant")
-        return True
+        raise KeyError("tenant")
+
+    @app.on("failed")
+    def hear(event: Event) -> None:
+        raise RuntimeError("a handler of an event is logged, too")
 
     attempts: list[int] = []
 
@@ -371,6 +375,7 @@ def test_a_filter_of_the_log_that_raises_loses_no_job(app: Turnspit) -> None:
     finally:
         logger.removeFilter(refuse)
     assert attempts == [1, 2]
+    assert "KeyError: 'tenant'" in capsys.readouterr().err
     assert app.jobs.get(misfit).error_type == "InvalidPayload"
 
 

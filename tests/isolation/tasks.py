@@ -15,7 +15,18 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from turnspit import Blueprint, Cancel, GiveUp, JobContext, Retry, RetryAfter, Snooze, Turnspit, current_job
+from turnspit import (
+    Blueprint,
+    Cancel,
+    ConfigurationError,
+    GiveUp,
+    JobContext,
+    Retry,
+    RetryAfter,
+    Snooze,
+    Turnspit,
+    current_job,
+)
 
 app = Turnspit(retry=Retry(attempts=2, delay=0))
 parts = Blueprint("parts")
@@ -226,3 +237,21 @@ def say() -> None:
 def thumbnail(path: str, width: int) -> str:
     """The library that reads the picture may hang on it, or crash."""
     return f"{path}.{width}.png"
+
+
+@app.task(queue="inner")
+def inner() -> str:
+    """What a job enqueues for the worker that it starts."""
+    return "done"
+
+
+@app.task(isolate=True)
+def start_worker(how: str) -> str:
+    """Start a worker inside a job."""
+    try:
+        if how == "run_worker":
+            app.run_worker(until_empty=True)
+        with app.worker(until_empty=how == "until_empty", queues=None if how == "until_empty" else ["inner"]):
+            return inner.enqueue().get_result(20)
+    except ConfigurationError as error:
+        return str(error)

@@ -149,3 +149,12 @@ def test_a_plain_call_and_the_test_kit_run_it_here() -> None:
         t.drain()
         assert job.get_result()["pid"] == os.getpid()
     assert tasks.double(4) == 8
+
+
+def test_a_worker_that_a_job_starts_serves_others_or_is_refused_where_it_would_wait_for_that_job(app: Turnspit) -> None:
+    with app.worker(concurrency=1, queues=["default"]):
+        refused = tasks.start_worker.enqueue("until_empty").get_result(DEADLINE)
+        no_program = tasks.start_worker.enqueue("run_worker").get_result(DEADLINE)
+        assert tasks.start_worker.enqueue("beside").get_result(DEADLINE) == "done"
+    assert "starts a worker with until_empty=True, which would wait for the end of that job too" in refused
+    assert "outside a job" in no_program

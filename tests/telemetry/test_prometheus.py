@@ -195,6 +195,11 @@ def test_a_queue_for_each_customer_does_not_become_a_series_for_each(app: Turnsp
     found = {key: value for key, value in samples(metrics).items() if key[0] == "turnspit_jobs_enqueued_total"}
     assert len(found) == 1001
     assert found["turnspit_jobs_enqueued_total", "other", "end"] == 200
+    stored = {
+        key[1]: value for key, value in samples(metrics).items() if key[0] == "turnspit_jobs" and key[2] == "ready"
+    }
+    assert (len(stored), stored["other"], sum(stored.values())) == (1001, 200, 1200)
+    assert samples(metrics)["turnspit_oldest_ready_seconds", "other"] >= 0
 
 
 @pytest.mark.on_sqlite

@@ -230,6 +230,29 @@ def apart(pid: int) -> None:
 """
 
 
+@pytest.mark.parametrize("when", ["on_start", "on_end"])
+def test_a_span_processor_that_raises_loses_no_job(
+    app: Turnspit, spans: Spans, when: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An enqueue said that nothing was stored, and a job that was done was done again."""
+    runs: list[int] = []
+
+    @app.task(retry=Retry(attempts=3, delay=0))
+    async def run(job: JobContext) -> None:
+        runs.append(job.attempt)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError("the collector is away")
+
+    monkeypatch.setattr(spans.processor, when, refuse)
+    trace_jobs(app, tracer_provider=spans.provider)
+    jobs = [run.enqueue(), app.jobs.get(app.enqueue_many([run.new()])[0])]
+    work(app)
+    assert [job.refresh().state for job in jobs] == ["completed"] * 2
+    assert runs == [1, 1]
+    assert "the collector is away" in caplog.text
+
+
 def test_a_trace_goes_through_three_processes(folder: Path, store_url: str, spans: Spans) -> None:
     file = folder / "spans"
     name = write_app(folder, store_url, TRACED.format(path=str(file)))

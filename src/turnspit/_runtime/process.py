@@ -17,6 +17,7 @@ from turnspit._runtime.link import Counts, Link
 from turnspit._runtime.worker.leftovers import Leftovers
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
+from turnspit.context import is_inside_job
 from turnspit.errors import ConfigurationError
 
 __all__ = ["run_worker_process"]
@@ -78,15 +79,17 @@ def _flush_all() -> None:
 
 
 def _check_place() -> None:
-    """Signals reach the main thread only, and a running event loop would wait for the worker's end."""
+    """Signals reach the main thread only, and a running event loop would wait for the worker's end. The main thread of
+    a process in which a job runs by itself is that job's.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and not is_inside_job():
             return
     raise ConfigurationError(
-        "run_worker() needs a program's main thread, outside an event loop: elsewhere use `with app.worker():` or "
-        "`async with app.worker():`"
+        "run_worker() needs a program's main thread, outside an event loop and outside a job: elsewhere use "
+        "`with app.worker():` or `async with app.worker():`"
     )
 
 

@@ -9,7 +9,7 @@ from turnspit.clock import monotonic
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineError
 from turnspit.records import QueueCounts, StoreCounts, WorkerRecord
-from turnspit.telemetry.recorder import Key, Series
+from turnspit.telemetry.recorder import OTHER, Key, Series
 
 __all__ = ["Figures"]
 
@@ -49,17 +49,22 @@ class Figures:
         return {("turnspit_store_up",): (1.0,), **self._of_queues(counts), **_of_workers(workers)}
 
     def _of_queues(self, counts: StoreCounts) -> Series:
-        """The metrics of each queue. One that had jobs before and is empty now is at 0, so that its series goes on."""
+        """The metrics of each queue. One that had jobs before and is empty now is at 0, so that its series goes on.
+        Those beyond the first thousand are one, as in the counts of a process: there may be a queue for each customer.
+        """
         queues = {queue.queue: queue for queue in counts.queues}
-        self._known.update(dict.fromkeys(list(queues)[: max(0, _MOST_KNOWN - len(self._known))]))
+        new = [name for name in queues if name not in self._known]
+        self._known.update(dict.fromkeys(new[: max(0, _MOST_KNOWN - len(self._known))]))
         found: dict[Key, tuple[float]] = {}
-        for name in {**self._known, **queues}:
-            queue = queues.get(name, QueueCounts(name))
+        for name in (*self._known, *(name for name in new if name not in self._known)):
+            label, queue = name if name in self._known else OTHER, queues.get(name, QueueCounts(name))
             for state in _STATES:
-                found["turnspit_jobs", name, state] = (float(getattr(queue, state)),)
+                (before,) = found.get(("turnspit_jobs", label, state), (0.0,))
+                found["turnspit_jobs", label, state] = (before + getattr(queue, state),)
             since = queue.oldest_ready_at
             age = 0.0 if since is None else max(0, counts.now - since) / 1_000_000
-            found["turnspit_oldest_ready_seconds", name] = (age,)
+            (before,) = found.get(("turnspit_oldest_ready_seconds", label), (0.0,))
+            found["turnspit_oldest_ready_seconds", label] = (max(before, age),)
         return found
 
     def _look(self) -> Verb[tuple[StoreCounts, list[WorkerRecord]]]:

@@ -13,7 +13,7 @@ from turnspit.records import NewJob
 from turnspit.telemetry.metrics import BY_NAME
 from turnspit.telemetry.watching import watched
 
-__all__ = ["Key", "Recorder", "Series", "recorder_of"]
+__all__ = ["OTHER", "Key", "Recorder", "Series", "recorder_of"]
 
 Key = tuple[str, ...]
 """A metric's name, then the values of its labels."""
@@ -21,7 +21,7 @@ Series = Mapping[Key, Sequence[float]]
 """By key: the value of a counter or a gauge; of a histogram the count in each bucket, the count beyond, and the sum."""
 
 _MOST_PAIRS = 1000
-_OTHER = "other"
+OTHER = "other"
 _COUNTED: dict[str, tuple[str, ...]] = {
     "completed": ("turnspit_jobs_completed_total",),
     "failed": ("turnspit_attempts_failed_total", "turnspit_jobs_retried_total"),
@@ -102,7 +102,7 @@ class Recorder:
         pair = (queue, task)
         if pair not in self._pairs:
             if len(self._pairs) >= _MOST_PAIRS:
-                return _OTHER, task
+                return OTHER, task
             self._pairs.add(pair)
         return pair
 

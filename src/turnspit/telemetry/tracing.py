@@ -10,6 +10,7 @@ The trace travels in the job's metadata, as W3C writes it (``traceparent``, ``tr
 of other languages can take part. Attributes follow the semantic conventions of messaging.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,8 +27,11 @@ from turnspit.context import JobContext, claim_of
 from turnspit.hooks import CallNext
 from turnspit.outcomes import Cancel, Snooze
 from turnspit.records import BrokenAttempt, Claim, NewJob
+from turnspit.sending import Sending
 
 __all__ = ["trace_jobs"]
+
+logger = logging.getLogger("turnspit")
 
 _SYSTEM = "turnspit"
 
@@ -54,7 +58,14 @@ class _Tracing:
         self._tracer = tracer
         self._new_trace = new_trace
 
-    def send(self, jobs: Sequence[NewJob[Any]]) -> "_Sending":
+    def send(self, jobs: Sequence[NewJob[Any]]) -> Sending:
+        try:
+            return self._send(jobs)
+        except Exception:
+            logger.exception("an enqueue has no span")
+            return _Untraced(jobs)
+
+    def _send(self, jobs: Sequence[NewJob[Any]]) -> Sending:
         tasks, queues = {job.task for job in jobs}, {job.queue for job in jobs}
         attributes: dict[str, Any] = {
             "messaging.system": _SYSTEM,
@@ -74,8 +85,12 @@ class _Tracing:
         return _Sending(span, jobs)
 
     async def process(self, job: JobContext, call_next: CallNext) -> Any:
-        parent = _extract(job.metadata)
-        span = self._begin(claim_of(job), parent)
+        try:
+            parent = _extract(job.metadata)
+            span = self._begin(claim_of(job), parent)
+        except Exception:  # of a sampler or a span processor of the application's own
+            logger.exception("job %s has no span", job.id)
+            return await call_next(job)
         token = contexts.attach(trace.set_span_in_context(span, parent))
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
@@ -87,7 +102,10 @@ class _Tracing:
             raise
         finally:
             contexts.detach(token)
-            span.end()
+            try:
+                span.end()
+            except Exception:  # of a span processor or exporter: the attempt ended as it did
+                logger.exception("the span of job %s cannot be exported", job.id)
 
     def broken(self, attempt: BrokenAttempt) -> None:
         """Make the span of an attempt that no middleware saw. If its worker died, both times are the store's."""
@@ -130,6 +148,16 @@ class _Sending:
         if error is not None:
             _fail(self._span, error)
         self._span.end()
+
+
+class _Untraced:
+    """Jobs that are being stored without a span."""
+
+    def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
+        self.jobs = jobs
+
+    def end(self, ids: Sequence[int], error: BaseException | None) -> None:
+        pass
 
 
 def _with_carrier(job: NewJob[Any], carrier: dict[str, str], alone: str | None) -> NewJob[Any]:

@@ -1,13 +1,14 @@
 """The audit log: the logger ``turnspit.audit`` has a line for every change that somebody made."""
 
-import logging
 from typing import Any
 
 from starlette.requests import Request
 
+from turnspit.logs import guarded_logger
+
 __all__ = ["audit", "who"]
 
-logger = logging.getLogger("turnspit.audit")
+logger = guarded_logger("turnspit.audit")
 
 
 def who(request: Request) -> str:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import traceback
-from collections.abc import Callable
 
 from turnspit._runtime.worker.arguments import Unreadable
 from turnspit._runtime.worker.failures import Foreign, describe
@@ -49,8 +47,7 @@ class Endings:
         if isinstance(error, Unreadable):
             error = InvalidPayload(str(error))
             record = describe(error, claim.task)._replace(traceback=None)
-            _log(
-                logging.WARNING,
+            logger.warning(
                 "job %s (%s) does not fit its task, attempt %s: %s; it is tried for ten minutes, for a worker of "
                 "another release may know it",
                 claim.id,
@@ -61,7 +58,7 @@ class Endings:
             return Ending(claim.id, claim.fence, EndingMove.INVALID, record, _INVALID_DELAY, _INVALID_PATIENCE), error
         ending = self._ending(claim, error, cancelled=stopped == "cancelled")
         if not running.context.finishing:  # otherwise only the store knows whether it has failed
-            _guarded(lambda: log_retry(claim, ending))
+            log_retry(claim, ending)
         return ending, error
 
     def _ending(self, claim: Claim, error: BaseException, *, cancelled: bool) -> Ending:
@@ -85,7 +82,7 @@ class Endings:
             policy = policy.overridden_by(claim.retry)
             delay = policy.next_delay(claim.attempt, error)
         except BaseException:  # also a SystemExit: it ends this job, not the worker
-            _log(logging.ERROR, "the retry policy of %s failed for job %s", claim.task, claim.id, exc_info=True)
+            logger.exception("the retry policy of %s failed for job %s", claim.task, claim.id)
             delay = None
         if isinstance(error, RetryAfter) and claim.attempt < policy.limit:
             chosen = getattr(error, "delay", None)
@@ -97,18 +94,6 @@ class Endings:
     @staticmethod
     def _end(claim: Claim, move: EndingMove, record: ErrorRecord, delay: int = 0) -> Ending:
         return Ending(claim.id, claim.fence, move, record, delay)
-
-
-def _log(level: int, message: str, *values: object, exc_info: bool = False) -> None:
-    _guarded(lambda: logger.log(level, message, *values, exc_info=exc_info))
-
-
-def _guarded(log: Callable[[], None]) -> None:
-    """Log how an attempt ended, which has to be stored even if a filter of the application's own raises."""
-    try:
-        log()
-    except Exception:
-        traceback.print_exc()
 
 
 def _timeout_error(running: Running, cause: BaseException) -> JobTimeout:

@@ -156,12 +156,17 @@ class _Reports(JobWrites):
 class _Isolated:
     """Runs what its worker asks for."""
 
+    concurrency = 1
+
     def __init__(self, channel: _Channel, parts: WorkerParts) -> None:
         self._channel = channel
         self._parts = parts
         self._reports = _Reports(channel, parts)
         self._runners = Runners(1, (), parts.thread_middleware)
-        self._context: JobContext | None = None
+        self.context: JobContext | None = None
+        self.running: dict[int, _Isolated] = {}
+        """Itself, by the id of the job that it runs."""
+        parts.app.executors[id(self)] = self
         self._should_yield = False
         """Whether the worker is stopping. It may say so before it sends the job, while this process starts."""
         self._asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -184,11 +189,11 @@ class _Isolated:
             match self._channel.receive():
                 case {"yield": True}:
                     self._should_yield = True
-                    if self._context is not None:
-                        self._context.should_yield = True
+                    if self.context is not None:
+                        self.context.should_yield = True
                 case {"stop": str(reason)}:
-                    if self._context is not None:
-                        self._context.stop(reason)
+                    if self.context is not None:
+                        self.context.stop(reason)
                 case {"close": True}:
                     self._asked.put(None)
                 case request:
@@ -196,7 +201,8 @@ class _Isolated:
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         claim = Claim(*request["claim"])
-        self._context = context = JobContext(claim, self._reports, self._resources)
+        self.context = context = JobContext(claim, self._reports, self._resources)
+        self.running = {claim.id: self}
         if self._should_yield:  # read after the context was set: one of the two threads sees what the other one did
             context.should_yield = True
         context.carrier = request["carrier"]
@@ -209,7 +215,7 @@ class _Isolated:
         except BaseException as error:  # a handler's SystemExit ends its attempt, not its process
             return {"error": pack(error)}
         finally:
-            self._context = None
+            self.context, self.running = None, {}
         return {"note": completion.note} if completion.note is not None else {"result": completion.result}
 
     def _call(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:

@@ -15,13 +15,14 @@ from turnspit._runtime.worker.failures import describe, in_one_line
 from turnspit.blueprints import TaskRegistry
 from turnspit.context import JobContext, in_job
 from turnspit.events import Event, EventBus, EventName
+from turnspit.logs import guarded_logger
 from turnspit.records import Claim, Confirmation, Ending, EndingMove, ErrorRecord, Finish, FinishReport
 from turnspit.states import JobState
 
 __all__ = ["Ended", "Teller", "log_retry"]
 
 logger = logging.getLogger("turnspit")
-dead_letters = logging.getLogger("turnspit.dead")
+dead_letters = guarded_logger("turnspit.dead")
 """A logger of its own, so that an error tracker, which is told of the exception itself, can leave its lines out."""
 
 _FAR_BEHIND = 100
