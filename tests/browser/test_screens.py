@@ -6,6 +6,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import Shop
+from turnspit.records import NewJob
 
 SCREENS = [
     "/",
@@ -39,6 +40,23 @@ def test_every_screen_fits_a_phone_and_is_accessible_there(browser: Any, shop: S
     page.close()
     assert wide == []
     assert found == [], "\n".join(found)
+
+
+def test_names_may_be_long_and_what_a_button_asks_fits(browser: Any, shop: Shop) -> None:
+    engine, name = shop.scene.app.engine, "w" * 255
+    job = shop.call(engine.write, engine.insert_job, NewJob(name, name, "{}")).id
+    wide = []
+    for width in (1280, 360):
+        page = browser.new_page(base_url=shop.url, viewport={"width": width, "height": 820})
+        for path in ("/jobs", "/queues", f"/queue?name={name}", f"/jobs/{job}"):
+            page.goto(path, wait_until="domcontentloaded")
+            page.evaluate("document.querySelectorAll('details.sure').forEach(each => each.open = true)")
+            found = page.evaluate("document.documentElement.scrollWidth")
+            if found > width:
+                wide.append((path, width, found))
+        page.close()
+    shop.call(shop.scene.app.jobs.delete, job)
+    assert wide == []
 
 
 def test_every_screen_is_quiet(page: Page, shop: Shop) -> None:

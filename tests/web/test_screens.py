@@ -1,11 +1,12 @@
 """What each screen shows, and that nothing a job carries is taken for markup."""
 
 from datetime import timedelta
+from string import ascii_lowercase
 
 import pytest
 
-from tests.web.conftest import Site
-from turnspit import Cron
+from tests.web.conftest import Site, text_of
+from turnspit import Cron, Retry
 from turnspit.testing import TestStore
 
 EVIL = "<script>alert(1)</script>'\"&"
@@ -28,6 +29,21 @@ def test_waiting_jobs_without_a_worker_come_first(site: Site, shop: TestStore) -
     assert "No worker is running, and 1 job waits" in text
     assert "turnspit worker shop:app" in text
     assert text.index("No worker is running") < text.index("Waiting 1 job ")
+
+
+def test_of_many_groups_of_dead_letters_the_newest_are_shown(site: Site, shop: TestStore) -> None:
+    """Three thousand were three megabytes at each live update."""
+
+    @shop.app.task(retry=Retry(attempts=1))
+    async def fail(why: str) -> None:
+        raise ValueError(why)
+
+    words = [first + second for first in ascii_lowercase[:15] for second in ascii_lowercase[:14]]
+    shop.app.enqueue_many(fail.new(why=word) for word in words)
+    shop.drain()
+    page = site.get("/dead")
+    assert page.count("data-row") == 200
+    assert "The 200 newest groups, of 210" in text_of(page)
 
 
 def test_a_dead_letter_is_found_from_the_overview(site: Site, shop: TestStore) -> None:
