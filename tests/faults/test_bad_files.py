@@ -6,11 +6,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.faults.fork import in_child
 from turnspit import EngineUnavailable, Turnspit
 from turnspit.engines.sqlite import doctor as sqlite_doctor
@@ -242,6 +244,56 @@ def test_a_log_that_was_deleted_while_it_was_open_is_named_and_loses_nothing(url
         assert "has lost its write-ahead log" in said
     with Turnspit(url) as app:
         assert app.engine.read(app.engine.count_jobs, JobFilter()) == 6
+
+
+def test_who_comes_after_a_log_was_deleted_is_refused_and_begins_no_other_one(url: str, path: Path) -> None:
+    """Although all that the log held is in the file: two logs with one index would write over each other's pages."""
+    with Turnspit(url) as running:
+        running.engine.write(running.engine.insert_jobs, [NEW] * 5)
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA wal_checkpoint").fetchone()[0] == 0
+            Path(f"{path}-wal").unlink()
+            later = (
+                "from turnspit import Turnspit\n"
+                f"with Turnspit({url!r}) as app:\n"
+                "    try:\n"
+                "        app.migrate()\n"
+                "    except Exception as error:\n"
+                "        print(type(error).__name__, error)\n"
+            )
+            said = subprocess.run([sys.executable, "-c", later], capture_output=True, text=True, check=True).stdout
+            assert said.startswith(f"EngineUnavailable store {path} has lost its write-ahead log: somebody deleted ")
+            assert not Path(f"{path}-wal").exists()
+    with Turnspit(url) as app:
+        assert app.engine.read(app.engine.count_jobs, JobFilter()) == 5
+
+
+def test_a_worker_says_that_its_log_was_deleted(url: str, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No call of its own fails, and a kill would lose what it has accepted since."""
+    with Turnspit(url) as app:
+
+        @app.task
+        def answer() -> int:
+            return 42
+
+        with app.worker(lease=3, heartbeat=0.05) as embedded:
+            worker = embedded._worker
+            assert worker is not None
+            assert answer.enqueue().get_result(timeout=10) == 42
+            assert worker.troubles() == ()
+            began = app.workers.list()[0].renewed_at
+            wait_until(lambda: app.workers.list()[0].renewed_at != began, "a heartbeat")
+            Path(f"{path}-wal").unlink()
+            wait_until(lambda: worker.troubles() != (), "not ready")
+            [said] = worker.troubles()
+            assert answer.enqueue().get_result(timeout=10) == 42
+    start = (
+        f"store {path} has lost its write-ahead log: somebody deleted {path}-wal while this process had it open. Stop"
+    )
+    assert said.startswith(start)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [f"worker 1: {said}"]
+    with Turnspit(url) as app:
+        assert app.engine.read(app.engine.count_jobs, JobFilter()) == 2
 
 
 def test_a_new_file_in_the_place_of_one_that_was_moved_away_is_pointed_out(

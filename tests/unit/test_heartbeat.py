@@ -24,6 +24,9 @@ class SlowStore:
 
     renew_lease = None
 
+    def find_danger(self) -> None:
+        return None
+
     def write_apart(self, verb: Any, *args: Any) -> Renewal:
         self.may_renew.acquire()
         self.now += self.takes
@@ -85,6 +88,9 @@ def test_an_error_that_nobody_foresaw_does_not_stop_the_heart(caplog: pytest.Log
     class Store:
         renew_lease = None
 
+        def find_danger(self) -> None:
+            return None
+
         def write_apart(self, verb: Any, *args: Any) -> Renewal:
             if failures:
                 raise failures.pop()
@@ -106,6 +112,9 @@ def test_what_goes_wrong_before_a_renewal_does_not_keep_the_lease_from_being_ren
 
     class Store:
         renew_lease = None
+
+        def find_danger(self) -> None:
+            return None
 
         def write_apart(self, verb: Any, *args: Any) -> Renewal:
             renewed.release()
@@ -131,6 +140,9 @@ def test_a_blocked_worker_that_was_asked_to_stop_is_told_once() -> None:
 
     class Store:
         renew_lease = None
+
+        def find_danger(self) -> None:
+            return None
 
         def write_apart(self, verb: Any, *args: Any) -> Renewal:
             renewed.release()

@@ -146,6 +146,12 @@ class Engine(
         """
         ...
 
+    def find_danger(self) -> str | None:
+        """What may lose accepted jobs although every call is answered, and what to do; ``None`` if nothing is known.
+        Cheap enough to be asked at each heartbeat.
+        """
+        ...
+
     async def afind_lock(self) -> StoreLock | None:
         """A lock that keeps others from the store's tables for longer than a moment, as far as the store knows; cheap
         enough to be asked every few seconds, and answered while the tables cannot be read.

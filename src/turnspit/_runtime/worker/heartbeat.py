@@ -57,6 +57,7 @@ class Heartbeat:
         self._outage = outage or Outage(lambda: worker)
         self._renewed_at, self._gapless_since = since, elapsed()
         self._error: Exception | None = None
+        self._danger: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turnspit-heartbeat", daemon=True)
 
@@ -82,7 +83,7 @@ class Heartbeat:
         silent = elapsed() - self._renewed_at
         if not self.is_current:
             return f"its lease has run out: the store took no heartbeat for {silent:.1f} s"
-        return None if self._error is None else f"the store takes no heartbeat: {self._error}"
+        return self._danger if self._error is None else f"the store takes no heartbeat: {self._error}"
 
     def stop(self) -> None:
         """End the thread."""
@@ -103,6 +104,7 @@ class Heartbeat:
                 continue
             self._error = None
             self._outage.answered("heartbeat")
+            self._look_for_danger()
             delay = self._interval
             if self._stopping.is_set():
                 return
@@ -122,6 +124,16 @@ class Heartbeat:
                 "worker %s renews its lease; its look at the event loop failed: %s", self.worker, error, exc_info=True
             )
             return None
+
+    def _look_for_danger(self) -> None:
+        """Ask the store what no call notices; a danger is logged when it is new."""
+        known = self._danger
+        try:
+            self._danger = self._engine.find_danger()
+        except Exception as error:
+            logger.warning("worker %s renews its lease; its look at the store failed: %s", self.worker, error)
+        if self._danger is not None and self._danger != known:
+            logger.error("worker %s: %s", self.worker, self._danger)
 
     def _beat(self, blocked: BlockedLoop | None = None) -> Renewal | None:
         """Renew the lease once; ``None`` if it is no longer this worker's."""

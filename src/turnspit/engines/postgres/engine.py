@@ -206,6 +206,9 @@ class PostgresEngine(
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.settings)
 
+    def find_danger(self) -> str | None:
+        return None
+
     async def afind_lock(self) -> StoreLock | None:
         return await self.aread(find_lock, self.sql, self.settings.schema)
 

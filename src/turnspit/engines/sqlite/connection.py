@@ -17,7 +17,7 @@ from turnspit.engines.calls import Call, CallQueue, CallThread
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.locks import begin, is_busy, use_wal
 from turnspit.engines.sqlite.turnstile import Turnstile
-from turnspit.engines.sqlite.wal_owner import note_wal
+from turnspit.engines.sqlite.wal_owner import Inodes, note_wal
 from turnspit.records import Inserted, NewJob
 from turnspit.transactions import drive
 
@@ -66,6 +66,8 @@ class ConnectionThread(CallThread):
         self.path = path
         self._synchronous = synchronous
         self.connection: sqlite3.Connection | None = None
+        self.inodes: Inodes | None = None
+        """Those of the file and its log when the connection was opened."""
         self._is_committing = False
         """The statement that runs now is a COMMIT, or commits by itself."""
         super().__init__(CallQueue(), name)
@@ -84,7 +86,7 @@ class ConnectionThread(CallThread):
     def _opened(self) -> sqlite3.Connection:
         if self.connection is None:
             self.connection = connect(self.path, synchronous=self._synchronous)
-            note_wal(self.path)
+            self.inodes = note_wal(self.path)
         return self.connection
 
     def _abandon(self) -> None:

@@ -22,7 +22,7 @@ from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer
 from turnspit.engines.sqlite.doctor import diagnose, find_lock
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.filters import where
-from turnspit.engines.sqlite.holders import find_holder, turnstile_of
+from turnspit.engines.sqlite.holders import describe_lost_log, find_holder, turnstile_of
 from turnspit.engines.sqlite.jobs import SqliteJobVerbs
 from turnspit.engines.sqlite.left_behind import Identity, is_lost, leave_behind, lose_busy, note_busy
 from turnspit.engines.sqlite.moves import SqliteMoveVerbs
@@ -30,7 +30,7 @@ from turnspit.engines.sqlite.place import check_place
 from turnspit.engines.sqlite.schema_file import SchemaFile
 from turnspit.engines.sqlite.turnstile import Turnstile
 from turnspit.engines.sqlite.wakeups import SqliteWakeups
-from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
+from turnspit.engines.sqlite.wal_owner import has_lost_wal, refuse_foreign_wal
 from turnspit.engines.verbs.alerts import AlertVerbs
 from turnspit.engines.verbs.bounds import ClaimBounds
 from turnspit.engines.verbs.control import ControlVerbs
@@ -239,6 +239,13 @@ class SqliteEngine(
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
         return diagnose(self.path)
+
+    def find_danger(self) -> str | None:
+        opened = self._open
+        inodes = None if opened is None else opened.apart.inodes
+        if inodes is None or not has_lost_wal(self.path, inodes):
+            return None
+        return f"store {self.path} {describe_lost_log(self.path, 'this process')}"
 
     async def afind_lock(self) -> StoreLock | None:
         return await asyncio.to_thread(find_lock, self.path)

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Holder", "age_of_process", "explain_lost_log", "find_holder", "holds_write_lock", "turnstile_of"]
+__all__ = [
+    "Holder",
+    "age_of_process",
+    "describe_lost_log",
+    "explain_lost_log",
+    "find_holder",
+    "holds_write_lock",
+    "turnstile_of",
+]
 
 _WAL_WRITE_LOCK = 120
 """The byte of the ``-shm`` file that a writer in WAL mode locks."""
@@ -65,9 +73,16 @@ def explain_lost_log(path: Path) -> str | None:
     pids = sorted(int(name) for name in processes if name.isdecimal() and _has_open(name, deleted))
     if not pids:
         return None
-    named = f"process{'' if len(pids) == 1 else 'es'} {', '.join(map(str, pids))}"
+    return describe_lost_log(path, f"process{'' if len(pids) == 1 else 'es'} {', '.join(map(str, pids))}")
+
+
+def describe_lost_log(path: Path, who: str) -> str:
+    """What to do if somebody deleted the write-ahead log.
+
+    :param who: has it open.
+    """
     return (
-        f"has lost its write-ahead log: somebody deleted {path}-wal while {named} had it open. Stop every process that "
+        f"has lost its write-ahead log: somebody deleted {path}-wal while {who} had it open. Stop every process that "
         "uses the store, in order (SIGTERM, not SIGKILL, lest the newest jobs be lost): the last one writes what the "
         f"log holds into {path}, and all is well again. Leave {path}-shm where it is"
     )

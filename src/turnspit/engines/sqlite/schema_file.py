@@ -59,7 +59,6 @@ class SchemaFile:
         if find_file(self._path) is None:
             with closing(sqlite3.connect(":memory:")) as empty:
                 return self.schema.read_status(empty.execute)
-        refuse_foreign_wal(self._path)
         with self._connected(connect_to_look) as connection:
             return self.schema.read_status(connection.execute)
 
@@ -101,6 +100,7 @@ class SchemaFile:
     def _connected(self, connect_: Callable[[Path], sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
         """A connection for a moment, with SQLite's errors translated."""
         find_file(self._path)
+        refuse_foreign_wal(self._path)
         try:
             with closing(connect_(self._path)) as connection:
                 connection.execute(f"PRAGMA busy_timeout = {int(_PATIENCE * 1000)}")

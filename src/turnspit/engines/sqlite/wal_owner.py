@@ -1,7 +1,9 @@
-"""Notices a write-ahead log that belongs to another file.
+"""Notices a write-ahead log that belongs to another file, and one that was deleted while it was in use.
 
 SQLite knows a log by its name alone. If a file was replaced, as by a backup, and the old file's log is still there,
-SQLite would write the old pages into the new file. So a note beside the file holds which log belonged to which file.
+SQLite would write the old pages into the new file. If a log is deleted, those who have it open go on in it, and who
+comes later may begin another one: each then reads pages of its own at the places that their common index names. So a
+note beside the file holds which log belonged to which file.
 """
 
 import contextlib
@@ -9,12 +11,13 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from turnspit.engines.sqlite.holders import explain_lost_log
 from turnspit.errors import EngineUnavailable
 
-__all__ = ["note_wal", "refuse_foreign_wal", "remove_foreign_wal"]
+__all__ = ["Inodes", "has_lost_wal", "note_wal", "refuse_foreign_wal", "remove_foreign_wal"]
 
 
-class _Inodes(NamedTuple):
+class Inodes(NamedTuple):
     """A file and its log, on one device."""
 
     device: int
@@ -22,23 +25,44 @@ class _Inodes(NamedTuple):
     log: int
 
 
-def note_wal(path: Path) -> None:
-    """Note, once a connection is open, that the log that is there now belongs to this file."""
+def note_wal(path: Path) -> Inodes | None:
+    """Note, once a connection is open, that the log that is there now belongs to this file: both, if both are there."""
     inodes, note = _inodes(path), _note_of(path)
     with contextlib.suppress(OSError):  # without the right to write there, only this check is lost
         if inodes is not None and _read(note) != inodes:
             new = note.with_name(f"{note.name}.{os.getpid()}")
             new.write_text("{} {} {}".format(*inodes))
             new.replace(note)
+    return inodes
+
+
+def has_lost_wal(path: Path, opened: Inodes) -> bool:
+    """Whether the file is still the one that was opened, and its log is not: somebody deleted that."""
+    try:
+        if path.stat().st_ino != opened.file:
+            return False
+        return Path(f"{path}-wal").stat().st_ino != opened.log
+    except FileNotFoundError as error:
+        return str(error.filename).endswith("-wal")
+    except OSError:
+        return False
 
 
 def refuse_foreign_wal(path: Path) -> None:
     """Check the log before the file is opened.
 
-    :raises EngineUnavailable: if the log beside it is that of another file.
+    :raises EngineUnavailable: if the log beside it is that of another file, or if another process has one open that
+        was deleted (Linux).
     """
     found, noted = _inodes(path), _read(_note_of(path))
-    if found is None or noted is None or found.file == noted.file:
+    if noted is None:
+        return
+    # Without the index of the log, nobody has it open: then it went in order, and this is the first to come after.
+    if has_lost_wal(path, noted) and Path(f"{path}-shm").exists():
+        lost = explain_lost_log(path)
+        if lost is not None:
+            raise EngineUnavailable(f"store {path} {lost}")
+    if found is None or found.file == noted.file:
         return
     if (found.device, found.log) != (noted.device, noted.log):
         return
@@ -62,18 +86,18 @@ def _note_of(path: Path) -> Path:
     return Path(f"{path}-turnspit") / "wal"
 
 
-def _inodes(path: Path) -> _Inodes | None:
+def _inodes(path: Path) -> Inodes | None:
     """Those that are there now; ``None`` if the file or its log is missing, or the file is still empty."""
     try:
         file, log = path.stat(), Path(f"{path}-wal").stat()
     except OSError:
         return None
-    return _Inodes(file.st_dev, file.st_ino, log.st_ino) if file.st_size else None
+    return Inodes(file.st_dev, file.st_ino, log.st_ino) if file.st_size else None
 
 
-def _read(note: Path) -> _Inodes | None:
+def _read(note: Path) -> Inodes | None:
     try:
         device, file, log = map(int, note.read_text().split())
     except (OSError, ValueError):
         return None
-    return _Inodes(device, file, log)
+    return Inodes(device, file, log)
