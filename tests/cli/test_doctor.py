@@ -105,7 +105,10 @@ def test_a_foreign_file_is_looked_at_and_left_as_it_is(cli: Cli, folder: Path) -
     connection.close()
     before = (folder / "shop.db").read_bytes()
     _, found = findings(cli)
-    assert found["schema"] == (False, "version 0; run `turnspit migrate` for 0001_initial")
+    assert found["schema"] == (
+        False,
+        "there is no store here: was another one meant? If not, `turnspit migrate` makes it",
+    )
     assert "journal" not in found
     assert cli("jobs", "list", PLAIN).code == 2
     assert (folder / "shop.db").read_bytes() == before

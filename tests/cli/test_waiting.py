@@ -35,7 +35,11 @@ NOBODY = "a worker that knows send: none is alive"
             HELD,
             [],
             [worker()],
-            "a limit of send or of queue email, or an earlier job of its key: see turnspit limits list shop:app",
+            (
+                "a limit of send or of queue email: see turnspit limits list shop:app; or, if that is one in order, an "
+                "earlier job of its key, which runs or waits for its next attempt: see turnspit jobs list shop:app "
+                "--task send"
+            ),
         ),
     ],
     ids=["its turn", "no worker", "ending", "unknown", "unserved", "no slot", "limit"],

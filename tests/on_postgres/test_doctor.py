@@ -131,6 +131,25 @@ def test_a_schema_that_lacks_its_tables_is_not_well(url: str) -> None:
     assert look(url)["privileges"] == (False, said)
 
 
+def test_a_user_who_may_not_even_look_is_told_so(url: str) -> None:
+    with guest_of(url, "SELECT") as (guest, schema, connection):
+        connection.execute(f"REVOKE USAGE ON SCHEMA {schema} FROM {guest}")
+        found = look(url.replace("postgres@", f"{guest}@"))
+    assert "connection" not in found
+    cure = "GRANT it the role that owns the tables, or USAGE on their schema and SELECT, INSERT, UPDATE, DELETE on all"
+    said = f"{guest} may not look (permission denied for schema {schema}): {cure} tables in it"
+    assert found["privileges"] == (False, said)
+
+
+def test_a_url_that_leads_past_the_store_is_told_where_one_is(url: str) -> None:
+    """Migrating there would make another one, in which all is well and no job waits."""
+    schema = url.rpartition("schema=")[2]
+    is_well, said = look(url.replace(schema, f"{schema}_misspelt"))["schema"]
+    assert not is_well
+    there = "there is no store here: was another one meant? If not, `turnspit migrate` makes it"
+    assert re.fullmatch(rf"{re.escape(there)}; schema \S+( or \S+)* of this database has one", said)
+
+
 def test_settings_of_a_role_that_change_what_is_read(url: str) -> None:
     with guest_of(url, "ALL") as (guest, _, connection):
         connection.execute(f"ALTER ROLE {guest} SET default_transaction_read_only = on")

@@ -42,8 +42,8 @@ _MOST_TASKS = 3
 _REACHED = ("connection", "file")
 """If one of these fails, the store cannot be reached: asking it for its jobs would only wait."""
 _FIRST = (
-    *_REACHED, "lock", "locks", "schema", "move", "role", "disk", "workers", "connections", "event loop", "paused",
-    "queues", "tasks", "progress", "time-outs", "failing", "workflows", "schedules", "lost worker", "limits",
+    *_REACHED, "lock", "locks", "schema", "move", "role", "privileges", "disk", "workers", "connections", "event loop",
+    "paused", "queues", "tasks", "progress", "time-outs", "failing", "workflows", "schedules", "lost worker", "limits",
     "oldest ready", "dead letters",
 )  # fmt: skip
 """The order of findings: first what may stop all jobs. A subject that is not named comes after these."""

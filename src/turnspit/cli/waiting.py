@@ -46,7 +46,11 @@ def say_obstacle(record: JobRecord, pauses: Sequence[Pause], workers: Sequence[W
         return f"a worker that {wanted}: " + _none_of(live)
     if record.state is JobState.HELD:
         limits = f"{program()} limits list {hint}".rstrip()
-        return f"a limit of {record.task} or of queue {record.queue}, or an earlier job of its key: see {limits}"
+        jobs = f"{program()} jobs list {hint}--task {record.task}"
+        return (
+            f"a limit of {record.task} or of queue {record.queue}: see {limits}; or, if that is one in order, an "
+            f"earlier job of its key, which runs or waits for its next attempt: see {jobs}"
+        )
     answering = [worker for worker in serving if worker.blocked_since is None]
     if not answering:
         return _say_blocked(serving[0], hint)

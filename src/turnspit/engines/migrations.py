@@ -148,6 +148,8 @@ def refuse_unprepared(status: SchemaStatus, location: str) -> None:
 def examine_status(status: SchemaStatus) -> tuple[str, bool, str]:
     """What ``turnspit doctor`` says of a schema: its subject, whether it is well, and what it is or what to do."""
     stands = f"version {status.current}"
+    if not status.current:
+        return "schema", False, "there is no store here: was another one meant? If not, `turnspit migrate` makes it"
     if status.is_newer and not status.is_too_new:
         return "schema", True, f"{stands}, of a newer Turnspit, with which this one still works"
     if status.is_newer:

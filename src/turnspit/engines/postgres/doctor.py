@@ -62,6 +62,10 @@ def _patiently(connection: Connection, subject: str, look: Callable[[], list[Fin
     except psycopg.errors.LockNotAvailable:
         text = f"not looked at: another transaction kept a table locked for {_LOCK_PATIENCE} s, see locks"
         return [(subject, False, text)]
+    except psycopg.errors.InsufficientPrivilege as error:
+        user, said = connection.info.user, error.diag.message_primary
+        text = f"{user} may not look ({said}): GRANT it the role that owns the tables, or USAGE on their schema and"
+        return [("privileges", False, f"{text} SELECT, INSERT, UPDATE, DELETE on all tables in it")]
 
 
 def _one(connection: Connection, statement: str, *params: Any) -> Any:
@@ -169,7 +173,21 @@ def _locks(connection: Connection, schema: str) -> Finding:
 def _schema(connection: Connection, schema: str) -> list[Finding]:
     """Whether it is up to date, and whether this user may use it."""
     status = PostgresSchema(schema).read_status(connection.execute)
-    return [examine_status(status), *([_privileges(connection, schema)] if status.current else ())]
+    subject, is_well, text = examine_status(status)
+    if status.current:
+        return [(subject, is_well, text), _privileges(connection, schema)]
+    others = [name for (name,) in connection.execute(_STORES, [schema]).fetchall()]
+    found = f"; schema {' or '.join(others[:_SHOWN])} of this database has one" if others else ""
+    return [(subject, is_well, f"{text}{found}")]
+
+
+_STORES = """
+SELECT nspname FROM pg_class AS jobs JOIN pg_namespace ON pg_namespace.oid = jobs.relnamespace
+WHERE jobs.relname = 'jobs' AND nspname <> %s AND
+    (SELECT count(*) FROM pg_class AS other
+     WHERE other.relnamespace = jobs.relnamespace AND other.relname IN ('migrations', 'workers', 'attempts')) = 3
+ORDER BY nspname
+"""
 
 
 def _sizes(connection: Connection, schema: str) -> list[Finding]:
