@@ -306,11 +306,13 @@ def test_the_command_line_beside_one_that_is_stopped_in_a_write(url: str, folder
     assert asyncio.run(open_engine(url).afind_lock()) is None
 
 
-@pytest.mark.parametrize("command", ["migrate", "worker"])
-def test_the_command_line_beside_one_that_is_stopped_in_a_migration(command: str, url: str, folder: Path) -> None:
+@pytest.mark.parametrize(("command", "code"), [("migrate", 1), ("worker", 2)])
+def test_the_command_line_beside_one_that_is_stopped_in_a_migration(
+    command: str, code: int, url: str, folder: Path
+) -> None:
     with stopped(url, "in a migration") as other:
         ended = turnspit(folder, DEADLINE, command, "shop")
-        assert ended.returncode == 2
+        assert ended.returncode == code
         assert f"`kill -CONT {other.pid}` lets it go on" in " ".join(ended.stderr.split())
         go_on(other)
     assert turnspit(folder, 20, "jobs", "list", "shop").returncode == 0
