@@ -20,7 +20,7 @@ from turnspit.records import (
     AlertKind,
     AlertState,
     CounterRecord,
-    Pause,
+    PauseRecord,
     StoreCounts,
     UnknownTask,
     WorkerRecord,
@@ -98,7 +98,7 @@ class Sight(NamedTuple):
     ends: Sequence[CounterRecord]
     """Of the last ``DEAD_MINUTES``."""
     workers: Sequence[WorkerRecord]
-    pauses: Sequence[Pause]
+    pauses: Sequence[PauseRecord]
     unknown: Sequence[UnknownTask]
 
 

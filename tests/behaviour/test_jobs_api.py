@@ -163,6 +163,8 @@ def test_dead_letters_are_grouped_and_replayed_by_group(t: TestStore, ship: Any)
         ("ship", "KeyError", 1, 4),
     ]
     assert groups[0].message.startswith("order ")
+    ended = [t.app.jobs.get(number).finished_at for number in (1, 3)]
+    assert [groups[0].first_at, groups[0].last_at] == ended
     assert t.app.jobs.dead_groups(task="other") == []
     assert t.app.jobs.replay(fingerprint=groups[0].fingerprint) == 3
     assert ids(t.app.jobs.list(state="dead")) == [4]
@@ -331,10 +333,12 @@ def test_queues_say_what_waits(t: TestStore, ship: Any) -> None:
     ship.using(delay=60, queue="express").enqueue(4)
     t.run_one(1)
     t.run_one(3)
+    [waits] = t.app.jobs.list(state="ready")
     express, shipping = t.app.queues.stats()
     assert (express.queue, express.ready, express.scheduled, express.oldest_ready_at) == ("express", 0, 1, None)
     assert (shipping.queue, shipping.ready, shipping.dead, shipping.completed_last_hour) == ("ship", 1, 1, 1)
     assert (shipping.failed_last_hour, shipping.running) == (1, 0)
+    assert shipping.oldest_ready_at == waits.run_at
     assert asyncio.run(t.app.queues.astats()) == [express, shipping]
 
 

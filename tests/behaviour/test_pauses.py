@@ -37,7 +37,8 @@ def test_a_paused_queue_waits_and_goes_on(app: Turnspit) -> None:
         send.enqueue(number=1)
         store.drain()
         assert ran == []
-        assert [(pause.kind, pause.name) for pause in app.queues.paused()] == [("queue", "email")]
+        [pause] = app.queues.paused()
+        assert (pause.kind, pause.name, pause.paused_at) == ("queue", "email", store.now)
         assert app.queues.resume("email")
         store.drain()
     assert ran == [1]

@@ -16,7 +16,7 @@ from turnspit.cli.diagnosis import (
     examine_time_outs,
 )
 from turnspit.clock import from_moment
-from turnspit.records import JobRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
+from turnspit.records import JobRecord, PauseRecord, QueueRecord, ScheduleRecord, TaskStats, WorkerRecord
 from turnspit.states import JobState
 
 NOW = 1_900_000_000_000_000
@@ -46,8 +46,8 @@ def task(name: str, *, ready: int = 0, scheduled: int = 0, held: int = 0, dead: 
     return TaskStats(name, ready, scheduled, held, 0, dead, None)
 
 
-def queue(name: str, *, ready: int = 0, oldest: int | None = None) -> QueueStats:
-    return QueueStats(
+def queue(name: str, *, ready: int = 0, oldest: int | None = None) -> QueueRecord:
+    return QueueRecord(
         queue=name,
         ready=ready,
         scheduled=0,
@@ -167,7 +167,7 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_jobs_and_workers_say(
     tasks: list[TaskStats],
-    queues: list[QueueStats],
+    queues: list[QueueRecord],
     workers: list[WorkerRecord],
     expected: list[tuple[str, bool, str] | tuple[str, bool, str, bool]],
 ) -> None:
@@ -241,7 +241,7 @@ def test_a_worker_whose_slots_are_full_of_old_jobs_is_found(
     busy = replace(worker(queues=["email"]), concurrency=2)
     jobs = [running(1, minutes=9), running(2, minutes=youngest)]
     queues = [queue("email", ready=4, oldest=NOW - int(waited * MINUTE)), queue("rare", ready=1, oldest=1)]
-    pauses = [Pause("queue", "email", NOW)] if paused else []
+    pauses = [PauseRecord("queue", "email", NOW)] if paused else []
     found = list(examine_progress(jobs, queues, [busy, worker(2)], pauses, NOW, "shop:app "))
     assert [finding.ok for finding in found] == ([] if expected is None else [expected])
     assert list(examine_progress(jobs[:1], queues, [busy], [], NOW)) == []
@@ -317,7 +317,7 @@ def test_ticks_that_are_due_and_have_not_come_are_found() -> None:
 
 @pytest.mark.usefixtures("_now")
 def test_pauses_are_named_and_jobs_that_are_held_are_no_fault() -> None:
-    pauses = [Pause("queue", "email", NOW - 5 * MINUTE), Pause("task", "send", NOW - 4 * MINUTE)]
+    pauses = [PauseRecord("queue", "email", NOW - 5 * MINUTE), PauseRecord("task", "send", NOW - 4 * MINUTE)]
     queues = [queue("email", ready=1200, oldest=NOW - 9 * MINUTE)]
     for named, said in (
         (

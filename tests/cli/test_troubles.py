@@ -18,10 +18,10 @@ from turnspit.cli.troubles import (
 from turnspit.clock import from_moment
 from turnspit.records import (
     CounterRecord,
-    DeadGroup,
+    DeadGroupRecord,
     FullKey,
     JobRecord,
-    Pause,
+    PauseRecord,
     QueueLoad,
     StandingWorkflow,
 )
@@ -106,9 +106,9 @@ def load(queue: str, *, ready: int, oldest: float, throughput: float = 0.0) -> Q
     ],
 )
 def test_a_queue_that_is_behind_says_how_fast_it_is(loads: Sequence[QueueLoad], level: str, detail: str) -> None:
-    [found] = examine_loads(loads, [Pause("queue", "off", NOW)])
+    [found] = examine_loads(loads, [PauseRecord("queue", "off", NOW)])
     assert (found.level, found.detail) == (level, detail)
-    assert list(examine_loads(loads[1:], [Pause("queue", "off", NOW)])) == []
+    assert list(examine_loads(loads[1:], [PauseRecord("queue", "off", NOW)])) == []
 
 
 def test_used_up_limits_are_named_where_they_hold_jobs() -> None:
@@ -123,8 +123,8 @@ def test_used_up_limits_are_named_where_they_hold_jobs() -> None:
     assert list(examine_limits(full, 0)) == list(examine_limits(full[2:], 8)) == []
 
 
-def group(count: int, last: int, fingerprint: str) -> DeadGroup:
-    return DeadGroup(fingerprint, "charge", "KeyError", "'customer'", count, 1, last, last, "{}", None)
+def group(count: int, last: int, fingerprint: str) -> DeadGroupRecord:
+    return DeadGroupRecord(fingerprint, "charge", "KeyError", "'customer'", count, 1, last, last, "{}", None)
 
 
 def test_dead_letters_of_the_last_hour_are_named_with_their_replay() -> None:

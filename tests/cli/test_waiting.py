@@ -8,12 +8,12 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.cli.test_diagnosis import NOW, worker
 from turnspit.cli.waiting import say_obstacle, say_trouble
-from turnspit.records import JobRecord, Pause, WorkerRecord
+from turnspit.records import JobRecord, PauseRecord, WorkerRecord
 from turnspit.states import JobState
 
 READY = JobRecord(7, "send", "email", JobState.READY, "{}", tags='["spring"]')
 HELD = replace(READY, state=JobState.HELD)
-OTHER = Pause("queue", "other", NOW)
+OTHER = PauseRecord("queue", "other", NOW)
 NOBODY = "a worker that knows send: none is alive"
 
 
@@ -45,7 +45,7 @@ NOBODY = "a worker that knows send: none is alive"
     ids=["its turn", "no worker", "ending", "unknown", "unserved", "no slot", "limit"],
 )
 def test_what_a_job_waits_for(
-    record: JobRecord, pauses: list[Pause], workers: list[WorkerRecord], expected: str
+    record: JobRecord, pauses: list[PauseRecord], workers: list[WorkerRecord], expected: str
 ) -> None:
     assert say_obstacle(record, pauses, workers, "shop:app ") == expected
 
@@ -71,12 +71,12 @@ def test_a_job_waits_for_an_event_loop_that_is_blocked_though_slots_are_free() -
 @pytest.mark.parametrize(
     ("pause", "end"),
     [
-        (Pause("queue", "email", 1), "--queue email"),
-        (Pause("task", "send", 1), "--task send"),
-        (Pause("tag", "spring", 1), "--tag spring"),
+        (PauseRecord("queue", "email", 1), "--queue email"),
+        (PauseRecord("task", "send", 1), "--task send"),
+        (PauseRecord("tag", "spring", 1), "--tag spring"),
     ],
 )
-def test_a_pause_is_named_with_what_ends_it(pause: Pause, end: str) -> None:
+def test_a_pause_is_named_with_what_ends_it(pause: PauseRecord, end: str) -> None:
     said = say_obstacle(HELD, [OTHER, pause], [worker()], "shop:app ")
     assert said.startswith(f"the end of a pause: {pause.kind} {pause.name} since ")
     assert said.endswith(f"; turnspit queues resume shop:app {end}")

@@ -7,7 +7,17 @@ import pytest
 from tests.contract.store import SECOND, TASKS, Store
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.jobs import JobFilter
-from turnspit.records import Claim, JobChanges, Lane, LimitedRequest, LimitRule, NewJob, Pause, PauseKind, UniqueRule
+from turnspit.records import (
+    Claim,
+    JobChanges,
+    Lane,
+    LimitedRequest,
+    LimitRule,
+    NewJob,
+    PauseKind,
+    PauseRecord,
+    UniqueRule,
+)
 from turnspit.states import JobState
 
 KINDS: list[PauseKind] = ["queue", "task", "tag"]
@@ -216,7 +226,7 @@ def test_pauses_are_listed_with_their_moment(store: Store) -> None:
     pause(store, "task")
     pause(store, "queue", "mail")
     found = store.engine.read(store.engine.list_pauses)
-    assert found == [Pause("queue", "mail", moment), Pause("task", "send", moment)]
+    assert found == [PauseRecord("queue", "mail", moment), PauseRecord("task", "send", moment)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

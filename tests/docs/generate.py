@@ -21,11 +21,14 @@ from turnspit.blueprints import Blueprint
 from turnspit.engines import open_engine
 from turnspit.jobs import Attempt, JobLog, Page
 from turnspit.operations import (
+    DeadGroup,
     FilterFields,
     Jobs,
     LimitInfo,
     Limits,
+    Pause,
     Queues,
+    QueueStats,
     Schedule,
     Schedules,
     WorkerInfo,
@@ -35,7 +38,7 @@ from turnspit.operations import (
 )
 from turnspit.payloads import Payloads
 from turnspit.planned_jobs import PlannedJob, PlannedJobs
-from turnspit.records import DeadGroup, FullKey, NewJob, Pause, QueueLoad, QueueStats
+from turnspit.records import FullKey, NewJob, QueueLoad
 from turnspit.states import FINAL_STATES, MEANINGS, MOVES, JobState
 from turnspit.task_options import TaskOptions
 from turnspit.tasks import BoundTask, Task

@@ -10,7 +10,7 @@ from turnspit.alerts import AlertFunction, AlertRule, Found, Sight, find_alerts,
 from turnspit.loads import queue_loads
 from turnspit.records import (
     CounterRecord,
-    Pause,
+    PauseRecord,
     QueueCounts,
     QueueLoad,
     StoreCounts,
@@ -60,7 +60,7 @@ def test_the_oldest() -> None:
     [found] = find_alerts(rule(oldest=60), seen)
     said = "the oldest ready job of queue mail has been due for 61 s (more than 60 s): are there workers enough for it?"
     assert found == Found("oldest", "queue mail", 61, said)
-    assert subjects(rule(oldest=60), seen._replace(pauses=[Pause("queue", "mail", NOW)])) == []
+    assert subjects(rule(oldest=60), seen._replace(pauses=[PauseRecord("queue", "mail", NOW)])) == []
     assert subjects(rule(oldest=60, queue="fresh"), seen) == []
     assert subjects(rule(oldest=60, queue="mail"), seen) == [("oldest", "queue mail")]
     assert subjects(rule(oldest=60, task="send"), seen) == []

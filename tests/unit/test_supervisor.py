@@ -98,7 +98,7 @@ def test_where_no_process_can_be_started_it_is_tried_again(
     settings = SupervisorSettings(processes=1, grace=1.0, until_empty=True)
     assert Supervisor(settings, lambda slot, line: [sys.executable, "-S", "-c", ENDS, str(line)]).run() == 0
     said = "process 1 could not be started: [Errno 11] Resource temporarily unavailable; trying again in 0.0 s"
-    assert [record.message for record in caplog.records if record.levelno > logging.INFO] == [said]
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == [said]
 
 
 def test_who_watches_all_processes_is_asked_for_help_where_one_whose_slots_hang_cannot_be_replaced() -> None:

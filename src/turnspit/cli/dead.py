@@ -42,12 +42,13 @@ EXAMPLES = {
 def groups(app: StoreArgument = None, task: TaskName = None, as_json: AsJson = False) -> None:
     """Group the dead letters by task, error type and message; the largest group first."""
     target = find_store(app)
-    found = target.app.jobs.dead_groups(task=task)
+    engine = target.app.engine
+    found = engine.read(engine.group_dead_letters, task)
     if as_json:
         print_json({"groups": [group_document(group) for group in found]})
         return
     if not found:
-        note(f"no dead letters at {target.app.engine.location}")
+        note(f"no dead letters at {engine.location}")
         return
     table = new_table(
         [("COUNT", {"justify": "right"}), "GROUP", ("TASK", {"max_width": 24}), "LAST", ("ERROR", {"ratio": 1})]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
-from turnspit.records import JobRecord, Pause, QueueStats, ScheduleRecord, TaskStats, WorkerRecord
+from turnspit.records import JobRecord, PauseRecord, QueueRecord, ScheduleRecord, TaskStats, WorkerRecord
 
 __all__ = [
     "Finding",
@@ -47,10 +47,10 @@ class Finding(NamedTuple):
 
 def examine(
     tasks: Sequence[TaskStats],
-    queues: Sequence[QueueStats],
+    queues: Sequence[QueueRecord],
     workers: Sequence[WorkerRecord],
     hint: str = "",
-    pauses: Sequence[Pause] = (),
+    pauses: Sequence[PauseRecord] = (),
 ) -> Iterator[Finding]:
     """The findings.
 
@@ -114,9 +114,9 @@ def examine_blocked(
 
 def examine_progress(
     running: Sequence[JobRecord],
-    queues: Sequence[QueueStats],
+    queues: Sequence[QueueRecord],
     workers: Sequence[WorkerRecord],
-    pauses: Sequence[Pause],
+    pauses: Sequence[PauseRecord],
     now: int,
     hint: str = "",
 ) -> Iterator[Finding]:
@@ -266,7 +266,7 @@ def _unknown_tasks(tasks: Sequence[TaskStats], serving: Sequence[WorkerRecord], 
     )
 
 
-def _unserved_queues(queues: Sequence[QueueStats], serving: Sequence[WorkerRecord]) -> Iterator[Finding]:
+def _unserved_queues(queues: Sequence[QueueRecord], serving: Sequence[WorkerRecord]) -> Iterator[Finding]:
     if any(worker.queues is None for worker in serving):
         return
     served = {name for worker in serving for name in worker.queues or ()}
@@ -277,7 +277,7 @@ def _unserved_queues(queues: Sequence[QueueStats], serving: Sequence[WorkerRecor
         yield Finding("queues", False, f"no live worker serves {named}: start one with --queues {first}")
 
 
-def _paused(pauses: Sequence[Pause], queues: Sequence[QueueStats], hint: str) -> Iterator[Finding]:
+def _paused(pauses: Sequence[PauseRecord], queues: Sequence[QueueRecord], hint: str) -> Iterator[Finding]:
     if not pauses:
         return
     ready = {("queue", queue.queue): f" ({count_of(queue.ready, 'job')} ready)" for queue in queues if queue.ready}

@@ -14,13 +14,13 @@ from turnspit.errors import InvalidPayload
 from turnspit.operations import LimitInfo, Schedule, Workflow, WorkflowJob
 from turnspit.records import (
     AttemptRecord,
-    DeadGroup,
+    DeadGroupRecord,
     FullKey,
     JobRecord,
     LogLine,
-    Pause,
+    PauseRecord,
     QueueLoad,
-    QueueStats,
+    QueueRecord,
     WorkerRecord,
 )
 
@@ -100,7 +100,7 @@ def log_document(line: LogLine) -> dict[str, Any]:
     return {"attempt": line.attempt, "at": _time(line.at), "level": line.level, "message": line.message}
 
 
-def group_document(group: DeadGroup) -> dict[str, Any]:
+def group_document(group: DeadGroupRecord) -> dict[str, Any]:
     """A group of dead letters."""
     return {
         "fingerprint": group.fingerprint,
@@ -114,7 +114,7 @@ def group_document(group: DeadGroup) -> dict[str, Any]:
     }
 
 
-def queue_document(stats: QueueStats, load: QueueLoad | None) -> dict[str, Any]:
+def queue_document(stats: QueueRecord, load: QueueLoad | None) -> dict[str, Any]:
     """A queue, and what an autoscaler goes by."""
     return {
         "queue": stats.queue,
@@ -134,7 +134,7 @@ def queue_document(stats: QueueStats, load: QueueLoad | None) -> dict[str, Any]:
     }
 
 
-def pause_document(pause: Pause) -> dict[str, Any]:
+def pause_document(pause: PauseRecord) -> dict[str, Any]:
     """A pause as ``queues list`` gives it."""
     return {"kind": pause.kind, "name": pause.name, "paused_at": _time(pause.paused_at)}
 

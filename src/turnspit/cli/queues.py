@@ -9,7 +9,7 @@ from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import AsJson, Queue, StoreArgument, Tag, TaskName
 from turnspit.cli.output import fits, line, new_table, note, out, plain, print_json, print_table, when
-from turnspit.records import QueueStats
+from turnspit.records import QueueRecord
 
 __all__ = ["EXAMPLES", "HELP", "list_", "pause", "resume"]
 
@@ -30,7 +30,8 @@ _NARROWEST = 20
 def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
     """Show every queue, what waits, runs and died, what ended within the last hour, and all pauses."""
     target = find_store(app)
-    found, pauses = target.app.queues.stats(), target.app.queues.paused()
+    engine = target.app.engine
+    found, pauses = engine.read(engine.list_queues), engine.read(engine.list_pauses)
     if as_json:
         loads = {load.queue: load for load in target.app.queues.loads()}
         document = {"queues": [queue_document(stats, loads.get(stats.queue)) for stats in found]}
@@ -39,12 +40,12 @@ def list_(app: StoreArgument = None, as_json: AsJson = False) -> None:
     if found:
         _show(found)
     else:
-        note(f"no queue has jobs at {target.app.engine.location}")
+        note(f"no queue has jobs at {engine.location}")
     for pause in pauses:
         note(f"paused: {pause.kind} {plain(pause.name)}, {when(pause.paused_at)}")
 
 
-def _show(found: list[QueueStats]) -> None:
+def _show(found: list[QueueRecord]) -> None:
     right = {"justify": "right"}
     headings = ("READY", "SCHEDULED", "RETRYING", "HELD", "RUNNING", "DEAD", "DONE", "FAILED")
     is_narrow = out().width < _WIDE
@@ -61,7 +62,7 @@ def _show(found: list[QueueStats]) -> None:
     note("DONE and FAILED count the last hour; OLDEST: since when a ready job waits")
 
 
-def _show_alone(queue: QueueStats, headings: Iterable[str]) -> None:
+def _show_alone(queue: QueueRecord, headings: Iterable[str]) -> None:
     """A queue where the table is too wide for the terminal: its name, and below it each count that is not 0."""
     counts = zip(headings, _counts(queue), strict=True)
     facts = [f"{heading} {count:,}" for heading, count in counts if count]
@@ -74,7 +75,7 @@ def _show_alone(queue: QueueStats, headings: Iterable[str]) -> None:
         line(each.replace("\xa0", " "))
 
 
-def _counts(queue: QueueStats) -> tuple[int, ...]:
+def _counts(queue: QueueRecord) -> tuple[int, ...]:
     counts = (queue.ready, queue.scheduled, queue.retrying, queue.held, queue.running, queue.dead)
     return (*counts, queue.completed_last_hour, queue.failed_last_hour)
 

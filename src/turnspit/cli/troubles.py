@@ -9,10 +9,10 @@ from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
 from turnspit.records import (
     CounterRecord,
-    DeadGroup,
+    DeadGroupRecord,
     FullKey,
     JobRecord,
-    Pause,
+    PauseRecord,
     QueueLoad,
     StandingWorkflow,
 )
@@ -97,7 +97,7 @@ def examine_crashes(
     yield Finding("lost worker", True, text, is_notable=True)
 
 
-def examine_loads(loads: Sequence[QueueLoad], pauses: Sequence[Pause]) -> Iterator[Finding]:
+def examine_loads(loads: Sequence[QueueLoad], pauses: Sequence[PauseRecord]) -> Iterator[Finding]:
     """The queue whose ready jobs have waited longest: how fast it is worked off, and when it would be empty."""
     paused = {pause.name for pause in pauses if pause.kind == "queue"}
     waiting = [load for load in loads if load.ready and load.queue not in paused]
@@ -134,7 +134,7 @@ def examine_limits(full: Sequence[FullKey], held: int, hint: str = "") -> Iterat
     yield Finding("limits", True, f"{count_of(held, 'job')} held; used up: {named}; see {see}", is_notable=True)
 
 
-def examine_dead(groups: Sequence[DeadGroup], total: int, now: int, hint: str = "") -> Iterator[Finding]:
+def examine_dead(groups: Sequence[DeadGroupRecord], total: int, now: int, hint: str = "") -> Iterator[Finding]:
     """How many dead letters there are, and the largest group with a recent one.
 
     :param total: all dead letters, also those that are not in the groups, counted a moment earlier.

@@ -6,7 +6,7 @@ from turnspit.cli.documents import stored_json
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, when
 from turnspit.contract import Engine
-from turnspit.records import JobRecord, Pause, WorkerRecord
+from turnspit.records import JobRecord, PauseRecord, WorkerRecord
 from turnspit.states import JobState
 
 __all__ = ["find_obstacle", "say_obstacle", "say_trouble"]
@@ -32,7 +32,9 @@ def find_obstacle(record: JobRecord, engine: Engine, hint: str) -> str:
     return say_obstacle(record, engine.read(engine.list_pauses), engine.read(engine.list_workers), hint)
 
 
-def say_obstacle(record: JobRecord, pauses: Sequence[Pause], workers: Sequence[WorkerRecord], hint: str = "") -> str:
+def say_obstacle(
+    record: JobRecord, pauses: Sequence[PauseRecord], workers: Sequence[WorkerRecord], hint: str = ""
+) -> str:
     """The same of a ready or held job, from what is known of pauses and workers."""
     pause = _pause_of(record, pauses)
     if pause is not None:
@@ -101,6 +103,6 @@ def _say_blocked(worker: WorkerRecord, hint: str) -> str:
     return f"the event loop of {worker.name}, which is blocked by {worker.blocked_by}: {stop} ends that worker"
 
 
-def _pause_of(record: JobRecord, pauses: Sequence[Pause]) -> Pause | None:
+def _pause_of(record: JobRecord, pauses: Sequence[PauseRecord]) -> PauseRecord | None:
     names = {"queue": [record.queue], "task": [record.task], "tag": stored_json(record.tags) if record.tags else []}
     return next((pause for pause in pauses if pause.name in names[pause.kind]), None)

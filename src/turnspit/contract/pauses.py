@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from turnspit.contract.verbs import Verb
-from turnspit.records import Pause, PauseKind
+from turnspit.records import PauseKind, PauseRecord
 
 __all__ = ["Pauses"]
 
@@ -25,6 +25,6 @@ class Pauses(Protocol):
         """
         ...
 
-    def list_pauses(self) -> Verb[list[Pause]]:
+    def list_pauses(self) -> Verb[list[PauseRecord]]:
         """What is paused, by kind and name."""
         ...

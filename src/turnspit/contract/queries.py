@@ -4,7 +4,7 @@ from typing import Protocol
 
 from turnspit.contract.verbs import Verb
 from turnspit.jobs import JobFilter
-from turnspit.records import DeadGroup, Duties, JobRecord, LogLine, QueueStats, TaskStats
+from turnspit.records import DeadGroupRecord, Duties, JobRecord, LogLine, QueueRecord, TaskStats
 
 __all__ = ["Queries"]
 
@@ -28,11 +28,11 @@ class Queries(Protocol):
         """The lines that a job logged, oldest first."""
         ...
 
-    def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroup]]:
+    def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroupRecord]]:
         """Dead letters by fingerprint, the largest group first."""
         ...
 
-    def list_queues(self) -> Verb[list[QueueStats]]:
+    def list_queues(self) -> Verb[list[QueueRecord]]:
         """Every queue that has live jobs, dead letters, or finished jobs in the last hour, by name."""
         ...
 

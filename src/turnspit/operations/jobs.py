@@ -12,9 +12,10 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
+from turnspit.operations.dead_groups import DeadGroup, seen_groups
 from turnspit.operations.filters import FilterFields, check_id, make_filter
 from turnspit.operations.pages import check_size, position_of
-from turnspit.records import DeadGroup, JobChanges, JobRecord
+from turnspit.records import JobChanges, JobRecord
 from turnspit.states import JobState
 from turnspit.task_options import check_priority
 
@@ -234,11 +235,11 @@ class Jobs:
 
     def dead_groups(self, *, task: str | None = None) -> DeadGroups:
         """Dead letters grouped by what went wrong (task, error type and normalised message), largest first."""
-        return self._app.engine.read(self._app.engine.group_dead_letters, task)
+        return seen_groups(self._app.engine.read(self._app.engine.group_dead_letters, task))
 
     async def adead_groups(self, *, task: str | None = None) -> DeadGroups:
         """``dead_groups`` for async code."""
-        return await self._app.engine.aread(self._app.engine.group_dead_letters, task)
+        return seen_groups(await self._app.engine.aread(self._app.engine.group_dead_letters, task))
 
     def _repeat(
         self,

@@ -1,13 +1,46 @@
 """What a person does with queues: ``app.queues``."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from turnspit.client import Stored
+from turnspit.clock import from_moment
 from turnspit.codec import check_text
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError
 from turnspit.loads import LOAD_MINUTES, LOAD_MOST, queue_loads
-from turnspit.records import Pause, PauseKind, QueueLoad, QueueStats
+from turnspit.records import PauseKind, PauseRecord, QueueLoad, QueueRecord
 
-__all__ = ["Queues"]
+__all__ = ["Pause", "QueueStats", "Queues"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """One queue at one moment."""
+
+    queue: str
+    ready: int
+    scheduled: int
+    """Those that wait for their first attempt."""
+    retrying: int
+    """Those that are scheduled after at least one attempt."""
+    held: int
+    running: int
+    dead: int
+    completed_last_hour: int
+    failed_last_hour: int
+    """Attempts that failed, whether they are tried again or not, or whose worker died."""
+    oldest_ready_at: datetime | None
+    """Since when the oldest job waits, among the first ready jobs of each priority."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A queue, a task or a tag whose jobs do not start."""
+
+    kind: PauseKind
+    name: str
+    paused_at: datetime
 
 
 class Queues:
@@ -18,11 +51,11 @@ class Queues:
 
     def stats(self) -> list[QueueStats]:
         """Each queue with jobs, by name: how many wait, run, died, and ended within the last hour."""
-        return self._app.engine.read(self._app.engine.list_queues)
+        return _stats(self._app.engine.read(self._app.engine.list_queues))
 
     async def astats(self) -> list[QueueStats]:
         """``stats`` for async code."""
-        return await self._app.engine.aread(self._app.engine.list_queues)
+        return _stats(await self._app.engine.aread(self._app.engine.list_queues))
 
     def loads(self) -> list[QueueLoad]:
         """The load of each queue that has live jobs, or whose jobs ended lately, for an autoscaler; cheap on any store.
@@ -83,11 +116,22 @@ class Queues:
 
     def paused(self) -> list[Pause]:
         """What is paused: kind (``"queue"``, ``"task"`` or ``"tag"``), name, and since when."""
-        return self._app.engine.read(self._app.engine.list_pauses)
+        return _pauses(self._app.engine.read(self._app.engine.list_pauses))
 
     async def apaused(self) -> list[Pause]:
         """``paused`` for async code."""
-        return await self._app.engine.aread(self._app.engine.list_pauses)
+        return _pauses(await self._app.engine.aread(self._app.engine.list_pauses))
+
+
+def _stats(records: list[QueueRecord]) -> list[QueueStats]:
+    return [
+        QueueStats(*each[:-1], None if each.oldest_ready_at is None else from_moment(each.oldest_ready_at))
+        for each in records
+    ]
+
+
+def _pauses(records: list[PauseRecord]) -> list[Pause]:
+    return [Pause(each.kind, each.name, from_moment(each.paused_at)) for each in records]
 
 
 def _named(queue: str | None, task: str | None, tag: str | None) -> tuple[PauseKind, str]:

@@ -44,8 +44,8 @@ from turnspit.records.jobs import (
 from turnspit.records.leases import BlockedLoop, NewWorker, Renewal, RescueReport, WorkerRecord
 from turnspit.records.limits import FullKey, Lane, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 from turnspit.records.moves import LEFT_TABLES, MOVED_TABLES, Column, MovedTable, MoveRecord, Position
-from turnspit.records.pauses import Pause, PauseKind
-from turnspit.records.queries import DeadGroup, Duties, QueueStats, StoreLock, TaskStats
+from turnspit.records.pauses import PauseKind, PauseRecord
+from turnspit.records.queries import DeadGroupRecord, Duties, QueueRecord, StoreLock, TaskStats
 from turnspit.records.schedules import NewSchedule, ScheduleRecord
 from turnspit.records.workflows import (
     FoundWorkflow,
@@ -73,7 +73,7 @@ __all__ = [
     "Completion",
     "Confirmation",
     "CounterRecord",
-    "DeadGroup",
+    "DeadGroupRecord",
     "Duties",
     "Ending",
     "EndingMove",
@@ -101,15 +101,15 @@ __all__ = [
     "NewWorkflow",
     "NewWorkflowJob",
     "OpenClaim",
-    "Pause",
     "PauseKind",
+    "PauseRecord",
     "Position",
     "ProgressReport",
     "ProgressUpdate",
     "PruneRequest",
     "QueueCounts",
     "QueueLoad",
-    "QueueStats",
+    "QueueRecord",
     "RecentDead",
     "Renewal",
     "RescueReport",

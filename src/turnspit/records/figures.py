@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from turnspit.records.jobs import JobRecord
-from turnspit.records.queries import DeadGroup
+from turnspit.records.queries import DeadGroupRecord
 
 __all__ = [
     "CounterRecord",
@@ -123,6 +123,6 @@ class MatchCount:
 class RecentDead:
     """The newest dead letters, grouped by what went wrong."""
 
-    groups: tuple[DeadGroup, ...]
+    groups: tuple[DeadGroupRecord, ...]
     is_complete: bool
     """Whether these are all dead letters; otherwise older ones were not looked at."""

@@ -2,12 +2,12 @@
 
 from typing import Literal, NamedTuple
 
-__all__ = ["Pause", "PauseKind"]
+__all__ = ["PauseKind", "PauseRecord"]
 
 PauseKind = Literal["queue", "task", "tag"]
 
 
-class Pause(NamedTuple):
+class PauseRecord(NamedTuple):
     """A queue, a task or a tag whose jobs do not start."""
 
     kind: PauseKind

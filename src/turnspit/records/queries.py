@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
-    "DeadGroup",
+    "DeadGroupRecord",
     "Duties",
-    "QueueStats",
+    "QueueRecord",
     "StoreLock",
     "TaskStats",
 ]
 
 
-class QueueStats(NamedTuple):
+class QueueRecord(NamedTuple):
     """One queue at one moment."""
 
     queue: str
@@ -71,7 +71,7 @@ class Duties(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DeadGroup:
+class DeadGroupRecord:
     """Dead letters that share a task, an error type and a normalised message."""
 
     fingerprint: str

@@ -10,7 +10,7 @@ from turnspit._runtime.worker.registration import Registration
 from turnspit.codec import decode_list
 from turnspit.contract import Engine
 from turnspit.contract.verbs import WakeKind
-from turnspit.records import Claim, Duties, Pause
+from turnspit.records import Claim, Duties, PauseRecord
 
 __all__ = ["Reconciler"]
 
@@ -109,7 +109,7 @@ class Reconciler:
             raise
 
 
-def _is_paused(claim: Claim, pauses: Sequence[Pause]) -> bool:
+def _is_paused(claim: Claim, pauses: Sequence[PauseRecord]) -> bool:
     tags = decode_list(claim.tags)
     places = {"queue": (claim.queue,), "task": (claim.task,), "tag": tags}
     return any(pause.name in places[pause.kind] for pause in pauses)

@@ -9,7 +9,7 @@ from turnspit.engines.verbs.queries import QueryVerbs
 from turnspit.jobs import JobFilter
 from turnspit.records import (
     CounterRecord,
-    DeadGroup,
+    DeadGroupRecord,
     FoundJobs,
     MatchCount,
     QueueCounts,
@@ -109,7 +109,9 @@ class FigureVerbs(QueryVerbs):
     def group_recent_dead(self, depth: int, preview: int) -> Verb[RecentDead]:
         rows = yield Statement(self.sql["group_recent_dead"], {"depth": depth, "preview": preview})
         groups = tuple(
-            DeadGroup(fingerprint or "", task, kind or "", message or "", count, newest, first, last, args, metadata)
+            DeadGroupRecord(
+                fingerprint or "", task, kind or "", message or "", count, newest, first, last, args, metadata
+            )
             for fingerprint, task, kind, count, newest, first, last, message, args, metadata in rows
         )
         return RecentDead(groups, sum(group.count for group in groups) < depth)

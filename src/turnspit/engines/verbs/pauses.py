@@ -3,7 +3,7 @@
 from turnspit.contract.verbs import Statement, Verb, Wake, WakeKind
 from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.leases import LeaseVerbs
-from turnspit.records import Pause, PauseKind
+from turnspit.records import PauseKind, PauseRecord
 
 __all__ = ["PauseVerbs"]
 
@@ -26,5 +26,5 @@ class PauseVerbs(LeaseVerbs):
         yield Wake(WakeKind.READY)
         return True
 
-    def list_pauses(self) -> Verb[list[Pause]]:
-        return [Pause._make(row) for row in (yield Statement(self.sql["list_pauses"], {}))]
+    def list_pauses(self) -> Verb[list[PauseRecord]]:
+        return [PauseRecord._make(row) for row in (yield Statement(self.sql["list_pauses"], {}))]

@@ -7,7 +7,7 @@ from turnspit.engines.verbs.base import VerbBase
 from turnspit.engines.verbs.filters import LARGEST, in_history, in_jobs
 from turnspit.engines.verbs.rows import attempt_from_row, job_from_row, to_json
 from turnspit.jobs import JobFilter
-from turnspit.records import AttemptRecord, DeadGroup, Duties, JobRecord, LogLine, QueueStats, TaskStats
+from turnspit.records import AttemptRecord, DeadGroupRecord, Duties, JobRecord, LogLine, QueueRecord, TaskStats
 
 __all__ = ["QueryVerbs"]
 
@@ -61,10 +61,10 @@ class QueryVerbs(VerbBase):
     def list_logs(self, job_id: int) -> Verb[list[LogLine]]:
         return [LogLine(*row) for row in (yield Statement(self.sql["list_logs"], {"id": job_id}))]
 
-    def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroup]]:
-        return [DeadGroup(*row) for row in (yield Statement(self.sql["group_dead_letters"], {"task": task}))]
+    def group_dead_letters(self, task: str | None) -> Verb[list[DeadGroupRecord]]:
+        return [DeadGroupRecord(*row) for row in (yield Statement(self.sql["group_dead_letters"], {"task": task}))]
 
-    def list_queues(self) -> Verb[list[QueueStats]]:
+    def list_queues(self) -> Verb[list[QueueRecord]]:
         counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for queue, state, count in (yield Statement(self.sql["list_queues"], {})):
             counts[queue][state] = count
@@ -72,7 +72,7 @@ class QueryVerbs(VerbBase):
             counts[queue].update(completed_last_hour=completed, failed_last_hour=failed)
         oldest: dict[str, int] = dict((yield Statement(self.sql["list_queues_oldest"], {})))
         return [
-            QueueStats._make((queue, *(counts[queue][name] for name in _COUNTED), oldest.get(queue)))
+            QueueRecord._make((queue, *(counts[queue][name] for name in _COUNTED), oldest.get(queue)))
             for queue in sorted(counts)
         ]
 

@@ -12,7 +12,7 @@ from turnspit.codec import decode
 from turnspit.errors import InvalidPayload, JobNotFound
 from turnspit.jobs import JobFilter
 from turnspit.operations import WorkflowJob
-from turnspit.records import AttemptRecord, DeadGroup, JobRecord, LogLine
+from turnspit.records import AttemptRecord, DeadGroupRecord, JobRecord, LogLine
 from turnspit.states import JobState
 from turnspit.web.models import (
     AttemptDocument,
@@ -127,7 +127,7 @@ class JobReader:
         )
         return DeadGroups(groups=groups, count=_total(groups, at_least=not recent.is_complete))
 
-    def _group(self, group: DeadGroup, *, at_least: bool) -> DeadGroupDocument:
+    def _group(self, group: DeadGroupRecord, *, at_least: bool) -> DeadGroupDocument:
         is_cut = _is_cut(group.args, group.metadata)
         texts = self._texts(group.task, group.args, group.metadata, is_cut=is_cut)
         return DeadGroupDocument(

@@ -206,7 +206,7 @@ class StoreReader:
 
     async def _pauses(self) -> list[PauseDocument]:
         return [
-            PauseDocument(kind=pause.kind, name=pause.name, since=from_moment(pause.paused_at))
+            PauseDocument(kind=pause.kind, name=pause.name, since=pause.paused_at)
             for pause in await self._app.queues.apaused()
         ]
 
