@@ -14,6 +14,7 @@ from benchmarks.environments import Environment, Here, NotInstalled
 from benchmarks.figures import Samples, Spread, aims
 from benchmarks.measurements import Sizes
 from benchmarks.page import PICTURES, QUOTED, render, rewrite
+from benchmarks.rows import MEASUREMENTS
 from benchmarks.runs import Run
 from benchmarks.systems import SYSTEMS, System, choose
 
@@ -25,22 +26,34 @@ SMALL = Sizes(one=10, at_once=64, bulk=100, drain=100, idle_jobs=5, half_seconds
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stores", "measurements"),
+    [
+        ({"sqlite", "none"}, set(MEASUREMENTS)),
+        # On a file everything else was measured, by the same code.
+        ({"postgres"}, {"enqueue", "drain_1", "latency", "idle", "snapshot", "old_rows"}),
+    ],
+    ids=["on a file", "on a server"],
+)
+def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path, stores: set[str], measurements: set[str]) -> None:
     """Turnspit and the raw limits: peers would have to be fetched."""
     result = tmp_path / "result.json"
-    own = [system for system in SYSTEMS if isinstance(system.environment, Here)]
+    own = [system for system in SYSTEMS if isinstance(system.environment, Here) and system.store in stores]
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(result), "--only"]
-    command += [system.key for system in own]
-    # It takes a minute, and thrice as long where the machine has much else to do.
+    command += [system.key for system in own] + sorted(measurements)
+    # It takes half a minute, and thrice as long where the machine has much else to do.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=290)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(result.read_text())
     assert set(document["systems"]) == {system.key for system in own}
-    assert "fsync=on, synchronous_commit=on" in document["conditions"]["postgres"]
-    assert "synchronous=FULL" in document["conditions"]["sqlite"]
+    conditions = {"postgres": "fsync=on, synchronous_commit=on", "sqlite": "synchronous=FULL"}
+    for store in stores - {"none"}:
+        assert conditions[store] in document["conditions"][store]
+    measured = {name for name in measurements if any(name in system.measurements for system in own)}
+    assert set(document["samples"]) == measured
     for measurement, systems in document["samples"].items():
         assert set(systems) == {system.key for system in own if measurement in system.measurements}, measurement
-    assert "PostgreSQL: drain, one worker / raw claim-and-finish" in done.stdout
+    assert "drain, one worker / raw claim-and-finish" in done.stdout
 
 
 def test_a_slower_turnspit_is_found_and_a_noisy_machine_is_not(capsys: pytest.CaptureFixture[str]) -> None:
