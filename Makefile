@@ -8,7 +8,7 @@ DEMO_ON_sqlite := env
 DEMO_ON_postgres := $(BIN)/python -m examples.private_postgres
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard screenshots test check format bench bench-full soak soak-both soak-model docs lock clean
+.PHONY: help setup demo dashboard screenshots test check lint format bench bench-full soak soak-both soak-model docs lock clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,14 +38,16 @@ test: $(READY) ## Run every test: half of their time they wait, so one process m
 	@$(BIN)/python -m compileall -q src tests examples  # once, also where PYTHONDONTWRITEBYTECODE makes each process do it
 	@$(BIN)/python -m pytest -q -n $$(($$(nproc) + 1)) --dist worksteal
 
-check: $(READY) ## Lint, types, import floors, sizes, public names
+check: lint ## Lint, types, import floors, sizes, public names
+	@$(BIN)/python -m pytest -q tests/architecture
+	@echo "all checks passed"
+
+lint: $(READY) ## The part of check that is no test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports --no-cache > /tmp/turnspit-imports.$$$$ || { cat /tmp/turnspit-imports.$$$$; exit 1; }
-	@$(BIN)/python -m pytest -q tests/architecture
-	@echo "all checks passed"
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix --quiet .

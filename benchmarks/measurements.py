@@ -42,6 +42,8 @@ class Sizes:
     held: int = 200_000
     limited: int = 1_000_000
     long: int = 300_000
+    follow_up: bool = True
+    """Whether each scenario is followed by a clean drain, to divide it by."""
     equal: bool = False
 
     def of(self, system: System, size: int) -> int:

@@ -99,7 +99,9 @@ def _scenario(
             progress = Progress(laden)
             with beside(laden):
                 figures = drain(bench, store, count, 1, progress.look, **options)
-        return figures | progress.figures() | {"clean": MEASURE["drain_1"](bench)["jobs_per_second"]}
+        if bench.sizes.follow_up:
+            figures["clean"] = MEASURE["drain_1"](bench)["jobs_per_second"]
+        return figures | progress.figures()
 
     return measure
 
