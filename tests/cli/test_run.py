@@ -12,6 +12,9 @@ from tests.cli.conftest import Cli, Start
 from tests.cli.gate import Gate
 
 WRAPPED = """
+import signal
+import socket
+
 from shop import app, make_invoice, send_confirmation
 
 @app.lifespan
@@ -36,6 +39,13 @@ def hear(event):
 async def stuck(gate: str):
     import shop
     await shop.hold.function(gate)
+
+@app.task
+def interrupted(gate: str):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(gate)
+        signal.raise_signal(signal.SIGINT)
+        connection.recv(1)
 
 @app.task
 async def unstorable():
@@ -206,6 +216,19 @@ def test_ctrl_c_stops_a_function_that_does_not_end(
         process.send_signal(2)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "stopped\n")
+
+
+def test_ctrl_c_is_seen_where_it_interrupts_another_thread_than_the_loops(
+    cli: Cli, start: Start, folder: Path, keep: Callable[[], None]
+) -> None:
+    """As when it comes just before the loop sleeps: nothing wakes that."""
+    with Gate(folder) as gate:
+        cli("enqueue", "wrapped:app", "interrupted", f"gate={gate.path}")
+        keep()
+        process = start("run", "wrapped:app", "1")
+        gate.wait_for_job()
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err.splitlines()[-1]) == (130, "stopped")
 
 
 def test_a_payload_that_no_longer_fits_says_why(cli: Cli, folder: Path, keep: Callable[[], None]) -> None:

@@ -29,6 +29,8 @@ __all__ = ["EXAMPLES", "run"]
 
 EXAMPLES = ("turnspit run shop.jobs:app 113", "turnspit run shop.jobs:app 113 --pdb")
 
+_WAKE = 0.2
+"""Seconds within which a Ctrl-C is seen."""
 _FAILED = (EndingMove.RETRY, EndingMove.DEAD, EndingMove.INVALID)
 
 
@@ -122,9 +124,22 @@ class _Unstored:
         """Nothing is stored."""
 
 
+async def _run_awake(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun:
+    """``asyncio.run`` has no wake-up for signals: a Ctrl-C that comes just before the loop sleeps, or in another
+    thread, is only seen when the loop wakes.
+    """
+    loop = asyncio.get_running_loop()
+
+    def wake_again() -> None:
+        loop.call_later(_WAKE, wake_again)
+
+    wake_again()
+    return await run_unrecorded(app.worker_parts(), record, _Reports(), limit_time=limit_time)
+
+
 def _run(app: Turnspit, record: JobRecord, *, limit_time: bool) -> UnrecordedRun:
     try:
-        return asyncio.run(run_unrecorded(app.worker_parts(), record, _Reports(), limit_time=limit_time))
+        return asyncio.run(_run_awake(app, record, limit_time=limit_time))
     except TurnspitError:
         raise
     except KeyboardInterrupt:
