@@ -22,7 +22,7 @@ __all__ = ["FLOORS", "Floor", "main", "ratio"]
 # With fewer foreign jobs a claim that walks over all of them each time is too fast to be found.
 _SIZES = Sizes(one=500, at_once=1920, bulk=20_000, drain=20_000, foreign=200_000, follow_up=False)
 _REPEATS = 2
-_MARGIN = 0.4
+_MARGIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)

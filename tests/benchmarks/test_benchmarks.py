@@ -57,10 +57,10 @@ def test_a_quick_run_measures_everything_and_keeps_it(tmp_path: Path, stores: se
 
 
 def test_a_slower_turnspit_is_found_and_a_noisy_machine_is_not(capsys: pytest.CaptureFixture[str]) -> None:
-    """All ratios as they were measured once, on a fast machine and on a slow one; then half of them."""
+    """All ratios as they were measured once, on a fast machine and on a slow one; then less than half of them."""
     assert check._compare(checked(1000)) == 0
     assert check._compare(checked(500)) == 0
-    assert check._compare(checked(1000, measured=0.5)) == len(check.FLOORS)
+    assert check._compare(checked(1000, measured=0.45)) == len(check.FLOORS)
     assert capsys.readouterr().out.count("SLOWER") == len(check.FLOORS)
 
 
