@@ -23,7 +23,8 @@ from benchmarks.systems import STORES, SYSTEMS, choose
 
 _RESULTS = Path(__file__).parent / "results"
 _QUICK = Sizes(one=100, at_once=500, bulk=2000, drain=2000, idle_jobs=20, half_seconds=0.2, idle=0.5, dispatch=5000,
-               history=20_000, scheduled=2000, dead=1000, foreign=5000, held=5000, limited=5000, long=5000)  # fmt: skip
+               history=20_000, scheduled=2000, dead=1000, foreign=5000, held=5000, limited=5000, long=5000,
+               follow_up=False)  # fmt: skip
 _MINUTES = Sizes(one=1000, at_once=3200, idle_jobs=150, half_seconds=1.0, idle=8.0)
 _FULL = Sizes(drain=200_000, idle_jobs=500, half_seconds=3.0, history=10_000_000, scheduled=1_000_000, dead=100_000,
               foreign=1_000_000, held=1_000_000, long=1_000_000)  # fmt: skip

@@ -1,10 +1,11 @@
 """``python -m benchmarks.check``: has Turnspit become slower, relative to what this machine does at the same moment?
 
 It is compared with the raw limit; with many queues, or jobs of unknown tasks, with the clean drain of the same repeat.
-It takes a minute or two, for CI. It fails if a ratio falls below its floor in both repeats: the ratio that was measured
+It takes a minute or two, for CI. It fails if the median of a ratio falls below its floor: the ratio that was measured
 once, less a margin for a noisy machine. Raise a floor when Turnspit has become faster for good.
 """
 
+import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ __all__ = ["FLOORS", "Floor", "main", "ratio"]
 
 # With fewer foreign jobs a claim that walks over all of them each time is too fast to be found.
 _SIZES = Sizes(one=500, at_once=1920, bulk=20_000, drain=20_000, foreign=200_000, follow_up=False)
-_REPEATS = 2
-_MARGIN = 0.5
+_REPEATS = 3
+_MARGIN = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ FLOORS = (
 
 
 def ratio(floor: Floor, samples: Samples) -> float | None:
-    """The best of the repeats' own ratios; ``None`` if a step failed in every repeat."""
+    """The median of the repeats' own ratios; ``None`` if a step failed in every repeat."""
     own = by_repeat(samples, *floor.rate, f"{floor.store}/turnspit")
     other = by_repeat(samples, *floor.divisor, f"{floor.store}/{floor.beside}")
     found = [own[repeat] / other[repeat] for repeat in own if repeat in other]
-    return max(found, default=None)
+    return statistics.median(found) if found else None
 
 
 def main() -> int:

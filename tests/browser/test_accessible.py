@@ -6,9 +6,6 @@ from tests.browser.axe import violations
 from tests.browser.conftest import Shop
 from tests.browser.test_screens import SCREENS
 
-ENGINES = ["sqlite"]
-"""What a screen looks like depends on no engine; what it shows is compared on all of them by ``tests/web``."""
-
 
 def test_every_screen_is_accessible(browser: Any, shop: Shop) -> None:
     dead = shop.scene.app.jobs.list(state="dead", limit=1)[0].id

@@ -8,8 +8,6 @@ from tests.browser.axe import violations
 from tests.browser.conftest import Shop
 from turnspit.records import NewJob
 
-ENGINES = ["sqlite"]
-"""What a screen looks like depends on no engine; ``test_actions`` uses them on all."""
 SCREENS = [
     "/",
     "/jobs",

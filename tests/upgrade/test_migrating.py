@@ -17,7 +17,7 @@ from turnspit.errors import SchemaMismatch
 
 pytestmark = pytest.mark.unprepared
 
-PROCESSES = 10
+PROCESSES = 20
 
 
 def program(*words: str) -> "subprocess.Popen[str]":
@@ -26,7 +26,7 @@ def program(*words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_ten_processes_that_begin_at_once_make_one_schema(store_url: str) -> None:
+def test_twenty_processes_that_begin_at_once_make_one_schema(store_url: str) -> None:
     started = [program("first_use", store_url) for _ in range(PROCESSES)]
     for process in started:
         assert process.stdout is not None
