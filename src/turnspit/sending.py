@@ -12,7 +12,7 @@ from turnspit.codec import decode_object, encode
 from turnspit.errors import ConfigurationError
 from turnspit.records import NewJob
 
-__all__ = ["AddedMetadata", "MetadataFunction", "Sender", "Sending", "Sendings"]
+__all__ = ["AddedMetadata", "MetadataFunction", "Sender", "Sending", "Sendings", "UnwatchedSending"]
 
 logger = logging.getLogger("turnspit")
 
@@ -36,6 +36,16 @@ class Sender(Protocol):
     def __call__(self, jobs: Sequence[NewJob[Any]]) -> Sending:
         """Begin."""
         ...
+
+
+class UnwatchedSending:
+    """Jobs that are being stored, whose end nobody waits for."""
+
+    def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
+        self.jobs = jobs
+
+    def end(self, ids: Sequence[int], error: BaseException | None) -> None:
+        """Nothing is done."""
 
 
 class Sendings:
@@ -77,7 +87,7 @@ class AddedMetadata:
         self._function = function
 
     def __call__(self, jobs: Sequence[NewJob[Any]]) -> Sending:
-        return _Changed(self.add(jobs))
+        return UnwatchedSending(self.add(jobs))
 
     def add(self, jobs: Sequence[NewJob[Any]]) -> Sequence[NewJob[Any]]:
         """The jobs with it.
@@ -96,14 +106,6 @@ class AddedMetadata:
 
 def _merged(added: Mapping[str, Any], metadata: str) -> str:
     return encode({**added, **decode_object(metadata)}, what="metadata")
-
-
-class _Changed:
-    def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
-        self.jobs = jobs
-
-    def end(self, ids: Sequence[int], error: BaseException | None) -> None:
-        """Nobody waits for it."""
 
 
 def _end(begun: list[Sending], ids: Sequence[int], error: BaseException | None) -> None:

@@ -61,7 +61,7 @@ class Signature:
         except (NameError, SyntaxError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"task {task}: an annotation cannot be resolved: {error}") from error
         self._hints = hints
-        self._partly: dict[frozenset[str], Callable[[dict[str, Any]], Any]] = {}
+        self._partly: dict[frozenset[str], Callable[[Mapping[str, Any]], Any]] = {}
         parameters = list(inspect.signature(function).parameters.values())
         self.takes_context = bool(parameters) and hints.get(parameters[0].name) is JobContext
         if self.takes_context:
@@ -69,11 +69,13 @@ class Signature:
         self._refuse(parameters)
         self._inspected = inspect.Signature(parameters)
         self._positional_only = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        self._positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.arguments = self._arguments_type(parameters, hints)
         self._adapter = self._adapt(self.arguments, "its arguments", {p.name: hints.get(p.name) for p in parameters})
         # Stored by name and read by name or alias, so that a model with aliases comes back as it went.
         self._validate = _validator(self._adapter)
         self._validate_json = partial(self._adapter.validator.validate_json, by_alias=True, by_name=True)
+        self._what = f"arguments of {task}"
         self._simplify = _simplifier(self._adapter)
         self._result = self._adapt(hints.get("return", Any), "its result")
         self._simplify_result = _simplifier(self._result)
@@ -83,15 +85,30 @@ class Signature:
 
         :raises InvalidArguments: naming each field that does not fit.
         """
-        if args:
-            try:
-                kwargs = self._inspected.bind(*args, **kwargs).arguments
-            except TypeError as error:
-                raise InvalidArguments(f"{self._task}: {error}; it takes {self._outline()}") from None
+        given = self._by_name(args, kwargs) if args else kwargs
         try:
-            return typing.cast("dict[str, Any]", self._validate(dict(kwargs)))
+            arguments: dict[str, Any] = self._validate(given)
         except ValidationError as error:
+            if args:
+                self._refuse_call(args, kwargs)  # says better which are missing
             raise InvalidArguments(f"{self._task}: {describe_validation_error(error)}") from error
+        return arguments
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = {**dict(zip(self._positional, args, strict=False)), **kwargs}
+        if len(given) < len(args) + len(kwargs):  # too many, or one of them twice
+            self._refuse_call(args, kwargs)
+        return given
+
+    def _refuse_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise what is wrong with a call in Python's own words. Finding that takes long: not for calls that fit.
+
+        :raises InvalidArguments: if Python would not make the call.
+        """
+        try:
+            self._inspected.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidArguments(f"{self._task}: {error}; it takes {self._outline()}") from None
 
     def bind_partly(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], is_later: Callable[[Any], bool]
@@ -120,7 +137,7 @@ class Signature:
 
     def simplify(self, value: Any) -> Any:
         """A value that no annotation is known for, as JSON values."""
-        return decode(encode(value, what=f"arguments of {self._task}"))
+        return decode(encode(value, what=self._what))
 
     def schema_of(self, argument: str | None) -> Mapping[str, Any]:
         """What is known of an argument, or of the result, as JSON Schema."""
@@ -136,7 +153,7 @@ class Signature:
 
         :raises InvalidPayload: if they are not JSON or over ``limit`` bytes.
         """
-        return encode(arguments, what=f"arguments of {self._task}", limit=limit, simplify=self._simplify)
+        return encode(arguments, what=self._what, limit=limit, simplify=self._simplify)
 
     @property
     def names(self) -> frozenset[str]:
@@ -239,7 +256,7 @@ class Signature:
         raise ConfigurationError(f"task {self._task}: {name}: {kind!r} {problem}") from cause
 
 
-def _validator(adapter: TypeAdapter[Any]) -> Callable[[dict[str, Any]], Any]:
+def _validator(adapter: TypeAdapter[Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Checks the arguments of a call, and looks into dataclasses, which nobody checked when they were made."""
     schema = adapter.core_schema
     validator = SchemaValidator(_look_into_dataclasses(schema)) if _holds(schema, _can_look_into) else adapter.validator

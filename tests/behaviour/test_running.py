@@ -293,6 +293,23 @@ def test_a_worker_s_process_does_not_look_for_garbage_in_the_program_itself(app:
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.parametrize(("given", "kept"), [(700, 10_000), (2000, 10_000), (5000, 5000), (0, 0)])
+def test_a_worker_s_process_looks_for_garbage_less_often(app: Turnspit, given: int, kept: int) -> None:
+    @app.task
+    async def threshold() -> list[int]:
+        return list(gc.get_threshold())
+
+    job = threshold.enqueue()
+    usual = gc.get_threshold()
+    gc.set_threshold(given, 11, 12)
+    try:
+        app.run_worker(until_empty=True)
+        assert gc.get_threshold() == (given, 11, 12)
+    finally:
+        gc.set_threshold(*usual)
+    assert job.get_result(DEADLINE) == [kept, 11, 12]
+
+
 def test_who_waits_for_a_worker_that_does_not_run_is_told(app: Turnspit) -> None:
     with pytest.raises(ConfigurationError, match=r"inside `with app.worker\(until_empty=True\) as worker:`"):
         app.worker(until_empty=True).wait()

@@ -27,7 +27,7 @@ from turnspit.context import JobContext, claim_of
 from turnspit.hooks import CallNext
 from turnspit.outcomes import Cancel, Snooze
 from turnspit.records import BrokenAttempt, Claim, NewJob
-from turnspit.sending import Sending
+from turnspit.sending import Sending, UnwatchedSending
 
 __all__ = ["trace_jobs"]
 
@@ -63,7 +63,7 @@ class _Tracing:
             return self._send(jobs)
         except Exception:
             logger.exception("an enqueue has no span")
-            return _Untraced(jobs)
+            return UnwatchedSending(jobs)
 
     def _send(self, jobs: Sequence[NewJob[Any]]) -> Sending:
         tasks, queues = {job.task for job in jobs}, {job.queue for job in jobs}
@@ -148,16 +148,6 @@ class _Sending:
         if error is not None:
             _fail(self._span, error)
         self._span.end()
-
-
-class _Untraced:
-    """Jobs that are being stored without a span."""
-
-    def __init__(self, jobs: Sequence[NewJob[Any]]) -> None:
-        self.jobs = jobs
-
-    def end(self, ids: Sequence[int], error: BaseException | None) -> None:
-        pass
 
 
 def _with_carrier(job: NewJob[Any], carrier: dict[str, str], alone: str | None) -> NewJob[Any]:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import IntEnum
 from itertools import zip_longest
@@ -232,17 +232,17 @@ class Claimer:
         if self._engine.has_two_writers and (is_storing or self._finisher.waiting >= _BUSY):
             if not is_storing:
                 self._storing = asyncio.create_task(self._store_beside(), name="turnspit store")
-            transaction = self._transact(self._engine.awrite_beside, Portion(), request)
+            transaction: Awaitable[bool] = self._transact(self._engine.awrite_beside, Portion(), request)
         elif self._finisher.is_searching:
             await self._transact(self._engine.awrite, self._finisher.take(), None)
             transaction = self._transact(self._engine.awrite, Portion(), request)
         else:
             transaction = self._transact(self._engine.awrite, self._finisher.take(), request)
-        under_way = asyncio.ensure_future(transaction)
         if self._prefetch.jobs >= _MUCH:
-            await sleep(0)  # lets the transaction be handed over
+            transaction = asyncio.ensure_future(transaction)
+            await sleep(0)  # lets it be handed over
             give_way()
-        await under_way
+        await transaction
         return True
 
     async def _store_beside(self) -> None:
