@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from turnspit.clock import Duration, to_duration
+from turnspit.clock import Duration, to_duration, to_seconds
 from turnspit.errors import ConfigurationError
 from turnspit.loads import waited
 from turnspit.records import (
@@ -138,11 +138,11 @@ def make_rule(
     return AlertRule(
         name=_name_of(function),
         function=function,
-        oldest=None if oldest is None else to_duration(oldest, "oldest") / _SECOND,
+        oldest=None if oldest is None else to_seconds(oldest, "oldest"),
         error_rate=error_rate,
         dead=dead,
-        no_worker=None if no_worker is None else to_duration(no_worker, "no_worker") / _SECOND,
-        blocked=None if blocked is None else to_duration(blocked, "blocked") / _SECOND,
+        no_worker=None if no_worker is None else to_seconds(no_worker, "no_worker"),
+        blocked=None if blocked is None else to_seconds(blocked, "blocked"),
         queue=queue,
         task=task,
         repeat=to_duration(repeat, "repeat"),

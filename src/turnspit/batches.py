@@ -18,7 +18,7 @@ from functools import update_wrapper
 from inspect import iscoroutinefunction, signature
 from typing import Any, Generic, ParamSpec, TypeVar, get_args, get_origin
 
-from turnspit.clock import Duration, to_duration
+from turnspit.clock import Duration, to_seconds
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.signatures import check_function
@@ -110,7 +110,7 @@ class BatchTask(Task[P, R]):
         if not isinstance(size, int) or not 1 <= size <= _LARGEST:
             raise ConfigurationError(f"batch task {name}: size is from 1 to {_LARGEST:,}, not {size!r}")
         self.size = size
-        self.wait = to_duration(wait, "wait") / 1_000_000
+        self.wait = to_seconds(wait, "wait")
         self.handler = function
         self.is_async = iscoroutinefunction(function)
         super().__init__(_item_function(function, name), name, options)

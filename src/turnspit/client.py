@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 from turnspit.backlog import Backlogs
 from turnspit.blueprints import TaskRegistry
 from turnspit.chunks import achunks, chunks
-from turnspit.clock import give_way, monotonic, sleep
+from turnspit.clock import end_of, give_way, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
-from turnspit.contract.verbs import Verb
+from turnspit.contract.verbs import Verb, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound
-from turnspit.job_waiting import is_in_loop, time_to_wait, wait_at_most, when_finished
+from turnspit.job_waiting import is_in_loop, time_to_wait, wait_at_most, when_woken
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
@@ -268,11 +268,11 @@ class Client:
         self._warn_in_loop()
         blocks = is_in_loop()
         finished = threading.Event()
-        until = None if timeout is None else monotonic() + timeout
+        until = end_of(timeout)
         record = self.get_record(job_id)
         if record.state.is_final:
             return record
-        stop_listening = self._app.engine.wakeups.listen(when_finished(job_id, finished.set))
+        stop_listening = self._app.engine.wakeups.listen(when_woken(WakeKind.FINISHED, job_id, finished.set))
         try:
             while True:
                 finished.clear()
@@ -287,11 +287,11 @@ class Client:
         """``wait_final`` for async code."""
         finished = asyncio.Event()
         loop = asyncio.get_running_loop()
-        until = None if timeout is None else monotonic() + timeout
+        until = end_of(timeout)
         record = await self.aget_record(job_id)
         if record.state.is_final:
             return record
-        listener = when_finished(job_id, lambda: loop.call_soon_threadsafe(finished.set))
+        listener = when_woken(WakeKind.FINISHED, job_id, lambda: loop.call_soon_threadsafe(finished.set))
         stop_listening = self._app.engine.wakeups.listen(listener)
         try:
             while True:

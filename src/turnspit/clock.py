@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol, TypeGuard
+from typing import Protocol, TypeGuard, overload
 
 from turnspit.errors import ConfigurationError
 
@@ -25,6 +25,7 @@ __all__ = [
     "Duration",
     "SystemClock",
     "elapsed",
+    "end_of",
     "from_moment",
     "give_way",
     "is_duration",
@@ -33,6 +34,7 @@ __all__ = [
     "thread_sleep",
     "to_duration",
     "to_moment",
+    "to_seconds",
     "utc_now",
 ]
 
@@ -80,6 +82,22 @@ def to_duration(value: Duration, name: str = "duration") -> int:
     return microseconds
 
 
+def to_seconds(value: Duration, name: str = "duration") -> float:
+    """A public duration as seconds.
+
+    :raises ConfigurationError: as ``to_duration``.
+    """
+    return to_duration(value, name) / 1_000_000
+
+
+def end_of(timeout: Duration | None) -> float | None:
+    """When a time-out that begins now will be over, by ``monotonic``; ``None``, which never ends, stays ``None``.
+
+    :raises ConfigurationError: as ``to_duration``.
+    """
+    return None if timeout is None else monotonic() + to_seconds(timeout, "timeout")
+
+
 def is_duration(value: object) -> TypeGuard[int]:
     """Whether this is what ``to_duration`` returns."""
     return type(value) is int and 0 <= value <= LONGEST // _MICROSECOND
@@ -97,10 +115,18 @@ def to_moment(value: datetime, name: str = "at") -> int:
     return (value - _EPOCH) // _MICROSECOND
 
 
-def from_moment(moment: int) -> datetime:
-    """A moment as an aware datetime in UTC: the first or the last one where it is outside the years 1 to 9999, as
-    the end of 9999 in New York is.
+@overload
+def from_moment(moment: int) -> datetime: ...
+@overload
+def from_moment(moment: None) -> None: ...
+def from_moment(moment: int | None) -> datetime | None:
+    """A moment as an aware datetime in UTC; ``None`` stays ``None``.
+
+    A moment outside the years 1 to 9999 becomes the first or the last one inside them. The end of 9999 in New York is
+    such a moment.
     """
+    if moment is None:
+        return None
     try:
         return _EPOCH + timedelta(microseconds=moment)
     except OverflowError:

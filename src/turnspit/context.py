@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from turnspit.clock import Duration, from_moment, to_duration
+from turnspit.clock import Duration, from_moment, to_seconds
 from turnspit.codec import decode, decode_list, decode_object, encode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.iterating import Iteration
@@ -301,7 +301,7 @@ class JobContext:
             self._stop = threading.Event()
         if self.cancelled:
             return True
-        self._stop.wait(to_duration(timeout, "timeout") / 1_000_000)
+        self._stop.wait(to_seconds(timeout, "timeout"))
         return self.cancelled
 
     def stop(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""How somebody waits for a job to end, and what is said when that takes longer than they would."""
+"""Waiting for the end of a job, and the error if that takes longer than the caller would wait."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,13 @@ from turnspit.errors import ResultTimeout
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
-__all__ = ["is_in_loop", "time_to_wait", "wait_at_most", "when_finished"]
+__all__ = ["is_in_loop", "time_to_wait", "wait_at_most", "when_woken"]
 
 _LOOK_AGAIN = 0.5
 
 
 def is_in_loop() -> bool:
-    """Whether an event loop runs in this thread: a sync call holds up everything in it."""
+    """Whether an event loop runs in this thread. A sync call blocks everything in it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -25,28 +25,32 @@ def is_in_loop() -> bool:
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
-    """Wait until an event is set, or this time is over."""
+    """Wait until an event is set, for at most so many seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
 
 
-def when_finished(job_id: int, then: Callable[[], object]) -> Callable[[Wake], None]:
-    """A listener that calls ``then`` when the job has ended, or may have."""
+def when_woken(kind: WakeKind, number: int, then: Callable[[], object]) -> Callable[[Wake], None]:
+    """A listener that calls ``then`` at each wake of this kind that may be about this job or workflow.
+
+    :param number: the id of the job or workflow.
+    """
 
     def listener(wake: Wake) -> None:
-        if wake.kind is WakeKind.FINISHED and (not wake.jobs or job_id in wake.jobs):
+        if wake.kind is kind and (not wake.jobs or number in wake.jobs):
             then()
 
     return listener
 
 
 def time_to_wait(record: JobRecord, until: float | None, timeout: float | None, *, blocks_loop: bool = False) -> float:
-    """Seconds until the next look at a job, which no wake may tell of.
+    """Seconds to wait for a wake, before the job is looked at again: a wake can get lost.
 
     :param until: when to give up, by ``monotonic``; ``None``: never.
-    :param blocks_loop: who waits holds up an event loop.
-    :raises ResultTimeout: if the time is over, saying why that may be.
+    :param timeout: the seconds that the caller gave, for the error.
+    :param blocks_loop: whether the caller blocks an event loop while it waits.
+    :raises ResultTimeout: if the time is over; the message says what the job may be waiting for.
     """
     if until is None:
         return _LOOK_AGAIN

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from turnspit.clock import Duration, from_moment, to_duration
+from turnspit.clock import Duration, from_moment, to_seconds
 from turnspit.codec import decode, decode_list, decode_object
 from turnspit.errors import JobCancelled, JobDead, ResultNotStored
 from turnspit.records import AttemptRecord, JobRecord, LogLine
@@ -57,8 +57,8 @@ class Attempt:
         return cls(
             record.number,
             record.outcome,
-            _moment(record.started_at),
-            _moment(record.finished_at),
+            from_moment(record.started_at),
+            from_moment(record.finished_at),
             record.worker,
             record.error_type,
             record.error_message,
@@ -139,7 +139,7 @@ class Job(Generic[R]):
     @property
     def expires_at(self) -> datetime | None:
         """When it is cancelled unless a worker has taken it by then, as ``using(expires=)`` said; else ``None``."""
-        return _moment(self._record.expires_at)
+        return from_moment(self._record.expires_at)
 
     @property
     def crashes(self) -> int:
@@ -169,12 +169,12 @@ class Job(Generic[R]):
     @property
     def started_at(self) -> datetime | None:
         """When its newest attempt was claimed."""
-        return _moment(self._record.started_at)
+        return from_moment(self._record.started_at)
 
     @property
     def finished_at(self) -> datetime | None:
         """When it reached a final state."""
-        return _moment(self._record.finished_at)
+        return from_moment(self._record.finished_at)
 
     @property
     def worker(self) -> str | None:
@@ -323,12 +323,8 @@ class Page(list[T]):
 
 
 def _seconds(timeout: Duration | None) -> float | None:
-    return None if timeout is None else to_duration(timeout, "timeout") / 1_000_000
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_moment(value)
+    return None if timeout is None else to_seconds(timeout, "timeout")
 
 
 def _log(line: LogLine) -> JobLog:
-    return JobLog(line.attempt, _moment(line.at), line.level, line.message)
+    return JobLog(line.attempt, from_moment(line.at), line.level, line.message)

@@ -10,7 +10,6 @@ from turnspit.cli.loading import find_store
 from turnspit.cli.options import AsJson
 from turnspit.cli.output import err, line, print_json
 from turnspit.cli.values import parse_duration
-from turnspit.clock import to_duration
 from turnspit.operations import Moved, move_store, thaw_store
 
 __all__ = ["EXAMPLES", "move"]
@@ -50,7 +49,7 @@ def move(
         return
     if target is None:
         raise WrongUsage("where to? Name the new store, as in postgresql://shop@db.example.com/shop")
-    patience = to_duration(parse_duration(wait, "--wait"), "--wait") / 1_000_000
+    patience = parse_duration(wait, "--wait").total_seconds()
     old, new = find_store(source).app.engine, find_store(target, must_exist=False).app.engine
     with _bars() as bars:
         tasks = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from turnspit.client import Stored
-from turnspit.clock import Duration, monotonic, sleep, thread_sleep, to_duration
+from turnspit.clock import Duration, end_of, monotonic, sleep, thread_sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, LimitTimeout
@@ -60,14 +60,14 @@ class Limits:
             app = Turnspit(limits={"partner-api": Rate(10, per=1.0)})
             app.limits.acquire("partner-api")
         """
-        rule, until = self._rule(name), _until(timeout)
+        rule, until = self._rule(name), end_of(timeout)
         engine = self._app.engine
         while wait := engine.write(engine.acquire_permit, rule):
             thread_sleep(_pause(name, wait, until))
 
     async def aacquire(self, name: str, *, timeout: Duration | None = None) -> None:
         """``acquire`` for async code."""
-        rule, until = self._rule(name), _until(timeout)
+        rule, until = self._rule(name), end_of(timeout)
         engine = self._app.engine
         while wait := await engine.awrite(engine.acquire_permit, rule):
             await sleep(_pause(name, wait, until))
@@ -178,10 +178,6 @@ def _info(change: LimitChange, declared: LimitChange | None, *, is_changed: bool
     return LimitInfo(
         name, kind, change.allowed, per, change.burst, None if declared is None else declared.allowed, is_changed
     )
-
-
-def _until(timeout: Duration | None) -> float | None:
-    return None if timeout is None else monotonic() + to_duration(timeout, "timeout") / 1_000_000
 
 
 def _pause(name: str, wait: int, until: float | None) -> float:

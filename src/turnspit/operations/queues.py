@@ -124,10 +124,7 @@ class Queues:
 
 
 def _stats(records: list[QueueRecord]) -> list[QueueStats]:
-    return [
-        QueueStats(*each[:-1], None if each.oldest_ready_at is None else from_moment(each.oldest_ready_at))
-        for each in records
-    ]
+    return [QueueStats(*each[:-1], from_moment(each.oldest_ready_at)) for each in records]
 
 
 def _pauses(records: list[PauseRecord]) -> list[Pause]:

@@ -208,8 +208,8 @@ def _seen(record: ScheduleRecord) -> Schedule:
         overlap=record.overlap,
         is_declared=record.is_declared,
         is_paused=record.paused_at is not None,
-        next_tick=None if record.next_tick is None else from_moment(record.next_tick),
-        last_tick=None if record.last_tick is None else from_moment(record.last_tick),
+        next_tick=from_moment(record.next_tick),
+        last_tick=from_moment(record.last_tick),
         last_job=record.last_job,
         waiting=len(json.loads(record.waiting)),
     )

@@ -105,11 +105,11 @@ def _info(record: WorkerRecord) -> WorkerInfo:
         memory=record.memory,
         is_live=record.live,
         asked_to=record.asked_to,
-        blocked_since=None if record.blocked_since is None else from_moment(record.blocked_since),
+        blocked_since=from_moment(record.blocked_since),
         blocked_by=record.blocked_by,
         started_at=from_moment(record.started_at),
         renewed_at=from_moment(record.renewed_at),
-        stopped_at=None if record.stopped_at is None else from_moment(record.stopped_at),
+        stopped_at=from_moment(record.stopped_at),
     )
 
 

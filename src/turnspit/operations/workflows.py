@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from turnspit.client import Client, Stored, possible_id
-from turnspit.clock import Duration, from_moment, monotonic, to_duration
+from turnspit.clock import Duration, end_of, from_moment, monotonic
 from turnspit.codec import decode
 from turnspit.contract import Engine
-from turnspit.contract.verbs import Verb, Wake, WakeKind
+from turnspit.contract.verbs import Verb, WakeKind
 from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
-from turnspit.job_waiting import wait_at_most
+from turnspit.job_waiting import wait_at_most, when_woken
 from turnspit.jobs import JobFilter, Page
 from turnspit.operations.pages import check_after, check_size, position_of
 from turnspit.records import WorkflowJobRecord, WorkflowRecord
@@ -183,9 +183,9 @@ class Workflows:
         :param timeout: seconds or ``timedelta`` to wait; ``None`` waits without limit, ``0`` does not wait.
         :raises ResultTimeout: if it has not ended by then.
         """
-        until = _until(timeout)
+        until = end_of(timeout)
         ended = threading.Event()
-        stop = self._app.engine.wakeups.listen(_when_ended(workflow, ended.set))
+        stop = self._app.engine.wakeups.listen(when_woken(WakeKind.WORKFLOW, workflow, ended.set))
         try:
             while True:
                 ended.clear()
@@ -198,10 +198,10 @@ class Workflows:
 
     async def await_ended(self, workflow: int, timeout: Duration | None = None) -> Workflow:
         """``wait_ended`` for async code."""
-        until = _until(timeout)
+        until = end_of(timeout)
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
-        listener = _when_ended(workflow, lambda: loop.call_soon_threadsafe(ended.set))
+        listener = when_woken(WakeKind.WORKFLOW, workflow, lambda: loop.call_soon_threadsafe(ended.set))
         stop = self._app.engine.wakeups.listen(listener)
         try:
             while True:
@@ -296,8 +296,8 @@ def _workflow(
         name=record.name,
         state=_state(record),
         created_at=from_moment(record.created_at),
-        deadline=_moment(record.deadline_at),
-        finished_at=_moment(record.finished_at),
+        deadline=from_moment(record.deadline_at),
+        finished_at=from_moment(record.finished_at),
         reason=record.reason,
         total=record.jobs,
         unfinished=record.unfinished,
@@ -329,8 +329,8 @@ def _job(record: WorkflowJobRecord) -> WorkflowJob:
         on_failure=record.on_failure,
         waits_for=record.waits_for,
         attempt=record.attempt,
-        started_at=_moment(record.started_at),
-        finished_at=_moment(record.finished_at),
+        started_at=from_moment(record.started_at),
+        finished_at=from_moment(record.finished_at),
         progress=record.progress,
         reason=record.reason,
     )
@@ -341,10 +341,6 @@ def _page(records: Sequence[WorkflowRecord], limit: int) -> Page[Workflow]:
     return Page([_workflow(record) for record in records], after)
 
 
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_moment(value)
-
-
 def _refuse_ended(workflow: Workflow) -> None:
     raise MoveNotAllowed(f"workflow {workflow.id} ({workflow.name}) has ended: it is {workflow.state}")
 
@@ -352,18 +348,6 @@ def _refuse_ended(workflow: Workflow) -> None:
 def _refuse_replay(workflow: Workflow, *, whole: bool) -> None:
     why = "it has not ended" if whole and workflow.state == "running" else "no job of it is dead or cancelled"
     raise MoveNotAllowed(f"workflow {workflow.id} ({workflow.name}) cannot be replayed: {why}")
-
-
-def _when_ended(workflow: int, then: Any) -> Any:
-    def listener(wake: Wake) -> None:
-        if wake.kind is WakeKind.WORKFLOW and (not wake.jobs or workflow in wake.jobs):
-            then()
-
-    return listener
-
-
-def _until(timeout: Duration | None) -> float | None:
-    return None if timeout is None else monotonic() + to_duration(timeout, "timeout") / 1_000_000
 
 
 def _time_to_wait(workflow: Workflow, until: float | None) -> float:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from pydantic_core import from_json
@@ -173,8 +172,8 @@ class JobReader:
             "crashes": record.crashes,
             "created_at": from_moment(record.created_at),
             "run_at": from_moment(record.run_at),
-            "started_at": _moment(record.started_at),
-            "finished_at": _moment(record.finished_at),
+            "started_at": from_moment(record.started_at),
+            "finished_at": from_moment(record.finished_at),
             "worker": record.worker,
             "timeout": None if record.timeout is None else record.timeout / _SECOND,
             "tags": _list(record.tags),
@@ -224,8 +223,8 @@ def _attempt(record: AttemptRecord, texts: Texts) -> AttemptDocument:
     return AttemptDocument(
         number=record.number,
         outcome=record.outcome,
-        started_at=_moment(record.started_at),
-        finished_at=_moment(record.finished_at),
+        started_at=from_moment(record.started_at),
+        finished_at=from_moment(record.finished_at),
         seconds=((record.finished_at or 0) - (record.started_at or 0)) / _SECOND if is_over else None,
         worker=record.worker,
         error_type=record.error_type,
@@ -235,13 +234,9 @@ def _attempt(record: AttemptRecord, texts: Texts) -> AttemptDocument:
 
 
 def _log(line: LogLine, texts: Texts) -> LogDocument:
-    return LogDocument(attempt=line.attempt, at=_moment(line.at), level=line.level, message=texts(line.message))
+    return LogDocument(attempt=line.attempt, at=from_moment(line.at), level=line.level, message=texts(line.message))
 
 
 def _total(groups: Sequence[DeadGroupDocument], *, at_least: bool) -> Count:
     """All dead letters of these groups."""
     return Count(count=sum(group.count.count for group in groups), at_least=at_least)
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_moment(value)
