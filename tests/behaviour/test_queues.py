@@ -141,6 +141,23 @@ def test_a_job_that_crashed_a_worker_runs_alone_and_holds_nobody_else_meanwhile(
         assert (job.crashes, job.attempt) == (1, 1)
 
 
+def test_after_a_crash_the_next_one_begins_when_the_end_of_the_one_before_is_stored(app: Turnspit) -> None:
+    """If it crashes its worker at once, a job that had ended would be blamed for that, again and again."""
+    running: list[int] = []
+
+    @app.task
+    async def suspect() -> None:
+        running.append(await app.jobs.acount(state="running"))
+
+    jobs = [suspect.enqueue() for _ in range(5)]
+    for job in jobs:
+        _pretend_that_its_worker_died(app, job.id)
+    with app.worker(concurrency=10):
+        for job in jobs:
+            job.get_result(DEADLINE)
+    assert running == [5, 4, 3, 2, 1]
+
+
 @pytest.mark.parametrize("hangs", ["the suspect", "its neighbour"])
 def test_a_job_that_hangs_after_a_crash_does_not_stop_its_worker(
     app: Turnspit, hangs: str, monkeypatch: pytest.MonkeyPatch

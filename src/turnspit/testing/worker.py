@@ -106,6 +106,7 @@ class TestWorker:
         portion = self._finisher.take()
         report, _ = await self._engine.awrite(exchange, self._engine, portion, None)
         await self._finisher.stored(portion, report)
+        self._executor.fill()
         return portion.ended
 
     async def _stop_if_cancelled(self) -> None:

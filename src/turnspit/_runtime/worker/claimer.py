@@ -272,6 +272,7 @@ class Claimer:
         if portion:
             self._finisher.settle(portion, report)
             self._finisher.teller.add(portion.ended, report)
+            self._executor.fill()  # one with a crash behind it waits until what ended before it is stored
         if request is not None and len(claims) >= request.limit:
             self._expect(self._asked_for)
         if claims:

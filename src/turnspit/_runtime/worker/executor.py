@@ -40,6 +40,11 @@ class Ends(Reporter, Protocol):
         """An attempt ended."""
         ...
 
+    @property
+    def is_storing(self) -> bool:
+        """Whether the store still takes one that ended for running."""
+        ...
+
 
 class Executor:
     """Runs claimed jobs in ``concurrency`` slots; what does not fit waits in its buffer."""
@@ -133,7 +138,8 @@ class Executor:
         """Start waiting jobs. One with a crash behind it begins alone, so that it can take no neighbour with it."""
         while self._has_room() and not self.suspects.is_alone and self._may_start():
             if self.suspects.are_next:
-                suspect = self.suspects.begin(has_neighbours=bool(self.running))
+                # To the store, what has ended and is not stored runs: it would be blamed for the next one's crash.
+                suspect = self.suspects.begin(has_neighbours=bool(self.running) or self._finisher.is_storing)
                 if suspect is None:
                     return
                 self.conditions.is_late(suspect)  # it would always be, having waited so long
@@ -237,6 +243,7 @@ class Executor:
             finish, error = self._endings.confirm(claim, finish, error)
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
+        self._fill_again()
 
     def conclude(self, running: Running, call: Future[Any]) -> Finish | None:
         """What became of an attempt whose thread ended after its worker did; ``None`` if it was only interrupted."""
@@ -302,8 +309,6 @@ class Executor:
         if (successor := running.take_successor()) is not None:
             self.buffer.extendleft(self._sort_out([successor]))
         self.suspects.ended(running.claim)
-        self.fill()
-        self._on_free()
 
     def close(self) -> None:
         """Forget the timers; metrics count these slots no longer."""

@@ -190,6 +190,11 @@ class Finisher(JobWrites):
         return not (self._ended or self._reports or self.in_flight or self._refused)
 
     @property
+    def is_storing(self) -> bool:
+        """Whether an end is not stored yet. One that the store refuses does not count: it may do so for good."""
+        return bool(self._ended or self.in_flight)
+
+    @property
     def unstored(self) -> set[int]:
         """The jobs whose end is not stored yet."""
         return {each.claim.id for each in (*self._ended, *self.in_flight, *self._refused)}

@@ -39,6 +39,8 @@ class UnrecordedRun:
 class _Ends:
     """Takes the place of a worker's finisher."""
 
+    is_storing = False
+
     def __init__(self, reporter: Reporter) -> None:
         self.first: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self.report_progress = reporter.report_progress

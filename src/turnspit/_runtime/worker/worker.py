@@ -83,7 +83,7 @@ class Worker:
         self._runners = Runners(settings.concurrency, parts.middleware, parts.thread_middleware, self._processes)
         self.finisher = Finisher(
             parts,
-            is_idle=lambda: self.executor.is_idle,
+            is_idle=lambda: self.executor.is_idle or self.executor.suspects.are_next,
             signal=lambda: self.claimer.signal(),
         )
         self.executor = Executor(
