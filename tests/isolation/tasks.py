@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,30 @@ def leaves_a_daemon(folder: str, ends: bool) -> None:
     if ends:
         os._exit(3)
     time.sleep(600)
+
+
+@app.task(isolate=True)
+def forks(ends: bool) -> int:
+    """Leaves its function twice; the copy by an error, or as it does itself."""
+    copy = os.fork()
+    if not copy:
+        if ends:
+            return 0
+        raise RuntimeError("in the copy")
+    os.waitpid(copy, 0)
+    return copy
+
+
+@app.task(isolate=True)
+def waits_for_all_children() -> int:
+    """Waits until it has none."""
+    count = 0
+    for _ in range(2):
+        os.fork() or os._exit(0)
+    with suppress(ChildProcessError):
+        while os.wait():
+            count += 1
+    return count
 
 
 @app.task(isolate=True)

@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,6 +58,22 @@ def test_a_process_that_dies_fails_its_attempt_alone_and_is_replaced(app: Turnsp
 
 
 @pytest.mark.on_sqlite
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_copy_that_a_task_has_forked_answers_no_job(app: Turnspit, ends: bool) -> None:
+    """Each job behind it would get the answer of the one before."""
+    with app.worker(concurrency=1):
+        assert tasks.forks.enqueue(ends).get_result(DEADLINE) > 1
+        doubles = [tasks.double.enqueue(number) for number in range(3)]
+        assert [job.get_result(DEADLINE) for job in doubles] == [0, 2, 4]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
+def test_a_task_that_waits_for_all_its_children_waits_for_nobody_elses(app: Turnspit) -> None:
+    with app.worker(concurrency=1):
+        assert tasks.waits_for_all_children.enqueue().get_result(DEADLINE) == 2
+
+
 def test_exceptions_and_outcomes_come_back_as_what_they_are(app: Turnspit) -> None:
     with app.worker(concurrency=1):
         jobs = {how: tasks.end.enqueue(how) for how in ("sys.exit", "refused", "snooze", "cancel", "give up")}

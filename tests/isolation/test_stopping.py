@@ -1,5 +1,6 @@
 """A process is killed where a thread could only be asked: time-out, cancellation, a lost claim, shutdown, kill -9."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +171,17 @@ def test_it_dies_with_its_worker_also_by_kill_9(app: Turnspit, store_url: str, t
     finally:
         program.kill()
         program.wait()
+
+
+@pytest.mark.on_sqlite
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can another than process 1 inherit orphans")
+def test_a_worker_that_is_process_1_buries_what_its_processes_had_started(processes: Processes) -> None:
+    inherit_orphans = partial(ctypes.CDLL(None).prctl, 36)
+    assert inherit_orphans(1) == 0
+    try:
+        assert processes.run(tasks.end, context_of(tasks.end.new("well"))) == "well"
+        assert psutil.Process().children(recursive=True)
+        processes.close()
+        wait_until(lambda: not psutil.Process().children(), "the end and the burial of all processes")
+    finally:
+        inherit_orphans(0)

@@ -59,10 +59,16 @@ def main() -> None:
 
 def _fork_watchdog(requests: int, replies: int) -> None:
     """Fork a process that kills the group when the worker is gone. A thread could not, where a task holds the
-    interpreter's lock for ever; and a task may have started processes.
+    interpreter's lock for ever; and a task may have started processes. It is no child of this process, for which a task
+    that waits for its own children would wait too.
     """
-    if not hasattr(os, "fork") or os.fork():
+    if not hasattr(os, "fork"):
         return
+    if between := os.fork():
+        os.waitpid(between, 0)
+        return
+    if os.fork():
+        os._exit(0)
     try:
         os.close(replies)
         poll = select.poll()
@@ -76,6 +82,15 @@ def _end_group() -> NoReturn:
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def _end_copy(answer: Mapping[str, Any]) -> NoReturn:
+    """Not this process was asked, but the one that a task has forked it from: that one answers."""
+    if "error" in answer:
+        sys.stderr.write(answer["error"]["traceback"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int("error" in answer))
 
 
 def _write_stacks_to(file: int | None) -> None:
@@ -179,8 +194,12 @@ class _Isolated:
     def live(self) -> None:
         """Run jobs until told to close."""
         threading.Thread(target=self._listen, name="turnspit-listen", daemon=True).start()
+        own = os.getpid()
         while (request := self._asked.get()) is not None:
-            self._channel.send(self._run(request))
+            answer = self._run(request)
+            if os.getpid() != own:
+                _end_copy(answer)
+            self._channel.send(answer)
         if self._lifespans is not None:
             self._lifespans.close()
 

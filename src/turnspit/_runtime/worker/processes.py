@@ -305,6 +305,9 @@ class _Process:
         # What it started may have left its group and live on, with the pipe open: that it ended is said here.
         with contextlib.suppress(OSError), self._end_of_replies as end:
             end.write(b"\n")
+        with contextlib.suppress(ChildProcessError):  # a worker that is process 1 inherits them, and has to bury them
+            while _HAS_GROUPS:
+                os.waitpid(-self._popen.pid, 0)
 
     def wait(self, seconds: float) -> None:
         """Wait until it has ended by itself; kill it after this time."""
