@@ -7,24 +7,12 @@ from rich.text import Text
 
 from turnspit.cli import bulk
 from turnspit.cli.documents import group_document
+from turnspit.cli.filters import takes_filter
 from turnspit.cli.launching import program
 from turnspit.cli.loading import find_store
-from turnspit.cli.options import (
-    All,
-    Args,
-    AsJson,
-    CreatedAfter,
-    CreatedBefore,
-    Error,
-    Queue,
-    StoreAndIds,
-    StoreArgument,
-    Tag,
-    TaskName,
-    Yes,
-    filter_fields,
-)
+from turnspit.cli.options import All, AsJson, StoreAndIds, StoreArgument, TaskName, Yes
 from turnspit.cli.output import count_of, new_table, note, plain, print_json, print_table, when
+from turnspit.operations import FilterFields
 
 __all__ = ["EXAMPLES", "HELP", "groups", "replay"]
 
@@ -62,6 +50,7 @@ def groups(app: StoreArgument = None, task: TaskName = None, as_json: AsJson = F
     note(f"{total}; replay a group: {program()} dead replay {target.hint}--group {found[0].fingerprint}")
 
 
+@takes_filter(without=["state", "fingerprint", "workflow", "idempotency_key"])
 def replay(
     words: StoreAndIds = None,
     group: Annotated[
@@ -74,26 +63,13 @@ def replay(
             show_default=False,
         ),
     ] = None,
-    queue: Queue = None,
-    task: TaskName = None,
-    tag: Tag = None,
-    error: Error = None,
-    args: Args = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
+    *,
+    fields: FilterFields,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make dead letters live again, with their history: by id, by group, by filter, or all."""
-    fields = filter_fields(
-        queue=queue,
-        task=task,
-        tag=tag,
-        error=error,
-        fingerprint=group,
-        args=args,
-        created_after=created_after,
-        created_before=created_before,
-    )
+    if group is not None:
+        fields["fingerprint"] = group
     bulk.carry_out(bulk.REPLAY, words, fields, all_=all_, yes=yes, as_json=as_json)

@@ -11,29 +11,9 @@ from turnspit.cli import bulk
 from turnspit.cli.details import show_job
 from turnspit.cli.documents import job_details, job_document
 from turnspit.cli.errors import WrongUsage
+from turnspit.cli.filters import takes_filter
 from turnspit.cli.loading import find_store
-from turnspit.cli.options import (
-    After,
-    All,
-    Args,
-    AsJson,
-    CreatedAfter,
-    CreatedBefore,
-    Error,
-    Fingerprint,
-    OfWorkflow,
-    Queue,
-    State,
-    StoreAndIds,
-    StoreArgument,
-    Tag,
-    TaskName,
-    WithKey,
-    Yes,
-    check_cursor,
-    filter_fields,
-    split_ids,
-)
+from turnspit.cli.options import After, All, AsJson, StoreAndIds, StoreArgument, Yes, check_cursor, split_ids
 from turnspit.cli.output import (
     count_of,
     new_table,
@@ -47,7 +27,7 @@ from turnspit.cli.output import (
     when,
 )
 from turnspit.errors import JobNotFound
-from turnspit.operations import make_filter
+from turnspit.operations import FilterFields, make_filter
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
@@ -75,37 +55,16 @@ EXAMPLES = {
 _WIDE = 110
 
 
+@takes_filter()
 def list_(
     app: StoreArgument = None,
-    state: State = None,
-    queue: Queue = None,
-    task: TaskName = None,
-    tag: Tag = None,
-    error: Error = None,
-    fingerprint: Fingerprint = None,
-    workflow: OfWorkflow = None,
-    idempotency_key: WithKey = None,
-    args: Args = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
+    *,
+    fields: FilterFields,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many at most.")] = 20,
     after: After = None,
     as_json: AsJson = False,
 ) -> None:
     """List the newest jobs that match, live and final ones."""
-    fields = filter_fields(
-        state=state,
-        queue=queue,
-        task=task,
-        tag=tag,
-        error=error,
-        fingerprint=fingerprint,
-        workflow=workflow,
-        idempotency_key=idempotency_key,
-        args=args,
-        created_after=created_after,
-        created_before=created_before,
-    )
     cursor = check_cursor(after)
     target = find_store(app)
     engine = target.app.engine
@@ -143,52 +102,24 @@ def show(words: StoreAndIds = None, as_json: AsJson = False) -> None:
             show_job(record, logs, target)
 
 
+@takes_filter()
 def replay(
     words: StoreAndIds = None,
-    state: State = None,
-    queue: Queue = None,
-    task: TaskName = None,
-    tag: Tag = None,
-    error: Error = None,
-    fingerprint: Fingerprint = None,
-    workflow: OfWorkflow = None,
-    idempotency_key: WithKey = None,
-    args: Args = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
+    *,
+    fields: FilterFields,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make final jobs live again, with their history: by id, by filter, or all. Without --state: dead letters."""
-    fields = filter_fields(
-        state=state,
-        queue=queue,
-        task=task,
-        tag=tag,
-        error=error,
-        fingerprint=fingerprint,
-        workflow=workflow,
-        idempotency_key=idempotency_key,
-        args=args,
-        created_after=created_after,
-        created_before=created_before,
-    )
     bulk.carry_out(bulk.REPLAY, words, fields, all_=all_, yes=yes, as_json=as_json)
 
 
+@takes_filter(without=["fingerprint"])
 def run_now(
     words: StoreAndIds = None,
-    state: State = None,
-    queue: Queue = None,
-    task: TaskName = None,
-    tag: Tag = None,
-    error: Error = None,
-    workflow: OfWorkflow = None,
-    idempotency_key: WithKey = None,
-    args: Args = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
+    *,
+    fields: FilterFields,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -198,33 +129,14 @@ def run_now(
     Also those that wait for their next attempt, for example after an outage of what they call; attempts made so far
     still count.
     """
-    fields = filter_fields(
-        state=state,
-        queue=queue,
-        task=task,
-        tag=tag,
-        error=error,
-        workflow=workflow,
-        idempotency_key=idempotency_key,
-        args=args,
-        created_after=created_after,
-        created_before=created_before,
-    )
     bulk.carry_out(bulk.RUN_NOW, words, fields, all_=all_, yes=yes, as_json=as_json)
 
 
+@takes_filter(without=["fingerprint"])
 def cancel(
     words: StoreAndIds = None,
-    state: State = None,
-    queue: Queue = None,
-    task: TaskName = None,
-    tag: Tag = None,
-    error: Error = None,
-    workflow: OfWorkflow = None,
-    idempotency_key: WithKey = None,
-    args: Args = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
+    *,
+    fields: FilterFields,
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Kept with the jobs.", show_default=False)
     ] = "",
@@ -233,52 +145,19 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel waiting jobs and request the end of running ones: by id, by filter, or all."""
-    fields = filter_fields(
-        state=state,
-        queue=queue,
-        task=task,
-        tag=tag,
-        error=error,
-        workflow=workflow,
-        idempotency_key=idempotency_key,
-        args=args,
-        created_after=created_after,
-        created_before=created_before,
-    )
     bulk.carry_out(bulk.cancel_because(reason), words, fields, all_=all_, yes=yes, as_json=as_json)
 
 
+@takes_filter()
 def delete(
     words: StoreAndIds = None,
-    state: State = None,
-    queue: Queue = None,
-    task: TaskName = None,
-    tag: Tag = None,
-    error: Error = None,
-    fingerprint: Fingerprint = None,
-    workflow: OfWorkflow = None,
-    idempotency_key: WithKey = None,
-    args: Args = None,
-    created_after: CreatedAfter = None,
-    created_before: CreatedBefore = None,
+    *,
+    fields: FilterFields,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove jobs that are not running, for good: by id, by filter, or all."""
-    fields = filter_fields(
-        state=state,
-        queue=queue,
-        task=task,
-        tag=tag,
-        error=error,
-        fingerprint=fingerprint,
-        workflow=workflow,
-        idempotency_key=idempotency_key,
-        args=args,
-        created_after=created_after,
-        created_before=created_before,
-    )
     bulk.carry_out(bulk.DELETE, words, fields, all_=all_, yes=yes, as_json=as_json)
 
 

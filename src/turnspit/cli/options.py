@@ -8,9 +8,6 @@ import typer
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.launching import program
 from turnspit.cli.loading import is_job_id
-from turnspit.cli.values import parse_duration, parse_moment, parse_pairs
-from turnspit.clock import utc_now
-from turnspit.operations import FilterFields
 from turnspit.states import JobState
 
 __all__ = [
@@ -36,7 +33,6 @@ __all__ = [
     "WithKey",
     "Yes",
     "check_cursor",
-    "filter_fields",
     "read_id",
     "split_ids",
     "split_name",
@@ -111,45 +107,6 @@ CreatedBefore = Annotated[
 ]
 
 
-def filter_fields(
-    *,
-    state: str | None = None,
-    queue: str | None = None,
-    task: str | None = None,
-    tag: str | None = None,
-    error: str | None = None,
-    fingerprint: str | None = None,
-    workflow: int | None = None,
-    idempotency_key: str | None = None,
-    args: Iterable[str] | None = None,
-    created_after: str | None = None,
-    created_before: str | None = None,
-) -> FilterFields:
-    """The filter options that were given, as ``app.jobs`` takes them.
-
-    :raises WrongUsage: if one cannot be meant.
-    """
-    if state is not None and state not in list(JobState):
-        raise WrongUsage(f"no state is named {state!r}; there are {', '.join(JobState)}")
-    if idempotency_key is not None and task is None:
-        raise WrongUsage("--idempotency-key is the key of a task's job: name the task too, with --task")
-    given: dict[str, Any] = {
-        "state": state,
-        "queue": queue,
-        "task": task,
-        "tag": tag,
-        "error": error,
-        "fingerprint": fingerprint,
-        "workflow": workflow,
-        "idempotency_key": idempotency_key,
-        "args": parse_pairs(args, "--args") if args else None,
-        "created_after": _moment(created_after, "--created-after"),
-        "created_before": _moment(created_before, "--created-before"),
-    }
-    fields: FilterFields = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
-    return fields
-
-
 def check_cursor(after: str | None) -> str | None:
     """See that ``--after`` is a cursor.
 
@@ -198,12 +155,3 @@ def split_name(words: list[str], what: str) -> tuple[str | None, str]:
 
 def _is_id(word: str) -> bool:
     return is_job_id(word) and len(word) <= len(str(_LARGEST_ID)) and int(word) <= _LARGEST_ID
-
-
-def _moment(text: str | None, option: str) -> Any:
-    if text is None:
-        return None
-    try:
-        return utc_now() - parse_duration(text)
-    except WrongUsage:
-        return parse_moment(text, f"{option} is how long ago, as in 2h, or")
