@@ -14,10 +14,10 @@ from turnspit import __version__
 from turnspit.cli.errors import Failed, StopRequested, WrongUsage
 from turnspit.cli.launching import program
 from turnspit.cli.loading import Target, find_store, wait_for_store
-from turnspit.cli.options import StoreArgument
-from turnspit.cli.output import err, plain
+from turnspit.cli.options import StoreArgument, option
+from turnspit.cli.output import plain, print_banner
 
-__all__ = ["EXAMPLES", "dashboard"]
+__all__ = ["EXAMPLES", "dashboard", "missing_packages"]
 
 EXAMPLES = (
     "turnspit dashboard shop.jobs:app",
@@ -28,28 +28,22 @@ EXAMPLES = (
 _NEEDED = ("starlette", "jinja2", "uvicorn")
 
 
-def _option(name: str, metavar: str, text: str, **more: Any) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, **more)
-
-
 Host = Annotated[
-    str, _option("--host", "ADDRESS", "The address it listens on; one that other machines reach needs a token.")
+    str, option("--host", "ADDRESS", "The address it listens on; one that other machines reach needs a token.")
 ]
-Port = Annotated[int, _option("--port", "N", "The port; 0: a free one.", min=0, max=65535)]
+Port = Annotated[int, option("--port", "N", "The port; 0: a free one.", min=0, max=65535)]
 Token = Annotated[
     str | None,
-    _option("--token", "TEXT", "Whoever has it is let in. Default: $TURNSPIT_DASHBOARD_TOKEN.", show_default=False),
+    option("--token", "TEXT", "Whoever has it is let in. Default: $TURNSPIT_DASHBOARD_TOKEN."),
 ]
 ReadOnly = Annotated[bool, typer.Option("--read-only", help="Let nobody change anything.")]
 Redact = Annotated[
     list[str] | None,
-    _option(
-        "--redact", "NAME", "Also hide fields of this name, like *secret*; repeat it for more.", show_default=False
-    ),
+    option("--redact", "NAME", "Also hide fields of this name, like *secret*; repeat it for more."),
 ]
 RedactTask = Annotated[
     list[str] | None,
-    _option("--redact-task", "NAME", "Hide everything of this task; repeat it for more.", show_default=False),
+    option("--redact-task", "NAME", "Hide everything of this task; repeat it for more."),
 ]
 
 AwaitStore = Annotated[bool, typer.Option("--await-store", help="Begin when a worker has made the store.", hidden=True)]
@@ -73,8 +67,7 @@ def dashboard(
     # uvicorn raises the signal again once it has ended in order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := missing_packages():
         raise WrongUsage(f"the dashboard needs {', '.join(missing)}: pip install 'turnspit[dashboard]'")
     target = find_store(app, must_exist=not await_store)
     if await_store:
@@ -82,6 +75,11 @@ def dashboard(
     listener = _listen(host, port)
     with listener:
         _serve(target, listener, host, token, read_only=read_only, redact=redact or [], redact_tasks=redact_task or [])
+
+
+def missing_packages() -> list[str]:
+    """The packages that the dashboard needs and that are not installed."""
+    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 
 
 def _serve(
@@ -138,12 +136,13 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _print_banner(target: Target, listener: socket.socket, *, has_token: bool) -> None:
-    console = err()
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     name = f" · {plain(target.name)}" if target.has_code else ""  # a store's URL may have a password
-    console.print(Text.assemble(("turnspit", "bold"), f" {__version__}{name}"), soft_wrap=True)
-    rows = {"dashboard": f"http://{shown}:{port}/", "store": target.app.engine.location}
-    rows["let in"] = "who shows the token" if has_token else "who is on this machine"
-    for label, value in rows.items():
-        console.print(Text.assemble(f"  {label:<13}", (plain(value), "cyan")), soft_wrap=True)
+    rows = {
+        "dashboard": f"http://{shown}:{port}/",
+        "store": target.app.engine.location,
+        "let in": "who shows the token" if has_token else "who is on this machine",
+    }
+    head = Text.assemble(("turnspit", "bold"), f" {__version__}{name}")
+    print_banner(head, {label: Text(plain(value), "cyan") for label, value in rows.items()})

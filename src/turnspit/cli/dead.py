@@ -60,7 +60,6 @@ def replay(
             metavar="ID",
             help="The dead letters of this group.",
             rich_help_panel="Which jobs",
-            show_default=False,
         ),
     ] = None,
     *,

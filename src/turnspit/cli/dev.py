@@ -1,11 +1,11 @@
 """``turnspit dev``: everything that an app needs on a developer's machine, restarted whenever its code changes."""
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from turnspit.cli.dashboard import missing_packages
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import app_name
 from turnspit.cli.options import AppArgument
@@ -20,7 +20,6 @@ EXAMPLES = ("turnspit dev shop.jobs:app", "turnspit dev shop.jobs:app --watch ..
 
 _LEASE = 5
 """Seconds: short, so that a job whose thread did not end in time soon runs again, with the new code."""
-_DASHBOARD = ("starlette", "jinja2", "uvicorn")
 
 Watch = Annotated[
     list[Path] | None,
@@ -28,7 +27,6 @@ Watch = Annotated[
         "--watch",
         metavar="PATH",
         help="A folder or file to watch; repeat it for more. Default: the working directory.",
-        show_default=False,
     ),
 ]
 Port = Annotated[int, typer.Option("--port", metavar="N", help="The dashboard's port.", min=1, max=65535)]
@@ -63,7 +61,7 @@ def dev(
     words += [f"--lease={_LEASE}"]
     words += [f"--queues={queues}"] if queues is not None else []
     programs = [Program("worker", words, seconds)]
-    missing = [each for each in _DASHBOARD if importlib.util.find_spec(each) is None]
+    missing = missing_packages()
     if missing and not no_dashboard:
         note(f"without the dashboard, which needs {', '.join(missing)}: pip install 'turnspit[dashboard]'")
     elif not no_dashboard:

@@ -13,7 +13,7 @@ from turnspit.cli.connecting import telling_of_waits
 from turnspit.cli.documents import job_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.loading import find_app
-from turnspit.cli.options import AsJson
+from turnspit.cli.options import AsJson, option
 from turnspit.cli.output import absolute, line, print_json, state_text
 from turnspit.cli.values import parse_duration, parse_moment, parse_object, parse_pairs, split_pair
 from turnspit.errors import InvalidArguments
@@ -30,33 +30,28 @@ EXAMPLES = (
 )
 
 
-def _option(name: str, metavar: str, text: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, show_default=False)
-
-
 Words = Annotated[
     list[str],
     typer.Argument(
         metavar="[APP] TASK [KEY=VALUE]...",
         help="The app (default: $TURNSPIT_APP), the task's name, and its arguments; a value that is not JSON is text.",
-        show_default=False,
     ),
 ]
-JsonArgs = Annotated[str | None, _option("--args", "JSON", "The arguments as a JSON object; - reads it from stdin.")]
-QueueName = Annotated[str | None, _option("--queue", "NAME", "Another queue than the task's own.")]
-Priority = Annotated[int | None, _option("--priority", "N", "Larger runs first.")]
-Delay = Annotated[str | None, _option("--delay", "TIME", "Run it this much later: seconds, or like 5m, 1h30m.")]
-At = Annotated[str | None, _option("--at", "TIME", "Run it at this moment: 2030-12-31T09:00, local or with a zone.")]
+JsonArgs = Annotated[str | None, option("--args", "JSON", "The arguments as a JSON object; - reads it from stdin.")]
+QueueName = Annotated[str | None, option("--queue", "NAME", "Another queue than the task's own.")]
+Priority = Annotated[int | None, option("--priority", "N", "Larger runs first.")]
+Delay = Annotated[str | None, option("--delay", "TIME", "Run it this much later: seconds, or like 5m, 1h30m.")]
+At = Annotated[str | None, option("--at", "TIME", "Run it at this moment: 2030-12-31T09:00, local or with a zone.")]
 Expires = Annotated[
-    str | None, _option("--expires", "TIME", "Cancel it if it has not begun by then; written like --delay or --at.")
+    str | None, option("--expires", "TIME", "Cancel it if it has not begun by then; written like --delay or --at.")
 ]
-TimeOut = Annotated[str | None, _option("--timeout", "TIME", "How long one attempt may take.")]
-Tags = Annotated[list[str] | None, _option("--tag", "TAG", "A tag; repeat it for more.")]
-Metadata = Annotated[list[str] | None, _option("--metadata", "KEY=VALUE", "Kept with the job; repeat it for more.")]
+TimeOut = Annotated[str | None, option("--timeout", "TIME", "How long one attempt may take.")]
+Tags = Annotated[list[str] | None, option("--tag", "TAG", "A tag; repeat it for more.")]
+Metadata = Annotated[list[str] | None, option("--metadata", "KEY=VALUE", "Kept with the job; repeat it for more.")]
 
 IdempotencyKey = Annotated[
     str | None,
-    _option(
+    option(
         "--idempotency-key", "KEY", "Store it once, however often this is called: until it has ended, and for a day."
     ),
 ]

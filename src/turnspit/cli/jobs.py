@@ -137,9 +137,7 @@ def cancel(
     words: StoreAndIds = None,
     *,
     fields: FilterFields,
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Kept with the jobs.", show_default=False)
-    ] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept with the jobs.")] = "",
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,

@@ -87,16 +87,15 @@ def set_(
             "--rate",
             metavar="N/TIME",
             help="At most N jobs in any such TIME, like 10/1s or 600/1h.",
-            show_default=False,
         ),
     ] = None,
     burst: Annotated[
         int | None,
-        typer.Option("--burst", metavar="N", min=1, help="With --rate: at most N jobs at once.", show_default=False),
+        typer.Option("--burst", metavar="N", min=1, help="With --rate: at most N jobs at once."),
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", metavar="N", min=1, help="At most N jobs at a time.", show_default=False),
+        typer.Option("--concurrency", metavar="N", min=1, help="At most N jobs at a time."),
     ] = None,
 ) -> None:
     """Change a limit until it is reset. NAME is a task, "queue heavy" for a queue, or a limit that the app names."""

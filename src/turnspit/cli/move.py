@@ -25,9 +25,7 @@ def move(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The app, or the store like sqlite:///shop.db, to move.")
     ],
-    target: Annotated[
-        str | None, typer.Argument(metavar="[TARGET]", help="The store to fill: new and empty.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The store to fill: new and empty.")] = None,
     history: Annotated[bool, typer.Option("--history", help="Also move completed and cancelled jobs.")] = False,
     wait: Annotated[
         str,

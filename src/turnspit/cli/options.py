@@ -33,6 +33,7 @@ __all__ = [
     "WithKey",
     "Yes",
     "check_cursor",
+    "option",
     "read_id",
     "split_ids",
     "split_name",
@@ -47,14 +48,21 @@ def _complete_state(incomplete: str) -> list[str]:
     return [state for state in JobState if state.startswith(incomplete)]
 
 
+def option(name: str, metavar: str, text: str, heading: str | None = None, **more: Any) -> Any:
+    """An option that takes a value.
+
+    :param heading: the part of the help in which it stands; by default the general one.
+    :param more: what ``typer.Option`` takes besides.
+    """
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=heading, **more)
+
+
 def _argument(metavar: str, text: str) -> Any:
-    return typer.Argument(metavar=metavar, help=text, show_default=False)
+    return typer.Argument(metavar=metavar, help=text)
 
 
 def _filter(*names: str, text: str, metavar: str, complete: Callable[[str], list[str]] | None = None) -> Any:
-    return typer.Option(
-        *names, help=text, metavar=metavar, rich_help_panel=_FILTERS, autocompletion=complete, show_default=False
-    )
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=_FILTERS, autocompletion=complete)
 
 
 AppArgument = Annotated[
@@ -71,9 +79,7 @@ StoreAndId = Annotated[list[str], _argument("[APP] ID", f"{_APP_OR_STORE}, then 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 After = Annotated[
     str | None,
-    typer.Option(
-        "--after", metavar="CURSOR", help="The next page: the cursor that the last one ended with.", show_default=False
-    ),
+    typer.Option("--after", metavar="CURSOR", help="The next page: the cursor that the last one ended with."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 All = Annotated[bool, typer.Option("--all", help="Every job that the command can change.", rich_help_panel=_FILTERS)]

@@ -37,6 +37,7 @@ __all__ = [
     "note",
     "out",
     "plain",
+    "print_banner",
     "print_json",
     "print_table",
     "relative",
@@ -121,6 +122,14 @@ def _shorten(word: str) -> str:
 def note(text: str) -> None:
     """A line on stderr that is not part of the result."""
     err().print(Text(plain(text)), soft_wrap=True)
+
+
+def print_banner(head: Text, rows: Mapping[str, Text]) -> None:
+    """What a program says on stderr when it starts: a line, and labels with their values."""
+    console = err()
+    console.print(head, soft_wrap=True)
+    for label, value in rows.items():
+        console.print(Text.assemble(f"  {label:<13}", value), soft_wrap=True)
 
 
 def line(*parts: str | Text | tuple[str, str]) -> None:

@@ -37,9 +37,7 @@ _FAILED = (EndingMove.RETRY, EndingMove.DEAD, EndingMove.INVALID)
 def run(
     words: Annotated[
         list[str],
-        typer.Argument(
-            metavar="[APP] ID", help="The app (default: $TURNSPIT_APP) and the job's id.", show_default=False
-        ),
+        typer.Argument(metavar="[APP] ID", help="The app (default: $TURNSPIT_APP) and the job's id."),
     ],
     debug: Annotated[
         bool, typer.Option("--pdb", help="Open the debugger where it fails; there is no time-out then.")

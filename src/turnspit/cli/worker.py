@@ -26,7 +26,7 @@ from turnspit.cli.launching import command_for
 from turnspit.cli.loading import Target, find_app
 from turnspit.cli.logs import FORMATS, LEVELS, set_up_logging
 from turnspit.cli.options import AppArgument
-from turnspit.cli.output import err, note, plain
+from turnspit.cli.output import err, note, plain, print_banner
 from turnspit.cli.values import check_word, parse_duration, parse_names, parse_size
 from turnspit.cli.worker_options import (
     Concurrency,
@@ -238,20 +238,19 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _print_banner(target: Target, settings: WorkerSettings, processes: int | None) -> None:
-    console, app = err(), target.app
+    app = target.app
     head = Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)} · pid {os.getpid()}")
+    by_default = " (by default: no URL was given)" if app.store.is_default else ""
     rows = {
-        "store": (app.engine.location + (" (by default: no URL was given)" if app.store.is_default else ""), "cyan"),
-        "queues": (_queues(app, settings), ""),
-        "tasks": (str(len(app.tasks.tasks)), ""),
-        "concurrency": (str(settings.concurrency) + ("" if processes is None else " in each process"), ""),
+        "store": Text(plain(app.engine.location + by_default), "cyan"),
+        "queues": Text(plain(_queues(app, settings))),
+        "tasks": Text(str(len(app.tasks.tasks))),
+        "concurrency": Text(f"{settings.concurrency}{'' if processes is None else ' in each process'}"),
     }
     if processes is not None:
-        rows["processes"] = (str(processes), "")
-    console.print(head, soft_wrap=True)
-    for label, (value, style) in rows.items():
-        console.print(Text.assemble(f"  {label:<13}", (plain(value), style)), soft_wrap=True)
-    console.print(Text("  Ctrl-C stops it in order, a second one at once", style="dim"), soft_wrap=True)
+        rows["processes"] = Text(str(processes))
+    print_banner(head, rows)
+    err().print(Text("  Ctrl-C stops it in order, a second one at once", style="dim"), soft_wrap=True)
 
 
 def _queues(app: Turnspit, settings: WorkerSettings) -> str:

@@ -1,12 +1,13 @@
 """The options of ``turnspit worker``."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from turnspit._runtime.worker.settings import MOST_SLOTS
 from turnspit.cli.logs import FORMATS, LEVELS
+from turnspit.cli.options import option
 
 __all__ = [
     "Concurrency",
@@ -36,17 +37,13 @@ _PROCESSES = "Several processes"
 _HEALTH = "Health and metrics"
 
 
-def _option(name: str, metavar: str, text: str, panel: str | None = None, **more: Any) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, **more)
-
-
 def _complete(words: tuple[str, ...]) -> Callable[[str], list[str]]:
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
 Queues = Annotated[
     str | None,
-    typer.Option("--queues", "-q", metavar="A,B", help="The queues it serves. Default: all.", show_default=False),
+    typer.Option("--queues", "-q", metavar="A,B", help="The queues it serves. Default: all."),
 ]
 Concurrency = Annotated[
     int,
@@ -54,63 +51,59 @@ Concurrency = Annotated[
         "--concurrency", "-c", metavar="N", min=1, max=MOST_SLOTS, help="How many jobs a process runs at once."
     ),
 ]
-Grace = Annotated[str, _option("--grace", "TIME", "How long running jobs may go on after a stop: seconds, or like 2m.")]
-Lease = Annotated[str, _option("--lease", "TIME", "How long after its last heartbeat other workers take its jobs.")]
+Grace = Annotated[str, option("--grace", "TIME", "How long running jobs may go on after a stop: seconds, or like 2m.")]
+Lease = Annotated[str, option("--lease", "TIME", "How long after its last heartbeat other workers take its jobs.")]
 Heartbeat = Annotated[
     str | None,
-    _option("--heartbeat", "TIME", "How often it renews its lease. Default: a third of the lease.", show_default=False),
+    option("--heartbeat", "TIME", "How often it renews its lease. Default: a third of the lease."),
 ]
 UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="End when nothing is ready or running any more.")]
 Processes = Annotated[
-    int, _option("--processes", "N", "How many worker processes there are.", _PROCESSES, min=1, max=_MOST)
+    int, option("--processes", "N", "How many worker processes there are.", _PROCESSES, min=1, max=_MOST)
 ]
 MaxJobs = Annotated[
     int | None,
-    _option(
+    option(
         "--max-jobs",
         "N",
         "Replace a process that has done about N jobs; those that it runs end first.",
         _PROCESSES,
         min=1,
-        show_default=False,
     ),
 ]
 MaxMemory = Annotated[
     str | None,
-    _option(
+    option(
         "--max-memory",
         "SIZE",
         "Replace a process that uses so much memory, like 512MB.",
         _PROCESSES,
-        show_default=False,
     ),
 ]
 HealthFile = Annotated[
     str | None,
-    _option(
+    option(
         "--health-file",
         "PATH",
         "A file that is written every 5 s while the worker is live.",
         _HEALTH,
-        show_default=False,
     ),
 ]
 HealthPort = Annotated[
     int | None,
-    _option(
+    option(
         "--health-port",
         "N",
         "The port that serves /livez and /readyz over HTTP; 0: a free one.",
         _HEALTH,
         min=0,
         max=65535,
-        show_default=False,
     ),
 ]
-HealthHost = Annotated[str, _option("--health-host", "HOST", "The address of that port.", _HEALTH)]
+HealthHost = Annotated[str, option("--health-host", "HOST", "The address of that port.", _HEALTH)]
 MaxLag = Annotated[
     str,
-    _option(
+    option(
         "--max-lag",
         "TIME",
         "How long the event loop, or all slots, may hang before the worker is not live. A supervisor replaces a "
@@ -120,20 +113,19 @@ MaxLag = Annotated[
 ]
 MetricsPort = Annotated[
     int | None,
-    _option(
+    option(
         "--metrics-port",
         "N",
         "The port that serves metrics for Prometheus over HTTP; 0: a free one.",
         _HEALTH,
         min=0,
         max=65535,
-        show_default=False,
     ),
 ]
-MetricsHost = Annotated[str, _option("--metrics-host", "HOST", "The address of that port.", _HEALTH)]
+MetricsHost = Annotated[str, option("--metrics-host", "HOST", "The address of that port.", _HEALTH)]
 LogLevel = Annotated[
     str,
-    _option(
+    option(
         "--log-level",
         "LEVEL",
         "debug, info (also each job that ended), warning or error.",
@@ -142,7 +134,7 @@ LogLevel = Annotated[
 ]
 LogFormat = Annotated[
     str,
-    _option("--log-format", "FORMAT", "text, or json: one line of JSON per record.", autocompletion=_complete(FORMATS)),
+    option("--log-format", "FORMAT", "text, or json: one line of JSON per record.", autocompletion=_complete(FORMATS)),
 ]
 Counted = Annotated[bool, typer.Option("--counted", hidden=True)]
 Supervised = Annotated[str | None, typer.Option("--supervised", metavar="SLOT:LINE", hidden=True)]
