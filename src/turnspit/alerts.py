@@ -17,6 +17,7 @@ from turnspit.clock import Duration, to_duration, to_seconds
 from turnspit.errors import ConfigurationError
 from turnspit.loads import waited
 from turnspit.records import (
+    FAILED_OUTCOMES,
     AlertKind,
     AlertState,
     CounterRecord,
@@ -43,7 +44,6 @@ ERROR_MINUTES = 10
 DEAD_MINUTES = 60
 _FEWEST = 10
 """A task with fewer attempts than this has no error rate."""
-_FAILED = frozenset({"failed", "dead", "crashed", "invalid"})
 _SECOND = 1_000_000
 
 
@@ -193,9 +193,9 @@ def count_failures(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, in
     attempts: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for counter in counters:
-        if counter.outcome == "completed" or counter.outcome in _FAILED:
+        if counter.outcome == "completed" or counter.outcome in FAILED_OUTCOMES:
             attempts[counter.task] += counter.count
-            failed[counter.task] += counter.count * (counter.outcome in _FAILED)
+            failed[counter.task] += counter.count * (counter.outcome in FAILED_OUTCOMES)
     return {task: (failed[task], count) for task, count in attempts.items() if count >= _FEWEST}
 
 
@@ -240,7 +240,7 @@ def _without_worker(sight: Sight, limit: float) -> Iterator[Found]:
 def _blocked(sight: Sight, rule: AlertRule, limit: float) -> Iterator[Found]:
     """Workers that are blocked; with a queue or a task of the rule's, those that would run its jobs."""
     for worker in sight.workers:
-        is_meant = (rule.queue is None or worker.queues is None or rule.queue in worker.queues) and (
+        is_meant = (rule.queue is None or worker.serves(rule.queue)) and (
             rule.task is None or rule.task in worker.tasks
         )
         age = waited(worker.blocked_since, sight.counts.now)

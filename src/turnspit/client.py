@@ -19,7 +19,7 @@ from turnspit.job_waiting import is_in_loop, time_to_wait, wait_at_most, when_wo
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
-from turnspit.records import Inserted, JobRecord, LogLine, NewJob, NewWorkflow
+from turnspit.records import LARGEST_ID, Inserted, JobRecord, LogLine, NewJob, NewWorkflow
 from turnspit.sending import Sender, Sendings
 from turnspit.workflow_store import WorkflowWriter
 from turnspit.workflows import WorkflowBuilder
@@ -393,5 +393,5 @@ def _found(record: JobRecord | None, job_id: int) -> JobRecord:
 
 
 def possible_id(job_id: int) -> int:
-    """The id; 0, which nothing has, for what cannot be one: the store could not even ask for it."""
-    return job_id if isinstance(job_id, int) and 0 < job_id < 2**63 else 0
+    """The id, or 0, which no job has, if it cannot be an id: a store would fail to look for such a number."""
+    return job_id if isinstance(job_id, int) and 0 < job_id <= LARGEST_ID else 0

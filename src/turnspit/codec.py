@@ -16,7 +16,16 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from turnspit.errors import InvalidPayload
 
-__all__ = ["DEFAULT_LIMIT", "check_text", "decode", "encode", "is_unicode"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "check_text",
+    "decode",
+    "decode_list",
+    "decode_object",
+    "encode",
+    "is_unicode",
+    "stored_value",
+]
 
 DEFAULT_LIMIT = 1024 * 1024
 """Bytes of JSON that one payload may take."""
@@ -69,6 +78,18 @@ def decode_list(text: str | None) -> list[Any]:
     """A stored list; an empty one where nothing is stored, or another program stored something else."""
     value = _decode_any(text)
     return value if isinstance(value, list) else []
+
+
+def stored_value(text: str) -> Any:
+    """The value of stored JSON; the text itself if another program stored something else.
+
+    >>> stored_value('{"order_id":7}'), stored_value("not JSON")
+    ({'order_id': 7}, 'not JSON')
+    """
+    try:
+        return decode(text)
+    except InvalidPayload:
+        return text
 
 
 def _decode_any(text: str | None) -> Any:

@@ -39,7 +39,7 @@ def queue_loads(
                 queue=name,
                 ready=queue.ready,
                 running=queue.running,
-                slots=sum(worker.concurrency for worker in live if _serves(worker, name)),
+                slots=sum(worker.concurrency for worker in live if worker.serves(name)),
                 oldest=oldest,
                 throughput=throughput,
                 latency=estimate_latency(queue.ready, throughput, oldest),
@@ -63,7 +63,3 @@ def estimate_latency(ready: int, throughput: float, oldest: float) -> float:
 def waited(since: int | None, now: int) -> float:
     """Seconds from one moment to another; 0 from none."""
     return 0.0 if since is None else max(0, now - since) / _SECOND
-
-
-def _serves(worker: WorkerRecord, queue: str) -> bool:
-    return worker.queues is None or queue in worker.queues

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from turnspit.cli.documents import stored_json
 from turnspit.cli.launching import program
 from turnspit.cli.loading import Target
 from turnspit.cli.output import (
@@ -24,6 +23,7 @@ from turnspit.cli.output import (
     when,
 )
 from turnspit.cli.waiting import find_obstacle
+from turnspit.codec import stored_value
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState
 
@@ -68,7 +68,7 @@ def _rows(record: JobRecord) -> Iterator[tuple[str, str | Text]]:
     yield "error" if record.error_type else "reason", Text(plain(reason), "red" if record.error_type else "")
     yield "queue", f"{record.queue}, priority {record.priority}"
     yield "arguments", _pretty(record.args)
-    yield "tags", ", ".join(map(str, stored_json(record.tags))) if record.tags else ""
+    yield "tags", ", ".join(map(str, stored_value(record.tags))) if record.tags else ""
     yield "metadata", _pretty(record.metadata) if record.metadata else ""
     yield "enqueued", absolute(record.created_at)
     yield "due", absolute(record.run_at) if record.run_at != record.created_at else ""
@@ -88,7 +88,7 @@ def _rows(record: JobRecord) -> Iterator[tuple[str, str | Text]]:
 
 def _pretty(text: str) -> str:
     """JSON on one line; if it is a long object, each of its fields on a line."""
-    value = stored_json(text)
+    value = stored_value(text)
     short = json.dumps(value, ensure_ascii=False)
     if len(short) <= 60 or not isinstance(value, dict):
         return short

@@ -27,7 +27,6 @@ _LATE = 60.0
 """Seconds after which a tick that has not come, or a worker that begins nothing, is notable."""
 _STANDSTILL = 300.0
 """Seconds after which a worker that begins nothing is a fault. Not earlier: tasks may well run for minutes."""
-_ENDING = ("quiet", "stop")
 
 
 class Finding(NamedTuple):
@@ -57,7 +56,7 @@ def examine(
     :param hint: what a suggested command needs to find the same store: nothing, or its name and a space.
     """
     live = [worker for worker in workers if worker.live]
-    serving = [worker for worker in live if worker.asked_to not in _ENDING]
+    serving = [worker for worker in live if worker.takes_jobs]
     waiting = sum(task.ready + task.scheduled + task.held for task in tasks)
     yield _workers(live, serving, waiting, hint)
     yield from _lost_workers(workers, live)
@@ -129,7 +128,7 @@ def examine_progress(
     late = [queue for queue in queues if queue.queue not in paused and age_of(queue.oldest_ready_at, now) > _LATE]
     for worker in workers:
         jobs = sorted((job for job in running if job.worker == worker.name), key=lambda job: job.started_at or now)
-        waiting = {q.queue: q.ready for q in late if worker.queues is None or q.queue in worker.queues}
+        waiting = {queue.queue: queue.ready for queue in late if worker.serves(queue.queue)}
         idle = age_of(jobs[-1].started_at, now) if jobs else 0.0
         is_full = worker.live and len(jobs) >= worker.concurrency
         if not (is_full and waiting and idle > _LATE) or worker.state_at(now) == "blocked":

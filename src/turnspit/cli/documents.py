@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from turnspit.clock import from_moment
-from turnspit.codec import decode
-from turnspit.errors import InvalidPayload
+from turnspit.codec import stored_value
 from turnspit.operations import LimitInfo, Schedule, Workflow, WorkflowJob
 from turnspit.records import (
     AttemptRecord,
@@ -35,7 +34,6 @@ __all__ = [
     "pause_document",
     "queue_document",
     "schedule_document",
-    "stored_json",
     "worker_document",
     "workflow_document",
 ]
@@ -49,7 +47,7 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "queue": record.queue,
         "state": str(record.state),
         "priority": record.priority,
-        "args": stored_json(record.args),
+        "args": stored_value(record.args),
         "attempt": record.attempt,
         "crashes": record.crashes,
         "created_at": _time(record.created_at),
@@ -59,8 +57,8 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "finished_at": _time(record.finished_at),
         "worker": record.worker,
         "timeout": None if record.timeout is None else record.timeout / 1_000_000,
-        "tags": stored_json(record.tags or "[]"),
-        "metadata": stored_json(record.metadata or "{}"),
+        "tags": stored_value(record.tags or "[]"),
+        "metadata": stored_value(record.metadata or "{}"),
         "progress": record.progress,
         "progress_message": record.progress_message,
         "cancel_requested": record.cancel_requested_at is not None,
@@ -75,7 +73,7 @@ def job_details(record: JobRecord, logs: list[LogLine]) -> dict[str, Any]:
     """A job as ``jobs show`` gives it: also its result, its attempts and its log lines."""
     return job_document(record) | {
         "has_result": record.result is not None,
-        "result": None if record.result is None else stored_json(record.result),
+        "result": None if record.result is None else stored_value(record.result),
         "attempts": [attempt_document(attempt) for attempt in record.attempts],
         "logs": [log_document(line) for line in logs],
     }
@@ -228,14 +226,6 @@ def worker_document(record: WorkerRecord, jobs: Iterable[JobRecord], now: int) -
             for job in jobs
         ],
     }
-
-
-def stored_json(text: str) -> Any:
-    """The value of stored JSON; the text itself where a foreign writer stored something else."""
-    try:
-        return decode(text)
-    except InvalidPayload:
-        return text
 
 
 def _time(moment: int | datetime | None) -> str | None:

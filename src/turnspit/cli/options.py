@@ -8,6 +8,7 @@ import typer
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.launching import program
 from turnspit.cli.loading import is_job_id
+from turnspit.operations import is_id
 from turnspit.states import JobState
 
 __all__ = [
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 _FILTERS = "Which jobs"
-_LARGEST_ID = 2**63 - 1
 _APP_OR_STORE = "The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL)"
 
 
@@ -118,7 +118,7 @@ def check_cursor(after: str | None) -> str | None:
 
     :raises WrongUsage: if it is not.
     """
-    if after is not None and not _is_id(after):
+    if after is not None and not is_id(after):
         raise WrongUsage(f"--after takes the cursor that a page ended with, not {after!r}")
     return after
 
@@ -128,7 +128,7 @@ def read_id(word: str, kind: str) -> int:
 
     :raises WrongUsage: if no store gives such an id.
     """
-    if not _is_id(word):
+    if not is_id(word):
         raise WrongUsage(f"a {kind} is named by its id, a number, not {word!r}; {program()} {kind}s list shows them")
     return int(word)
 
@@ -141,7 +141,7 @@ def split_ids(words: Iterable[str] | None) -> tuple[str | None, list[int]]:
     rest = list(words or ())
     name = rest.pop(0) if rest and not is_job_id(rest[0]) else None
     for word in rest:
-        if not _is_id(word):
+        if not is_id(word):
             raise WrongUsage(f"{word!r} is no job's id: ids are numbers, as `{program()} jobs list` shows them")
     return name, list(dict.fromkeys(int(word) for word in rest))
 
@@ -157,7 +157,3 @@ def split_name(words: list[str], what: str) -> tuple[str | None, str]:
         case [app, name]:
             return app, name
     raise WrongUsage(f"this takes an app and one {what}, not {len(words)} words: put a name of several in quotes")
-
-
-def _is_id(word: str) -> bool:
-    return is_job_id(word) and len(word) <= len(str(_LARGEST_ID)) and int(word) <= _LARGEST_ID

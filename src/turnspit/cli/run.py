@@ -14,12 +14,11 @@ from rich.text import Text
 from turnspit._runtime.worker.failures import describe
 from turnspit._runtime.worker.unrecorded import UnrecordedRun, run_unrecorded
 from turnspit.app import Turnspit
-from turnspit.cli.documents import stored_json
 from turnspit.cli.errors import Failed, WrongUsage
 from turnspit.cli.loading import find_app, is_job_id, require_store
 from turnspit.cli.options import AsJson, read_id
 from turnspit.cli.output import describe_duration, err, note, plain, print_json
-from turnspit.codec import DEFAULT_LIMIT
+from turnspit.codec import DEFAULT_LIMIT, stored_value
 from turnspit.errors import InvalidPayload, JobNotFound, TurnspitError
 from turnspit.records import Claim, Ending, EndingMove, JobRecord, NewJob
 from turnspit.workflow_steps import StoredStep, WorkflowStep
@@ -158,7 +157,7 @@ def _document(app: Turnspit, run: UnrecordedRun) -> dict[str, Any]:
         "task": run.ended.claim.task,
         "outcome": "completed" if ending is None else str(ending.move),
         "seconds": round(run.ended.seconds, 6),
-        "result": stored_json(_result(app, run)) if error is None else None,
+        "result": stored_value(_result(app, run)) if error is None else None,
         "error_type": error and error.type,
         "error_message": error and error.message,
         "traceback": error and error.traceback,
@@ -180,7 +179,7 @@ def _show(app: Turnspit, run: UnrecordedRun) -> None:
     about = f"job {ended.claim.id} ({ended.claim.task})"
     if ending is None:
         text = _result(app, run)
-        value = stored_json(text)
+        value = stored_value(text)
         is_json = not (isinstance(value, str) and value == text)
         shown = json.dumps(value, ensure_ascii=False, indent=2) if is_json else text
         sys.stdout.write(plain(shown) + "\n")

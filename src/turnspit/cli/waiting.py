@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-from turnspit.cli.documents import stored_json
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, when
+from turnspit.codec import stored_value
 from turnspit.contract import Engine
 from turnspit.records import JobRecord, PauseRecord, WorkerRecord
 from turnspit.states import JobState
 
 __all__ = ["find_obstacle", "say_obstacle", "say_trouble"]
 
-_ENDING = ("quiet", "stop")
 _SHOWN = 20
 
 
@@ -40,9 +39,9 @@ def say_obstacle(
     if pause is not None:
         resume = f"{program()} queues resume {hint}--{pause.kind} {pause.name}"
         return f"the end of a pause: {pause.kind} {pause.name} since {when(pause.paused_at)}; {resume}"
-    live = [worker for worker in workers if worker.live and worker.asked_to not in _ENDING]
+    live = [worker for worker in workers if worker.takes_jobs]
     knowing = [worker for worker in live if record.task in worker.tasks]
-    serving = [worker for worker in knowing if worker.queues is None or record.queue in worker.queues]
+    serving = [worker for worker in knowing if worker.serves(record.queue)]
     if not serving:
         wanted = f"knows {record.task}" if not knowing else f"serves {record.queue} and knows {record.task}"
         return f"a worker that {wanted}: " + _none_of(live)
@@ -104,5 +103,5 @@ def _say_blocked(worker: WorkerRecord, hint: str) -> str:
 
 
 def _pause_of(record: JobRecord, pauses: Sequence[PauseRecord]) -> PauseRecord | None:
-    names = {"queue": [record.queue], "task": [record.task], "tag": stored_json(record.tags) if record.tags else []}
+    names = {"queue": [record.queue], "task": [record.task], "tag": stored_value(record.tags) if record.tags else []}
     return next((pause for pause in pauses if pause.name in names[pause.kind]), None)

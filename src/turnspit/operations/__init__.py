@@ -5,6 +5,7 @@ from turnspit.operations.filters import FilterFields, make_filter
 from turnspit.operations.jobs import Jobs
 from turnspit.operations.limits import LimitInfo, Limits
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
+from turnspit.operations.pages import is_id
 from turnspit.operations.queues import Pause, Queues, QueueStats
 from turnspit.operations.schedules import Schedule, Schedules
 from turnspit.operations.workers import WorkerInfo, Workers
@@ -28,6 +29,7 @@ __all__ = [
     "Workflow",
     "WorkflowJob",
     "Workflows",
+    "is_id",
     "make_filter",
     "move_store",
     "thaw_store",

@@ -1,11 +1,21 @@
-"""Checking what callers say about pages: their size, and where one begins."""
+"""Checks of what callers say about pages: their size, and where one begins."""
 
 from turnspit.errors import ConfigurationError
+from turnspit.records import LARGEST_ID
 
-__all__ = ["check_after", "check_size", "position_of"]
+__all__ = ["check_after", "check_size", "is_id", "position_of"]
 
 _LARGEST_PAGE = 1000
-_LARGEST_ID = 2**63 - 1
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a number that can be an id.
+
+    >>> is_id("113"), is_id("-1"), is_id("9" * 19)
+    (True, False, False)
+    """
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_ID))
+    return is_number and int(text) <= LARGEST_ID
 
 
 def check_size(limit: int) -> int:
@@ -21,9 +31,9 @@ def check_size(limit: int) -> int:
 def check_after(after: int) -> int:
     """The id of the job after which a page of a workflow's jobs begins.
 
-    :raises ConfigurationError: if it is no number that an id can have.
+    :raises ConfigurationError: if it cannot be an id.
     """
-    if not isinstance(after, int) or not 0 <= after <= _LARGEST_ID:
+    if not isinstance(after, int) or not 0 <= after <= LARGEST_ID:
         raise ConfigurationError(f"after= takes the id of the last job of the page before, not {after!r}")
     return after
 
@@ -32,11 +42,10 @@ def position_of(after: str | None) -> int | None:
     """The id after which a page begins.
 
     :param after: the ``next`` of the page before.
-    :raises ConfigurationError: if it is no such cursor.
+    :raises ConfigurationError: if it is not such a cursor.
     """
     if after is None:
         return None
-    is_number = isinstance(after, str) and after.isdecimal() and len(after) <= len(str(_LARGEST_ID))
-    if not is_number or int(after) > _LARGEST_ID:
+    if not isinstance(after, str) or not is_id(after):
         raise ConfigurationError(f"after= takes the next of a page, not {after!r}")
     return int(after)

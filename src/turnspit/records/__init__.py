@@ -5,6 +5,7 @@ Moments and durations are microseconds (see ``turnspit.clock``); JSON is passed 
 
 from turnspit.records.alerts import AlertChange, AlertKind, AlertState, UnknownTask
 from turnspit.records.figures import (
+    FAILED_OUTCOMES,
     CounterRecord,
     FoundJobs,
     MatchCount,
@@ -25,6 +26,7 @@ from turnspit.records.finishes import (
     ProgressReport,
 )
 from turnspit.records.jobs import (
+    LARGEST_ID,
     OPEN_KEY,
     AttemptRecord,
     BrokenAttempt,
@@ -57,6 +59,8 @@ from turnspit.records.workflows import (
 )
 
 __all__ = [
+    "FAILED_OUTCOMES",
+    "LARGEST_ID",
     "LEFT_TABLES",
     "MOVED_TABLES",
     "OPEN_KEY",

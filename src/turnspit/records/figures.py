@@ -7,6 +7,7 @@ from turnspit.records.jobs import JobRecord
 from turnspit.records.queries import DeadGroupRecord
 
 __all__ = [
+    "FAILED_OUTCOMES",
     "CounterRecord",
     "FoundJobs",
     "MatchCount",
@@ -16,6 +17,10 @@ __all__ = [
     "RunSample",
     "StoreCounts",
 ]
+
+
+FAILED_OUTCOMES = frozenset({"failed", "dead", "crashed", "invalid"})
+"""The outcomes of attempts that failed. Snoozed and cancelled attempts neither failed nor completed."""
 
 
 @dataclass(slots=True)

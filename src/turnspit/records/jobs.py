@@ -6,6 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from turnspit.states import JobState
 
 __all__ = [
+    "LARGEST_ID",
     "OPEN_KEY",
     "AttemptRecord",
     "BrokenAttempt",
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 R = TypeVar("R")
+
+LARGEST_ID = 2**63 - 1
+"""No store gives a larger id to a job, a workflow or a worker."""
 
 OPEN_KEY = ""
 """The unique key of a job whose producer does not know its task, as plain SQL: a worker computes the key."""

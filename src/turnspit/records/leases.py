@@ -75,6 +75,15 @@ class WorkerRecord:
         return f"{self.host}:{self.pid}#{self.id}"
 
     @property
+    def takes_jobs(self) -> bool:
+        """Whether it is live, and nobody has asked it to end."""
+        return self.live and self.asked_to is None
+
+    def serves(self, queue: str) -> bool:
+        """Whether it takes jobs from this queue."""
+        return self.queues is None or queue in self.queues
+
+    @property
     def died(self) -> bool:
         """Whether others declared it dead: its lease ran out, or its supervisor saw its process end."""
         # A worker that ends in order gives its lease back at the same moment.

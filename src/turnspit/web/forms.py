@@ -6,21 +6,21 @@ from starlette.datastructures import MultiDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-__all__ = ["LARGEST", "LARGEST_ID", "read_body", "read_form", "read_id"]
+from turnspit.operations import is_id
+
+__all__ = ["LARGEST", "read_body", "read_form", "read_id"]
 
 LARGEST = 2 * 1024 * 1024
-LARGEST_ID = 2**63 - 1
 _MOST_FIELDS = 2000
 
 
 def read_id(request: Request) -> int:
     """The id in the path.
 
-    :raises HTTPException: 404 if none is like it.
+    :raises HTTPException: 404 if it cannot be an id.
     """
     text = str(request.path_params["id"])
-    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_ID))
-    if not is_number or not 0 < int(text) <= LARGEST_ID:
+    if not is_id(text) or not int(text):
         raise HTTPException(404, f"{text[:80]} is no id")
     return int(text)
 

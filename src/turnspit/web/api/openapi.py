@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from turnspit.records import LARGEST_ID
 from turnspit.web.api.operations import OPERATIONS, Operation
-from turnspit.web.forms import LARGEST_ID
 from turnspit.web.problems import Problem
 
 __all__ = ["make_openapi"]

@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from turnspit.errors import ConfigurationError
 from turnspit.jobs import JobFilter
 from turnspit.operations import make_filter
+from turnspit.records import LARGEST_ID
 from turnspit.states import JobState
-from turnspit.web.forms import LARGEST_ID
 
 __all__ = [
     "BulkRequest",

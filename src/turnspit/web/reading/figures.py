@@ -5,13 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from turnspit.records import CounterRecord, RunSample
+from turnspit.records import FAILED_OUTCOMES, CounterRecord, RunSample
 from turnspit.web.models import Bar, Latency, Series
 
-__all__ = ["FAILED", "Tally", "by_name", "by_slot", "empty_tally", "histogram", "latency", "tally"]
-
-FAILED = frozenset({"failed", "dead", "crashed", "invalid"})
-"""Outcomes of an attempt that count as errors; snoozed and cancelled ones are neither."""
+__all__ = ["Tally", "by_name", "by_slot", "empty_tally", "histogram", "latency", "tally"]
 
 _SECOND = 1_000_000
 _BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3600.0, 86400.0)
@@ -35,7 +32,7 @@ class Tally:
         if record.outcome == "completed":
             self.completed[slot] += record.count
             self.run_time += record.run_time
-        elif record.outcome in FAILED:
+        elif record.outcome in FAILED_OUTCOMES:
             self.failed[slot] += record.count
 
     @property

@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from turnspit.client import possible_id
 from turnspit.clock import from_moment
-from turnspit.codec import decode
-from turnspit.errors import InvalidPayload, JobNotFound
+from turnspit.codec import stored_value
+from turnspit.errors import JobNotFound
 from turnspit.jobs import JobFilter
 from turnspit.operations import WorkflowJob
 from turnspit.records import AttemptRecord, DeadGroupRecord, JobRecord, LogLine
@@ -26,7 +27,7 @@ from turnspit.web.models import (
 from turnspit.web.redaction import Redaction, Texts
 from turnspit.web.served import Served
 
-__all__ = ["DEPTH", "MOST", "JobReader", "stored_value"]
+__all__ = ["DEPTH", "MOST", "JobReader"]
 
 DEPTH = 20_000
 """How many of the newest live jobs, and of the newest final ones, a search looks through if no index answers it."""
@@ -90,7 +91,7 @@ class JobReader:
         :raises JobNotFound: if there is none.
         """
         engine = self._app.engine
-        record = await engine.aread(engine.get_job, job_id) if 0 < job_id < 2**63 else None
+        record = await engine.aread(engine.get_job, possible_id(job_id))
         if record is None:
             raise JobNotFound.of(job_id)
         return record
@@ -190,14 +191,6 @@ class JobReader:
 
     def _shown(self, task: str, text: str, *, is_cut: bool = False) -> Any:
         return self._redaction.of(task, _beginning(text) if is_cut else stored_value(text))
-
-
-def stored_value(text: str) -> Any:
-    """JSON as a value; the text itself where a foreign writer stored something else."""
-    try:
-        return decode(text)
-    except InvalidPayload:
-        return text
 
 
 def _beginning(text: str) -> Any:

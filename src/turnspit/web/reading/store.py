@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from turnspit.clock import from_moment, to_moment, utc_now
+from turnspit.codec import stored_value
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.records import (
     CounterRecord,
@@ -32,7 +33,7 @@ from turnspit.web.models import (
 )
 from turnspit.web.reading.attention import Scene, find_attention
 from turnspit.web.reading.figures import Tally, by_name, by_slot, empty_tally, histogram, latency, tally
-from turnspit.web.reading.jobs import MOST, JobReader, stored_value
+from turnspit.web.reading.jobs import MOST, JobReader
 from turnspit.web.redaction import Redaction
 from turnspit.web.served import Served
 from turnspit.web.sharing import Shared
@@ -197,7 +198,7 @@ class StoreReader:
                 counts.uncounted,
                 tallies.get(name) or empty_tally(60, 1),
                 latency(each.wait for each in samples[name]),
-                sum(worker.queues is None or name in worker.queues for worker in workers),
+                sum(worker.serves(name) for worker in workers),
                 now,
                 paused.get(name),
             )

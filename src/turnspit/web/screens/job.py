@@ -7,13 +7,12 @@ from typing import Any
 
 from starlette.requests import Request
 
-from turnspit.codec import decode
+from turnspit.codec import decode, decode_object, stored_value
 from turnspit.errors import ConfigurationError, InvalidPayload
 from turnspit.web.changes import NewJobFields
 from turnspit.web.copying import as_command, as_python
 from turnspit.web.forms import read_form
 from turnspit.web.models import JobDetails
-from turnspit.web.reading.jobs import stored_value
 from turnspit.web.rendering import Screen, View
 from turnspit.web.site import Site
 
@@ -96,7 +95,7 @@ async def read_new_job(site: Site, request: Request, job_id: int) -> tuple[NewJo
             delay=float(given["delay"]) if given["delay"].strip() else None,
             tags=[tag.strip() for tag in given["tags"].split(",") if tag.strip()] or None,
             timeout=None if record.timeout is None else record.timeout / 1_000_000,
-            metadata=_mapping(record.metadata),
+            metadata=decode_object(record.metadata),
         )
     except ValueError:
         raise FormError("priority is a whole number, and delay a number of seconds", given) from None
@@ -105,11 +104,6 @@ async def read_new_job(site: Site, request: Request, job_id: int) -> tuple[NewJo
 
 def _id(view: View) -> int:
     return int(view.path.split("/")[2])
-
-
-def _mapping(text: str | None) -> dict[str, Any] | None:
-    value = stored_value(text) if text else None
-    return value if isinstance(value, dict) else None
 
 
 def _options(details: JobDetails) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from turnspit.errors import ConfigurationError
 from turnspit.jobs import JobFilter
+from turnspit.operations import is_id
 from turnspit.states import JobState
 from turnspit.web.models import JobsPage
 from turnspit.web.rendering import Screen, View
@@ -25,7 +26,7 @@ async def jobs(site: Site, view: View) -> Screen:
         refuse_hidden(site, filter_)
     except ConfigurationError as error:
         return Screen("jobs.html", "Jobs", context | {"error": str(error)}, 400)
-    page = await site.jobs.search(filter_, PAGE, int(before) if before.isdecimal() and len(before) < 19 else None)
+    page = await site.jobs.search(filter_, PAGE, int(before) if is_id(before) else None)
     state = RETRYING if filter_.is_retrying else None if filter_.state is None else str(filter_.state)
     return Screen("jobs.html", "Jobs", context | {"page": page, "state": state, "tabs": _tabs(text)})
 
