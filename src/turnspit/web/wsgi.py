@@ -61,7 +61,7 @@ class WsgiApp:
 
 def _number(environ: dict[str, Any], name: str) -> int:
     """A number of the request; 0 where there is none. Not every server checks what a client sends."""
-    text = environ.get(name) or ""
+    text = str(environ.get(name) or "")  # flask run has the port of the client as a number
     return int(text) if text.isdecimal() and len(text) < 20 else 0
 
 
