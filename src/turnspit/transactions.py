@@ -122,7 +122,7 @@ def kind_of(tx: object) -> str:
 def not_async(tx: object) -> InvalidTransaction:
     """The error for a sync transaction that was given to an async verb."""
     return InvalidTransaction(
-        f"tx= was given a {type(tx).__module__.partition('.')[0]} {type(tx).__name__}, which is not async: "
+        f"a {type(tx).__module__.partition('.')[0]} {type(tx).__name__} is not async: "
         "use the verb without an a in front, as in task.enqueue(...)"
     )
 
@@ -130,7 +130,7 @@ def not_async(tx: object) -> InvalidTransaction:
 def not_sync(tx: object) -> InvalidTransaction:
     """The error for an async transaction that was given to a sync verb."""
     return InvalidTransaction(
-        f"tx= was given an {type(tx).__name__}: use the verb with an a in front, as in await task.aenqueue(...)"
+        f"an {type(tx).__name__} is for async code: use the verb with an a in front, as in await task.aenqueue(...)"
     )
 
 
