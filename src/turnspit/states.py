@@ -8,11 +8,27 @@ True
 True
 >>> is_allowed(JobState.COMPLETED, JobState.RUNNING)
 False
+>>> set(FILTER_STATES) - set(JobState)
+{'retrying'}
+>>> set(JobState) - set(FILTER_STATES)
+set()
 """
 
 from enum import StrEnum
+from typing import Literal, get_args
 
-__all__ = ["FINAL_STATES", "LIVE_STATES", "MEANINGS", "MOVES", "WAITING_STATES", "JobState", "is_allowed"]
+__all__ = [
+    "FILTER_STATES",
+    "FINAL_STATES",
+    "LIVE_STATES",
+    "MEANINGS",
+    "MOVES",
+    "RETRYING",
+    "WAITING_STATES",
+    "FilterState",
+    "JobState",
+    "is_allowed",
+]
 
 
 class JobState(StrEnum):
@@ -43,6 +59,12 @@ MEANINGS: dict[JobState, str] = {
     JobState.CANCELLED: "Stopped on request.",
     JobState.DEAD: "A dead letter: out of attempts or impossible to run. Waits for a person.",
 }
+
+RETRYING = "retrying"
+"""What people call a scheduled job with an attempt behind it; no state of its own, but a filter takes it as one."""
+FilterState = Literal["blocked", "scheduled", "retrying", "held", "ready", "running", "completed", "cancelled", "dead"]
+FILTER_STATES: tuple[str, ...] = get_args(FilterState)
+"""What a filter takes as a state."""
 
 WAITING_STATES = frozenset({JobState.BLOCKED, JobState.SCHEDULED, JobState.HELD, JobState.READY})
 LIVE_STATES = WAITING_STATES | {JobState.RUNNING}

@@ -265,6 +265,20 @@ def test_all_that_wait_for_their_next_attempt_run_now(t: TestStore) -> None:
         t.app.jobs.run_now()
 
 
+def test_retrying_jobs_are_found_among_the_scheduled(t: TestStore, ship: Any) -> None:
+    @t.app.task(retry=Retry(attempts=3, base=60))
+    async def call_partner() -> None:
+        raise ConnectionError
+
+    ship.using(delay=60).enqueue(1)
+    failed = call_partner.enqueue()
+    t.run_one(failed)
+    assert (t.app.jobs.count(state="scheduled"), t.app.jobs.count(state="retrying")) == (2, 1)
+    assert [job.id for job in t.app.jobs.list(state="retrying")] == [failed.id]
+    assert t.app.jobs.run_now(state="retrying") == 1
+    assert failed.refresh().state == "ready"
+
+
 def test_a_job_is_deleted_with_what_it_left(t: TestStore, ship: Any) -> None:
     jobs = [ship.enqueue(1), ship.enqueue(2, error="value"), ship.enqueue(3)]
     t.run_one(jobs[0])
@@ -280,7 +294,7 @@ def test_a_job_is_deleted_with_what_it_left(t: TestStore, ship: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"state": "finished"}, "no state is named 'finished'; there are blocked, scheduled, held, ready, running, "),
+        ({"state": "finished"}, "no state is named 'finished'; there are blocked, scheduled, retrying, held, ready, "),
         ({"colour": "red"}, "jobs cannot be filtered by colour; there are args, created_after, created_before, error,"),
         ({"args": [1]}, "args= takes a dict of arguments, not [1]"),
         ({"created_after": datetime(2026, 1, 1)}, "created_after must be a datetime with a time zone, not "),  # noqa: DTZ001

@@ -95,6 +95,7 @@ def test_the_table_at_140_columns_has_room_for_the_reason(cli: Cli, monkeypatch:
     [
         ((), [6, 5, 4, 3, 2, 1]),
         (("--state", "scheduled"), [5, 3]),
+        (("--state", "retrying"), [3]),
         (("--queue", "email"), [2, 1]),
         (("--task", "make_invoice", "--queue", "default"), [6, 3]),
         (("--tag", "vip"), [1]),
@@ -172,7 +173,10 @@ def test_nothing_found_is_said_and_is_no_failure(cli: Cli, folder: object) -> No
     [
         (
             ("--state", "done"),
-            "no state is named 'done'; there are blocked, scheduled, held, ready, running, completed, cancelled, dead",
+            (
+                "no state is named 'done'; there are blocked, scheduled, retrying, held, ready, running, completed, "
+                "cancelled, dead"
+            ),
         ),
         (("--args", "order_id"), "--args is key=value, as in order_id=7, not 'order_id'"),
         (("--after", "x"), "--after takes the cursor that a page ended with, not 'x'"),

@@ -254,7 +254,10 @@ def test_what_is_refused_says_what_to_do(app: Turnspit, send: Send, database: An
     refused: list[tuple[Any, str]] = [
         (other, rf"is a transaction of .*other.db, but the jobs of this app are in {path}"),
         (memory, r"is a transaction of a database in memory"),
-        (AsyncSession(), r"^an AsyncSession is for async code: use the verb with an a in front, as in await task.aenqueue"),
+        (
+            AsyncSession(),
+            r"^an AsyncSession is for async code: use the verb with an a in front, as in await task.aenqueue",
+        ),
         ("nonsense", r"takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not str"),
         (database, r"takes a SQLAlchemy Session or Connection, not Engine"),
     ]

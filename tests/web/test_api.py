@@ -125,6 +125,7 @@ def test_jobs_are_found_page_by_page(api: Api, shop: TestStore) -> None:
     [one] = api("GET", "/jobs", args='{"order_id": 3}')["jobs"]
     assert one["id"] == ids[3]
     assert api("GET", "/jobs/count", state="ready") == {"count": 5, "at_least": False}
+    assert api("GET", "/jobs/count", state="retrying") == {"count": 0, "at_least": False}
     assert "redacted" in api("GET", "/jobs", 422, args='{"password": "x"}')["detail"]
     assert "JSON object" in api("GET", "/jobs", 422, args="[1]")["detail"]
     assert "state: Input should be" in api("GET", "/jobs", 422, state="red")["detail"]

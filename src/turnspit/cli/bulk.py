@@ -14,7 +14,7 @@ from turnspit.cli.options import split_ids
 from turnspit.cli.output import complain, count_of, line, note, print_json
 from turnspit.errors import JobNotFound, MoveNotAllowed
 from turnspit.operations import FilterFields
-from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
+from turnspit.states import FINAL_STATES, LIVE_STATES, RETRYING, WAITING_STATES, JobState
 
 __all__ = ["DELETE", "REPLAY", "RUN_NOW", "Change", "cancel_because", "carry_out"]
 
@@ -100,7 +100,7 @@ def _check(change: Change, ids: list[int], fields: FilterFields, *, all_: bool) 
             f"which jobs? Name their ids, give a filter (as --task or --error), or --all to {change.verb} all"
         )
     state = fields.get("state")
-    if state is not None and state not in change.states:
+    if state is not None and (JobState.SCHEDULED if state == RETRYING else state) not in change.states:
         states = ", ".join(each for each in JobState if each in change.states)
         raise WrongUsage(f"a {state} job cannot be {change.done}: only {states} ones can")
 

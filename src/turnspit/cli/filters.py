@@ -23,7 +23,7 @@ from turnspit.cli.options import (
 from turnspit.cli.values import parse_duration, parse_moment, parse_pairs
 from turnspit.clock import utc_now
 from turnspit.operations import FilterFields
-from turnspit.states import JobState
+from turnspit.states import FILTER_STATES
 
 __all__ = ["filter_fields", "takes_filter"]
 
@@ -88,8 +88,8 @@ def filter_fields(
 
     :raises WrongUsage: if a state does not exist, a value cannot be read, or a key comes without its task.
     """
-    if state is not None and state not in list(JobState):
-        raise WrongUsage(f"no state is named {state!r}; there are {', '.join(JobState)}")
+    if state is not None and state not in FILTER_STATES:
+        raise WrongUsage(f"no state is named {state!r}; there are {', '.join(FILTER_STATES)}")
     if idempotency_key is not None and task is None:
         raise WrongUsage("--idempotency-key is the key of a task's job: name the task too, with --task")
     given: dict[str, Any] = {

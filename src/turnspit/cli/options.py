@@ -9,7 +9,7 @@ from turnspit.cli.errors import WrongUsage
 from turnspit.cli.launching import program
 from turnspit.cli.loading import is_job_id
 from turnspit.operations import is_id
-from turnspit.states import JobState
+from turnspit.states import FILTER_STATES
 
 __all__ = [
     "After",
@@ -45,7 +45,7 @@ _APP_OR_STORE = "The app or a store (default: $TURNSPIT_APP, then $TURNSPIT_URL)
 
 
 def _complete_state(incomplete: str) -> list[str]:
-    return [state for state in JobState if state.startswith(incomplete)]
+    return [state for state in FILTER_STATES if state.startswith(incomplete)]
 
 
 def option(name: str, metavar: str, text: str, heading: str | None = None, **more: Any) -> Any:
@@ -85,7 +85,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 All = Annotated[bool, typer.Option("--all", help="Every job that the command can change.", rich_help_panel=_FILTERS)]
 State = Annotated[
     str | None,
-    _filter("--state", metavar="STATE", text="Jobs in this state, like ready or dead.", complete=_complete_state),
+    _filter(
+        "--state", metavar="STATE", text="Jobs in this state, like ready, retrying or dead.", complete=_complete_state
+    ),
 ]
 Queue = Annotated[str | None, _filter("--queue", metavar="NAME", text="Jobs of this queue.")]
 TaskName = Annotated[str | None, _filter("--task", metavar="NAME", text="Jobs of this task.")]

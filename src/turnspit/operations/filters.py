@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from turnspit.codec import check_text, encode, is_unicode
 from turnspit.errors import ConfigurationError, InvalidPayload
 from turnspit.jobs import JobFilter
-from turnspit.states import JobState
+from turnspit.states import FILTER_STATES, RETRYING, JobState
 from turnspit.uniqueness import idempotency_rule
 
 __all__ = ["FilterFields", "check_id", "make_filter"]
@@ -18,9 +18,10 @@ _TEXT_FIELDS = ("queue", "task", "tag", "error", "fingerprint", "idempotency_key
 class FilterFields(TypedDict, total=False):
     """Which jobs a call is about: every field that is given must match.
 
-    ``args`` compares top-level arguments for equality; ``error`` is the type of the last error; times are aware
-    datetimes. ``task`` and ``idempotency_key`` together mean the job that holds the key which ``using()`` gave it, as
-    long as it does: until it has ended, and for a day after it was enqueued.
+    ``state`` is also ``"retrying"``: scheduled, after at least one attempt. ``args`` compares top-level arguments for
+    equality; ``error`` is the type of the last error; times are aware datetimes. ``task`` and ``idempotency_key``
+    together mean the job that holds the key which ``using()`` gave it, as long as it does: until it has ended, and for
+    a day after it was enqueued.
     """
 
     state: JobState | str
@@ -48,15 +49,18 @@ def make_filter(fields: Mapping[str, Any], job_id: int | None = None) -> JobFilt
             f"there are {', '.join(sorted(FilterFields.__annotations__))}"
         )
     state = fields.get("state")
-    if state is not None and state not in [str(each) for each in JobState]:
-        raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(JobState)}")
+    if state is not None and state not in FILTER_STATES:
+        raise ConfigurationError(f"no state is named {state!r}; there are {', '.join(FILTER_STATES)}")
+    if state == RETRYING:
+        fields = {**fields, "state": JobState.SCHEDULED}
     for name in _TEXT_FIELDS:
         value = fields.get(name)
         if value is not None and not (isinstance(value, str) and is_unicode(value)):
             raise ConfigurationError(f"{name}= takes a text, not {value!r}")
     if fields.get("args") is not None:
         _check_args(fields["args"])
-    return JobFilter(id=None if job_id is None else check_id(job_id), **_with_key(fields))
+    is_retrying = state == RETRYING
+    return JobFilter(id=None if job_id is None else check_id(job_id), is_retrying=is_retrying, **_with_key(fields))
 
 
 def _with_key(fields: Mapping[str, Any]) -> dict[str, Any]:

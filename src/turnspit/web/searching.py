@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,9 +16,9 @@ from turnspit.codec import decode
 from turnspit.errors import ConfigurationError, InvalidPayload
 from turnspit.jobs import JobFilter
 from turnspit.operations import make_filter
-from turnspit.states import JobState
+from turnspit.states import FILTER_STATES
 
-__all__ = ["KEYS", "RETRYING", "make_search", "parse_search", "quote_word", "suggest", "write_search"]
+__all__ = ["KEYS", "make_search", "parse_search", "quote_word", "suggest", "write_search"]
 
 KEYS = {
     "state": "state",
@@ -36,8 +35,6 @@ KEYS = {
 }
 """What can be written before a colon, and the field of the filter that it means."""
 
-RETRYING = "retrying"
-"""What people call a scheduled job with an attempt behind it."""
 _WORDS = {field: key for key, field in KEYS.items()}
 _TIMES = ("created_after", "created_before")
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)", re.ASCII)
@@ -58,11 +55,9 @@ def parse_search(text: str) -> dict[str, Any]:
         elif word.startswith("args.") and "=" in word:
             name, _, value = word.removeprefix("args.").partition("=")
             fields.setdefault("args", {})[name] = _value(value)
-        elif word in (RETRYING, f"state:{RETRYING}"):
-            fields |= {"state": str(JobState.SCHEDULED), "is_retrying": True}
         elif colon and key in KEYS and value:
             fields[KEYS[key]] = _id(value) if key in ("id", "workflow") else value
-        elif word in list(JobState):
+        elif word in FILTER_STATES:
             fields["state"] = word
         elif not colon and "=" not in word:
             fields["task"] = word
@@ -81,18 +76,14 @@ def make_search(text: str) -> JobFilter:
     for name in _TIMES:
         if name in fields:
             fields[name] = _moment(fields[name], utc_now())
-    job_id, is_retrying = fields.pop("id", None), fields.pop("is_retrying", False)
-    return replace(make_filter(fields, job_id), is_retrying=is_retrying)
+    return make_filter(fields, fields.pop("id", None))
 
 
 def write_search(fields: Mapping[str, Any]) -> str:
     """The search that means these fields, as text."""
     words = []
     for name, value in fields.items():
-        if value is None or name == "is_retrying":
-            continue
-        if name == "state" and fields.get("is_retrying"):
-            words.append(f"state:{RETRYING}")
+        if value is None:
             continue
         if name == "args":
             words += [quote_word(f"args.{key}={_text(each)}") for key, each in value.items()]
@@ -107,7 +98,7 @@ def suggest(text: str, tasks: Iterable[str], queues: Iterable[str]) -> list[str]
     before, _, word = text.rpartition(" ")
     start = before + " " if before else ""
     key, colon, value = word.partition(":")
-    known: dict[str, Iterable[str]] = {"state": [*JobState, RETRYING], "task": tasks, "queue": queues}
+    known: dict[str, Iterable[str]] = {"state": FILTER_STATES, "task": tasks, "queue": queues}
     if colon and key in known:
         found = [quote_word(f"{key}:{each}") for each in sorted(known[key]) if value.lower() in each.lower()]
     else:

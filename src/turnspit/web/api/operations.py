@@ -184,7 +184,8 @@ async def list_bulk_changes(call: Call) -> list[BulkDocument]:
 async def start_bulk_change(call: Call) -> BulkDocument:
     filter_ = call.body.filter()
     refuse_hidden(call.site, filter_)
-    search = write_search(asdict(filter_) | {"unique_key": None, "idempotency_key": call.body.idempotency_key})
+    said = {"state": call.body.state, "idempotency_key": call.body.idempotency_key}
+    search = write_search(asdict(filter_) | {"is_retrying": None, "unique_key": None} | said)
     change = await call.site.bulk.start(call.request, call.body.verb, filter_, search, call.body.rate)
     return _bulk(change)
 

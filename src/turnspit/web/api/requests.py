@@ -10,7 +10,7 @@ from turnspit.errors import ConfigurationError
 from turnspit.jobs import JobFilter
 from turnspit.operations import make_filter
 from turnspit.records import LARGEST_ID
-from turnspit.states import JobState
+from turnspit.states import FilterState
 
 __all__ = [
     "BulkRequest",
@@ -42,7 +42,7 @@ class CountQuery(Request):
     """Which jobs are meant; all that is given must match."""
 
     id: Annotated[int, Field(ge=1, le=LARGEST_ID)] | None = None
-    state: JobState | None = None
+    state: FilterState | None = None
     queue: Name | None = None
     task: Name | None = None
     tag: Name | None = None

@@ -3,10 +3,10 @@
 from turnspit.errors import ConfigurationError
 from turnspit.jobs import JobFilter
 from turnspit.operations import is_id
-from turnspit.states import JobState
+from turnspit.states import FILTER_STATES, RETRYING
 from turnspit.web.models import JobsPage
 from turnspit.web.rendering import Screen, View
-from turnspit.web.searching import RETRYING, make_search, parse_search, write_search
+from turnspit.web.searching import make_search, parse_search, write_search
 from turnspit.web.site import Site
 
 __all__ = ["PAGE", "confirm", "jobs", "refuse_hidden"]
@@ -46,11 +46,9 @@ def refuse_hidden(site: Site, filter_: JobFilter) -> None:
 
 def _tabs(text: str) -> list[tuple[str, str]]:
     """The same search for each state: what it is called, and its text."""
-    fields = parse_search(text) | {"id": None, "state": None, "is_retrying": None}
-    states = [str(state) for state in JobState]
-    states.insert(states.index("scheduled") + 1, RETRYING)
+    fields = parse_search(text) | {"id": None, "state": None}
     tabs = [("all", write_search(fields))]
-    return tabs + [(state, write_search({"state": state} | fields | {"state": state})) for state in states]
+    return tabs + [(state, write_search({"state": state} | fields | {"state": state})) for state in FILTER_STATES]
 
 
 async def confirm(site: Site, view: View) -> Screen:
