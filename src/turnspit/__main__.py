@@ -9,7 +9,10 @@ _EXTRA = ("typer", "rich", "click", "shellingham")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with these words, by default those of the shell; the exit code."""
+    """Run the command line; its exit code.
+
+    :param arguments: the words after ``turnspit``; by default those that were typed.
+    """
     try:
         from turnspit.cli.main import main as run  # noqa: PLC0415  (an optional extra)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Alerts: what an app wants to hear of, and what of it is so now.
+"""Alerts: the rules that an app declares, and what they find.
 
 ::
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from turnspit.clock import Duration, to_duration, to_seconds
 from turnspit.errors import ConfigurationError
-from turnspit.loads import waited
+from turnspit.loads import seconds_since
 from turnspit.records import (
     FAILED_OUTCOMES,
     AlertKind,
@@ -49,7 +49,7 @@ _SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that an app wanted to hear of.
+    """Something that is wrong, or is not any more.
 
     ``oldest`` a queue's oldest ready job waits too long · ``error_rate`` too large a share of a task's attempts failed
     within ten minutes · ``dead`` too many jobs of a task became dead letters within an hour · ``no_worker`` jobs wait
@@ -74,7 +74,7 @@ AlertFunction = Callable[[Alert], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """What one function wants to hear. Durations are seconds."""
+    """What one alert function wants to hear of. Durations are seconds, except for ``repeat``."""
 
     name: str
     function: AlertFunction
@@ -90,7 +90,7 @@ class AlertRule:
 
 
 class Sight(NamedTuple):
-    """What was looked at."""
+    """What the rules look at."""
 
     counts: StoreCounts
     errors: Sequence[CounterRecord]
@@ -103,7 +103,7 @@ class Sight(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Something that is so now."""
+    """Something that a rule found."""
 
     kind: AlertKind
     subject: str
@@ -123,9 +123,9 @@ def make_rule(
     task: str | None,
     repeat: Duration,
 ) -> AlertRule:
-    """What a user declared.
+    """The rule that ``@app.alert(...)`` declares.
 
-    :raises ConfigurationError: for what cannot be meant.
+    :raises ConfigurationError: if there is nothing to look for, or a number is out of range.
     """
     if oldest is error_rate is dead is no_worker is blocked is None:
         raise ConfigurationError(
@@ -150,13 +150,13 @@ def make_rule(
 
 
 def _name_of(function: AlertFunction) -> str:
-    """The same in every process, for the store. Of an object that is called, its class's."""
+    """A name that is the same in every process. An object that is called has the name of its class."""
     kind = function if hasattr(function, "__qualname__") else type(function)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def find_alerts(rule: AlertRule, sight: Sight) -> list[Found]:
-    """What of a rule is so now. A queue or a task that somebody paused is as they wanted it."""
+    """What a rule finds now, except for queues and tasks that somebody paused."""
     paused = {(pause.kind, pause.name) for pause in sight.pauses}
     found: list[Found] = []
     if rule.oldest is not None:
@@ -182,14 +182,14 @@ def _is_meant(rule: AlertRule, subject: str) -> bool:
 
 def _oldest(sight: Sight, limit: float) -> Iterator[Found]:
     for queue in sight.counts.queues:
-        age = waited(queue.oldest_ready_at, sight.counts.now)
+        age = seconds_since(queue.oldest_ready_at, sight.counts.now)
         if age > limit:
             said = f"the oldest ready job of queue {queue.queue} has been due for {age:.0f} s (more than {limit:g} s)"
             yield Found("oldest", f"queue {queue.queue}", age, f"{said}: are there workers enough for it?")
 
 
 def count_failures(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int]]:
-    """How many of how many attempts failed, of each task with enough of them to tell."""
+    """By task, how many attempts failed and how many there were; only tasks with enough attempts to tell."""
     attempts: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for counter in counters:
@@ -225,25 +225,25 @@ def _without_worker(sight: Sight, limit: float) -> Iterator[Found]:
     now, everywhere = sight.counts.now, any(worker.queues is None for worker in live)
     served = {name for worker in live for name in worker.queues or ()}
     for queue in sight.counts.queues:
-        age = waited(queue.oldest_ready_at, now)
+        age = seconds_since(queue.oldest_ready_at, now)
         if queue.ready and age > limit and not everywhere and queue.queue not in served:
             said = f"no live worker serves queue {queue.queue}, whose jobs have waited for {age:.0f} s"
             yield Found("no_worker", f"queue {queue.queue}", age, f"{said}: start one with --queues {queue.queue}")
     known = {name for worker in live for name in worker.tasks}
     for task in sight.unknown:
-        age = waited(task.since, now)
+        age = seconds_since(task.since, now)
         if age > limit and task.task not in known:
             said = f"no live worker knows task {task.task}, whose jobs have waited for {age:.0f} s"
             yield Found("no_worker", f"task {task.task}", age, f"{said}: start a worker whose code declares it")
 
 
 def _blocked(sight: Sight, rule: AlertRule, limit: float) -> Iterator[Found]:
-    """Workers that are blocked; with a queue or a task of the rule's, those that would run its jobs."""
+    """Workers that are blocked. If the rule names a queue or a task, only those that would run its jobs."""
     for worker in sight.workers:
         is_meant = (rule.queue is None or worker.serves(rule.queue)) and (
             rule.task is None or rule.task in worker.tasks
         )
-        age = waited(worker.blocked_since, sight.counts.now)
+        age = seconds_since(worker.blocked_since, sight.counts.now)
         if worker.live and is_meant and age > limit:
             said = f"the event loop of worker {worker.name} has been blocked for {age:.0f} s by {worker.blocked_by}"
             cure = f"turnspit workers stop {worker.id} ends it after its grace time"

@@ -29,7 +29,7 @@ class AmbientTransactions(Protocol):
 
 
 def joined(engine: Engine, ambient: AmbientTransactions) -> Engine:
-    """``engine``, with its calls joining what ``ambient`` has."""
+    """``engine``, with each call as a part of the framework's transaction that its caller is in."""
     return cast("Engine", _JoiningEngine(engine, ambient))
 
 
@@ -69,5 +69,6 @@ class _JoiningEngine:
         return done[0] if done else await self._engine.aread(verb, *args, **kwargs)
 
     def _in_current(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> tuple[T] | None:
+        """``(answer,)`` of the verb in the caller's transaction; ``None`` if the caller is in none."""
         tx = self._ambient.current()
         return None if tx is None else (self._engine.write_in(tx, verb, *args, **kwargs),)

@@ -172,7 +172,6 @@ class TaskDeclarer:
             @app.task(queue="email", retry=Retry(attempts=5), timeout=30)
             async def send_confirmation(to: EmailStr, order_id: int) -> str: ...
         """
-
         unknown = options.keys() - _OPTIONS
         if unknown:
             raise ConfigurationError(f"@task has no option {', '.join(sorted(unknown))}; it has {', '.join(_OPTIONS)}")
@@ -264,13 +263,12 @@ class Blueprint(TaskDeclarer):
             include(task)
 
     def include_into(self, include: Callable[[Task[Any, Any]], None]) -> None:
-        """Hand every task, also those declared later, to ``include``; called by ``app.include``."""
+        """Call ``include`` with every task, also with those that are declared later. For ``app.include``."""
         if include in self._includers:
             return
-        for task in self.tasks.tasks:
+        for task in self.tasks.tasks:  # first: an app that refuses one of them gets none that is declared later
             include(task)
-        if include not in self._includers:
-            self._includers.append(include)
+        self._includers.append(include)
 
     def __repr__(self) -> str:
         return f"<Blueprint {self.name} {len(self.tasks.tasks)} tasks>"

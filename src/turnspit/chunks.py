@@ -1,4 +1,4 @@
-"""Many things, a part at a time."""
+"""Large iterables, a list of some items at a time."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
@@ -12,9 +12,12 @@ T = TypeVar("T")
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Items in lists of ``size``, made as they are asked for.
+    """The items in lists of ``size``; the last one may be shorter. Each is made when it is asked for.
 
-    :raises ConfigurationError: for a size that is none.
+    :raises ConfigurationError: if ``size`` is not a whole number of at least 1.
+
+    >>> list(chunks("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
     """
     _check_size(size)
     iterator = iter(items)

@@ -144,18 +144,16 @@ job.
 """
 
 
-def _counts_sleep() -> Callable[[], float]:
-    """A clock that also counts while the machine sleeps: ``BOOTTIME`` on Linux. On macOS ``MONOTONIC`` does, which is
-    not the clock of Python's ``time.monotonic``.
+def _clock_that_counts_sleep() -> Callable[[], float]:
+    """A clock that also counts while the machine sleeps: ``BOOTTIME`` on Linux, ``MONOTONIC`` on macOS, where Python's
+    ``time.monotonic`` is another clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return time.monotonic if clock is None else partial(time.clock_gettime, clock)
 
 
-elapsed = _counts_sleep()
-"""Like ``monotonic``, but it also counts while the machine sleeps, as the database's clock does, by which leases
-end.
-"""
+elapsed = _clock_that_counts_sleep()
+"""Like ``monotonic``, but it also counts while the machine sleeps, as the database's clock does, which ends leases."""
 
 
 async def sleep(seconds: float) -> None:

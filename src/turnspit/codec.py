@@ -102,7 +102,7 @@ def _decode_any(text: str | None) -> Any:
 def check_text(text: str, what: str) -> str:
     """``text`` if it can be stored as a name (a queue, a tag): not empty, at most 255 characters, no NUL.
 
-    Of a member of an enum that is a ``str`` its value, which ``str()`` and f-strings do not give.
+    A member of a ``str`` enum becomes its value, which ``str()`` and f-strings do not return.
 
     :raises InvalidPayload: otherwise.
     """

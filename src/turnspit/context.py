@@ -81,12 +81,28 @@ class JobContext:
         self.finishing = False
         """Whether ``finish()`` was called: the job is completed if its transaction commits."""
         self.carrier: Mapping[str, str] | None = None
-        """What a process of its own is told of the trace that the attempt is in. For telemetry."""
+        """The attempt's trace, for a task that runs in a process of its own (``isolate=True``). For telemetry."""
 
     @classmethod
     def detached(cls, task: str = "detached", resources: Mapping[str, Any] | None = None) -> "JobContext":
         """A context for a plain call or a unit test: attempt 1 of job 0, reporting to nobody."""
-        claim = Claim(0, 0, task, "default", "{}", 1, 0, 0, 0, 0, 0, None, None, None, None)
+        claim = Claim(
+            id=0,
+            fence=0,
+            task=task,
+            queue="default",
+            args="{}",
+            attempt=1,
+            crashes=0,
+            priority=0,
+            created_at=0,
+            run_at=0,
+            started_at=0,
+            retry=None,
+            timeout=None,
+            tags=None,
+            metadata=None,
+        )
         return cls(claim, Silent(), resources or {})
 
     @classmethod
@@ -162,7 +178,10 @@ class JobContext:
         """Report how far the job is; stored soon, not at once, and only the newest report.
 
         :param fraction: from 0 to 1.
-        :param data: JSON values for a program that follows, as ``job.progress_data``.
+        :param message: a short text for people.
+        :param data: JSON values for programs, which find them as ``job.progress_data``; 64 KiB at most.
+        :raises ValueError: if ``fraction`` is not from 0 to 1.
+        :raises InvalidPayload: if ``data`` cannot be stored as JSON, or is too large.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction!r}")
@@ -178,16 +197,17 @@ class JobContext:
         self, source: Callable[[Any], Iterable[T]] | Iterable[T], *, key: Callable[[T], Any], name: str = "items"
     ) -> Iteration[T]: ...
     def iterate(self, source: Any, *, key: Callable[[Any], Any], name: str = "items") -> Iteration[Any]:
-        """Go through many things in a way that can be interrupted: ``for`` or ``async for`` over what this returns.
+        """Go through many items in a way that can be interrupted: ``for`` or ``async for`` over what this returns.
 
-        How far it is is kept with the job. When its worker stops, the job goes back to its queue between two items.
-        After that, as after a failed attempt or a crash, another attempt goes on behind the last item that was done;
-        after a crash the items of the last quarter of a second come again.
+        The job keeps which item was done last. When its worker stops, the job goes back to its queue between two items.
+        Its next attempt goes on after the last item that was done, and so does the attempt after a failure or a crash.
+        After a crash, the items of the last quarter of a second come again.
 
-        :param source: a function that takes the key of the last item that was done (``None`` at first) and returns what
-            comes behind it, an iterable or an async iterable; or an iterable that always begins with the same items.
-        :param key: of an item: JSON values by which ``source`` finds its place again.
-        :param name: of this iteration, where a job has several.
+        :param source: a function that takes the key of the last item that was done (``None`` at first) and returns the
+            items after it, as an iterable or an async iterable; or an iterable that always begins with the same items.
+        :param key: a function that returns an item's key: JSON values by which ``source`` finds its place again.
+        :param name: of this iteration, if a job has several.
+        :raises TurnspitError: if this attempt has an iteration of this name already.
 
         ::
 
@@ -212,13 +232,14 @@ class JobContext:
         self._reporter.report_cursor(self._claim, encode(self._cursors, what=f"keys of {name}"))
 
     def keep_cursors(self, text: str) -> None:
-        """Keep what a process of the job's own tells. For the worker."""
+        """Keep the cursors that the job's own process (``isolate=True``) reported. For the worker."""
         self._reporter.report_cursor(self._claim, text)
 
     def log(self, message: str, level: str = "info") -> None:
         """Keep a line with the job, for ``turnspit jobs show`` and the dashboard.
 
         :param level: ``"debug"``, ``"info"``, ``"warning"`` or ``"error"``.
+        :raises ValueError: for another level.
         """
         if level not in _LEVELS:
             raise ValueError(f"a log level is one of {', '.join(_LEVELS)}, not {level!r}")
@@ -296,7 +317,10 @@ class JobContext:
             raise JobCancelled(f"job {self.id} ({self.task}) was told to stop: {self.stop_reason}")
 
     def wait_cancelled(self, timeout: Duration) -> bool:
-        """Wait up to ``timeout`` (seconds or ``timedelta``) in a thread, less if told to stop; whether it was told."""
+        """Wait in a thread until the attempt should stop; whether it should.
+
+        :param timeout: seconds or ``timedelta`` to wait at most.
+        """
         if self._stop is None:
             self._stop = threading.Event()
         if self.cancelled:
@@ -347,7 +371,7 @@ activate_job = _current.set
 
 @contextmanager
 def in_job(context: JobContext) -> Iterator[None]:
-    """Let ``current_job()`` be this one for a while."""
+    """Make ``current_job()`` return this one inside the block."""
     token = activate_job(context)
     try:
         yield
@@ -356,7 +380,7 @@ def in_job(context: JobContext) -> Iterator[None]:
 
 
 def is_inside_job() -> bool:
-    """Whether ``current_job()`` has one."""
+    """Whether a job is running here, so that ``current_job()`` returns it."""
     return _current.get(None) is not None
 
 

@@ -1,4 +1,4 @@
-"""Answers on their way from threads to an event loop."""
+"""Tells an event loop that answers have arrived from other threads."""
 
 import asyncio
 import weakref
@@ -8,9 +8,9 @@ __all__ = ["Delivery", "delivery_to"]
 
 
 class Delivery:
-    """Wakes an event loop for answers: once for all that come at about the same time, because it costs a system call.
+    """Wakes an event loop when answers arrive: once for all that arrive together, because a wake costs a system call.
 
-    There is one for each loop: see ``delivery_to``.
+    Each loop has one: see ``delivery_to``.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -18,9 +18,9 @@ class Delivery:
         self._answered: deque[asyncio.Future[bool]] = deque()
         self._is_due = False
 
-    def add(self, own: "asyncio.Future[bool]") -> None:
-        """An answer is there: ``own`` becomes true. From any thread."""
-        self._answered.append(own)
+    def add(self, waiting: "asyncio.Future[bool]") -> None:
+        """Make ``waiting`` true in its event loop: its answer has arrived. From any thread."""
+        self._answered.append(waiting)
         loop = self._loop()
         if self._is_due or loop is None:
             return
@@ -34,16 +34,16 @@ class Delivery:
     def _deliver(self) -> None:
         self._is_due = False  # first: what is added from now on makes it due again
         while self._answered:
-            own = self._answered.popleft()
-            if not own.done():
-                own.set_result(True)
+            waiting = self._answered.popleft()
+            if not waiting.done():
+                waiting.set_result(True)
 
 
 _deliveries: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Delivery]" = weakref.WeakKeyDictionary()
 
 
 def delivery_to(loop: asyncio.AbstractEventLoop) -> Delivery:
-    """The one of this loop, which is running."""
+    """The delivery to this event loop, made at the first call; called while the loop runs."""
     delivery = _deliveries.get(loop)
     if delivery is None:
         delivery = _deliveries[loop] = Delivery(loop)

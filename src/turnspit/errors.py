@@ -95,12 +95,12 @@ class EngineError(TurnspitError):
 class EngineUnavailable(EngineError):
     """The store could not be reached, or did not answer before the deadline.
 
-    Whether the call was carried out, is in the message: it was not, or nobody can know.
+    The message says whether the call was carried out: it was not, or nobody can know.
     """
 
 
 class StoreRefused(EngineUnavailable):
-    """The store is not as the URL says, or lets nobody in with it: trying again changes nothing."""
+    """The URL or the server is wrong, or the login is refused. Trying again does not help."""
 
 
 class SchemaMismatch(EngineError):

@@ -67,9 +67,9 @@ class Event:
 
 
 def check_event_names(names: tuple[str, ...]) -> None:
-    """See that each is the name of an event.
+    """Check that there are names, and that each is the name of an event.
 
-    :raises ConfigurationError: otherwise, or if there is none.
+    :raises ConfigurationError: otherwise.
     """
     known = ", ".join(EVENT_NAMES)
     if not names:
@@ -104,7 +104,7 @@ class EventBus:
         return name in self._handlers
 
     def tell_broken(self, attempt: BrokenAttempt) -> None:
-        """An attempt ended that no middleware saw; what raises is logged."""
+        """Call ``on_broken`` with an attempt that no middleware saw. A listener that raises is logged."""
         for listener in self.on_broken:
             try:
                 listener(attempt)
@@ -126,6 +126,6 @@ class EventBus:
 
 
 def is_stopping() -> bool:
-    """Whether the current asyncio task is being cancelled, and did not only call something that was."""
+    """Whether the current asyncio task is itself being cancelled, and does not only await something that was."""
     here = asyncio.current_task()
     return here is not None and bool(here.cancelling())

@@ -24,7 +24,8 @@ from turnspit.states import JobState
 __all__ = ["EventFollower"]
 
 _LOOK_AGAIN = 0.25
-_SHARE_OF_TIME = 20
+_LONGEST_SHARE = 20
+"""Looking takes at most this part of the time: a twentieth."""
 _PAGE = 1000
 _NAMES: dict[str, FollowedName] = {
     "completed": "completed",
@@ -50,9 +51,10 @@ class EventFollower:
     def events(self, *, job: int | None = None, workflow: int | None = None) -> Iterator[Event]:
         """What happens to a job, or to the jobs of a workflow, until it has ended. From any process.
 
-        It begins with what is so: an attempt that runs, or the end that there was. Of reports of progress only the
-        newest of a quarter of a second is seen.
+        It begins with the state that it finds: an attempt that runs, or the end. Of the reports of progress within a
+        quarter of a second, only the newest is seen.
 
+        :raises ConfigurationError: unless exactly one of ``job`` and ``workflow`` is given.
         :raises JobNotFound: if there is no such job.
         :raises WorkflowNotFound: if there is no such workflow.
 
@@ -61,15 +63,15 @@ class EventFollower:
             for event in app.events(job=42):
                 print(event.name, event.progress, event.progress_message)
         """
-        look = _Look(self.engine, job, workflow)
+        following = _Following(self.engine, job, workflow)
         woken = threading.Event()
         stop = self.engine.wakeups.listen(_when_relevant(woken.set))
         try:
             while True:
                 woken.clear()
                 began = monotonic()
-                yield from look.changes(self.engine.read(look.verb))
-                if look.has_ended:
+                yield from following.changes(self.engine.read(following.look))
+                if following.has_ended:
                     return
                 woken.wait(_pause(began))
         finally:
@@ -77,7 +79,7 @@ class EventFollower:
 
     async def aevents(self, *, job: int | None = None, workflow: int | None = None) -> AsyncIterator[Event]:
         """``events`` for async code: ``async for event in app.aevents(workflow=7)``."""
-        look = _Look(self.engine, job, workflow)
+        following = _Following(self.engine, job, workflow)
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop = self.engine.wakeups.listen(_when_relevant(lambda: loop.call_soon_threadsafe(woken.set)))
@@ -85,9 +87,9 @@ class EventFollower:
             while True:
                 woken.clear()
                 began = monotonic()
-                for event in look.changes(await self.engine.aread(look.verb)):
+                for event in following.changes(await self.engine.aread(following.look)):
                     yield event
-                if look.has_ended:
+                if following.has_ended:
                     return
                 await wait_at_most(woken, _pause(began))
         finally:
@@ -95,7 +97,7 @@ class EventFollower:
 
 
 class _Seen:
-    """What has been told of one job."""
+    """Which events of one job were given before."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -104,7 +106,7 @@ class _Seen:
         self.is_final = False
 
 
-class _Look:
+class _Following:
     """One job, or the jobs of one workflow, as they were when they were last looked at."""
 
     def __init__(self, engine: Engine, job: int | None, workflow: int | None) -> None:
@@ -117,7 +119,7 @@ class _Look:
         self._is_first = True
         self.has_ended = False
 
-    def verb(self) -> Verb[tuple[bool, list[JobRecord]]]:
+    def look(self) -> Verb[tuple[bool, list[JobRecord]]]:
         """Whether all has ended, and the jobs."""
         engine = self._engine
         if self._job is not None:
@@ -146,7 +148,7 @@ class _Look:
         yield from (event for _, event in sorted(found, key=lambda each: each[0]))
 
     def _of(self, record: JobRecord) -> Iterator[tuple[int, Event]]:
-        """A job's events with their moments."""
+        """The events of a job since the last look, each with its moment."""
         seen = self._seen.setdefault(record.id, _Seen())
         if self._is_first:
             # Of attempts that ended before, only the one that ended the job is told.
@@ -199,5 +201,5 @@ def _when_relevant(then: Callable[[], object]) -> Callable[[Wake], None]:
 
 
 def _pause(began: float) -> float:
-    """Looking takes at most a twentieth of the time, however large a workflow is."""
-    return max(_LOOK_AGAIN, (monotonic() - began) * _SHARE_OF_TIME)
+    """Seconds until the next look: longer after a look that took long, as at a large workflow."""
+    return max(_LOOK_AGAIN, (monotonic() - began) * _LONGEST_SHARE)

@@ -52,6 +52,8 @@ class HookDeclarer:
 
         It runs once in each worker; what it yields is ``job.resources``.
 
+        :raises ConfigurationError: if it is not an async generator, or does not take the app.
+
         ::
 
             @app.lifespan
@@ -82,7 +84,7 @@ class HookDeclarer:
         what a library keeps for each thread is theirs. The first one declared is the outermost. What it returns is the
         job's result, also where it does not call ``call_next``.
 
-        :raises ConfigurationError: if it does not take the two.
+        :raises ConfigurationError: if it does not take the job and ``call_next``.
         """
         check_parameters(function, "middleware takes the job and what it wraps", "job", "call_next")
         if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
@@ -92,11 +94,11 @@ class HookDeclarer:
         return function
 
     def metadata(self, function: M) -> M:
-        """Add what a plain function returns, a dict or ``None``, to the metadata of each job that is enqueued: what the
-        request knows and its jobs should too.
+        """Add what a plain function returns, a dict or ``None``, to the metadata of each job that is enqueued: the
+        request's id, say.
 
-        It is called without arguments where the call is made that stores the jobs, once for each portion of many.
-        ``using(metadata=)`` wins. Ticks of schedules and jobs from plain SQL have no caller, and so nothing of it.
+        It is called without arguments in the thread or coroutine that enqueues, once for each portion of many jobs.
+        ``using(metadata=)`` wins. Jobs of schedules and jobs from plain SQL have no caller, so they get nothing of it.
 
         :raises ConfigurationError: if it is ``async def``, or takes an argument.
 
@@ -128,8 +130,8 @@ class HookDeclarer:
         """Call a function, plain (in a thread) or async, with an ``Alert`` when something begins to be wrong, again
         while it lasts, and when it is over. One worker of the fleet looks, every 15 seconds.
 
-        What somebody paused is as they wanted it, and no alert. A worker that is killed between storing and telling
-        does not tell: it is told again after ``repeat``. Where no worker lives at all, ``check_alerts`` looks.
+        What somebody paused raises no alert. If a worker is killed after it has stored an alert and before it calls the
+        function, the function is called after ``repeat``. Where no worker lives, ``check_alerts`` looks.
 
         :param oldest: seconds or ``timedelta`` that a queue's oldest ready job may have been due.
         :param error_rate: the share of a task's attempts of the last ten minutes that may fail, if there were ten.
@@ -141,7 +143,8 @@ class HookDeclarer:
         :param queue: look at this queue only, and at workers that serve it.
         :param task: look at this task only, and at workers that know it.
         :param repeat: seconds or ``timedelta`` after which it is told again while it lasts.
-        :raises ConfigurationError: for what cannot be meant, or if the function does not take an alert.
+        :raises ConfigurationError: if there is nothing to look for, a number is out of range, or the function takes no
+            alert.
 
         ::
 
@@ -163,7 +166,7 @@ class HookDeclarer:
                 task=task,
                 repeat=repeat,
             )
-            # By its name the store knows what a rule has told; functions that one other makes have the same.
+            # The store knows a rule by its name. Functions that are made by the same function have the same name.
             taken = {other.name for other in self.alert_rules}
             names = (rule.name if number == 1 else f"{rule.name}-{number}" for number in count(1))
             self.alert_rules.append(replace(rule, name=next(name for name in names if name not in taken)))
@@ -176,7 +179,7 @@ class HookDeclarer:
 
         Both run on the worker's event loop: what takes long or may block belongs in a job of its own.
 
-        :raises ConfigurationError: if no event has such a name, or the function does not take one.
+        :raises ConfigurationError: if there is no event of such a name, or the function does not take an event.
 
         ::
 

@@ -1,4 +1,4 @@
-"""Going through many things in a way that can be interrupted and continued, also in another process."""
+"""Iterations that can be interrupted, and continued in another process."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
@@ -7,12 +7,12 @@ from turnspit.codec import decode, encode
 from turnspit.errors import ConfigurationError
 from turnspit.outcomes import Snooze
 
-__all__ = ["Iteration", "Place"]
+__all__ = ["IteratingJob", "Iteration"]
 
 T = TypeVar("T")
 
 
-class Place(Protocol):
+class IteratingJob(Protocol):
     """The job that iterates: it keeps how far it is, and knows when to stop."""
 
     @property
@@ -36,7 +36,7 @@ class Place(Protocol):
 class Iteration(Generic[T]):
     """What ``job.iterate`` returns: for ``for`` and ``async for``, once."""
 
-    def __init__(self, job: Place, source: Any, key: Callable[[T], Any], name: str) -> None:
+    def __init__(self, job: IteratingJob, source: Any, key: Callable[[T], Any], name: str) -> None:
         self._job = job
         self._source = source
         self._key = key
@@ -73,12 +73,12 @@ class Iteration(Generic[T]):
         if callable(self._source):
             found: Iterable[T] | AsyncIterable[T] = self._source(after)
             return found
-        return self._source if after is None else self._behind(self._source, after)
+        return self._source if after is None else self._items_after(self._source, after)
 
-    def _behind(self, items: Iterable[T], after: Any) -> Iterator[T]:
-        """What comes behind the item with this key, which is stored as JSON: a tuple became a list, a date a text.
+    def _items_after(self, items: Iterable[T], after: Any) -> Iterator[T]:
+        """The items after the one with this key. The key was stored as JSON: a tuple became a list, a date a text.
 
-        :raises ConfigurationError: if no item has it: to go on anywhere would leave items out or repeat them.
+        :raises ConfigurationError: if no item has the key. Any other place would leave out items or repeat them.
         """
         iterator = iter(items)
         for item in iterator:
@@ -92,7 +92,7 @@ class Iteration(Generic[T]):
         )
 
     def _done(self, item: T) -> Any:
-        """An item is done: keep it, and give way if somebody asks for it.
+        """Keep that an item is done, and stop between two items if the worker or a person asks for it; the item's key.
 
         :raises Snooze: if the worker stops; the attempt costs nothing.
         """

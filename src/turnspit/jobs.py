@@ -18,21 +18,35 @@ T = TypeVar("T")
 
 
 class JobStore(Protocol):
-    """How a ``Job`` reaches the store it came from."""
+    """How a ``Job`` reaches the store it came from; time-outs are seconds."""
 
-    def get_record(self, job_id: int) -> JobRecord: ...
+    def get_record(self, job_id: int) -> JobRecord:
+        """The job as it is stored now."""
+        ...
 
-    async def aget_record(self, job_id: int) -> JobRecord: ...
+    async def aget_record(self, job_id: int) -> JobRecord:
+        """``get_record`` for async code."""
+        ...
 
-    def wait_final(self, job_id: int, timeout: float | None) -> JobRecord: ...
+    def wait_final(self, job_id: int, timeout: float | None) -> JobRecord:
+        """The job, once it has ended."""
+        ...
 
-    async def await_final(self, job_id: int, timeout: float | None) -> JobRecord: ...
+    async def await_final(self, job_id: int, timeout: float | None) -> JobRecord:
+        """``wait_final`` for async code."""
+        ...
 
-    def get_logs(self, job_id: int) -> list[LogLine]: ...
+    def get_logs(self, job_id: int) -> list[LogLine]:
+        """The lines that the job logged, oldest first."""
+        ...
 
-    async def aget_logs(self, job_id: int) -> list[LogLine]: ...
+    async def aget_logs(self, job_id: int) -> list[LogLine]:
+        """``get_logs`` for async code."""
+        ...
 
-    def load_result(self, record: JobRecord) -> Any: ...
+    def load_result(self, record: JobRecord) -> Any:
+        """The result as the task returned it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class JobLog:
     """One line that a job logged."""
 
     attempt: int
-    """In which it was logged."""
+    """The number of the attempt that logged it."""
     at: datetime | None
     """When it was stored, by the database's clock."""
     level: str
@@ -80,7 +94,7 @@ class JobLog:
 
 
 class Job(Generic[R]):
-    """A snapshot of one job; ``refresh()`` looks again.
+    """A snapshot of one job; ``refresh()`` reads it again.
 
     ::
 
@@ -94,7 +108,7 @@ class Job(Generic[R]):
         self._record = record
         self._store = store
         self.created = created
-        """Whether this very call stored it: ``False`` for a job that was found, by ``get`` or by its unique key."""
+        """Whether this call stored it. ``False`` if it was there before: found by ``get``, or by its unique key."""
 
     @property
     def id(self) -> int:
@@ -108,7 +122,7 @@ class Job(Generic[R]):
 
     @property
     def queue(self) -> str:
-        """The queue it waits in."""
+        """The queue in which it waits."""
         return self._record.queue
 
     @property
@@ -138,7 +152,7 @@ class Job(Generic[R]):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it is cancelled unless a worker has taken it by then, as ``using(expires=)`` said; else ``None``."""
+        """When it will be cancelled if no worker has taken it: what ``using(expires=)`` gave, else ``None``."""
         return from_moment(self._record.expires_at)
 
     @property
@@ -203,7 +217,7 @@ class Job(Generic[R]):
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked for its end while it ran."""
+        """Whether somebody asked to cancel it while it ran."""
         return self._record.cancel_requested_at is not None
 
     @property
@@ -232,12 +246,15 @@ class Job(Generic[R]):
         return self._record.state is JobState.SCHEDULED and self._record.attempt > 0
 
     def refresh(self) -> "Job[R]":
-        """Look again; returns itself."""
+        """Read the job again, into this object; returns it.
+
+        :raises JobNotFound: if it was deleted or pruned.
+        """
         self._record = self._store.get_record(self.id)
         return self
 
     async def arefresh(self) -> "Job[R]":
-        """Look again; returns itself."""
+        """``refresh`` for async code."""
         self._record = await self._store.aget_record(self.id)
         return self
 
@@ -246,7 +263,7 @@ class Job(Generic[R]):
         return [_log(line) for line in self._store.get_logs(self.id)]
 
     async def aget_logs(self) -> list[JobLog]:
-        """The lines it logged, oldest first."""
+        """``get_logs`` for async code."""
         return [_log(line) for line in await self._store.aget_logs(self.id)]
 
     def get_result(self, timeout: Duration | None = None) -> R:
@@ -286,7 +303,7 @@ class Job(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a call means; every field that is given must match.
+    """Which jobs a call is about: every field that is given must match.
 
     ``args`` matches top-level arguments by equality; ``error`` matches the type of the last error;
     times are aware datetimes.

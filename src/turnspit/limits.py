@@ -27,14 +27,18 @@ class Limit(Keyed, ABC):
     what: ClassVar[str]
 
     def rule(self, owner: str, arguments: Mapping[str, Any]) -> LimitRule:
-        """The limit as it applies to a call with these arguments (all of them, defaults too)."""
+        """The limit as it applies to a call.
+
+        :param owner: the name of the task, the queue or the limit itself.
+        :param arguments: all arguments of the call, defaults too.
+        """
         change = self.as_change(owner)
         key = change.name if self.key is None else self.key_of(change.name, arguments)
         return LimitRule(change.name, key, change.allowed, change.per, change.burst)
 
     @abstractmethod
     def as_change(self, owner: str) -> LimitChange:
-        """The limit without a key, for the task, queue or name that has it, as a change of it would be stored."""
+        """The limit as the store keeps a change of it: without a key, under the name of its owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Rate(Limit):
             raise ConfigurationError(f"burst is a whole number from 1 to {self.allowed}, not {self.burst!r}")
 
     def as_change(self, owner: str) -> LimitChange:
-        """The limit without a key, for the task, queue or name that has it, as a change of it would be stored."""
+        """The limit as the store keeps a change of it: without a key, under the name of its owner."""
         return LimitChange(f"{owner} rate", self.allowed, to_duration(self.per, "per"), self.burst)
 
 
@@ -99,7 +103,7 @@ class Concurrency(Limit):
             raise ConfigurationError("jobs in order run one at a time: Concurrency(1, ordered=True)")
 
     def as_change(self, owner: str) -> LimitChange:
-        """The limit without a key, for the task, queue or name that has it, as a change of it would be stored."""
+        """The limit as the store keeps a change of it: without a key, under the name of its owner."""
         return LimitChange(f"{owner} concurrency", self.allowed, 0, None)
 
 
@@ -128,7 +132,10 @@ def make_lane(
     fair_key: Keyed | None,
     arguments: Mapping[str, Any],
 ) -> str | None:
-    """Where a call with these arguments waits for its limits, given with their owners; ``None`` if it has none."""
+    """Where a call with these arguments waits for its limits; ``None`` if it has none.
+
+    :param limits: each with its owner's name.
+    """
     if not limits and fair_key is None:
         return None
     rules = tuple(limit.rule(owner, arguments) for owner, limit in limits)

@@ -1,14 +1,14 @@
-"""How loaded queues are: what autoscalers and alerts go by."""
+"""How much waits in queues, and for how long: figures for autoscalers and alerts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from turnspit.records import CounterRecord, QueueCounts, QueueLoad, StoreCounts, WorkerRecord
 
-__all__ = ["LOAD_MINUTES", "LOAD_MOST", "estimate_latency", "queue_loads", "waited"]
+__all__ = ["LOAD_MINUTES", "LOAD_MOST", "estimate_latency", "queue_loads", "seconds_since"]
 
 LOAD_MINUTES = 5
-"""What ended within so many minutes says how fast a queue is worked off."""
+"""The attempts that ended within so many minutes show how fast a queue is."""
 LOAD_MOST = 10_000
 """Jobs of a queue are counted up to this number."""
 _SECOND = 1_000_000
@@ -33,7 +33,7 @@ def queue_loads(
         queue = queues.get(name, QueueCounts(name))
         seconds = max(1.0, counts.now / _SECOND - since[name] * 60) if name in since else 1.0
         throughput = ended[name] / seconds
-        oldest = waited(queue.oldest_ready_at, counts.now)
+        oldest = seconds_since(queue.oldest_ready_at, counts.now)
         loads.append(
             QueueLoad(
                 queue=name,
@@ -60,6 +60,6 @@ def estimate_latency(ready: int, throughput: float, oldest: float) -> float:
     return ready / throughput if throughput else oldest
 
 
-def waited(since: int | None, now: int) -> float:
-    """Seconds from one moment to another; 0 from none."""
-    return 0.0 if since is None else max(0, now - since) / _SECOND
+def seconds_since(moment: int | None, now: int) -> float:
+    """Seconds from a moment until ``now``; 0 if there is none, or it is still to come."""
+    return 0.0 if moment is None else max(0, now - moment) / _SECOND

@@ -13,8 +13,9 @@ _guarded: set[str] = set()
 
 
 def guarded_logger(name: str = "turnspit") -> logging.Logger:
-    """The logger of this name, which from now on prints what its filters and handlers raise. ``getLogger`` gives the
-    same one.
+    """The logger of this name. From now on, what its filters and handlers raise is printed and goes no further.
+
+    ``logging.getLogger`` returns the same logger.
     """
     logger = logging.getLogger(name)
     if name not in _guarded:

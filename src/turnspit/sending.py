@@ -1,5 +1,6 @@
-"""Who sees jobs on their way to the store: traces, metrics, what an app adds to their metadata. For nobody it costs an
-``if``.
+"""What sees new jobs before they are stored: traces, metrics, and the metadata that an app adds.
+
+Where there is nothing of this kind, a call pays for one ``if``.
 """
 
 import logging
@@ -31,10 +32,10 @@ class Sending(Protocol):
 
 
 class Sender(Protocol):
-    """Called with new jobs before they are stored."""
+    """Sees new jobs before they are stored."""
 
     def __call__(self, jobs: Sequence[NewJob[Any]]) -> Sending:
-        """Begin."""
+        """Called with jobs that are about to be stored together."""
         ...
 
 
@@ -56,7 +57,7 @@ class Sendings:
         self._begun: deque[list[Sending]] = deque()
 
     def begin(self, jobs: Sequence[NewJob[Any]]) -> Sequence[NewJob[Any]]:
-        """A portion is about to be stored; as what."""
+        """Tell the senders that a portion is about to be stored; its jobs, perhaps with more metadata."""
         if self._senders:
             begun: list[Sending] = []
             self._begun.append(begun)  # now: if a sender raises, those before it hear of that
@@ -66,7 +67,7 @@ class Sendings:
         return jobs
 
     def stored(self, ids: Sequence[int]) -> None:
-        """The first portion that has not ended is stored."""
+        """Tell the senders that the oldest portion that was begun is stored, under these ids."""
         if self._senders:
             _end(self._begun.popleft(), ids, None)
 
@@ -90,9 +91,9 @@ class AddedMetadata:
         return UnwatchedSending(self.add(jobs))
 
     def add(self, jobs: Sequence[NewJob[Any]]) -> Sequence[NewJob[Any]]:
-        """The jobs with it.
+        """The jobs with what the function returns now.
 
-        :raises ConfigurationError: if the function returns something else.
+        :raises ConfigurationError: if that is neither a dict nor ``None``.
         :raises InvalidPayload: if it cannot be stored as JSON.
         """
         added, name = self._function(), getattr(self._function, "__name__", repr(self._function))

@@ -24,6 +24,7 @@ from pydantic.errors import (
     PydanticUserError,
 )
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaMode
 from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializer, SchemaValidator
 from typing_extensions import TypedDict
 
@@ -35,7 +36,7 @@ __all__ = ["Signature", "check_function", "check_isolated", "check_parameters", 
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=False, allow_inf_nan=False)
 _SECRETS = (Secret, SecretStr, SecretBytes)
-_STARS = (
+_STORED_AS_STARS = (
     "holds a secret type, which would be stored as stars: pass a name by which the task finds the secret, "
     "or a plain str if the store may hold it"
 )
@@ -115,6 +116,7 @@ class Signature:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments of a call, validated, by name; and those that are not known yet, as they are.
 
+        :param is_later: whether an argument is one that is not known yet.
         :raises InvalidArguments: naming each field that does not fit.
         """
         try:
@@ -136,17 +138,16 @@ class Signature:
         return typing.cast("dict[str, Any]", self._partly[later](known))
 
     def simplify(self, value: Any) -> Any:
-        """A value that no annotation is known for, as JSON values."""
+        """A value as JSON values, without an annotation that says how."""
         return decode(encode(value, what=self._what))
 
-    def schema_of(self, argument: str | None) -> Mapping[str, Any]:
-        """What is known of an argument, or of the result, as JSON Schema."""
-        kind = self._hints.get(argument or "return", Any)
-        try:
-            # By name, as results are stored.
-            return TypeAdapter(kind).json_schema(by_alias=False, mode="validation" if argument else "serialization")
-        except (PydanticInvalidForJsonSchema, PydanticUserError):
-            return {}
+    def argument_schema(self, name: str) -> Mapping[str, Any]:
+        """The JSON Schema of an argument; empty if its type has none."""
+        return _json_schema(self._hints.get(name, Any), "validation")
+
+    def result_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the result; empty if its type has none."""
+        return _json_schema(self._hints.get("return", Any), "serialization")
 
     def dump(self, arguments: Mapping[str, Any], limit: int) -> str:
         """Validated arguments as JSON text.
@@ -245,7 +246,7 @@ class Signature:
         cause: Exception | None = None
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(kind)
-            problem = _STARS if _holds_secret(adapter.core_schema) else None
+            problem = _STORED_AS_STARS if _holds_secret(adapter.core_schema) else None
         except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError) as error:
             cause, reason = error, str(error).partition("\n")[0].partition(". ")[0]
             problem = f"cannot be stored as JSON ({reason}); annotate it with types that pydantic knows"
@@ -254,6 +255,13 @@ class Signature:
         for part, kind_of_part in (parts or {}).items():
             self._adapt(kind_of_part, part)  # raises for the one to blame
         raise ConfigurationError(f"task {self._task}: {name}: {kind!r} {problem}") from cause
+
+
+def _json_schema(kind: Any, mode: JsonSchemaMode) -> Mapping[str, Any]:
+    try:
+        return TypeAdapter(kind).json_schema(by_alias=False, mode=mode)  # by name, as results are stored
+    except (PydanticInvalidForJsonSchema, PydanticUserError):
+        return {}
 
 
 def _validator(adapter: TypeAdapter[Any]) -> Callable[[Mapping[str, Any]], Any]:
@@ -314,7 +322,7 @@ def _holds(schema: Any, is_meant: Callable[[Mapping[str, Any]], bool]) -> bool:
 
 
 def check_function(function: Callable[..., Any], decorator: str) -> None:
-    """Look whether a function can be a task's: it has a name, needs nothing but its arguments, and returns.
+    """Check that a function can be a task's: it has a name, needs nothing but its arguments, and returns.
 
     :param decorator: how it was declared, as ``@task``.
     :raises ConfigurationError: if it cannot.
@@ -338,8 +346,10 @@ def check_function(function: Callable[..., Any], decorator: str) -> None:
 
 
 def check_parameters(function: Callable[..., Any], what: str, *names: str) -> None:
-    """See that a function can be called with so many arguments: nobody would hear of it before the first job.
+    """Check that a function can be called with so many arguments, before the first job finds out.
 
+    :param what: how the error message begins.
+    :param names: what the arguments are called in that message.
     :raises ConfigurationError: if it cannot.
     """
     try:
@@ -352,7 +362,7 @@ def check_parameters(function: Callable[..., Any], what: str, *names: str) -> No
 
 
 def check_isolated(function: Callable[..., Any], task: str) -> None:
-    """Look whether a function can be found and called in another process.
+    """Check that a function can be found and called in another process.
 
     :raises ConfigurationError: if it cannot.
     """

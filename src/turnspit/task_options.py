@@ -1,4 +1,4 @@
-"""How a task's jobs are run: what a declaration may say, checked."""
+"""The options of a task, and the checks of what a declaration gives."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def check_retry(retry: Retry | None) -> Retry | None:
 
 
 def check_scheduled(signature: Signature, rule: Rule) -> None:
-    """See that a schedule gives its task all it needs.
+    """Check that a schedule gives its task every argument that it needs.
 
     :raises ConfigurationError: otherwise.
     """
@@ -106,7 +106,7 @@ def check_scheduled(signature: Signature, rule: Rule) -> None:
 def check_limits(options: TaskOptions, name: str, signature: Signature) -> tuple[Limit, ...]:
     """The limits among a task's options.
 
-    :raises ConfigurationError: if one is something else, or is kept by an argument that there is not.
+    :raises ConfigurationError: if one is something else, or its key names an argument that the task does not take.
     """
     limits: list[Limit] = []
     for limit, kind in ((options.rate, Rate), (options.concurrency, Concurrency)):
@@ -122,7 +122,7 @@ def check_limits(options: TaskOptions, name: str, signature: Signature) -> tuple
 def check_timeout(timeout: Duration) -> int:
     """A time-out as microseconds.
 
-    :raises ConfigurationError: if it is not a duration, or is nothing.
+    :raises ConfigurationError: if it is not a duration, or is 0.
     """
     duration = to_duration(timeout, "timeout")
     if not duration:
@@ -131,9 +131,11 @@ def check_timeout(timeout: Duration) -> int:
 
 
 def expiry_options(expires: Duration | datetime, delay: int, at: int | None) -> dict[str, int]:
-    """When a job expires, as ``NewJob`` has it, given when it is due.
+    """When a job expires, as the fields of ``NewJob`` say it.
 
-    :raises ConfigurationError: if it would be before that.
+    :param delay: microseconds until the job is due.
+    :param at: the moment when it is due, if it has one.
+    :raises ConfigurationError: if it would expire before it is due.
     """
     if isinstance(expires, datetime):
         until = to_moment(expires, "expires")

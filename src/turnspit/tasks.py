@@ -108,7 +108,7 @@ class Task(Generic[P, R]):
         return self.function.__module__, self.function.__qualname__
 
     def check_free(self, enqueuer: Enqueuer) -> None:
-        """See that the task belongs to no other app. For the app.
+        """Check that the task belongs to no other app. For the app.
 
         :raises ConfigurationError: otherwise.
         """
@@ -132,7 +132,7 @@ class Task(Generic[P, R]):
         return self._enqueuer
 
     def is_limited(self, queue: str) -> bool:
-        """Whether its jobs in this queue wait for a limit or for their turn. For the worker."""
+        """Whether its jobs in this queue wait for a limit, or take turns by a fair key. For the worker."""
         return bool(self.limits or self.fair_key is not None or self.enqueuer.limits_of(queue))
 
     def lane_of(self, queue: str, arguments: Mapping[str, Any]) -> str | None:
@@ -180,12 +180,14 @@ class Task(Generic[P, R]):
         *args: Others.args,
         **others: Others.kwargs,
     ) -> int:
-        """Fan large work out: each job gets a list of up to ``chunk`` items as this task's first argument. The id of
-        their workflow, by which they are followed, waited for, cancelled and replayed together.
+        """Fan large work out: each job gets a list of items as this task's first argument. The id of their workflow, by
+        which they are followed, waited for, cancelled and replayed together.
 
-        The items are streamed, and no job runs before all are stored. Give everything but them by name.
+        The items are streamed, and no job runs before all are stored. Give everything but the items by name.
 
+        :param chunk: how many items a job gets at most.
         :param name: of the workflow; the task's name by default.
+        :param tx: as for ``using(tx=)``.
         :param others: the task's other arguments, the same for each job.
         :raises InvalidArguments: if one of the jobs does not fit the signature; none is stored.
 
@@ -265,7 +267,7 @@ class Task(Generic[P, R]):
             "at": None if at is None else to_moment(at),
             "priority": self.priority if priority is None else check_priority(priority),
             "queue": self.queue if queue is None else check_text(queue, "a queue's name"),
-            "retry": _override(retry),
+            "retry": _stored_policy(retry),
             "timeout": None if timeout is None else check_timeout(timeout),
             "tags": encode([check_text(tag, "a tag") for tag in tags], what="tags") if tags else None,
             "metadata": encode(dict(metadata), what="metadata") if metadata else None,
@@ -338,7 +340,7 @@ class BoundTask(Generic[P, R]):
         return self.new_validated(self._task.signature.bind(args, kwargs))
 
     def _new_partly(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob[R]:
-        """A call that takes results of jobs that have not run yet."""
+        """A call with arguments that are results of jobs that have not run yet."""
         signature = self._task.signature
         if self._task.unique is not None:
             raise ConfigurationError(f"task {self._task.name} is unique by its arguments, which cannot be results")
@@ -349,7 +351,7 @@ class BoundTask(Generic[P, R]):
     def new_validated(self, arguments: Mapping[str, Any], results: Mapping[str, Any] | None = None) -> NewJob[R]:
         """``new`` for arguments that the signature has validated already. For the app.
 
-        :param results: templates of arguments that are made of others' results.
+        :param results: templates of the arguments that are made of other jobs' results.
         """
         task = self._task
         payload = task.signature.dump(arguments, task.enqueuer.max_payload)
@@ -393,6 +395,6 @@ def _plain_call(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str
     return task.function(context, *args, **kwargs)
 
 
-def _override(retry: Retry | None) -> str | None:
+def _stored_policy(retry: Retry | None) -> str | None:
     policy = check_retry(retry)
     return None if policy is None else policy.to_json()

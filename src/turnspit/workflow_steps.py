@@ -1,4 +1,4 @@
-"""What a builder of workflows gives to the store, part by part."""
+"""The parts in which a workflow is stored while it is built."""
 
 from collections import Counter
 from typing import Any, NamedTuple, Protocol
@@ -12,15 +12,19 @@ class WorkflowStep(NamedTuple):
     """A part of a workflow to be stored, in one transaction."""
 
     workflow: int | None
-    """The one that is extended; ``None`` for a new one, and for that of the job ``by``."""
+    """The workflow that is extended; ``None`` for a new one, and for the own workflow of the job ``by``."""
     new: NewWorkflow | None = None
     jobs: tuple[NewWorkflowJob, ...] = ()
     edges: tuple[tuple[int, int], ...] = ()
+    """``(a, b)``: b waits for a. Ids of stored jobs."""
     is_last: bool = False
+    """Whether the workflow is complete with this part."""
     by: tuple[int, int] | None = None
+    """``(id, fence)`` of the running job that extends its own workflow."""
     tx: object | None = None
+    """The caller's own transaction, in which the part is stored."""
     reserved: Counter[str] | None = None
-    """The room that it has in bounded queues, which grows with each step; ``None`` where none is asked for."""
+    """Room that the workflow has in bounded queues, by queue; it grows with each step. ``None``: none is needed."""
 
 
 class StoredStep(NamedTuple):
@@ -28,9 +32,9 @@ class StoredStep(NamedTuple):
 
     workflow: int
     jobs: list[int]
-    """The ids of its jobs, in the order given; 0 for what ``is_found`` has no job of that name for."""
+    """The ids of its jobs, in the order given; 0 where the workflow that was found has no job of that name."""
     is_found: bool = False
-    """Nothing was stored: an earlier workflow holds the idempotency key."""
+    """Nothing was stored, because an earlier workflow holds the idempotency key: ``workflow`` is that one."""
 
 
 class WorkflowStore(Protocol):
@@ -42,7 +46,7 @@ class WorkflowStore(Protocol):
         ...
 
     def check_job(self, new: NewJob[Any], on_failure: str) -> None:
-        """See that what a job takes of others' results can be what its task takes."""
+        """Check that the results that a job takes as arguments have types that its task accepts."""
         ...
 
     def store_step(self, step: WorkflowStep) -> StoredStep:

@@ -1,4 +1,4 @@
-"""Where the jobs of a workflow go while it is built: implements ``workflow_steps.WorkflowStore`` over an engine."""
+"""Stores a workflow while it is built: implements ``workflow_steps.WorkflowStore`` over an engine."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -46,14 +46,14 @@ class WorkflowWriter:
         self.max_payload = max_payload
 
     def check_job(self, new: NewJob[Any], on_failure: str) -> None:
-        """See that what a job takes of others' results can be what its task takes.
+        """Check that the results that a job takes as arguments have types that its task accepts.
 
-        :raises InvalidArguments: if it cannot.
+        :raises InvalidArguments: if one has not.
         :raises ConfigurationError: if a result is not kept, or is used by a job that may run without it.
         """
         task = self._tasks.get(new.task)
         for argument, template in (new.results or {}).items():
-            taken = {} if task is None else task.signature.schema_of(argument)
+            taken = {} if task is None else task.signature.argument_schema(argument)
             for job, path in parts_used(template):
                 dependency = self._tasks.get(job.task)
                 if dependency is None:
@@ -62,7 +62,7 @@ class WorkflowWriter:
                     raise ConfigurationError(f"{new.task} takes the result of {job.task}, whose keep_result is False")
                 if template[0] != "result":
                     continue  # a part of a list or a dict is checked when it is known
-                why = mismatch(dependency.signature.schema_of(None), path, taken)
+                why = mismatch(dependency.signature.result_schema(), path, taken)
                 if why is not None:
                     placeholder = Placeholder(job.task, job, tuple(path))
                     raise InvalidArguments(f"{new.task}: {argument} cannot be {placeholder!r}: {why}")

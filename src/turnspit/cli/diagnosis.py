@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
+from turnspit.loads import seconds_since
 from turnspit.records import JobRecord, PauseRecord, QueueRecord, ScheduleRecord, TaskStats, WorkerRecord
 
 __all__ = [
     "Finding",
-    "age_of",
     "examine",
     "examine_blocked",
     "examine_late",
@@ -74,7 +74,7 @@ def examine_late(workers: Sequence[WorkerRecord], now: int) -> Iterator[Finding]
     """
     for worker in workers:
         if worker.state_at(now) == "late":
-            silent = describe_duration(age_of(worker.renewed_at, now))
+            silent = describe_duration(seconds_since(worker.renewed_at, now))
             left = describe_duration(max(0.0, (worker.expires_at - now) / _SECOND))
             said = (
                 f"{worker.name} has not renewed its lease for {silent}: was it killed or stopped, or is the store away "
@@ -100,7 +100,7 @@ def examine_blocked(
     named = f" ({some(f'{count:,} {task}' for task, count in tasks.most_common())})" if tasks else ""
     held = f", and with it its {count_of(worker.running, 'job')}{named}" if worker.running else ""
     also = some(f"{each.name} by {each.blocked_by}" for each in others)
-    silent = describe_duration(age_of(worker.blocked_since, now))
+    silent = describe_duration(seconds_since(worker.blocked_since, now))
     yield Finding(
         "event loop",
         False,
@@ -125,21 +125,24 @@ def examine_progress(
     :param now: the store's time.
     """
     paused = {pause.name for pause in pauses if pause.kind == "queue"}
-    late = [queue for queue in queues if queue.queue not in paused and age_of(queue.oldest_ready_at, now) > _LATE]
+    late = [
+        queue for queue in queues if queue.queue not in paused and seconds_since(queue.oldest_ready_at, now) > _LATE
+    ]
     for worker in workers:
         jobs = sorted((job for job in running if job.worker == worker.name), key=lambda job: job.started_at or now)
         waiting = {queue.queue: queue.ready for queue in late if worker.serves(queue.queue)}
-        idle = age_of(jobs[-1].started_at, now) if jobs else 0.0
+        idle = seconds_since(jobs[-1].started_at, now) if jobs else 0.0
         is_full = worker.live and len(jobs) >= worker.concurrency
         if not (is_full and waiting and idle > _LATE) or worker.state_at(now) == "blocked":
             continue
         longest = jobs[0]
+        runs_for = describe_duration(seconds_since(longest.started_at, now))
         yield Finding(
             "progress",
             idle < _STANDSTILL,
             f"{worker.name} has begun no job for {describe_duration(idle)}: its {count_of(worker.concurrency, 'slot')} "
             f"run {count_of(len(jobs), 'job')}, {longest.id} ({longest.task}) for "
-            f"{describe_duration(age_of(longest.started_at, now))}, while others wait in {_counted(waiting, 'ready')}: "
+            f"{runs_for}, while others wait in {_counted(waiting, 'ready')}: "
             f"see {program()} jobs show {hint}{longest.id}; start another worker, or {program()} workers stop "
             f"{hint}{worker.id}",
             is_notable=True,
@@ -163,8 +166,8 @@ def examine_time_outs(
     late = []
     for job in running:
         limit = job.timeout or time_outs.get(job.task)
-        if limit is not None and job.worker in live and age_of(job.started_at, now) > limit / _SECOND + _LATE:
-            late.append((age_of(job.started_at, now), job, limit / _SECOND, live[job.worker]))
+        if limit is not None and job.worker in live and seconds_since(job.started_at, now) > limit / _SECOND + _LATE:
+            late.append((seconds_since(job.started_at, now), job, limit / _SECOND, live[job.worker]))
     if not late:
         return
     late.sort(key=lambda each: -each[0])
@@ -191,7 +194,7 @@ def examine_schedules(
     """
     known = {name for worker in workers if worker.live for name in worker.tasks}
     has_workers = any(worker.live for worker in workers)  # else that is what is wrong
-    late = [each for each in schedules if each.paused_at is None and age_of(each.next_tick, now) > _LATE]
+    late = [each for each in schedules if each.paused_at is None and seconds_since(each.next_tick, now) > _LATE]
     for is_known, cure in (
         (True, "a live worker knows its task: look into that worker's log"),
         (False, "no live worker knows its task: start one whose code declares it, or remove the schedule"),
@@ -199,18 +202,13 @@ def examine_schedules(
         found = [each for each in late if (each.task in known) is is_known and has_workers]
         if found:
             named = some(
-                f"{each.name} of {each.app} ({each.task}) since {describe_duration(age_of(each.next_tick, now))}"
+                f"{each.name} of {each.app} ({each.task}) since {describe_duration(seconds_since(each.next_tick, now))}"
                 for each in found
             )
             yield Finding("schedules", False, f"due and not run: {named}; {cure}")
     paused = [each.name for each in schedules if each.paused_at is not None]
     if paused:
         yield Finding("schedules", True, f"paused: {some(paused)}", is_notable=True)
-
-
-def age_of(moment: int | None, now: int) -> float:
-    """Seconds from a moment until now."""
-    return 0.0 if moment is None else (now - moment) / _SECOND
 
 
 def _workers(live: Sequence[WorkerRecord], serving: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:

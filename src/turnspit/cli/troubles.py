@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from turnspit.alerts import count_failures
-from turnspit.cli.diagnosis import Finding, age_of, some
+from turnspit.cli.diagnosis import Finding, some
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
+from turnspit.loads import seconds_since
 from turnspit.records import (
     CounterRecord,
     DeadGroupRecord,
@@ -143,7 +144,7 @@ def examine_dead(groups: Sequence[DeadGroupRecord], total: int, now: int, hint: 
     if not total:
         return
     text = f"{total:,}; see {program()} dead groups {hint}".rstrip()
-    recent = [group for group in groups if age_of(group.last_at, now) < _RECENTLY]
+    recent = [group for group in groups if seconds_since(group.last_at, now) < _RECENTLY]
     if recent:
         most = max(recent, key=lambda group: group.count)
         error = ": ".join(filter(None, (most.error_type, most.message)))

@@ -8,20 +8,23 @@ from turnspit.app import Turnspit
 from turnspit.clock import monotonic
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineError
+from turnspit.loads import seconds_since
 from turnspit.records import QueueCounts, StoreCounts, WorkerRecord
 from turnspit.telemetry.recorder import OTHER, Key, Series
 
 __all__ = ["Figures"]
 
 _MOST = 10_000
+"""Jobs are counted up to this number."""
 _STATES = tuple(field.name for field in fields(QueueCounts) if field.name not in ("queue", "oldest_ready_at"))
-_SHARE = 0.02
-_YOUNG = 1.0
-_MOST_KNOWN = 1000
+_SHARE_OF_TIME = 0.02
+_SHORTEST_PAUSE = 1.0
+_MOST_QUEUES = 1000
+"""Queues with series of their own; the others are added up."""
 
 
 class Figures:
-    """Reads the store when it is asked for metrics, at most for 2 % of the time. Thread-safe."""
+    """Reads the store when metrics are asked for. That takes at most 2 % of the time. Thread-safe."""
 
     def __init__(self, app: Turnspit) -> None:
         self._app = app
@@ -32,13 +35,13 @@ class Figures:
 
     @property
     def series(self) -> Series:
-        """The metrics of the store; if it does not answer, only that it does not."""
+        """The metrics of the store. If it does not answer: only ``turnspit_store_up``, which is 0."""
         with self._lock:
             if monotonic() >= self._ask_again_at:
                 started = monotonic()
                 self._series = self._ask()
                 ended = monotonic()
-                self._ask_again_at = ended + max(_YOUNG, (ended - started) / _SHARE)
+                self._ask_again_at = ended + max(_SHORTEST_PAUSE, (ended - started) / _SHARE_OF_TIME)
             return self._series
 
     def _ask(self) -> Series:
@@ -49,20 +52,20 @@ class Figures:
         return {("turnspit_store_up",): (1.0,), **self._of_queues(counts), **_of_workers(workers)}
 
     def _of_queues(self, counts: StoreCounts) -> Series:
-        """The metrics of each queue. One that had jobs before and is empty now is at 0, so that its series goes on.
-        Those beyond the first thousand are one, as in the counts of a process: there may be a queue for each customer.
+        """The metrics of each queue. A queue that had jobs before and is empty now has 0, so that its series goes on.
+
+        Queues beyond the first thousand share one series: an app may have a queue for each customer.
         """
         queues = {queue.queue: queue for queue in counts.queues}
         new = [name for name in queues if name not in self._known]
-        self._known.update(dict.fromkeys(new[: max(0, _MOST_KNOWN - len(self._known))]))
+        self._known.update(dict.fromkeys(new[: max(0, _MOST_QUEUES - len(self._known))]))
         found: dict[Key, tuple[float]] = {}
         for name in (*self._known, *(name for name in new if name not in self._known)):
             label, queue = name if name in self._known else OTHER, queues.get(name, QueueCounts(name))
             for state in _STATES:
                 (before,) = found.get(("turnspit_jobs", label, state), (0.0,))
                 found["turnspit_jobs", label, state] = (before + getattr(queue, state),)
-            since = queue.oldest_ready_at
-            age = 0.0 if since is None else max(0, counts.now - since) / 1_000_000
+            age = seconds_since(queue.oldest_ready_at, counts.now)
             (before,) = found.get(("turnspit_oldest_ready_seconds", label), (0.0,))
             found["turnspit_oldest_ready_seconds", label] = (max(before, age),)
         return found

@@ -30,7 +30,7 @@ class Totals:
 
     @property
     def series(self) -> Series:
-        """Everything, added up."""
+        """The counts of all processes, added up."""
         found: dict[Key, list[float]] = {}
         with self._lock:
             _add(found, self._ended)
