@@ -16,16 +16,16 @@ __all__ = [
     "DjangoTransaction",
     "SqlalchemyTransaction",
     "adrive",
+    "async_transaction_error",
     "cause_of",
+    "closed_connection_error",
     "drive",
-    "has_failed",
+    "failed_transaction_error",
     "is_async_sqlalchemy",
-    "is_closed",
     "is_django",
     "is_sqlalchemy",
     "kind_of",
-    "not_async",
-    "not_sync",
+    "sync_transaction_error",
     "unscoped",
 ]
 
@@ -119,7 +119,7 @@ def kind_of(tx: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def not_async(tx: object) -> InvalidTransaction:
+def sync_transaction_error(tx: object) -> InvalidTransaction:
     """The error for a sync transaction that was given to an async verb."""
     return InvalidTransaction(
         f"a {type(tx).__module__.partition('.')[0]} {type(tx).__name__} is not async: "
@@ -127,14 +127,14 @@ def not_async(tx: object) -> InvalidTransaction:
     )
 
 
-def not_sync(tx: object) -> InvalidTransaction:
+def async_transaction_error(tx: object) -> InvalidTransaction:
     """The error for an async transaction that was given to a sync verb."""
     return InvalidTransaction(
         f"an {type(tx).__name__} is for async code: use the verb with an a in front, as in await task.aenqueue(...)"
     )
 
 
-def has_failed() -> InvalidTransaction:
+def failed_transaction_error() -> InvalidTransaction:
     """The error for a transaction that can only be rolled back."""
     return InvalidTransaction(
         "tx= is a transaction in which a statement has failed already: nothing more can be stored in it; "
@@ -142,7 +142,7 @@ def has_failed() -> InvalidTransaction:
     )
 
 
-def is_closed() -> InvalidTransaction:
+def closed_connection_error() -> InvalidTransaction:
     """The error for a connection that is closed."""
     return InvalidTransaction("tx= was given a connection that is closed")
 
@@ -153,7 +153,7 @@ def cause_of(error: Exception) -> Exception:
     :raises InvalidTransaction: if SQLAlchemy says that its session or connection must be rolled back first.
     """
     if type(error).__name__ == "PendingRollbackError":
-        raise has_failed() from error
+        raise failed_transaction_error() from error
     cause: Exception = getattr(error, "orig", None) or error
     return cause
 
@@ -208,7 +208,7 @@ class DjangoTransaction:
                 "tx= was given a Django connection with no open transaction: call within `with transaction.atomic():`"
             )
         if tx.needs_rollback:
-            raise has_failed()
+            raise failed_transaction_error()
         self._tx = tx
 
     @property
@@ -233,7 +233,7 @@ class SqlalchemyTransaction:
         self._tx = tx
         self._connection = tx.connection() if self._is_session else tx
         if self._connection.closed:
-            raise is_closed()
+            raise closed_connection_error()
 
     def execute(self, statement: Statement) -> list[Row]:
         """Run a statement as it is, without SQLAlchemy's parsing."""

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.text import Text
@@ -95,22 +95,21 @@ def _serve(
     # An optional extra, which no other command needs.
     import uvicorn  # noqa: PLC0415
 
-    web: Any = importlib.import_module("turnspit.web")
-    redaction: Any = importlib.import_module("turnspit.web.redaction")
-    token = token or os.environ.get(web.TOKEN)
-    is_local = host in web.LOOPBACK
+    from turnspit.web import LOOPBACK, TOKEN, CommandLine, make_dashboard  # noqa: PLC0415
+    from turnspit.web.redaction import DEFAULT_NAMES  # noqa: PLC0415
+
+    token = token or os.environ.get(TOKEN)
+    is_local = host in LOOPBACK
     if not is_local and not token:
-        raise WrongUsage(
-            f"{host} can be reached from elsewhere: give --token or set {web.TOKEN}, or listen on 127.0.0.1"
-        )
+        raise WrongUsage(f"{host} can be reached from elsewhere: give --token or set {TOKEN}, or listen on 127.0.0.1")
     named = target.name if target.has_code else "APP"  # a store's URL enqueues nothing, and may have a password
-    served = web.make_dashboard(
+    served = make_dashboard(
         target.app,
         token=token,
         read_only=read_only,
-        redact=[*redaction.DEFAULT_NAMES, *redact],
+        redact=[*DEFAULT_NAMES, *redact],
         redact_tasks=redact_tasks,
-        command_line=web.CommandLine(program(), named),
+        command_line=CommandLine(program(), named),
         only_loopback=is_local,
     )
     _print_banner(target, listener, has_token=token is not None)

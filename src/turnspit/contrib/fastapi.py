@@ -22,7 +22,7 @@ from fastapi import Depends, FastAPI
 from fastapi.requests import HTTPConnection
 
 from turnspit import ConfigurationError, Turnspit
-from turnspit.transactions import is_async_sqlalchemy, not_async, unscoped
+from turnspit.transactions import is_async_sqlalchemy, sync_transaction_error, unscoped
 
 __all__ = ["TurnspitOfRequest", "get_turnspit", "joining", "lifespan"]
 
@@ -116,7 +116,7 @@ class _RequestSession:
         if session is None:
             return function()
         if not is_async_sqlalchemy(session):
-            raise not_async(session)
+            raise sync_transaction_error(session)
 
         def call(sync_session: Any) -> T:
             token = _joined.set(_Joined(self._app, sync_session))

@@ -6,7 +6,7 @@ from datetime import datetime
 from turnspit.clock import from_moment
 from turnspit.records import DeadGroupRecord
 
-__all__ = ["DeadGroup", "seen_groups"]
+__all__ = ["DeadGroup", "to_dead_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class DeadGroup:
     """When the newest one ended."""
 
 
-def seen_groups(records: list[DeadGroupRecord]) -> list[DeadGroup]:
-    """Groups as they are stored, as a person sees them."""
+def to_dead_groups(records: list[DeadGroupRecord]) -> list[DeadGroup]:
+    """Stored groups, with datetimes in place of microseconds."""
     return [
         DeadGroup(
             each.fingerprint,

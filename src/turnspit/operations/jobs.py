@@ -12,7 +12,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
-from turnspit.operations.dead_groups import DeadGroup, seen_groups
+from turnspit.operations.dead_groups import DeadGroup, to_dead_groups
 from turnspit.operations.filters import FilterFields, check_id, make_filter
 from turnspit.operations.pages import check_size, position_of
 from turnspit.records import JobChanges, JobRecord
@@ -22,7 +22,7 @@ from turnspit.task_options import check_priority
 __all__ = ["Jobs"]
 
 Ids = Sequence[int | tuple[int, JobState]]
-DeadGroups = list[DeadGroup]
+DeadGroups = list[DeadGroup]  # inside Jobs, ``list`` is the method
 
 _PORTION = 1000
 _BY_A_PERSON = "cancelled by a person"
@@ -108,7 +108,7 @@ class Jobs:
         filter_ = _chosen("cancel", job_id, fields, all_=all)
         total = self._repeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
         if not total and job_id is not None:
-            self._explain_cancel(Job(self._client.get_record(job_id, tx), self._client))
+            _explain_cancel(Job(self._client.get_record(job_id, tx), self._client))
         return total
 
     async def acancel(
@@ -124,7 +124,7 @@ class Jobs:
         filter_ = _chosen("cancel", job_id, fields, all_=all)
         total = await self._arepeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
         if not total and job_id is not None:
-            self._explain_cancel(Job(await self._client.aget_record(job_id, tx), self._client))
+            _explain_cancel(Job(await self._client.aget_record(job_id, tx), self._client))
         return total
 
     def replay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
@@ -136,7 +136,7 @@ class Jobs:
         :raises MoveNotAllowed: if that job is not final, or another one holds its unique key.
         """
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
-        total = self._repeat(self._app.engine.replay_jobs, filter_, is_done=_lives)
+        total = self._repeat(self._app.engine.replay_jobs, filter_, is_done=_is_live)
         if not total and job_id is not None:
             _explain_replay(self.get(job_id))
         return total
@@ -144,7 +144,7 @@ class Jobs:
     async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``replay`` for async code."""
         filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
-        total = await self._arepeat(self._app.engine.replay_jobs, filter_, is_done=_lives)
+        total = await self._arepeat(self._app.engine.replay_jobs, filter_, is_done=_is_live)
         if not total and job_id is not None:
             _explain_replay(await self.aget(job_id))
         return total
@@ -235,11 +235,11 @@ class Jobs:
 
     def dead_groups(self, *, task: str | None = None) -> DeadGroups:
         """Dead letters grouped by what went wrong (task, error type and normalised message), largest first."""
-        return seen_groups(self._app.engine.read(self._app.engine.group_dead_letters, task))
+        return to_dead_groups(self._app.engine.read(self._app.engine.group_dead_letters, task))
 
     async def adead_groups(self, *, task: str | None = None) -> DeadGroups:
         """``dead_groups`` for async code."""
-        return seen_groups(await self._app.engine.aread(self._app.engine.group_dead_letters, task))
+        return to_dead_groups(await self._app.engine.aread(self._app.engine.group_dead_letters, task))
 
     def _repeat(
         self,
@@ -254,7 +254,7 @@ class Jobs:
         inside: Callable[..., Any] = engine.write_in
         write: Callable[..., Any] = engine.write if tx is None else partial(inside, tx)
         while done := write(verb, filter_, *args, after, _PORTION):
-            total, after = total + sum(map(is_done, done)), _last(done)
+            total, after = total + sum(map(is_done, done)), _last_id(done)
             if filter_.id is not None:
                 break  # asking for more could fail, and look as if nothing was done
         return total
@@ -271,7 +271,7 @@ class Jobs:
         inside: Callable[..., Any] = engine.awrite_in
         write: Callable[..., Any] = engine.awrite if tx is None else partial(inside, tx)
         while done := await write(verb, filter_, *args, after, _PORTION):
-            total, after = total + sum(map(is_done, done)), _last(done)
+            total, after = total + sum(map(is_done, done)), _last_id(done)
             if filter_.id is not None:
                 break  # asking for more could fail, and look as if nothing was done
         return total
@@ -280,15 +280,9 @@ class Jobs:
         after = str(records[-1].id) if len(records) == limit else None
         return Page([Job(record, self._client) for record in records], after)
 
-    @staticmethod
-    def _explain_cancel(job: Job[Any]) -> None:
-        """Say why nothing was cancelled. For a running job that is no error: its end was requested before."""
-        if job.state is not JobState.RUNNING:
-            _refuse("cancelled", job, "it has ended")
-
 
 def _update(engine: Engine, job_id: int, changes: JobChanges) -> Verb[JobRecord | None]:
-    """The job as it was changed, in the same transaction: whoever hears of an error has changed nothing."""
+    """Change a job and read it, in one transaction: after an error nothing is changed."""
     state = yield from engine.update_job(job_id, changes)
     return None if state is None else (yield from engine.get_job(job_id))
 
@@ -329,16 +323,22 @@ def _refuse(verb: str, job: Job[Any], hint: str) -> NoReturn:
     raise MoveNotAllowed(f"job {job.id} ({job.task}) is {job.state} and cannot be {verb}: {hint}")
 
 
+def _explain_cancel(job: Job[Any]) -> None:
+    """Say why nothing was cancelled. For a running job that is no error: its end was requested before."""
+    if job.state is not JobState.RUNNING:
+        _refuse("cancelled", job, "it has ended")
+
+
 def _explain_replay(job: Job[Any]) -> NoReturn:
     if job.state.is_final:
         _refuse("replayed", job, "another job holds its unique key; replay it when that one has ended")
     _refuse("replayed", job, "only a completed, cancelled or dead job can be")
 
 
-def _lives(replayed: tuple[int, JobState]) -> bool:
+def _is_live(replayed: tuple[int, JobState]) -> bool:
     return not replayed[1].is_final
 
 
-def _last(ids: Ids) -> int:
+def _last_id(ids: Ids) -> int:
     last = ids[-1]
     return last if isinstance(last, int) else last[0]

@@ -34,7 +34,7 @@ class LimitInfo(NamedTuple):
     """Whether it was changed at run time."""
 
 
-LimitInfos = list[LimitInfo]
+LimitInfos = list[LimitInfo]  # inside Limits, ``list`` is the method
 FullKeys = list[FullKey]
 
 

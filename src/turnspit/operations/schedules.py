@@ -1,9 +1,10 @@
 """What a person does with schedules: ``app.schedules``."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from turnspit._runtime.maintenance.scheduler import synchronise_schedules
 from turnspit.client import Stored
@@ -15,8 +16,6 @@ from turnspit.schedules import Cron, Every, Rule, load_rule
 from turnspit.tasks import BoundTask, Task
 
 __all__ = ["Schedule", "Schedules"]
-
-T = TypeVar("T")
 
 
 class Named(Stored, Protocol):
@@ -48,12 +47,12 @@ class Schedule:
     """Ticks that wait for the end of an earlier tick's job."""
 
 
-ScheduleList = list[Schedule]
+ScheduleList = list[Schedule]  # inside Schedules, ``list`` is the method
 Names = list[str]
 
 
 class Schedules:
-    """Look at schedules and change them. Those of another app on the same store are seen by ``list(all=True)``."""
+    """Look at schedules and change them. ``list(all=True)`` also shows those of other apps on the same store."""
 
     def __init__(self, app: Named) -> None:
         self._app = app
@@ -79,12 +78,12 @@ class Schedules:
     def list(self, *, all: bool = False) -> ScheduleList:
         """The app's schedules by name; with ``all`` also those of other apps."""
         engine = self._app.engine
-        return [_seen(each) for each in engine.read(engine.list_schedules, None if all else self._app.name)]
+        return _to_schedules(engine.read(engine.list_schedules, None if all else self._app.name))
 
     async def alist(self, *, all: bool = False) -> ScheduleList:
         """``list`` for async code."""
         engine = self._app.engine
-        return [_seen(each) for each in await engine.aread(engine.list_schedules, None if all else self._app.name)]
+        return _to_schedules(await engine.aread(engine.list_schedules, None if all else self._app.name))
 
     def get(self, name: str) -> Schedule:
         """One schedule.
@@ -92,12 +91,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none of this name.
         """
         engine = self._app.engine
-        return _seen(_present(name, next(iter(engine.read(engine.list_schedules, self._app.name, name)), None)))
+        return _one(name, engine.read(engine.list_schedules, self._app.name, name))
 
     async def aget(self, name: str) -> Schedule:
         """``get`` for async code."""
         engine = self._app.engine
-        return _seen(_present(name, next(iter(await engine.aread(engine.list_schedules, self._app.name, name)), None)))
+        return _one(name, await engine.aread(engine.list_schedules, self._app.name, name))
 
     def pause(self, name: str) -> None:
         """Pause a schedule: no tick comes until ``resume``. Ticks that wait for an earlier one's job are dropped.
@@ -105,12 +104,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none of this name.
         """
         engine = self._app.engine
-        _check(name, engine.write(engine.pause_schedule, self._app.name, name, True))
+        _check_found(name, engine.write(engine.pause_schedule, self._app.name, name, True))
 
     async def apause(self, name: str) -> None:
         """``pause`` for async code."""
         engine = self._app.engine
-        _check(name, await engine.awrite(engine.pause_schedule, self._app.name, name, True))
+        _check_found(name, await engine.awrite(engine.pause_schedule, self._app.name, name, True))
 
     def resume(self, name: str) -> None:
         """Resume a schedule's ticks from now on; those during the pause do not count as missed.
@@ -118,12 +117,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none of this name.
         """
         engine = self._app.engine
-        _check(name, engine.write(engine.pause_schedule, self._app.name, name, False))
+        _check_found(name, engine.write(engine.pause_schedule, self._app.name, name, False))
 
     async def aresume(self, name: str) -> None:
         """``resume`` for async code."""
         engine = self._app.engine
-        _check(name, await engine.awrite(engine.pause_schedule, self._app.name, name, False))
+        _check_found(name, await engine.awrite(engine.pause_schedule, self._app.name, name, False))
 
     def remove(self, name: str) -> None:
         """Remove a schedule that was created at run time, or whose task this app no longer has; its jobs stay.
@@ -131,12 +130,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none, or the code declares it: then remove it there, or pause it.
         """
         engine = self._app.engine
-        _check(name, engine.write(engine.delete_schedule, self._app.name, name, self._app.tasks.names), _REMOVE)
+        _check_removed(name, engine.write(engine.delete_schedule, self._app.name, name, self._app.tasks.names))
 
     async def aremove(self, name: str) -> None:
         """``remove`` for async code."""
         engine = self._app.engine
-        _check(name, await engine.awrite(engine.delete_schedule, self._app.name, name, self._app.tasks.names), _REMOVE)
+        _check_removed(name, await engine.awrite(engine.delete_schedule, self._app.name, name, self._app.tasks.names))
 
     def run_now(self, name: str) -> int:
         """Enqueue the schedule's job now, in addition to its ticks and also while it is paused; the job's id.
@@ -144,12 +143,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none of this name.
         """
         engine = self._app.engine
-        return _present(name, engine.write(engine.run_schedule, self._app.name, name))
+        return _job_of(name, engine.write(engine.run_schedule, self._app.name, name))
 
     async def arun_now(self, name: str) -> int:
         """``run_now`` for async code."""
         engine = self._app.engine
-        return _present(name, await engine.awrite(engine.run_schedule, self._app.name, name))
+        return _job_of(name, await engine.awrite(engine.run_schedule, self._app.name, name))
 
     def synchronise(self) -> Names:
         """Store the schedules that this release declares, and remove those that it does not; the names removed. Only
@@ -164,9 +163,6 @@ class Schedules:
         return await app.engine.awrite(synchronise_schedules, app.engine, app.name, app.tasks, is_newest=True)
 
 
-_REMOVE = "of this app that was created at run time; one that the code declares is removed there, or paused"
-
-
 def _new(name: str, task: Task[Any, Any], rule: Rule) -> NewSchedule:
     if not isinstance(task, Task):
         raise ConfigurationError(f"create() takes a task, not {task!r}")
@@ -179,21 +175,42 @@ def _new(name: str, task: Task[Any, Any], rule: Rule) -> NewSchedule:
 def _created(name: str, record: ScheduleRecord | None) -> Schedule:
     if record is None:
         raise ConfigurationError(f"schedule {name!r} is declared in the code: change it there, or take another name")
-    return _seen(record)
+    return _to_schedule(record)
 
 
-def _present(name: str, found: T | None) -> T:
-    if found is None:
-        raise ScheduleNotFound(f"there is no schedule {name!r} of this app")
-    return found
+def _one(name: str, records: Sequence[ScheduleRecord]) -> Schedule:
+    _check_found(name, bool(records))
+    return _to_schedule(records[0])
 
 
-def _check(name: str, done: bool, what: str = "of this app") -> None:
-    if not done:
-        raise ScheduleNotFound(f"there is no schedule {name!r} {what}")
+def _check_found(name: str, is_found: bool) -> None:
+    if not is_found:
+        raise _not_found(name)
 
 
-def _seen(record: ScheduleRecord) -> Schedule:
+def _not_found(name: str) -> ScheduleNotFound:
+    return ScheduleNotFound(f"there is no schedule {name!r} of this app")
+
+
+def _job_of(name: str, job: int | None) -> int:
+    if job is None:
+        raise _not_found(name)
+    return job
+
+
+def _check_removed(name: str, is_removed: bool) -> None:
+    if not is_removed:
+        raise ScheduleNotFound(
+            f"there is no schedule {name!r} of this app that was created at run time; one that the code declares is "
+            "removed there, or paused"
+        )
+
+
+def _to_schedules(records: Sequence[ScheduleRecord]) -> ScheduleList:
+    return [_to_schedule(record) for record in records]
+
+
+def _to_schedule(record: ScheduleRecord) -> Schedule:
     try:
         rule = str(load_rule(record.rule))
     except ConfigurationError:

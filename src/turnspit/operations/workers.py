@@ -28,28 +28,28 @@ class WorkerInfo:
     running: int
     """How many jobs it has claimed."""
     memory: int | None
-    """Bytes of its process at the last heartbeat, where its system says so."""
+    """Bytes that its process used at the last heartbeat, if its system tells."""
     is_live: bool
     """Whether its lease is running."""
     asked_to: str | None
     """``quiet`` or ``stop`` if somebody asked it to."""
     blocked_since: datetime | None
-    """From when on its event loop has answered nothing, as its last heartbeat said: none of its jobs goes on. ``None``:
-    it answers.
+    """Since when its event loop has been blocked, by its last heartbeat: none of its jobs goes on. ``None``: it is not
+    blocked.
     """
     blocked_by: str | None
-    """The job and the line of code that its event loop is in."""
+    """The job and the line of code that block its event loop."""
     started_at: datetime
     renewed_at: datetime
     """Its last heartbeat."""
     stopped_at: datetime | None
 
 
-WorkerInfos = list[WorkerInfo]
+WorkerInfos = list[WorkerInfo]  # inside Workers, ``list`` is the method
 
 
 class Workers:
-    """Look at workers, wherever they run, and stop them in order."""
+    """Look at workers, wherever they run, and make them end in order."""
 
     def __init__(self, app: Stored) -> None:
         self._app = app

@@ -35,7 +35,7 @@ class WorkflowJob:
     id: int
     name: str | None
     task: str | None
-    """``None``, as its state, once the job is gone from history."""
+    """``None`` once the job is gone from history; so are ``queue`` and ``state``."""
     queue: str | None
     state: JobState | None
     on_failure: str
@@ -71,7 +71,7 @@ class Workflow:
     idempotency_key: str | None = None
     jobs: tuple[WorkflowJob, ...] = ()
     edges: tuple[tuple[int, int], ...] = ()
-    """The ids of a job and of one that waits for it."""
+    """Pairs of ids: a job, and a job that waits for it."""
     next: int | None = None
     """``get(id, after=workflow.next)`` has more jobs; ``None`` at the end."""
 
@@ -93,7 +93,8 @@ class Workflows:
 
         :param limit: how many jobs at most, up to 1,000.
         :param after: the ``next`` of the page before.
-        :raises WorkflowNotFound: if there is none.
+        :raises WorkflowNotFound: if there is no such workflow.
+        :raises ConfigurationError: if ``limit`` or ``after`` is out of range.
         """
         engine = self._app.engine
         return _found(engine.read(_read, engine, _id(workflow), check_size(limit), check_after(after)), workflow, limit)
@@ -110,7 +111,10 @@ class Workflows:
     ) -> Page[Workflow]:
         """The newest workflows that match, without their jobs, a page at a time.
 
-        :param finished: only those that have ended, or only those that have not.
+        :param name: only workflows of this name.
+        :param finished: ``True``: only those that have ended; ``False``: only those that have not.
+        :param limit: how many at most, up to 1,000.
+        :param after: the ``next`` of the page before.
         """
         engine = self._app.engine
         return _page(engine.read(engine.list_workflows, name, finished, check_size(limit), position_of(after)), limit)
@@ -127,6 +131,7 @@ class Workflows:
     def cancel(self, workflow: int, *, reason: str = "") -> int:
         """Cancel its waiting jobs and request the end of running ones; how many. None of its jobs begins any more.
 
+        :param reason: kept with each job.
         :raises WorkflowNotFound: if there is none.
         :raises MoveNotAllowed: if it has ended.
         """
@@ -182,6 +187,12 @@ class Workflows:
 
         :param timeout: seconds or ``timedelta`` to wait; ``None`` waits without limit, ``0`` does not wait.
         :raises ResultTimeout: if it has not ended by then.
+        :raises WorkflowNotFound: if there is no such workflow.
+
+        ::
+
+            flow = import_rows.map(rows)
+            app.workflows.wait_ended(flow, timeout=60)
         """
         until = end_of(timeout)
         ended = threading.Event()
@@ -238,10 +249,11 @@ class Workflows:
 
 
 def _replay(engine: Engine, workflow: int, after: int, *, whole: bool) -> Verb[tuple[int, int | None]]:
-    """Replay a portion: how many jobs, and the last one unless nothing is left.
+    """Replay a portion: how many jobs, and the id of the last one; ``None`` in its place when nothing is left.
 
-    Those that a dead job had cancelled come back with it, whatever portion they are in: all are counted before.
-    The last portion of a whole one seals it too: if that were cut off, it could not go on, and no later call would see.
+    Jobs that were cancelled because of a dead job come back with it, in whichever portion they are. So they are all
+    counted before the first portion. With ``whole``, the last portion also seals the workflow, in the same transaction:
+    a workflow that stayed unsealed after a crash could not go on.
     """
     failed = 0
     for state in () if whole or after else (JobState.DEAD, JobState.CANCELLED):

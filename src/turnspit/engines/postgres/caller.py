@@ -19,16 +19,16 @@ from turnspit.transactions import (
     DjangoTransaction,
     SqlalchemyTransaction,
     adrive,
+    async_transaction_error,
     cause_of,
+    closed_connection_error,
     drive,
-    has_failed,
+    failed_transaction_error,
     is_async_sqlalchemy,
-    is_closed,
     is_django,
     is_sqlalchemy,
     kind_of,
-    not_async,
-    not_sync,
+    sync_transaction_error,
     unscoped,
 )
 
@@ -146,7 +146,7 @@ class CallerTransactions:
         if not type(error).__module__.startswith(("psycopg", "asyncpg", "sqlalchemy")):
             return error
         if state == "25P02":
-            return has_failed()
+            return failed_transaction_error()
         line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         if state == FROZEN:
             return StoreFrozen(f"store {self._location} {line}")
@@ -191,7 +191,7 @@ class _Asyncpg:
 
     def __init__(self, connection: Any) -> None:
         if connection.is_closed():
-            raise is_closed()
+            raise closed_connection_error()
         if not connection.is_in_transaction():
             raise InvalidTransaction(
                 "tx= was given an asyncpg connection with no open transaction: "
@@ -236,7 +236,7 @@ def _sync(tx: object) -> _Sync:
     if isinstance(tx, psycopg.Connection):
         return _Psycopg(tx)
     if isinstance(tx, psycopg.AsyncConnection) or is_async_sqlalchemy(tx) or _is_asyncpg(tx):
-        raise not_sync(tx)
+        raise async_transaction_error(tx)
     if is_sqlalchemy(tx):
         return _Sqlalchemy(tx)
     if is_django(tx):
@@ -250,7 +250,7 @@ def _async(tx: object) -> _Async:
     if _is_asyncpg(tx):
         return _Asyncpg(tx)
     if isinstance(tx, psycopg.Connection) or is_sqlalchemy(tx) or is_django(tx):
-        raise not_async(tx)
+        raise sync_transaction_error(tx)
     raise InvalidTransaction(f"on PostgreSQL tx= takes {_TAKES}, not {kind_of(tx)}")
 
 
@@ -271,9 +271,9 @@ def _is_asyncpg(tx: object) -> bool:
 def _check_psycopg(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
     status = connection.info.transaction_status
     if status is TransactionStatus.INERROR:
-        raise has_failed()
+        raise failed_transaction_error()
     if connection.closed:
-        raise is_closed()
+        raise closed_connection_error()
     if connection.autocommit and status is TransactionStatus.IDLE:
         raise _autocommit("psycopg connection")
 

@@ -13,12 +13,12 @@ from turnspit.transactions import (
     CallerTransaction,
     DjangoTransaction,
     SqlalchemyTransaction,
+    async_transaction_error,
     drive,
     is_async_sqlalchemy,
     is_django,
     is_sqlalchemy,
     kind_of,
-    not_sync,
 )
 
 __all__ = ["AllOrNothing", "caller_transaction"]
@@ -75,7 +75,7 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
     if isinstance(tx, sqlite3.Connection):
         transaction = _Sqlite3Transaction(tx)
     elif is_async_sqlalchemy(tx):
-        raise not_sync(tx)
+        raise async_transaction_error(tx)
     elif is_sqlalchemy(tx):
         transaction = SqlalchemyTransaction(tx)
         if _is_in_autocommit_mode(transaction.driver_connection):

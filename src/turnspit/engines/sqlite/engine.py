@@ -41,7 +41,7 @@ from turnspit.engines.verbs.workflows import WorkflowVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob, StoreLock
-from turnspit.transactions import cause_of, is_async_sqlalchemy, not_async, unscoped
+from turnspit.transactions import cause_of, is_async_sqlalchemy, sync_transaction_error, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -214,7 +214,7 @@ class SqliteEngine(
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         if not is_async_sqlalchemy(tx):
-            raise not_async(tx)
+            raise sync_transaction_error(tx)
         result: T = await unscoped(tx).run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
         return result
 
