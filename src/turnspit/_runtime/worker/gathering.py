@@ -7,11 +7,12 @@ wait for its answer. Together they take one slot.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
+from turnspit._runtime.worker.threads import Threads
 from turnspit.batches import Batch, BatchItem, BatchTask
 from turnspit.context import JobContext, claim_of
 
@@ -41,7 +42,7 @@ class Gathering:
 
     def __init__(
         self,
-        threads: ThreadPoolExecutor,
+        threads: Threads,
         call_here: Callable[[BatchTask[Any, Any], Batch[Any]], None],
         *,
         is_hasty: bool = False,
@@ -150,6 +151,7 @@ class Gathering:
         calls: dict[BatchItem[Any], Future[Any]] = {item: Future() for item in group.answers}
         for item, call in calls.items():
             item.job.call = call
+            call.set_running_or_notify_cancel()  # one of them cannot be taken out any more
 
         def call_all() -> None:
             error: BaseException | None = None
@@ -162,7 +164,12 @@ class Gathering:
             with suppress(RuntimeError):  # the loop is closed: Leftovers waits for the calls
                 loop.call_soon_threadsafe(self._thread_ended, group, calls)
 
-        self._threads.submit(self._clean.copy().run, call_all)
+        def is_over(work: Future[None]) -> None:
+            if work.cancelled():  # it still waited for a thread when its worker ended
+                for call in calls.values():
+                    call.set_exception(CancelledError())
+
+        self._threads.submit(self._clean.copy().run, call_all).add_done_callback(is_over)
 
     def _thread_ended(self, group: _Group, calls: dict[BatchItem[Any], "Future[Any]"]) -> None:
         for item, answer in group.answers.items():

@@ -8,7 +8,7 @@ because the work is done. A process is killed; a thread waits for it, so that it
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from turnspit._runtime.calling import without_stop_iteration
 from turnspit._runtime.worker.completions import refuse_coroutine
 from turnspit._runtime.worker.gathering import Gathering
 from turnspit._runtime.worker.processes import Processes
+from turnspit._runtime.worker.threads import Threads
 from turnspit.batches import Batch, BatchTask
 from turnspit.context import JobContext
 from turnspit.delivery import delivery_to
@@ -36,7 +37,7 @@ class Runners:
         thread_middleware: tuple[ThreadMiddleware, ...],
         processes: Processes | None = None,
     ) -> None:
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="turnspit-job")
+        self._threads = Threads(concurrency)
         self._middleware = middleware
         self._thread_middleware = thread_middleware
         self._processes = processes
@@ -107,10 +108,12 @@ class Runners:
         try:
             await ended  # not the call itself, which the end of the loop would cancel
             return call.result()
+        except CancelledError:  # told to stop while it waited for a thread
+            raise asyncio.CancelledError from None
         finally:
             if call.done():
                 context.call = None
 
     def close(self) -> None:
         """Let idle threads end; those that still run a job are left to it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()

@@ -73,3 +73,5 @@ class Running:
         self.context.stop(reason)
         if self.is_async and self.begun and self.task is not None:
             self.task.cancel()
+        elif self.context.call is not None:
+            self.context.call.cancel()  # as long as no thread has begun it
