@@ -4,6 +4,8 @@ The run is one for all tests here; each test that breaks something breaks a copy
 """
 
 import dataclasses
+import fcntl
+import json
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from examples.orders.promises import Evidence, examine
@@ -31,23 +34,39 @@ runpy.run_module("examples.orders.demo", run_name="__main__")
 """
 
 
+class Printed(NamedTuple):
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """What the demo printed, and the folder it was run in."""
-    folder = tmp_path_factory.mktemp("shop")
-    answer = run(folder, "-m", "examples.orders.demo", "--orders", str(ORDERS), "--lease", "2")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer, folder
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Printed, Path]:
+    """What the demo printed, and a copy of the folder that it left. However many processes run these tests, the first
+    that needs it runs it, and the others wait.
+    """
+    own = tmp_path_factory.getbasetemp()
+    everybody = own if worker_id == "master" else own.parent
+    folder, printed = everybody / "first-shop", everybody / "first-shop.json"
+    with (everybody / "first-shop.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            folder.mkdir(exist_ok=True)
+            answer = run(folder, "-m", "examples.orders.demo", "--orders", str(ORDERS), "--lease", "2")
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+            printed.write_text(json.dumps(Printed(answer.stdout, answer.stderr)))
+    copy = tmp_path_factory.mktemp("shop")
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    return Printed(*json.loads(printed.read_text())), copy
 
 
 @pytest.fixture
-def store(demo: tuple[subprocess.CompletedProcess[str], Path]) -> Iterator[Turnspit]:
+def store(demo: tuple[Printed, Path]) -> Iterator[Turnspit]:
     with Turnspit(f"sqlite:///{demo[1]}/demo/shop.db") as store:
         yield store
 
 
 @pytest.fixture
-def evidence(demo: tuple[subprocess.CompletedProcess[str], Path], store: Turnspit) -> Evidence:
+def evidence(demo: tuple[Printed, Path], store: Turnspit) -> Evidence:
     return Evidence.collect(store, demo[1] / "demo")
 
 
@@ -55,7 +74,7 @@ def broken(evidence: Evidence) -> list[str]:
     return [finding.text for finding in examine(evidence) if not finding.kept]
 
 
-def test_it_reads_as_promised(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_it_reads_as_promised(demo: tuple[Printed, Path]) -> None:
     answer, _ = demo
     expected = [
         r"store \./demo/shop\.db · 2 workers · mail to localhost:\d+",
@@ -168,7 +187,7 @@ def test_a_kill_that_hit_nothing_proves_nothing(evidence: Evidence) -> None:
 
 
 def test_a_broken_promise_is_the_exit_code_and_half_an_invoice_is_none(
-    demo: tuple[subprocess.CompletedProcess[str], Path], tmp_path: Path
+    demo: tuple[Printed, Path], tmp_path: Path
 ) -> None:
     shutil.copytree(demo[1] / "demo", tmp_path / "demo")
     invoice = tmp_path / "demo" / "invoices" / "1003.pdf"

@@ -8,6 +8,9 @@ from pathlib import Path
 
 __all__ = ["outcome", "run_pytest", "write"]
 
+_NOT_OURS = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")
+"""Plugins that only this repository's tests have, and that take two seconds of each start of pytest."""
+
 
 def write(folder: Path, files: dict[str, str]) -> None:
     """Write the files of a project."""
@@ -21,7 +24,7 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """What pytest says in that folder; every warning is an error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TURNSPIT"))}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", *options],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *_NOT_OURS, "-W", "error", *options],
         cwd=folder,
         env=environment | {"COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
