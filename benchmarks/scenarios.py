@@ -23,7 +23,7 @@ _SAMPLE = 0.2
 
 
 @dataclass(slots=True)
-class Laden:
+class LoadedStore:
     """A store with jobs to drain, to which a scenario adds its burden."""
 
     bench: Bench
@@ -57,14 +57,14 @@ class Laden:
 class Progress:
     """How far a drain was when, and how much memory its worker had."""
 
-    laden: Laden
+    loaded: LoadedStore
     moments: list[tuple[float, int, float]] = field(default_factory=list)
 
     def look(self, agents: Sequence[Agent]) -> None:
         """Called often during a drain."""
         now = time.perf_counter()
         if not self.moments or now - self.moments[-1][0] >= _SAMPLE:
-            done = self.laden.store.number(f"SELECT sum(count) FROM {self.laden.prefix}counters")
+            done = self.loaded.store.number(f"SELECT sum(count) FROM {self.loaded.prefix}counters")
             self.moments.append((now, done, agents[0].memory()))
 
     def figures(self) -> Figures:
@@ -80,9 +80,9 @@ class Progress:
 
 
 def _scenario(
-    burden: Callable[[Laden], None],
+    burden: Callable[[LoadedStore], None],
     size: str = "drain",
-    beside: Callable[[Laden], AbstractContextManager[None]] = lambda _: nullcontext(),
+    beside: Callable[[LoadedStore], AbstractContextManager[None]] = lambda _: nullcontext(),
     **options: Any,
 ) -> Callable[[Bench], Figures]:
     def measure(bench: Bench) -> Figures:
@@ -93,11 +93,11 @@ def _scenario(
                 agent.ask("open")
                 _complete_some(bench, store, agent)
                 agent.ask("fill", count=count)
-            laden = Laden(bench, store)
-            burden(laden)
+            loaded = LoadedStore(bench, store)
+            burden(loaded)
             store.settle()
-            progress = Progress(laden)
-            with beside(laden):
+            progress = Progress(loaded)
+            with beside(loaded):
                 figures = drain(bench, store, count, 1, progress.look, **options)
         if bench.sizes.follow_up:
             figures["clean"] = MEASURE["drain_1"](bench)["jobs_per_second"]
@@ -116,49 +116,49 @@ def _complete_some(bench: Bench, store: Store, agent: Agent) -> None:
         stop([worker])
 
 
-def _old_rows(laden: Laden) -> None:
+def _old_rows(loaded: LoadedStore) -> None:
     now = time.time_ns() // 1000
-    sizes = laden.bench.sizes
-    laden.copy("history", sizes.history, finished_at=f"{now} - n % {_DAY // 24}")
-    laden.copy("jobs", sizes.scheduled, state="'scheduled'", run_at=f"{now + _DAY} + n")
-    laden.copy("jobs", sizes.dead, state="'dead'", finished_at=str(now), reason="'an error'", fingerprint="'one'")
+    sizes = loaded.bench.sizes
+    loaded.copy("history", sizes.history, finished_at=f"{now} - n % {_DAY // 24}")
+    loaded.copy("jobs", sizes.scheduled, state="'scheduled'", run_at=f"{now + _DAY} + n")
+    loaded.copy("jobs", sizes.dead, state="'dead'", finished_at=str(now), reason="'an error'", fingerprint="'one'")
 
 
-def _other_queues(laden: Laden) -> None:
-    laden.copy("jobs", laden.bench.sizes.foreign, queue="'other'")
+def _other_queues(loaded: LoadedStore) -> None:
+    loaded.copy("jobs", loaded.bench.sizes.foreign, queue="'other'")
 
 
-def _unknown_tasks(laden: Laden) -> None:
-    laden.copy("jobs", laden.bench.sizes.foreign, task="'nobody_knows_it'")
+def _unknown_tasks(loaded: LoadedStore) -> None:
+    loaded.copy("jobs", loaded.bench.sizes.foreign, task="'nobody_knows_it'")
 
 
-def _limited(laden: Laden) -> None:
+def _limited(loaded: LoadedStore) -> None:
     """Each of many keys has jobs that its limit lets through in an hour."""
     rule = f"""["deliver rate","deliver rate [' || n % {_KEYS} || ']",1,3600000000,null]"""
     lane = f"""'["default","deliver",[{rule}],null]'"""
-    laden.copy("jobs", laden.bench.sizes.limited, state="'held'", lane=lane, is_listed="1")
+    loaded.copy("jobs", loaded.bench.sizes.limited, state="'held'", lane=lane, is_listed="1")
     later = time.time_ns() // 1000 + 3_600_000_000
-    laden.store.execute(
-        f"INSERT INTO {laden.prefix}lanes (lane, queue, task, next_at) "
-        f"SELECT DISTINCT lane, queue, task, {later} FROM {laden.prefix}jobs WHERE lane IS NOT NULL"
+    loaded.store.execute(
+        f"INSERT INTO {loaded.prefix}lanes (lane, queue, task, next_at) "
+        f"SELECT DISTINCT lane, queue, task, {later} FROM {loaded.prefix}jobs WHERE lane IS NOT NULL"
     )
 
 
-def _many_queues(laden: Laden) -> None:
-    laden.change(queue=f"'queue' || (id % {_QUEUES})")
+def _many_queues(loaded: LoadedStore) -> None:
+    loaded.change(queue=f"'queue' || (id % {_QUEUES})")
 
 
-def _in_threads(laden: Laden) -> None:
-    laden.change(task="'deliver_in_thread'")
+def _in_threads(loaded: LoadedStore) -> None:
+    loaded.change(task="'deliver_in_thread'")
 
 
-def _nothing(laden: Laden) -> None:
+def _nothing(loaded: LoadedStore) -> None:
     """No burden: the scenario differs only in size, or in what goes on beside it."""
 
 
 SCENARIOS: dict[str, Callable[[Bench], Figures]] = {
     "old_rows": _scenario(_old_rows),
-    "snapshot": _scenario(_nothing, size="held", beside=lambda laden: laden.store.snapshot()),
+    "snapshot": _scenario(_nothing, size="held", beside=lambda loaded: loaded.store.snapshot()),
     "other_queues": _scenario(_other_queues, queues=["default"]),
     "unknown_tasks": _scenario(_unknown_tasks),
     "limited": _scenario(_limited),

@@ -8,8 +8,8 @@ from typing import Any
 
 from awa import AsyncClient, Job
 
+from benchmarks.async_program import ROWS, AsyncProgram
 from benchmarks.contract import payload, starts
-from benchmarks.looping import ROWS, AsyncProgram
 
 _WORKERS = 1024
 _COMPLETION_SHARDS = "1"  # its default for so many workers is 4, which drained a quarter slower on two cores

@@ -6,8 +6,8 @@ from typing import Any
 
 from chancy import Chancy, Queue, Worker, job
 
+from benchmarks.async_program import ROWS, AsyncProgram
 from benchmarks.contract import payload, starts
-from benchmarks.looping import ROWS, AsyncProgram
 
 _CONCURRENCY = 50
 

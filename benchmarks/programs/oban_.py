@@ -7,8 +7,8 @@ from typing import Any
 from oban import Job, Oban, worker
 from oban.schema import install
 
+from benchmarks.async_program import ROWS, AsyncProgram
 from benchmarks.contract import payload, starts
-from benchmarks.looping import ROWS, AsyncProgram
 
 _LIMIT = 50
 

@@ -11,8 +11,8 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
+from benchmarks.async_program import ROWS, AsyncProgram
 from benchmarks.contract import AT_ONCE, payload, starts
-from benchmarks.looping import ROWS, AsyncProgram
 
 _BATCH = 100
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import procrastinate
 
+from benchmarks.async_program import ROWS, AsyncProgram
 from benchmarks.contract import payload, starts
-from benchmarks.looping import ROWS, AsyncProgram
 
 
 class ProcrastinateProgram(AsyncProgram):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from turnspit.cli import doctor as command
-from turnspit.cli.diagnosis import Finding
+from turnspit.cli.doctor_workers import Finding
 from turnspit.engines.sqlite import doctor
 
 PLAIN = "sqlite:///shop.db"

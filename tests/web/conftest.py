@@ -27,7 +27,7 @@ class Site:
 
     def get(self, path: str, status: int = 200, **options: Any) -> str:
         """The page, as it is a second later: what many ask for is kept for one."""
-        self.client.app._site.store.shared.forget()  # type: ignore[attr-defined]
+        self.client.app._site.store.cache.forget()  # type: ignore[attr-defined]
         answer = self.client.get(path, headers={"Accept": "text/html"}, **options)
         assert answer.status_code == status, (path, answer.status_code, answer.text[:500])
         return answer.text

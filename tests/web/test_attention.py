@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_diagnosis import MINUTE, NOW, worker
+from tests.cli.test_doctor_workers import MINUTE, NOW, worker
 from turnspit.records import ScheduleRecord, StandingWorkflow, StoreLock, WorkerRecord
 from turnspit.states import JobState
 from turnspit.web.models import Attention, Count, DeadGroups, Latency, QueueDocument, Series

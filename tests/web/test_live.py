@@ -14,8 +14,8 @@ import uvicorn
 from tests.web.conftest import TestClient
 from turnspit.testing import TestStore
 from turnspit.web import live, make_dashboard
+from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.live import Broadcaster
-from turnspit.web.sharing import Shared
 
 
 def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -136,7 +136,7 @@ async def test_only_so_many_different_screens_are_drawn() -> None:
 
 @in_a_loop
 async def test_what_is_asked_for_at_the_same_time_is_asked_once() -> None:
-    asked, shared = 0, Shared()
+    asked, cache = 0, AnswerCache()
 
     async def ask() -> int:
         nonlocal asked
@@ -144,16 +144,16 @@ async def test_what_is_asked_for_at_the_same_time_is_asked_once() -> None:
         asked += 1
         return asked
 
-    assert await asyncio.gather(*(shared.get("key", 60, ask) for _ in range(20))) == [1] * 20
-    assert await shared.get("key", 60, ask) == 1
-    shared.forget()
-    assert await shared.get("key", 60, ask) == 2
-    assert await shared.get("key", 0, ask) == 3
+    assert await asyncio.gather(*(cache.get("key", 60, ask) for _ in range(20))) == [1] * 20
+    assert await cache.get("key", 60, ask) == 1
+    cache.forget()
+    assert await cache.get("key", 60, ask) == 2
+    assert await cache.get("key", 0, ask) == 3
 
 
 @in_a_loop
 async def test_an_answer_that_a_change_overtook_is_not_shared() -> None:
-    shared, is_paused = Shared(), False
+    cache, is_paused = AnswerCache(), False
     has_looked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def ask() -> bool:
@@ -162,14 +162,14 @@ async def test_an_answer_that_a_change_overtook_is_not_shared() -> None:
         await may_answer.wait()
         return found
 
-    before = asyncio.create_task(shared.get("queue", 60, ask))
+    before = asyncio.create_task(cache.get("queue", 60, ask))
     await has_looked.wait()
     is_paused = True
-    shared.forget()
-    after = asyncio.create_task(shared.get("queue", 60, ask))
+    cache.forget()
+    after = asyncio.create_task(cache.get("queue", 60, ask))
     asyncio.get_running_loop().call_soon(may_answer.set)
     assert await asyncio.gather(before, after) == [False, True]
-    assert await shared.get("queue", 60, ask) is True
+    assert await cache.get("queue", 60, ask) is True
 
 
 def test_an_open_page_keeps_no_server_from_ending(shop: TestStore) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from turnspit.cli.launching import program
 from turnspit.cli.loading import Target
+from turnspit.cli.obstacles import find_obstacle
 from turnspit.cli.output import (
     absolute,
     count_of,
@@ -22,7 +23,6 @@ from turnspit.cli.output import (
     state_text,
     when,
 )
-from turnspit.cli.waiting import find_obstacle
 from turnspit.codec import stored_value
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState

@@ -4,7 +4,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from turnspit.cli.diagnosis import (
+from turnspit.cli.doctor_jobs import (
+    FAILING_MINUTES,
+    examine_crashes,
+    examine_dead,
+    examine_failures,
+    examine_limits,
+    examine_loads,
+    examine_workflows,
+    failing_tasks,
+)
+from turnspit.cli.doctor_workers import (
     Finding,
     examine,
     examine_blocked,
@@ -16,16 +26,6 @@ from turnspit.cli.diagnosis import (
 from turnspit.cli.loading import Target, find_store
 from turnspit.cli.options import AsJson, StoreArgument
 from turnspit.cli.output import line, plain, print_json, print_table
-from turnspit.cli.troubles import (
-    FAILING_MINUTES,
-    examine_crashes,
-    examine_dead,
-    examine_failures,
-    examine_limits,
-    examine_loads,
-    examine_workflows,
-    failing_tasks,
-)
 from turnspit.contract import Engine
 from turnspit.errors import EngineError
 from turnspit.jobs import JobFilter

@@ -15,12 +15,12 @@ from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, JobNotFound, TurnspitError
 from turnspit.jobs import JobFilter
 from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
+from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.audit import audit, who
 from turnspit.web.models import Count
 from turnspit.web.permissions import Permission, check_permission
 from turnspit.web.reading.jobs import JobReader
 from turnspit.web.served import Served
-from turnspit.web.sharing import Shared
 
 __all__ = ["BULK_VERBS", "Bulk", "BulkChange"]
 
@@ -81,10 +81,10 @@ class BulkChange:
 class Bulk:
     """The changes that this process carries out."""
 
-    def __init__(self, app: Served, jobs: JobReader, shared: Shared) -> None:
+    def __init__(self, app: Served, jobs: JobReader, cache: AnswerCache) -> None:
         self._app = app
         self._jobs = jobs
-        self._shared = shared
+        self._cache = cache
         self._numbers = itertools.count(1)
         self._changes: dict[int, BulkChange] = {}
 
@@ -163,7 +163,7 @@ class Bulk:
             logger.exception("the bulk change %s (%s of %s) failed", change.id, change.verb, change.search)
         finally:
             change.ended_at = monotonic()
-            self._shared.forget()
+            self._cache.forget()
 
     async def _work_through(self, change: BulkChange, filter_: JobFilter) -> None:
         """Change portion after portion, each beginning after the largest id of the one before."""

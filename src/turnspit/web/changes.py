@@ -14,10 +14,10 @@ from turnspit.jobs import Job
 from turnspit.limits import Concurrency, Rate
 from turnspit.records import Inserted, NewJob
 from turnspit.task_options import check_priority, check_timeout
+from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.audit import audit
 from turnspit.web.permissions import Permission, check_permission
 from turnspit.web.served import Served
-from turnspit.web.sharing import Shared
 
 __all__ = ["Changes", "NewJobFields"]
 
@@ -41,9 +41,9 @@ class NewJobFields:
 class Changes:
     """Each verb checks the permission first, and raises what ``app.jobs`` raises."""
 
-    def __init__(self, app: Served, shared: Shared) -> None:
+    def __init__(self, app: Served, cache: AnswerCache) -> None:
         self._app = app
-        self._shared = shared
+        self._cache = cache
 
     async def replay(self, request: Request, job_id: int) -> None:
         """Make a final job live again."""
@@ -172,7 +172,7 @@ class Changes:
 
     def _done(self, request: Request, action: str, **facts: Any) -> None:
         audit(request, action, **{name: value for name, value in facts.items() if value is not None})
-        self._shared.forget()
+        self._cache.forget()
 
 
 def _named(kind: str, name: str) -> dict[str, str]:

@@ -132,7 +132,7 @@ class Dashboard:
 
         if "once" in request.query_params or "turnspit.wsgi" in request.scope:
             key = ("live", view.address, view.permissions, view.root)
-            return HTMLResponse(await self._site.store.shared.get(key, 2.0, draw))
+            return HTMLResponse(await self._site.store.cache.get(key, 2.0, draw))
         stream = self._broadcaster.watch((view.address, view.permissions, view.root), draw)
         headers = {"X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from turnspit.clock import monotonic, sleep
 from turnspit.errors import TurnspitError
-from turnspit.web.ending import ServerWatch
+from turnspit.web.server_watch import ServerWatch
 
 __all__ = ["Broadcaster"]
 

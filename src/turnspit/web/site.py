@@ -49,8 +49,8 @@ class Site:
         redaction = Redaction(names, tasks)
         jobs = JobReader(app, redaction)
         store = StoreReader(app, redaction, jobs)
-        changes, bulk = Changes(app, store.shared), Bulk(app, jobs, store.shared)
-        limits, workflows = LimitReader(app, redaction, store.shared), WorkflowReader(app, store.shared, jobs)
+        changes, bulk = Changes(app, store.cache), Bulk(app, jobs, store.cache)
+        limits, workflows = LimitReader(app, redaction, store.cache), WorkflowReader(app, store.cache, jobs)
         return cls(app, title, command_line, redaction, jobs, store, limits, workflows, changes, bulk)
 
     def tasks(self) -> list[TaskDocument]:

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 
 from turnspit.records import FullKey
+from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.models import FullKeyDocument, LimitDocument
 from turnspit.web.redaction import Redaction
 from turnspit.web.served import Served
-from turnspit.web.sharing import Shared
 
 __all__ = ["LimitReader"]
 
@@ -17,10 +17,10 @@ _MOST = 500
 class LimitReader:
     """Reads what screens show of limits."""
 
-    def __init__(self, app: Served, redaction: Redaction, shared: Shared) -> None:
+    def __init__(self, app: Served, redaction: Redaction, cache: AnswerCache) -> None:
         self._app = app
         self._redaction = redaction
-        self._shared = shared
+        self._cache = cache
 
     async def all(self) -> list[LimitDocument]:
         """Every limit that the app declares or that was changed."""
@@ -28,7 +28,7 @@ class LimitReader:
 
     async def full_keys(self) -> list[FullKeyDocument]:
         """Keys that let none through now and for which jobs wait, at most 500, by name."""
-        return await self._shared.get("full keys", _PATIENCE, self._full_keys)
+        return await self._cache.get("full keys", _PATIENCE, self._full_keys)
 
     async def _full_keys(self) -> list[FullKeyDocument]:
         found = await self._app.limits.afull_keys(_MOST)

@@ -19,6 +19,7 @@ from turnspit.records import (
     WorkerRecord,
 )
 from turnspit.schedules import Rule, load_rule
+from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.models import (
     Count,
     DeadGroups,
@@ -36,7 +37,6 @@ from turnspit.web.reading.figures import Tally, by_name, by_slot, empty_tally, h
 from turnspit.web.reading.jobs import MOST, JobReader
 from turnspit.web.redaction import Redaction
 from turnspit.web.served import Served
-from turnspit.web.sharing import Shared
 
 __all__ = ["SPANS", "StoreReader"]
 
@@ -61,7 +61,7 @@ class StoreReader:
         self._app = app
         self._redaction = redaction
         self._jobs = jobs
-        self.shared = Shared()
+        self.cache = AnswerCache()
 
     def now(self) -> int:
         """The moment that screens count from, for display only: this machine's clock, or the store's in tests."""
@@ -69,19 +69,19 @@ class StoreReader:
 
     async def overview(self) -> Overview:
         """All that matters, on one page."""
-        return await self.shared.get("overview", _NOW, self._overview)
+        return await self.cache.get("overview", _NOW, self._overview)
 
     async def queues(self) -> list[QueueDocument]:
         """Every queue that has jobs, or had some within the last hour."""
-        return await self.shared.get("queues", _NOW, self._queues)
+        return await self.cache.get("queues", _NOW, self._queues)
 
     async def workers(self) -> list[WorkerDocument]:
         """Live workers, and those that ended within the last hour; with what they run."""
-        return await self.shared.get("workers", _NOW, self._workers)
+        return await self.cache.get("workers", _NOW, self._workers)
 
     async def schedules(self) -> list[ScheduleDocument]:
         """Every schedule of every app on this store."""
-        return await self.shared.get("schedules", _NOW, self._schedules)
+        return await self.cache.get("schedules", _NOW, self._schedules)
 
     async def next_schedules(self, most: int) -> tuple[list[ScheduleDocument], int]:
         """Those whose next tick comes first, and how many there are."""
@@ -91,7 +91,7 @@ class StoreReader:
 
     async def pauses(self) -> list[PauseDocument]:
         """What is paused."""
-        return await self.shared.get("pauses", _NOW, self._pauses)
+        return await self.cache.get("pauses", _NOW, self._pauses)
 
     async def task_names(self) -> set[str]:
         """Tasks whose attempts ended within the last hour."""
@@ -99,20 +99,20 @@ class StoreReader:
 
     async def dead_groups(self) -> DeadGroups:
         """Dead letters by what went wrong."""
-        return await self.shared.get("dead", _NOW, self._jobs.dead_groups)
+        return await self.cache.get("dead", _NOW, self._jobs.dead_groups)
 
     async def metrics(self, span: int = 60, queue: str | None = None) -> Metrics:
         """Throughput, latency and errors of the last ``span`` minutes, of all queues or one."""
-        return await self.shared.get(("metrics", span, queue), _SOON, lambda: self._metrics(span, queue))
+        return await self.cache.get(("metrics", span, queue), _SOON, lambda: self._metrics(span, queue))
 
     async def _counts(self) -> StoreCounts:
         engine = self._app.engine
-        return await self.shared.get("counts", _NOW, lambda: engine.aread(engine.count_queues, MOST))
+        return await self.cache.get("counts", _NOW, lambda: engine.aread(engine.count_queues, MOST))
 
     async def _counters(self, span: int) -> list[CounterRecord]:
         engine = self._app.engine
         patience = _NOW if span == 60 else _RARELY
-        return await self.shared.get(
+        return await self.cache.get(
             ("counters", span), patience, lambda: engine.aread(engine.list_counters, span, SPANS[span])
         )
 
@@ -120,7 +120,7 @@ class StoreReader:
         engine = self._app.engine
         width, slots = SPANS[span] * _MINUTE, span // SPANS[span]
         depth = _SAMPLE if queue is None else 2 * _SAMPLE
-        return await self.shared.get(
+        return await self.cache.get(
             ("sample", span, queue),
             _SOON if span == 60 else _RARELY,
             lambda: engine.aread(engine.sample_runs, slots, width, depth, queue, None),
@@ -128,20 +128,20 @@ class StoreReader:
 
     async def _worker_records(self) -> list[WorkerRecord]:
         engine = self._app.engine
-        return await self.shared.get("worker records", _NOW, lambda: engine.aread(engine.list_workers))
+        return await self.cache.get("worker records", _NOW, lambda: engine.aread(engine.list_workers))
 
     async def _lock(self) -> StoreLock | None:
-        return await self.shared.get("lock", _SOON, self._app.engine.afind_lock)
+        return await self.cache.get("lock", _SOON, self._app.engine.afind_lock)
 
     async def _standing(self) -> list[StandingWorkflow]:
         engine = self._app.engine
-        return await self.shared.get(
+        return await self.cache.get(
             "standing", _SOON, lambda: engine.aread(engine.find_standing_workflows, _STANDING, _LARGE)
         )
 
     async def _closed(self) -> str | None:
         engine = self._app.engine
-        move = await self.shared.get("move", _SOON, lambda: engine.aread(engine.get_move))
+        move = await self.cache.get("move", _SOON, lambda: engine.aread(engine.get_move))
         return None if move is None else move.closes
 
     async def _overview(self) -> Overview:
@@ -239,7 +239,7 @@ class StoreReader:
 
     async def _schedule_records(self) -> list[ScheduleRecord]:
         engine = self._app.engine
-        return await self.shared.get("schedule records", _NOW, lambda: engine.aread(engine.list_schedules, None))
+        return await self.cache.get("schedule records", _NOW, lambda: engine.aread(engine.list_schedules, None))
 
     async def _schedules(self) -> list[ScheduleDocument]:
         records = await self._schedule_records()

@@ -1,6 +1,7 @@
 """Workflows, read for screens and API."""
 
 from turnspit.operations import Workflow, WorkflowJob
+from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.models.workflows import (
     WorkflowDetails,
     WorkflowDocument,
@@ -10,7 +11,6 @@ from turnspit.web.models.workflows import (
 )
 from turnspit.web.reading.jobs import JobReader
 from turnspit.web.served import Served
-from turnspit.web.sharing import Shared
 
 __all__ = ["MOST_JOBS", "WorkflowReader"]
 
@@ -24,9 +24,9 @@ _FIELDS = tuple(name for name in WorkflowDocument.model_fields)
 class WorkflowReader:
     """Reads workflows as documents."""
 
-    def __init__(self, app: Served, shared: Shared, jobs: JobReader) -> None:
+    def __init__(self, app: Served, cache: AnswerCache, jobs: JobReader) -> None:
         self._app = app
-        self._shared = shared
+        self._cache = cache
         self._jobs = jobs
 
     async def list(self, *, name: str | None, finished: bool | None, limit: int, after: str | None) -> WorkflowsPage:
@@ -39,7 +39,7 @@ class WorkflowReader:
 
         :raises WorkflowNotFound: if there is none.
         """
-        return await self._shared.get(("workflow", workflow, after), _NOW, lambda: self._get(workflow, after))
+        return await self._cache.get(("workflow", workflow, after), _NOW, lambda: self._get(workflow, after))
 
     async def _get(self, workflow: int, after: int) -> WorkflowDetails:
         found = await self._app.workflows.aget(workflow, limit=MOST_JOBS, after=after)

@@ -1,4 +1,4 @@
-"""Programs whose system has an async API: what they share."""
+"""What the programs of systems with an async API share."""
 
 import asyncio
 from abc import abstractmethod

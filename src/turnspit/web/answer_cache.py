@@ -1,4 +1,4 @@
-"""Sharing answers: what many ask for at the same time is asked of the store once."""
+"""A cache of the store's answers: what many people ask for at the same time is read once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -6,15 +6,15 @@ from typing import Any, TypeVar, cast
 
 from turnspit.clock import monotonic
 
-__all__ = ["Shared"]
+__all__ = ["AnswerCache"]
 
 T = TypeVar("T")
 
 _MOST = 500
 
 
-class Shared:
-    """Keeps each answer for a moment, so that a hundred open screens cost the store as much as one."""
+class AnswerCache:
+    """Keeps each answer for some seconds, so that a hundred open screens cost the store as much as one."""
 
     def __init__(self) -> None:
         self._answers: dict[Hashable, tuple[float, Any]] = {}

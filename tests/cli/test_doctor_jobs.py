@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from turnspit.cli import output
-from turnspit.cli.diagnosis import Finding
-from turnspit.cli.troubles import (
+from turnspit.cli.doctor_jobs import (
     examine_crashes,
     examine_dead,
     examine_failures,
@@ -15,6 +14,7 @@ from turnspit.cli.troubles import (
     examine_workflows,
     failing_tasks,
 )
+from turnspit.cli.doctor_workers import Finding
 from turnspit.clock import from_moment
 from turnspit.records import (
     CounterRecord,

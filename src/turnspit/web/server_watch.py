@@ -1,4 +1,4 @@
-"""Whether the server wants to shut down: uvicorn waits until every response has ended, and a stream never would."""
+"""Whether the server is shutting down: uvicorn waits for the end of every response, and a stream has no end."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ __all__ = ["ServerWatch"]
 
 
 class ServerWatch:
-    """Construct it inside a request. Servers other than uvicorn cut streams off by themselves."""
+    """Looks for uvicorn, once, where it is constructed: inside a request. Other servers end streams by themselves."""
 
     def __init__(self) -> None:
         self._server = _find_uvicorn()

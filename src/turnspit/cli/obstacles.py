@@ -1,4 +1,4 @@
-"""Why a job does not go on: what it waits for, and what to do about it."""
+"""What keeps a job from going on, and what to do about it."""
 
 from collections.abc import Sequence
 

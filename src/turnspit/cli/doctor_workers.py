@@ -1,4 +1,4 @@
-"""What the jobs and the workers of a store say about its health."""
+"""What ``turnspit doctor`` finds about workers, and about the tasks, queues and schedules that they serve."""
 
 import os
 from collections import Counter

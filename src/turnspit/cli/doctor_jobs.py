@@ -1,10 +1,10 @@
-"""What goes wrong although workers work: tasks that fail, queues that fall behind, workflows that stand still."""
+"""What ``turnspit doctor`` finds about jobs: tasks that fail, queues that fall behind, workflows that stand still."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from turnspit.alerts import count_failures
-from turnspit.cli.diagnosis import Finding, some
+from turnspit.cli.doctor_workers import Finding, some
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
 from turnspit.loads import seconds_since

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.test_diagnosis import NOW, worker
-from turnspit.cli.waiting import say_obstacle, say_trouble
+from tests.cli.test_doctor_workers import NOW, worker
+from turnspit.cli.obstacles import say_obstacle, say_trouble
 from turnspit.records import JobRecord, PauseRecord, WorkerRecord
 from turnspit.states import JobState
 

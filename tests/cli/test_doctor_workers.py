@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from turnspit.cli import output
-from turnspit.cli.diagnosis import (
+from turnspit.cli.doctor_workers import (
     Finding,
     examine,
     examine_blocked,
