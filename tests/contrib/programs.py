@@ -17,9 +17,9 @@ def write_settings(folder: Path, store_url: str, more: str = "") -> None:
 
 def manage(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """``manage.py`` with these settings."""
-    code = (
-        "import os, sys; sys.path.insert(0, os.getcwd()); os.environ['DJANGO_SETTINGS_MODULE'] = 'project'\n"
+    (folder / "manage.py").write_text(
+        "import os, sys; os.environ['DJANGO_SETTINGS_MODULE'] = 'project'\n"
         "from django.core.management import execute_from_command_line\n"
-        "execute_from_command_line(['manage.py', *sys.argv[1:]])"
+        "execute_from_command_line(sys.argv)\n"
     )
-    return run(folder, "-c", code, *words)
+    return run(folder, "manage.py", *words)

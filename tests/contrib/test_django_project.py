@@ -85,7 +85,11 @@ def test_the_command_line_ends_as_it_always_does(folder: Path) -> None:
     wrong = manage(folder, "turnspit", "worker", "--concurrency", "none")
     assert wrong.returncode == 2
     assert "--concurrency" in wrong.stderr
-    assert "turnspit worker" in manage(folder, "turnspit", "worker", "--help").stdout
+    assert (
+        "\n  python manage.py turnspit worker --until-empty\n" in manage(folder, "turnspit", "worker", "--help").stdout
+    )
+    bare = manage(folder, "turnspit").stderr
+    assert (bare.startswith("Usage: python manage.py turnspit COMMAND\n"), "completion" in bare) == (True, False)
     migrated = manage(folder, "turnspit", "migrate")
     assert (migrated.returncode, f"store {folder}/shop.db" in migrated.stdout) == (0, True)
     code = "from django.core.management import call_command; call_command('turnspit', 'jobs', 'show', '7')"

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
+from turnspit.cli.launching import as_typed, program
 from turnspit.cli.output import color_system, console_width
 
 __all__ = ["Command", "Group", "described", "option_names", "parameters", "sections", "usage"]
@@ -43,7 +44,8 @@ def usage(command: Any, ctx: Any) -> str:
 
 def parameters(command: Any, ctx: Any) -> list[Any]:
     """The arguments and options that are shown."""
-    return [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
+    shown = [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
+    return shown if program() == "turnspit" else [param for param in shown if "completion" not in (param.name or "")]
 
 
 def sections(items: Iterable[Any], default: str) -> dict[str, list[Any]]:
@@ -97,7 +99,7 @@ def _render(command: Any, ctx: Any) -> str:
     if command.epilog:
         console.print(Text("\nExamples", "bold"))
         for example in command.epilog.split("\n\n"):
-            console.print(Text("  " + example), soft_wrap=True)
+            console.print(Text("  " + as_typed(example)), soft_wrap=True)
     return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 

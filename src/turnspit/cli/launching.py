@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["command_for", "note_start", "program"]
+__all__ = ["as_typed", "command_for", "note_start", "program"]
 
 # -P, because the installed command does not find modules in the working directory before Turnspit's own either.
 _OWN = ("-P", "-m", "turnspit")
@@ -24,8 +24,10 @@ def note_start(words: Sequence[str] | None) -> None:
     """
     global _prefix  # noqa: PLW0603  (a process is started once)
     typed = sys.orig_argv[1:]
-    is_passed_on = bool(words) and typed[-len(words or ()) :] == list(words or ())
-    _prefix = tuple(typed[: -len(words or ())]) if is_passed_on else _OWN
+    own = list(words or ())
+    start = len(typed) - len(own)
+    is_passed_on = words is not None and typed[start:] == own and (bool(own) or typed[-1:] == ["turnspit"])
+    _prefix = tuple(typed[:start]) if is_passed_on else _OWN
 
 
 def command_for(*words: str) -> list[str]:
@@ -40,3 +42,10 @@ def program() -> str:
     first, *rest = _prefix
     is_script = Path(first).parent == Path(sys.executable).parent  # like flask
     return shlex.join([Path(first).name, *rest] if is_script else ["python", *_prefix])
+
+
+def as_typed(example: str) -> str:
+    """An example of a command as it is typed here: a framework knows the app."""
+    if _prefix == _OWN:
+        return example
+    return example.replace("turnspit", program(), 1).replace(" shop.jobs:app", "", 1)
