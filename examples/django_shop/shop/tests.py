@@ -29,11 +29,18 @@ class PlacingAnOrder(TestCase):
         self.assertTrue(order.confirmed)
 
 
-class Enqueueing(TestCase):
+class WithTheTestKit(TestCase):
     def test_an_order_is_confirmed(self) -> None:
         with testing.override(app) as t:
             order, _ = place_order("ada@example.com")
             t.assert_enqueued(send_confirmation, order_id=order.pk)
+
+    def test_by_a_clock(self) -> None:
+        with testing.override(app) as t:
+            order, _ = place_order("ada@example.com")
+            t.drain(reraise=True)
+        order.refresh_from_db()
+        self.assertTrue(order.confirmed)
 
 
 class Running(TransactionTestCase):
@@ -41,12 +48,5 @@ class Running(TransactionTestCase):
         self.addCleanup(app.jobs.delete, all=True)
         order, _ = place_order("ada@example.com")
         app.run_worker(until_empty=True)
-        order.refresh_from_db()
-        self.assertTrue(order.confirmed)
-
-    def test_by_a_clock(self) -> None:
-        with testing.override(app) as t:
-            order, _ = place_order("ada@example.com")
-            t.drain(reraise=True)
         order.refresh_from_db()
         self.assertTrue(order.confirmed)

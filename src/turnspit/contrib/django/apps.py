@@ -6,7 +6,6 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.apps import AppConfig, apps
 from django.core.checks import register
-from django.db import close_old_connections
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.signals import connection_created
 from django.utils.module_loading import module_has_submodule
@@ -20,6 +19,14 @@ from turnspit.contrib.django.database import (
     url_of,
     use_file_in_tests,
     use_files_of_clones,
+)
+from turnspit.contrib.django.lending import (
+    close_old_connections,
+    connections_of_test,
+    give_back,
+    lend,
+    lent,
+    watch_connections,
 )
 from turnspit.contrib.django.settings import read_settings
 
@@ -46,7 +53,7 @@ class TurnspitConfig(AppConfig):
             for name in settings.modules:
                 if config is not self and module_has_submodule(config.module, name):
                     app.discover(f"{config.name}.{name}")
-        _close_old_connections_around_jobs(app)
+        _look_after_connections(app)
         prepare_processes(app, "django:setup")
 
 
@@ -71,14 +78,19 @@ def _keep_jobs_in(app: Turnspit, alias: str) -> None:
     connection_created.connect(follow, weak=False)
 
 
-def _close_old_connections_around_jobs(app: Turnspit) -> None:
-    """As Django does around a request: a connection that is broken or too old is not used for the next job."""
+def _look_after_connections(app: Turnspit) -> None:
+    """As Django does around a request: a connection that is broken or too old is not used for the next job.
+
+    Jobs that a ``TestCase`` runs use its connections.
+    """
+    watch_connections()
 
     @app.middleware
     def in_the_threads(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
         close_old_connections()
         try:
-            return call_next(job)
+            with lent(connections_of_test()):
+                return call_next(job)
         finally:
             close_old_connections()
 
@@ -86,9 +98,12 @@ def _close_old_connections_around_jobs(app: Turnspit) -> None:
     async def on_the_loop(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
         if not app.tasks[job.task].is_async:
             return await call_next(job)
+        of_test = connections_of_test()
         close = sync_to_async(close_old_connections)
         await close()
+        await sync_to_async(lend)(of_test)
         try:
             return await call_next(job)
         finally:
+            await sync_to_async(give_back)(of_test)
             await close()
