@@ -28,8 +28,11 @@ from turnspit.records import (
 )
 
 __all__ = [
+    "BAD_ERROR_RATE",
     "DEAD_MINUTES",
     "ERROR_MINUTES",
+    "FEWEST_ATTEMPTS",
+    "NOTABLE_ERROR_RATE",
     "Alert",
     "AlertFunction",
     "AlertRule",
@@ -42,8 +45,10 @@ __all__ = [
 
 ERROR_MINUTES = 10
 DEAD_MINUTES = 60
-_FEWEST = 10
+FEWEST_ATTEMPTS = 10
 """A task with fewer attempts than this has no error rate."""
+NOTABLE_ERROR_RATE, BAD_ERROR_RATE = 0.2, 0.5
+"""The shares of failed attempts at which ``turnspit doctor`` and the dashboard say so."""
 _SECOND = 1_000_000
 
 
@@ -196,7 +201,7 @@ def count_failures(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, in
         if counter.outcome == "completed" or counter.outcome in FAILED_OUTCOMES:
             attempts[counter.task] += counter.count
             failed[counter.task] += counter.count * (counter.outcome in FAILED_OUTCOMES)
-    return {task: (failed[task], count) for task, count in attempts.items() if count >= _FEWEST}
+    return {task: (failed[task], count) for task, count in attempts.items() if count >= FEWEST_ATTEMPTS}
 
 
 def _error_rates(counters: Iterable[CounterRecord], limit: float) -> Iterator[Found]:

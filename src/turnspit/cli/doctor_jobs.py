@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from turnspit.alerts import count_failures
+from turnspit.alerts import BAD_ERROR_RATE, NOTABLE_ERROR_RATE, count_failures
 from turnspit.cli.doctor_workers import Finding, some
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
@@ -31,8 +31,6 @@ __all__ = [
 ]
 
 FAILING_MINUTES = 15
-_NOTABLE, _FAULT = 0.2, 0.5
-"""Shares of a task's attempts that failed."""
 _LATE = 60.0
 _RECENTLY = 3600.0
 
@@ -46,7 +44,7 @@ def failing_tasks(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int
     often = {
         task: (failed, attempts)
         for task, (failed, attempts) in count_failures(counters).items()
-        if failed >= _NOTABLE * attempts
+        if failed >= NOTABLE_ERROR_RATE * attempts
     }
     return dict(sorted(often.items(), key=lambda each: -each[1][0]))
 
@@ -66,7 +64,7 @@ def examine_failures(
         waits = job is not None and job.state is JobState.SCHEDULED
         yield Finding(
             "failing",
-            failed < _FAULT * attempts,
+            failed < BAD_ERROR_RATE * attempts,
             f"{failed:,} of {count_of(attempts, 'attempt')} of {task} failed within {FAILING_MINUTES} minutes{error}"
             + ("" if job is None else f"; see {program()} jobs show {hint}{job.id}")
             + (now if waits else ""),

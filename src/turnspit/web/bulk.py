@@ -17,6 +17,7 @@ from turnspit.jobs import JobFilter
 from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
 from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.audit import audit, who
+from turnspit.web.changes import REASON
 from turnspit.web.models import Count
 from turnspit.web.permissions import Permission, check_permission
 from turnspit.web.reading.jobs import JobReader
@@ -30,7 +31,6 @@ _PORTION = 500
 _KEPT = 20
 _SHOWN = 120.0
 """Seconds that a change is still shown after it has ended."""
-_REASON = "cancelled on the dashboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class Bulk:
             return [(job, not state.is_final) for job, state in (yield from engine.replay_jobs(filter_, after, limit))]
 
         def cancel(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
-            done = yield from engine.cancel_jobs(filter_, _REASON, after, limit)
+            done = yield from engine.cancel_jobs(filter_, REASON, after, limit)
             return [(job, True) for job, _ in done]
 
         def delete(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:

@@ -11,13 +11,15 @@ from starlette.responses import RedirectResponse, Response
 
 from turnspit.errors import ConfigurationError, TurnspitError
 from turnspit.limits import Concurrency, Rate
+from turnspit.operations import is_id
 from turnspit.web.bulk import BULK_VERBS
 from turnspit.web.forms import read_form, read_id
+from turnspit.web.paths import local_path, root_of
 from turnspit.web.screens.jobs import refuse_hidden
 from turnspit.web.searching import make_search
 from turnspit.web.site import Site
 
-__all__ = ["FLASH", "Buttons", "back_to", "local_path"]
+__all__ = ["FLASH", "Buttons", "back_to"]
 
 FLASH = "turnspit_flash"
 """The cookie that carries a message to the next page: what was done, or why not."""
@@ -65,7 +67,7 @@ class Buttons:
         """The jobs that were ticked in a list."""
         form = await read_form(request)
         verb = form.get("verb", "")
-        ids = [int(text) for text in form.getlist("id") if text.isdecimal() and len(text) < 19][:_MOST_CHOSEN]
+        ids = [int(text) for text in form.getlist("id") if is_id(text)][:_MOST_CHOSEN]
         changes = self._site.changes
         calls = {
             "replay": changes.replay,
@@ -186,14 +188,8 @@ class Buttons:
 
 def back_to(request: Request, text: str, *, path: str, is_bad: bool = False) -> Response:
     """A redirect to a screen, with a message about what was done."""
-    root = str(request.scope.get("root_path", ""))
+    root = root_of(request.scope)
     response = RedirectResponse(root + local_path(path), 303)
     value = quote(("bad:" if is_bad else "good:") + text[:300])
     response.set_cookie(FLASH, value, max_age=_SECONDS_OF_FLASH, path=root or "/", httponly=True, samesite="strict")
     return response
-
-
-def local_path(path: str) -> str:
-    """The path if it leads to this dashboard, else that of the first screen."""
-    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if is_local else "/"

@@ -19,7 +19,10 @@ from turnspit.web.audit import audit
 from turnspit.web.permissions import Permission, check_permission
 from turnspit.web.served import Served
 
-__all__ = ["Changes", "NewJobFields"]
+__all__ = ["REASON", "Changes", "NewJobFields"]
+
+REASON = "cancelled on the dashboard"
+"""The reason that is kept with a job if the person gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Changes:
     async def cancel(self, request: Request, job_id: int, reason: str = "") -> None:
         """Cancel a waiting job, or ask a running one to end."""
         await check_permission(request, Permission.CANCEL)
-        await self._app.jobs.acancel(job_id, reason=reason or "cancelled on the dashboard")
+        await self._app.jobs.acancel(job_id, reason=reason or REASON)
         self._done(request, "cancel", job=job_id)
 
     async def delete(self, request: Request, job_id: int) -> None:
@@ -146,7 +149,7 @@ class Changes:
     async def cancel_workflow(self, request: Request, workflow: int, reason: str = "") -> None:
         """Cancel what waits in a workflow, and ask what runs to end."""
         await check_permission(request, Permission.CANCEL)
-        await self._app.workflows.acancel(workflow, reason=reason or "cancelled on the dashboard")
+        await self._app.workflows.acancel(workflow, reason=reason or REASON)
         self._done(request, "cancel", workflow=workflow)
 
     async def replay_workflow(self, request: Request, workflow: int, *, whole: bool = False) -> None:

@@ -16,11 +16,12 @@ from starlette.types import Receive, Scope, Send
 from turnspit.clock import from_moment, sleep, utc_now
 from turnspit.errors import TurnspitError
 from turnspit.web.api import api_routes
-from turnspit.web.buttons import FLASH, Buttons, back_to, local_path
+from turnspit.web.buttons import FLASH, Buttons, back_to
 from turnspit.web.copying import CommandLine
 from turnspit.web.forms import read_form, read_id
 from turnspit.web.guard import Access, Guard
 from turnspit.web.live import Broadcaster
+from turnspit.web.paths import local_path, path_below_root, root_of
 from turnspit.web.permissions import find_permissions
 from turnspit.web.problems import is_for_program, problem, status_of
 from turnspit.web.redaction import DEFAULT_NAMES
@@ -157,7 +158,7 @@ class Dashboard:
         return back_to(request, f"job {job.id} enqueued, a copy of job {job_id}", path=f"/jobs/{job.id}")
 
     async def _login(self, request: Request) -> Response:
-        view = View("/login", request.query_params, frozenset(), str(request.scope.get("root_path", "")))
+        view = View("/login", request.query_params, frozenset(), root_of(request.scope))
         token = self._access.token
         back = request.query_params.get("next", "/")
         if token is None:
@@ -182,14 +183,14 @@ class Dashboard:
         return response
 
     async def _logout(self, request: Request) -> Response:
-        root = str(request.scope.get("root_path", ""))
+        root = root_of(request.scope)
         response = RedirectResponse(f"{root}/login", 303)
         response.delete_cookie(COOKIE, path=root or "/")
         return response
 
     async def _set_theme(self, request: Request) -> Response:
         form = await read_form(request)
-        root, theme = str(request.scope.get("root_path", "")), form.get("theme", "")
+        root, theme = root_of(request.scope), form.get("theme", "")
         response = RedirectResponse(root + local_path(form.get("back", "/")), 303)
         if theme in ("dark", "light"):
             response.set_cookie(THEME, theme, max_age=_YEAR, path=root or "/", httponly=True, samesite="strict")
@@ -228,9 +229,8 @@ class Dashboard:
 
 
 async def _view_of(request: Request) -> View:
-    root, path = str(request.scope.get("root_path", "")), str(request.scope["path"])
-    below = path.removeprefix(root) or "/"
-    return View(below, request.query_params, await find_permissions(request), root)
+    path, root = path_below_root(request.scope), root_of(request.scope)
+    return View(path, request.query_params, await find_permissions(request), root)
 
 
 def _looked_at(address: str, view: View) -> View:

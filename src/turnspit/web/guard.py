@@ -1,8 +1,7 @@
-"""Access control: who is let in, security headers, and that no other site can act through a person's browser."""
+"""Access control: who is let in, which headers protect the pages, and which writes are refused."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from turnspit.clock import utc_now
 from turnspit.web.origins import SAFE_METHODS, find_foreign_origin, is_loopback_host
+from turnspit.web.paths import path_below_root, root_of
 from turnspit.web.permissions import Authorize, Permission, find_permissions
 from turnspit.web.problems import problem
 from turnspit.web.sessions import COOKIE, is_session, is_token
@@ -77,20 +77,20 @@ class Guard:
             return problem(request, 421, "this dashboard answers to localhost only: start it with --token for others")
         if request.method not in SAFE_METHODS and (foreign := find_foreign_origin(request.headers)):
             return problem(request, 403, foreign)
-        path = _path(request.scope)
+        path = path_below_root(request.scope)
         if path == "/login" or path.startswith("/static/"):  # open to strangers, who may do and see nothing
             request.scope["turnspit.permissions"] = frozenset[Permission]()
             return None
         return await self._refusal_by_identity(request)
 
     async def _refusal_by_identity(self, request: Request) -> Response | None:
-        """The same, for a request without the token or the permission to read."""
-        path = _path(request.scope)
+        """The response to a request that shows no token, or whose sender may not read; ``None`` if it is let in."""
+        path = path_below_root(request.scope)
         if not self._is_known(request):
             if path.startswith("/api") or path == "/live" or request.method not in SAFE_METHODS:
                 return problem(request, 401, "show the token: Authorization: Bearer ...")
-            back = quote(_path(request.scope) + (f"?{request.url.query}" if request.url.query else ""), safe="")
-            return RedirectResponse(f"{request.scope.get('root_path', '')}/login?next={back}", 303)
+            back = quote(path + (f"?{request.url.query}" if request.url.query else ""), safe="")
+            return RedirectResponse(f"{root_of(request.scope)}/login?next={back}", 303)
         if Permission.READ not in await find_permissions(request):
             return problem(request, 403, "you may not look at this dashboard")
         return None
@@ -103,9 +103,3 @@ class Guard:
         if scheme.lower() == "bearer":
             return is_token(given.strip(), token)
         return is_session(connection.cookies.get(COOKIE, ""), token, int(utc_now().timestamp()))
-
-
-def _path(scope: Mapping[str, Any]) -> str:
-    """The path below the place where the dashboard is mounted."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    return path.removeprefix(root) if root else path

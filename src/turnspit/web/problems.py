@@ -23,6 +23,7 @@ from turnspit.errors import (
     WorkerNotFound,
     WorkflowNotFound,
 )
+from turnspit.web.paths import path_below_root
 
 __all__ = ["Problem", "is_for_program", "problem", "status_of"]
 
@@ -67,5 +68,4 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
 
 def is_for_program(request: Request) -> bool:
     """Whether the request is for the API, so that the response is JSON."""
-    path = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
-    return path.startswith("/api")
+    return path_below_root(request.scope).startswith("/api")

@@ -13,6 +13,7 @@ from turnspit.signatures import describe_validation_error
 from turnspit.web.api.openapi import make_openapi
 from turnspit.web.api.operations import OPERATIONS, Call, Operation
 from turnspit.web.forms import read_body, read_id
+from turnspit.web.paths import root_of
 from turnspit.web.site import Site
 
 __all__ = ["api_routes"]
@@ -26,7 +27,7 @@ def api_routes(site: Site, version: str) -> list[Route]:
         routes.append(Route("/api" + operation.path, answer, methods=[operation.method], name=operation.name))
 
     async def send_openapi(request: Request) -> Response:
-        server = str(request.scope.get("root_path", "")) + "/api"
+        server = root_of(request.scope) + "/api"
         has_token = bool(request.scope["turnspit.has_token"])
         return JSONResponse(make_openapi(site.title, version, server, has_token=has_token))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
 
+from turnspit.alerts import BAD_ERROR_RATE, FEWEST_ATTEMPTS, NOTABLE_ERROR_RATE
 from turnspit.clock import to_moment
 from turnspit.records import ScheduleRecord, StandingWorkflow, StoreLock, WorkerRecord
 from turnspit.states import JobState
@@ -20,8 +21,6 @@ _SECOND = 1_000_000
 _LONG_WAIT = 60.0
 """Seconds that the oldest ready job of a queue may wait."""
 _RECENTLY = 3600.0
-_HIGH_ERROR_RATE = 0.2
-_FEWEST_ATTEMPTS = 10
 _LATE_TICK = 60.0
 _MOST_BLOCKED = 3
 _MOST_GROUPS = 3
@@ -198,9 +197,9 @@ def _errors(scene: Scene) -> Iterator[Attention]:
     for task, figures in sorted(scene.tasks.items()):
         failed, completed = sum(figures.failed[-15:]), sum(figures.completed[-15:])
         rate = figures.error_rate
-        if rate is not None and rate >= _HIGH_ERROR_RATE and failed + completed >= _FEWEST_ATTEMPTS:
+        if rate is not None and rate >= NOTABLE_ERROR_RATE and failed + completed >= FEWEST_ATTEMPTS:
             yield Attention(
-                severity="bad" if rate >= 0.5 else "warn",
+                severity="bad" if rate >= BAD_ERROR_RATE else "warn",
                 title=f"{share(rate)} of the attempts of {task} fail",
                 detail=f"{failed:,} of {failed + completed:,} in the last 15 minutes. Failed attempts are tried again "
                 "by the task's retry policy.",
