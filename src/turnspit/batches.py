@@ -74,7 +74,9 @@ class BatchItem(Generic[T]):
     def answer(self) -> Any:
         """Its result; raises its error. For the worker."""
         if self._error is not None:
-            raise self._error
+            # Not kept: in its traceback is the handler, which knows this item.
+            error, self._error, self._result = self._error, None, None
+            raise error
         return None if self._result is _UNANSWERED else self._result
 
     def __repr__(self) -> str:

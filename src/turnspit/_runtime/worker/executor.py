@@ -243,6 +243,7 @@ class Executor:
             finish, error = self._endings.confirm(claim, finish, error)
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
+        del error  # else it and this frame, in its traceback, name each other, and all that its job had in memory stays
         self._fill_again()
 
     def conclude(self, running: Running, call: Future[Any]) -> Finish | None:

@@ -6,10 +6,11 @@ wait for its answer. Together they take one slot.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from turnspit._runtime.worker.threads import Threads
@@ -65,21 +66,20 @@ class Gathering:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group = self._join(task, item, answer)
 
-        def leave(reason: str) -> None:
-            if not group.has_begun:
-                answer.cancel()
-
         if not task.is_async:  # nobody cancels its asyncio task: told to stop while it waits for others, it leaves
-            context.on_stop(leave)
+            context.on_stop(partial(_leave, group, answer))
         try:
             return await answer
         finally:
-            if group.has_begun and item in group.answers:
+            was_part = group.answers.pop(item, None) is not None
+            if group.has_begun and was_part:
                 self.called[context.task] -= 1
             if answer.cancelled():
-                self._leave(group, item)
+                _stop_if_unwanted(group)
             if context.call is not None and context.call.done():
                 context.call = None
+            context.on_stop(_stay)
+            del answer, item  # else they and the error of the answer name each other
 
     def expect(self, count: int) -> None:
         """Only so many jobs can come: run each batch that holds as many."""
@@ -141,35 +141,32 @@ class Gathering:
             await group.task.handler(Batch(list(group.answers)))
         except BaseException as raised:  # a handler's SystemExit ends its batch, not the worker
             error = raised
-        for item, answer in group.answers.items():
-            if not answer.done():
-                _settle(answer, item, error)
+        _settle_all(group.answers, error)
+        del error  # else it and this frame name each other
 
     def _call_in_thread(self, group: _Group) -> None:
         """Each job gets a call of its own to wait for, which ends even if the event loop has ended before."""
-        loop = asyncio.get_running_loop()
         calls: dict[BatchItem[Any], Future[Any]] = {item: Future() for item in group.answers}
         for item, call in calls.items():
             item.job.call = call
             call.set_running_or_notify_cancel()  # one of them cannot be taken out any more
+        waiting = [(group, calls)]
+        work = self._threads.submit(self._clean.copy().run, self._call_all, waiting, asyncio.get_running_loop())
+        work.add_done_callback(lambda work: _fail_all(waiting.pop()[1]) if work.cancelled() else None)
 
-        def call_all() -> None:
-            error: BaseException | None = None
-            try:
-                self._call_here(group.task, Batch(list(calls)))
-            except BaseException as raised:
-                error = raised
-            for item, call in calls.items():
-                _settle(call, item, error)
-            with suppress(RuntimeError):  # the loop is closed: Leftovers waits for the calls
-                loop.call_soon_threadsafe(self._thread_ended, group, calls)
-
-        def is_over(work: Future[None]) -> None:
-            if work.cancelled():  # it still waited for a thread when its worker ended
-                for call in calls.values():
-                    call.set_exception(CancelledError())
-
-        self._threads.submit(self._clean.copy().run, call_all).add_done_callback(is_over)
+    def _call_all(
+        self, waiting: list[tuple[_Group, dict[BatchItem[Any], "Future[Any]"]]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        group, calls = waiting.pop()  # not as arguments, which the thread's frames would keep
+        error: BaseException | None = None
+        try:
+            self._call_here(group.task, Batch(list(calls)))
+        except BaseException as raised:
+            error = raised
+        _settle_all(calls, error)
+        with suppress(RuntimeError):  # the loop is closed: Leftovers waits for the calls
+            loop.call_soon_threadsafe(self._thread_ended, group, calls)
+        del error, calls  # else they and this frame name each other
 
     def _thread_ended(self, group: _Group, calls: dict[BatchItem[Any], "Future[Any]"]) -> None:
         for item, answer in group.answers.items():
@@ -181,13 +178,35 @@ class Gathering:
                     answer.set_exception(error)
         self._ended()
 
-    @staticmethod
-    def _leave(group: _Group, item: BatchItem[Any]) -> None:
-        """A job was told to stop. A coroutine that nobody waits for any more is stopped too."""
-        if not group.has_begun:
-            group.answers.pop(item, None)
-        elif group.call is not None and all(answer.done() for answer in group.answers.values()):
-            group.call.cancel()
+
+def _leave(group: _Group, answer: "asyncio.Future[Any]", reason: str) -> None:
+    if not group.has_begun:
+        answer.cancel()
+
+
+def _stay(reason: str) -> None:
+    """A job that has its answer is told to stop too late."""
+
+
+def _stop_if_unwanted(group: _Group) -> None:
+    """A job was told to stop. A coroutine that nobody waits for any more is stopped too."""
+    if group.call is not None and all(answer.done() for answer in group.answers.values()):
+        group.call.cancel()
+
+
+def _fail_all(calls: Mapping[BatchItem[Any], "Future[Any]"]) -> None:
+    """They still waited for a thread when their worker ended."""
+    for call in calls.values():
+        call.set_exception(CancelledError())
+
+
+def _settle_all(
+    answers: "Mapping[BatchItem[Any], asyncio.Future[Any]] | Mapping[BatchItem[Any], Future[Any]]",
+    error: BaseException | None,
+) -> None:
+    for item, answer in answers.items():
+        if not answer.done():
+            _settle(answer, item, error)
 
 
 def _settle(answer: "asyncio.Future[Any] | Future[Any]", item: BatchItem[Any], error: BaseException | None) -> None:
@@ -198,9 +217,15 @@ def _settle(answer: "asyncio.Future[Any] | Future[Any]", item: BatchItem[Any], e
     try:
         result = item.answer()
     except BaseException as raised:
-        answer.set_exception(_of_its_own(raised))
+        answer.set_exception(_of_its_own(_without_frames(raised)))
     else:
         answer.set_result(result)
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """Without those that raised it: this module's and the item's, which the error would name, as they name it."""
+    trace = error.__traceback__ and error.__traceback__.tb_next
+    return error.with_traceback(trace and trace.tb_next)
 
 
 def _of_its_own(error: BaseException) -> BaseException:

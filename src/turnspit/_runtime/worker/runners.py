@@ -113,6 +113,7 @@ class Runners:
         finally:
             if call.done():
                 context.call = None
+            del call  # else its error and this frame name each other
 
     def close(self) -> None:
         """Let idle threads end; those that still run a job are left to it."""
