@@ -68,6 +68,11 @@ class Store:
         """Whether neither the program nor the environment gave a URL."""
         return self.url is None and not os.environ.get("TURNSPIT_URL") and self.replacement is None
 
+    @property
+    def is_not_of_environment(self) -> bool:
+        """Whether the environment has a URL, and the program gave another one, which counts."""
+        return self.url is not None and os.environ.get("TURNSPIT_URL", "") not in ("", self.url)
+
     def watch(self, watch: Callable[[Engine], Engine] | None) -> None:
         """Wrap the engine: everybody gets what ``watch`` makes of it. ``None`` ends that. For telemetry."""
         self._watch, self._watched = watch, None

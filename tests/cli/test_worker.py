@@ -73,6 +73,20 @@ def test_the_banner_says_that_nobody_named_the_store(start: Start, folder: Path)
     assert f"  store        {folder}/turnspit.db (by default: no URL was given)\n" in err
 
 
+def test_the_banner_says_that_the_url_of_the_environment_is_not_taken(
+    start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from turnspit import Turnspit\napp = Turnspit('sqlite:///own.db')\n\n@app.task\ndef work(): ...\n"
+    (folder / "bare.py").write_text(code)
+    for url, note in (
+        ("sqlite:///other.db", " (as the program says: $TURNSPIT_URL is for a Turnspit() without a URL)"),
+        ("sqlite:///own.db", ""),
+    ):
+        monkeypatch.setenv("TURNSPIT_URL", url)
+        _, err = start("worker", "bare", "--until-empty").communicate(timeout=30)
+        assert f"  store        {folder}/own.db{note}\n" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_lets_running_jobs_end_and_hands_the_rest_back(
     cli: Cli, start: Start, store: Turnspit, folder: Path, number: signal.Signals

@@ -240,9 +240,13 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def _print_banner(target: Target, settings: WorkerSettings, processes: int | None) -> None:
     app = target.app
     head = Text.assemble(("turnspit", "bold"), f" {__version__} · {plain(target.name)} · pid {os.getpid()}")
-    by_default = " (by default: no URL was given)" if app.store.is_default else ""
+    origin = ""
+    if app.store.is_default:
+        origin = " (by default: no URL was given)"
+    elif app.store.is_not_of_environment:
+        origin = " (as the program says: $TURNSPIT_URL is for a Turnspit() without a URL)"
     rows = {
-        "store": Text(plain(app.engine.location + by_default), "cyan"),
+        "store": Text(plain(app.engine.location + origin), "cyan"),
         "queues": Text(plain(_queues(app, settings))),
         "tasks": Text(str(len(app.tasks.tasks))),
         "concurrency": Text(f"{settings.concurrency}{'' if processes is None else ' in each process'}"),
