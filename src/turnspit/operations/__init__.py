@@ -1,5 +1,6 @@
 """What a person does with a store's things, a module a noun: ``app.jobs``, ``app.queues``, ``app.limits``."""
 
+from turnspit.operations.changes import CANCEL, DELETE, REPLAY, RUN_NOW, JobChange
 from turnspit.operations.dead_groups import DeadGroup
 from turnspit.operations.filters import FilterFields, make_filter
 from turnspit.operations.jobs import Jobs
@@ -12,8 +13,13 @@ from turnspit.operations.workers import WorkerInfo, Workers
 from turnspit.operations.workflows import Workflow, WorkflowJob, Workflows
 
 __all__ = [
+    "CANCEL",
+    "DELETE",
+    "REPLAY",
+    "RUN_NOW",
     "DeadGroup",
     "FilterFields",
+    "JobChange",
     "Jobs",
     "LimitInfo",
     "Limits",

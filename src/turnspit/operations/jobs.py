@@ -12,6 +12,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, MoveNotAllowed
 from turnspit.jobs import Job, JobFilter, Page
+from turnspit.operations.changes import CANCEL, DELETE, REPLAY, RUN_NOW, JobChange
 from turnspit.operations.dead_groups import DeadGroup, to_dead_groups
 from turnspit.operations.filters import FilterFields, check_id, make_filter
 from turnspit.operations.pages import check_size, position_of
@@ -105,7 +106,7 @@ class Jobs:
         :raises JobNotFound: if ``job_id`` is no job.
         :raises MoveNotAllowed: if that job is final.
         """
-        filter_ = _chosen("cancel", job_id, fields, all_=all)
+        filter_ = _chosen(CANCEL, job_id, fields, all_=all)
         total = self._repeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
         if not total and job_id is not None:
             _explain_cancel(Job(self._client.get_record(job_id, tx), self._client))
@@ -121,7 +122,7 @@ class Jobs:
         **fields: Unpack[FilterFields],
     ) -> int:
         """``cancel`` for async code."""
-        filter_ = _chosen("cancel", job_id, fields, all_=all)
+        filter_ = _chosen(CANCEL, job_id, fields, all_=all)
         total = await self._arepeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
         if not total and job_id is not None:
             _explain_cancel(Job(await self._client.aget_record(job_id, tx), self._client))
@@ -135,7 +136,7 @@ class Jobs:
         :raises JobNotFound: if ``job_id`` is no job.
         :raises MoveNotAllowed: if that job is not final, or another one holds its unique key.
         """
-        filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
+        filter_ = _chosen(REPLAY, job_id, fields, all_=all)
         total = self._repeat(self._app.engine.replay_jobs, filter_, is_done=_is_live)
         if not total and job_id is not None:
             _explain_replay(self.get(job_id))
@@ -143,7 +144,7 @@ class Jobs:
 
     async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``replay`` for async code."""
-        filter_ = _chosen("replay", job_id, fields, all_=all, default_state=JobState.DEAD)
+        filter_ = _chosen(REPLAY, job_id, fields, all_=all)
         total = await self._arepeat(self._app.engine.replay_jobs, filter_, is_done=_is_live)
         if not total and job_id is not None:
             _explain_replay(await self.aget(job_id))
@@ -155,7 +156,7 @@ class Jobs:
         :raises JobNotFound: if ``job_id`` is no job.
         :raises MoveNotAllowed: if that job is running.
         """
-        filter_ = _chosen("delete", job_id, fields, all_=all)
+        filter_ = _chosen(DELETE, job_id, fields, all_=all)
         total = self._repeat(self._app.engine.delete_jobs, filter_)
         if not total and job_id is not None:
             _refuse("deleted", self.get(job_id), "cancel it first")
@@ -163,7 +164,7 @@ class Jobs:
 
     async def adelete(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``delete`` for async code."""
-        filter_ = _chosen("delete", job_id, fields, all_=all)
+        filter_ = _chosen(DELETE, job_id, fields, all_=all)
         total = await self._arepeat(self._app.engine.delete_jobs, filter_)
         if not total and job_id is not None:
             _refuse("deleted", await self.aget(job_id), "cancel it first")
@@ -219,7 +220,7 @@ class Jobs:
 
             app.jobs.run_now(task="call_partner")  # its API works again
         """
-        filter_ = _chosen("run_now", job_id, fields, all_=all, default_state=JobState.SCHEDULED)
+        filter_ = _chosen(RUN_NOW, job_id, fields, all_=all)
         total = self._repeat(self._app.engine.run_jobs_now, filter_)
         if not total and job_id is not None:
             _refuse("run now", self.get(job_id), "only a waiting job can be")
@@ -227,7 +228,7 @@ class Jobs:
 
     async def arun_now(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``run_now`` for async code."""
-        filter_ = _chosen("run_now", job_id, fields, all_=all, default_state=JobState.SCHEDULED)
+        filter_ = _chosen(RUN_NOW, job_id, fields, all_=all)
         total = await self._arepeat(self._app.engine.run_jobs_now, filter_)
         if not total and job_id is not None:
             _refuse("run now", await self.aget(job_id), "only a waiting job can be")
@@ -287,21 +288,19 @@ def _update(engine: Engine, job_id: int, changes: JobChanges) -> Verb[JobRecord 
     return None if state is None else (yield from engine.get_job(job_id))
 
 
-def _chosen(
-    verb: str,
-    job_id: int | None,
-    fields: Mapping[str, Any],
-    *,
-    all_: bool,
-    default_state: JobState | None = None,
-) -> JobFilter:
+def _chosen(change: JobChange, job_id: int | None, fields: Mapping[str, Any], *, all_: bool) -> JobFilter:
+    """The filter of the jobs that a change is about.
+
+    :raises ConfigurationError: if that would be every job, and ``all_`` does not say so.
+    """
     filter_ = make_filter(fields, job_id)
     if filter_.is_empty and not all_:
+        name = change.verb.replace(" ", "_")
         raise ConfigurationError(
-            f"app.jobs.{verb}() without a job or a filter means every job: say all=True if it does"
+            f"app.jobs.{name}() without a job or a filter means every job: say all=True if it does"
         )
-    if filter_.id is None and filter_.state is None and default_state is not None:
-        return make_filter({**fields, "state": default_state})
+    if filter_.id is None and filter_.state is None and change.default_state is not None:
+        return make_filter({**fields, "state": change.default_state})
     return filter_
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 
@@ -14,7 +14,7 @@ from turnspit.clock import monotonic, sleep, utc_now
 from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, JobNotFound, TurnspitError
 from turnspit.jobs import JobFilter
-from turnspit.states import FINAL_STATES, LIVE_STATES, WAITING_STATES, JobState
+from turnspit.operations import CANCEL, DELETE, REPLAY, RUN_NOW, JobChange
 from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.audit import audit, who
 from turnspit.web.changes import REASON
@@ -33,20 +33,16 @@ _SHOWN = 120.0
 """Seconds that a change is still shown after it has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class _BulkVerb:
+class _BulkVerb(NamedTuple):
     permission: Permission
-    done: str
-    states: frozenset[JobState]
-    """Which jobs it can be done to."""
-    default_state: JobState | None = None
+    change: JobChange
 
 
 BULK_VERBS = {
-    "replay": _BulkVerb(Permission.REPLAY, "replayed", FINAL_STATES, JobState.DEAD),
-    "cancel": _BulkVerb(Permission.CANCEL, "cancelled", LIVE_STATES),
-    "run": _BulkVerb(Permission.RUN, "made ready", WAITING_STATES - {JobState.BLOCKED}, JobState.SCHEDULED),
-    "delete": _BulkVerb(Permission.DELETE, "deleted", WAITING_STATES | FINAL_STATES),
+    "replay": _BulkVerb(Permission.REPLAY, REPLAY),
+    "cancel": _BulkVerb(Permission.CANCEL, CANCEL),
+    "run": _BulkVerb(Permission.RUN, RUN_NOW),
+    "delete": _BulkVerb(Permission.DELETE, DELETE),
 }
 """What can be done to all jobs that match a search."""
 
@@ -75,7 +71,7 @@ class BulkChange:
     @property
     def done_word(self) -> str:
         """The verb's participle."""
-        return BULK_VERBS[self.verb].done
+        return BULK_VERBS[self.verb].change.done
 
 
 class Bulk:
@@ -201,11 +197,8 @@ def _filters(verb: str, filter_: JobFilter) -> Sequence[JobFilter]:
     """Filters that together match those jobs of a search to which the verb can be applied."""
     if verb not in BULK_VERBS:
         raise ConfigurationError(f"{verb!r} is none of {', '.join(BULK_VERBS)}")
-    known = BULK_VERBS[verb]
+    change = BULK_VERBS[verb].change
+    change.check_state(filter_.state)
     if filter_.state is not None:
-        if filter_.state not in known.states:
-            states = ", ".join(each for each in JobState if each in known.states)
-            raise ConfigurationError(f"a {filter_.state} job cannot be {known.done}: only {states} ones can")
         return [filter_]
-    meant = sorted(known.states) if known.default_state is None else [known.default_state]
-    return [replace(filter_, state=each) for each in meant]
+    return [replace(filter_, state=each) for each in change.meant_states]

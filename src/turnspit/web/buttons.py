@@ -84,7 +84,7 @@ class Buttons:
                 done += 1
             except TurnspitError as error:
                 refused = refused or str(error)
-        text = f"{done} {'job' if done == 1 else 'jobs'} {BULK_VERBS[verb].done}" if ids else "no job was ticked"
+        text = f"{done} {'job' if done == 1 else 'jobs'} {BULK_VERBS[verb].change.done}" if ids else "no job was ticked"
         text = f"{text}; {refused}" if refused else text
         return back_to(request, text, path=form.get("back", "/"), is_bad=bool(refused) or not ids)
 
@@ -103,7 +103,7 @@ class Buttons:
             await self._site.bulk.start(request, verb, filter_, search, rate)
 
         known = BULK_VERBS.get(verb)
-        return await self._do(request, form, f"the jobs are being {known.done if known else verb}", start)
+        return await self._do(request, form, f"the jobs are being {known.change.done if known else verb}", start)
 
     async def stop_bulk(self, request: Request) -> Response:
         """Stop a bulk change that runs in the background."""
