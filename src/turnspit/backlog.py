@@ -19,6 +19,7 @@ from turnspit.records import NewJob
 __all__ = ["Backlogs", "Bounded"]
 
 _FRESH = 1.0
+"""Seconds for which a count of waiting jobs is used."""
 _SHARE_OF_TIME = 20
 """Counting takes at most a twentieth of the time, however long the queue is."""
 _QUICKLY_COUNTED = 1000
@@ -33,13 +34,15 @@ _Steps = Generator[str | float, int, None]
 
 
 class Bounded(Protocol):
-    """What is asked of an app."""
+    """What the backlogs need of their app."""
 
     bounded_queues: Mapping[str, Queue]
     deadline: float
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> Engine:
+        """The store."""
+        ...
 
     def in_transaction(self) -> bool:
         """Whether the caller's calls join a transaction of its framework."""
@@ -56,9 +59,9 @@ class Backlogs:
 
     @contextmanager
     def room(self, jobs: Collection[NewJob[Any]], tx: object | None) -> Iterator[None]:
-        """Room for jobs that are stored inside.
+        """Keep room for jobs that are stored inside the block.
 
-        :raises QueueFull: if there is none.
+        :raises QueueFull: if a queue has none.
         """
         reserved = self.reserve(jobs, tx=tx)
         try:
@@ -87,12 +90,12 @@ class Backlogs:
         tx: object | None,
         has: Mapping[str, int] = _NOTHING,
     ) -> Counter[str]:
-        """Wait for room for jobs that are about to be stored, where their queues say so; what ``release`` takes.
+        """Keep room for jobs that are about to be stored; wait for it if their queue says so. For ``release``.
 
-        :param later: jobs that will wait in their queues later: no room is kept for them, but their queues must not be
-            full now.
-        :param has: room that the same workflow has been given before, by queue.
-        :raises QueueFull: if there is none.
+        :param later: jobs that are not waiting in their queues yet. No room is kept for them, but their queues must not
+            be full now.
+        :param has: room that the same workflow was given before, by queue.
+        :raises QueueFull: if a queue has none.
         """
         reserved: Counter[str] = Counter()
         steps: _Steps = self._reserving(self._bounded(jobs, later, has), tx, reserved, has)
@@ -152,7 +155,7 @@ class Backlogs:
             reserved[queue] = count
 
     def release(self, reserved: Counter[str]) -> None:
-        """They are stored, or will not be."""
+        """Give the kept room back: the jobs are stored, or will not be."""
         for queue, count in reserved.items():
             self._of(queue).settle(count)
 
@@ -189,13 +192,13 @@ class Backlogs:
         return self._known.setdefault(queue, _Backlog(self._app.bounded_queues[queue]))
 
     def _waiting_time(self, queue: str, tx: object | None) -> float:
-        """None inside a transaction: what it has locked may be what workers need to make room."""
+        """Seconds to wait for room. None inside a transaction: workers may need its locks to make room."""
         waits = self._app.bounded_queues[queue].when_full == "wait"
         return self._app.deadline if waits and tx is None and not self._app.in_transaction() else 0.0
 
 
 def _next(steps: _Steps, answer: int | None) -> str | float | None:
-    """The next question; its first one is asked without an answer."""
+    """The next step; the first one needs no answer to a step before."""
     try:
         return next(steps) if answer is None else steps.send(answer)
     except StopIteration:
@@ -203,6 +206,8 @@ def _next(steps: _Steps, answer: int | None) -> str | float | None:
 
 
 class _Backlog:
+    """How many jobs wait in one bounded queue, as this process knows it."""
+
     def __init__(self, queue: Queue) -> None:
         assert queue.max_waiting is not None
         self.name = queue.name

@@ -48,7 +48,7 @@ class Stored(Protocol):
 
 
 class Client:
-    """Implements ``tasks.Enqueuer`` and ``jobs.JobStore`` over an engine."""
+    """Implements ``enqueuer.Enqueuer`` and ``jobs.JobStore`` over an engine."""
 
     def __init__(self, app: Stored) -> None:
         self._app = app
@@ -367,13 +367,13 @@ class _StoredIds:
 
 
 def _insert_or_find(engine: Engine, new: NewJob[Any]) -> Verb[tuple[Inserted, JobRecord | None]]:
-    """Store a job; where another one holds its unique key, that one, as the same transaction sees it."""
+    """Store a job. If another one holds its unique key: that job, as the same transaction sees it."""
     inserted = yield from engine.insert_job(new)
     return inserted, None if inserted.created else (yield from engine.get_job(inserted.id))
 
 
 def _find(engine: Engine, new: NewJob[Any]) -> Verb[JobRecord | None]:
-    """The job that holds a new one's unique key, for which a full queue needs no room."""
+    """The job that holds a new one's unique key, if any: then nothing is stored, and a full queue needs no room."""
     holder = yield from engine.find_holder(new)
     return None if holder is None else (yield from engine.get_job(holder.id))
 

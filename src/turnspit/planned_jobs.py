@@ -94,29 +94,30 @@ class AddedJob(NamedTuple):
     name: str | None
     after: set[int | str]
     groups: tuple[range, ...]
-    """The numbers of jobs that were added together, for all of which it waits: so a million take no memory."""
+    """Ranges of jobs that were added together, for all of which it waits: so a million take no memory."""
     before: tuple[str, ...]
     on_failure: str
 
     @property
     def most_edges(self) -> int:
-        """For how many jobs it waits; one that was named twice counts twice."""
+        """How many jobs it waits for; a job that was named twice counts twice."""
         return len(self.after) + sum(map(len, self.groups))
 
     def numbers(self) -> Iterator[int]:
-        """Those that it waits for, in order."""
+        """The numbers of the jobs that it waits for, in order."""
         single = sorted(job for job in self.after if isinstance(job, int))
         return (job for job, _ in groupby(merge(single, *self.groups)))
 
     def names(self) -> list[str]:
-        """Those that it waits for and that are known by their names alone."""
+        """The names of the jobs that it waits for and that are known only by name."""
         return sorted(job for job in self.after if isinstance(job, str))
 
 
 def sorted_by_dependencies(jobs: list[AddedJob], flow: str) -> list[AddedJob]:
-    """These jobs, numbered one after the other, each behind those that it waits for.
+    """The jobs, in an order in which each comes after those that it waits for.
 
-    :param flow: what a circle is said of.
+    :param jobs: numbered without gaps, in their order.
+    :param flow: what the error message calls the workflow.
     :raises ConfigurationError: if some wait for each other.
     """
     if all(_is_behind_its_dependencies(each) for each in jobs):

@@ -21,7 +21,10 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 
 
 def mismatch(returned: Schema, path: Sequence[str | int], taken: Schema) -> str | None:
-    """Why a part of what is returned cannot be what is taken; ``None`` if it can, or nothing is known."""
+    """Why a part of what one task returns cannot be what another takes; ``None`` if it can, or if it is not known.
+
+    :param path: the fields and indexes that lead to the part.
+    """
     parts: list[tuple[Schema, Schema]] = [(returned, returned)]
     for step in path:
         found = [part for schema, root in parts for each in _choices(schema, root) for part in _step(each, root, step)]
@@ -56,7 +59,7 @@ def _choices(schema: Schema, root: Schema) -> Iterator[Schema]:
 
 
 def _step(schema: Schema, root: Schema, step: str | int) -> Iterator[tuple[Schema, Schema]]:
-    """What is found there: nothing, or what may be anything."""
+    """The schemas of a field or an item: none if it does not exist, ``{}`` if it can be anything."""
     kind = schema.get("type")
     if kind == "object" and isinstance(step, str):
         others = schema.get("additionalProperties", not schema.get("properties"))

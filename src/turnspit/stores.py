@@ -13,11 +13,11 @@ __all__ = ["Replacement", "Store"]
 
 
 class Replacement(NamedTuple):
-    """What an app uses for a while instead of its own store."""
+    """What an app uses in place of its own store, in tests."""
 
     engine: Engine
     is_joined: bool
-    """Whether its callers join a framework's transactions, because it is in the same database."""
+    """Whether callers still join a framework's transactions, because the replacement is in the same database."""
 
 
 class Store:
@@ -56,7 +56,7 @@ class Store:
         return self._watched[1]
 
     def _open(self) -> Engine:
-        """Threads that use an app for the first time at once get the same engine: another would never be closed."""
+        """Open the engine. Threads that come at the same time get the same one: a second would never be closed."""
         engine = open_engine(self.url or os.environ.get("TURNSPIT_URL") or DEFAULT_URL, **self._options)
         with self._lock:
             if self._engine is None:
@@ -74,7 +74,7 @@ class Store:
         return self.url is not None and os.environ.get("TURNSPIT_URL", "") not in ("", self.url)
 
     def watch(self, watch: Callable[[Engine], Engine] | None) -> None:
-        """Wrap the engine: everybody gets what ``watch`` makes of it. ``None`` ends that. For telemetry."""
+        """Wrap the engine: all callers get what ``watch`` makes of it. ``None`` ends that. For telemetry."""
         self._watch, self._watched = watch, None
 
     def configure(self, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Building workflows: the part of an app that begins them."""
+"""``app.workflow`` and ``app.chain``: where the building of a workflow begins."""
 
 from abc import abstractmethod
 from typing import Any
@@ -40,10 +40,10 @@ class WorkflowDeclarer:
         ``async with`` in async code. More than some thousand jobs are stored in portions, and none runs before all are.
 
         :param name: for people; several may have the same.
-        :param on_complete: the job that its end becomes, however it ends; made by ``task.new(...)``.
-        :param on_success: the same, if all its jobs completed.
-        :param on_failure: the same, if one is dead or was cancelled.
-        :param deadline: seconds or ``timedelta`` after which what is left of it is cancelled.
+        :param on_complete: a job that is enqueued when the workflow ends, however it ends; made by ``task.new(...)``.
+        :param on_success: a job that is enqueued when it ends and all its jobs completed.
+        :param on_failure: a job that is enqueued when it ends and one of its jobs is dead or was cancelled.
+        :param deadline: seconds or ``timedelta`` after which the rest of it is cancelled.
         :param idempotency_key: of a request that may be repeated: until this workflow has ended, and for a day after it
             was stored, another one of its name and key stores nothing and has its ``id``; ``flow.created`` is false
             then. At most 5,000 jobs can be stored so.
@@ -71,7 +71,7 @@ class WorkflowDeclarer:
         return WorkflowBuilder(self.workflow_writer, new, tx=tx)
 
     def _with_metadata(self, job: NewJob[Any]) -> NewJob[Any]:
-        """The job of a workflow's end as other jobs of the caller: it is stored when there is no caller any more."""
+        """The job with the app's metadata, which must be added now: when it is stored, there is no caller any more."""
         for added in self.added_metadata:
             [job] = added.add([job])
         return job
@@ -79,7 +79,12 @@ class WorkflowDeclarer:
     def chain(
         self, *jobs: NewJob[Any], name: str = "chain", idempotency_key: str | None = None, tx: object | None = None
     ) -> int:
-        """Store jobs each of which waits for the one before; the workflow's id.
+        """Store jobs of which each waits for the one before; the id of their workflow.
+
+        :param name: for people.
+        :param idempotency_key: as for ``workflow``.
+        :param tx: as for ``using(tx=)``.
+        :raises ConfigurationError: without any job.
 
         ::
 

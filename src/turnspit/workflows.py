@@ -1,4 +1,4 @@
-"""Workflows, as they are built: jobs that wait for jobs.
+"""Building workflows: jobs that wait for jobs.
 
 ::
 
@@ -76,8 +76,8 @@ class WorkflowBuilder:
         self._block = _Block.BEFORE
         self._is_storing = False  # also after a part that could not be stored
         self.created = True
-        """``False`` once the block has ended if an earlier workflow holds the idempotency key: nothing was stored,
-        ``id`` is that one's, and a job that has a name has the id of the one of that name there.
+        """``False`` after the block if an earlier workflow holds the idempotency key. Nothing was stored; ``id`` is
+        that workflow's, and a job with a name has the id of the job of that name there.
         """
 
     @property
@@ -105,13 +105,13 @@ class WorkflowBuilder:
     ) -> PlannedJob[R]:
         """Add a job, made by ``task.new(...)``.
 
-        :param name: by which it is found in the workflow; no two jobs of it have the same.
-        :param after: for what it waits: jobs that were added, or names, also of jobs that are added later. A job whose
-            result is an argument of it need not be named.
-        :param before: names of jobs of a running workflow that wait for it too; see ``job.extend_workflow()``.
-        :param on_failure: what it does if one of those becomes a dead letter or is cancelled: ``"cancel"`` it too,
-            ``"run"`` all the same, or ``"wait"`` until somebody replays that one.
-        :raises ConfigurationError: for what no workflow can be.
+        :param name: the job's name in the workflow; no other job of it may have the same.
+        :param after: the jobs that it waits for: jobs that were added, or names, also of jobs that are added later. A
+            job whose result is one of its arguments need not be listed.
+        :param before: names of jobs of a running workflow that shall wait for it too; see ``job.extend_workflow()``.
+        :param on_failure: what happens if a job that it waits for becomes dead or is cancelled: ``"cancel"`` it too,
+            ``"run"`` it all the same, or ``"wait"`` until somebody replays that job.
+        :raises ConfigurationError: outside of the block; for a taken name, a unique task, a job of another workflow.
         :raises InvalidArguments: if an argument is a result that its task does not take.
         """
         self._check(new, on_failure)
@@ -137,8 +137,8 @@ class WorkflowBuilder:
         before: Iterable[str] = (),
         on_failure: OnFailure = "cancel",
     ) -> PlannedJobs[R]:
-        """Add many jobs that wait for the same. The iterable is streamed: a million take no more memory than some
-        thousands, and none of them runs before all are stored.
+        """Add many jobs that wait for the same jobs; the parameters are those of ``add``. The iterable is streamed: a
+        million take no more memory than some thousands, and none of them runs before all are stored.
 
         ::
 
@@ -215,7 +215,7 @@ class WorkflowBuilder:
         return numbers, tuple(groups)
 
     def _steps(self, *, is_last: bool) -> Generator[WorkflowStep, StoredStep, None]:
-        """Yields what to store, a transaction at a time, and is sent what was stored."""
+        """Yield what to store, one transaction at a time, and receive what was stored."""
         if not is_last and self._awaited and self._by is None:
             return  # what others wait for is still to come
         waiting = self._sorted()
@@ -258,14 +258,14 @@ class WorkflowBuilder:
             self._ids[added.number] = job
 
     def _further_edges(self, wide: Sequence[AddedJob]) -> Iterator[tuple[tuple[int, int], ...]]:
-        """Of jobs that wait for more than one call should store, the rest of their edges, in portions."""
+        """Of jobs with more dependencies than one call should store: the rest of their edges, in portions."""
         for each in wide:
             dependant, left = self._ids[each.number], islice(each.numbers(), _MOST_EDGES, None)
             while edges := tuple((self._ids[job], dependant) for job in islice(left, _MOST_EDGES)):
                 yield edges
 
     def _sorted(self) -> list[AddedJob]:
-        """The buffer, each behind those that it waits for."""
+        """The jobs in the buffer, each after those that it waits for."""
         buffer = [each._replace(after={self._known(job) for job in each.after}) for each in self._buffer]
         unknown = sorted({str(job) for each in buffer for job in each.after if isinstance(job, str)})
         if unknown and self._by is None:
@@ -277,7 +277,7 @@ class WorkflowBuilder:
         return self._names.get(job, job) if isinstance(job, str) else job
 
     def _stored(self, added: AddedJob, places: Mapping[int, int]) -> NewWorkflowJob:
-        """As the store takes it: others by their id, or by their place in this part."""
+        """The job as the store takes it: other jobs by their ids, or by their places in this part."""
 
         def number(job: int | str) -> int | str:
             return job if isinstance(job, str) else self._ids[job] or -places[job] - 1
@@ -378,7 +378,7 @@ class WorkflowBuilder:
 
     @contextmanager
     def _noted(self, error: BaseException) -> Iterator[None]:
-        """The error that ended the block is the one that its caller sees, also if the store cannot be reached."""
+        """Add to the error that ended the block that the workflow could not be cancelled either."""
         try:
             yield
         except TurnspitError as unreached:
@@ -389,7 +389,7 @@ class WorkflowBuilder:
 
     @property
     def _must_give_up(self) -> bool:
-        """Whether a part of a new workflow is stored for good."""
+        """Whether a part of a new workflow may be stored already, outside of a caller's transaction."""
         return self._by is None and self._tx is None and self.created
 
 
