@@ -1,11 +1,14 @@
 """``using(expires=)``, seen from an application."""
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.behaviour.support import DEADLINE
 from turnspit import ConfigurationError, JobCancelled, Turnspit, testing
 
 
@@ -43,6 +46,22 @@ def test_a_worker_cancels_at_the_moment(tmp_path: Path) -> None:
         job = send.using(expires=0.05).enqueue()
         with pytest.raises(JobCancelled, match="expired"):
             job.get_result(timeout=20)
+    app.close()
+
+
+def test_a_job_that_is_interrupted_by_the_end_of_its_worker_does_not_expire(tmp_path: Path) -> None:
+    app = Turnspit(f"sqlite:///{tmp_path}/jobs.db")
+    began = threading.Event()
+
+    @app.task
+    async def task() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    with app.worker(grace=0):
+        job = task.using(expires=3600).enqueue()
+        assert began.wait(DEADLINE)
+    assert (job.refresh().state, job.expires_at) == ("ready", None)
     app.close()
 
 

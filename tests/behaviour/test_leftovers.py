@@ -363,7 +363,7 @@ def test_a_job_that_the_store_will_not_take_back_keeps_back_no_other(
     gate, give_back = Gate(), app.engine.return_jobs
     refused = 0
 
-    def return_jobs(claims: Any) -> Verb[list[int]]:
+    def return_jobs(claims: Any, begun: Any) -> Verb[list[int]]:
         returned = yield from give_back(claims)
         if refused in returned:
             raise EngineError("not this one")

@@ -90,6 +90,16 @@ def test_what_was_handed_back_unrun_has_not_begun(store: Store) -> None:
     assert store.state(claim.id) is JobState.CANCELLED
 
 
+def test_what_was_interrupted_and_handed_back_has_begun(store: Store) -> None:
+    jobs = [insert(store), insert(store)]
+    claims = [(claim.id, claim.fence) for claim in store.claim(2)]
+    store.engine.write(store.engine.return_jobs, claims, [jobs[0]])
+    assert [store.job(job).expires_at is None for job in jobs] == [True, False]
+    store.clock.advance(MINUTE)
+    store.promote()
+    assert [store.state(job) for job in jobs] == [JobState.READY, JobState.CANCELLED]
+
+
 def test_a_running_job_is_left_alone(store: Store) -> None:
     insert(store)
     claim = store.claim_one()

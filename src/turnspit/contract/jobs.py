@@ -1,6 +1,6 @@
 """Jobs on their way from enqueued to ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from turnspit.contract.verbs import Verb
@@ -96,10 +96,12 @@ class Jobs(Protocol):
         """
         ...
 
-    def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
+    def return_jobs(self, claims: Sequence[tuple[int, int]], begun: Collection[int] = ()) -> Verb[list[int]]:
         """Give claimed jobs back unrun, with their attempt restored; the ids of those whose claim was current.
 
         A job whose cancellation was requested is cancelled instead.
+
+        :param begun: the jobs among them that were interrupted: what has begun in time does not expire any more.
         """
         ...
 

@@ -46,6 +46,7 @@ class Leftovers:
         self._worker = registration.id
         self._running = list(executor.running.values())
         self._claims = {running: running.current_claim for running in self._running}  # it changes as the loop ends
+        self._begun = {running.claim.id for running in self._running if running.begun}
         self._left = len(self._running)
         self._lock = threading.Lock()
 
@@ -94,15 +95,24 @@ class Leftovers:
         engine = self._engine
         try:
             try:
-                engine.write(_leave, engine, finishes, returned, self._worker)
+                engine.write(self._leave, finishes, returned)
             except (EngineUnavailable, StoreFrozen):
                 raise
             except Exception:
                 self._store_by_halves(engine.finish_jobs, finishes)
-                self._store_by_halves(engine.return_jobs, returned)
+                self._store_by_halves(self._return, returned)
                 engine.write(engine.retire_worker, self._worker)
         except Exception as error:
             logger.error("worker %s could not hand back what it ran: %s; others rescue it", self._worker, error)
+
+    def _leave(self, finishes: list[Finish], returned: list[tuple[int, int]]) -> Verb[None]:
+        """In one transaction: what a worker still has when it is retired counts as crashed."""
+        yield from self._engine.finish_jobs(finishes)
+        yield from self._return(returned)
+        yield from self._engine.retire_worker(self._worker)
+
+    def _return(self, claims: list[tuple[int, int]]) -> Verb[list[int]]:
+        return self._engine.return_jobs(claims, self._begun)
 
     def _store_by_halves(self, verb: Callable[[list[P]], Verb[Any]], parts: list[P]) -> None:
         try:
@@ -160,7 +170,7 @@ class Leftovers:
         if claim is running.claim and finish is not None:
             self._insist(self._engine.finish_jobs, [finish])
         elif claim is not None:
-            self._insist(self._engine.return_jobs, [(claim.id, claim.fence)])
+            self._insist(self._return, [(claim.id, claim.fence)])
         with self._lock:
             self._left -= 1
             if self._left:
@@ -181,10 +191,3 @@ class Leftovers:
                 thread_sleep(backoff.delay())
             else:
                 return
-
-
-def _leave(engine: Engine, finishes: list[Finish], returned: list[tuple[int, int]], worker: int) -> Verb[None]:
-    """In one transaction: what a worker still has when it is retired counts as crashed."""
-    yield from engine.finish_jobs(finishes)
-    yield from engine.return_jobs(returned)
-    yield from engine.retire_worker(worker)

@@ -360,12 +360,13 @@ class Worker:
     async def _store_what_is_left(self, told: list[Running], left: Leftovers) -> None:
         ours = [*self.executor.take(), *(each.claim for each in told if each not in left)]
         handed_back = [(claim.id, claim.fence) for claim in ours]
+        begun = [each.claim.id for each in told if each.begun]
         backoff, until = Backoff(), monotonic() + _FLUSH_TIME
         while True:
             try:
                 await self.claimer.flush()
                 if handed_back:
-                    await self._engine.awrite(self._engine.return_jobs, handed_back)
+                    await self._engine.awrite(self._engine.return_jobs, handed_back, begun)
                 # Claims whose answer was lost: rescued after this worker's end, each would count as a crash.
                 await self._engine.awrite(self._engine.return_unanswered_claims, self.id, left.jobs)
                 if not left:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
@@ -279,8 +279,8 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         yield Wake(WakeKind.FINISHED, tuple(ids))
         return rows
 
-    def return_jobs(self, claims: Sequence[tuple[int, int]]) -> Verb[list[int]]:
-        rows = yield Statement(self.sql["return_jobs"], {"claims": to_json(claims)})
+    def return_jobs(self, claims: Sequence[tuple[int, int]], begun: Collection[int] = ()) -> Verb[list[int]]:
+        rows = yield Statement(self.sql["return_jobs"], {"claims": to_json(claims), "begun": to_json(sorted(begun))})
         cancelled = [job for job, cancel_requested_at, _ in rows if cancel_requested_at is not None]
         yield from self.free_slots([job for job, _, lane in rows if lane is not None])
         if cancelled:

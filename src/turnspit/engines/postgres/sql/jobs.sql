@@ -354,7 +354,8 @@ SELECT id IN (SELECT id FROM free) FROM {schema}.jobs WHERE id = :id;
 -- name: return_jobs
 -- `claims` is [[id, fence], ...].
 UPDATE {schema}.jobs AS job
-SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1, started_at = NULL
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1, started_at = NULL,
+    expires_at = CASE WHEN job.id <> ALL (ARRAY(SELECT json_array_elements_text(:begun::json)::bigint)) THEN expires_at END
 FROM (SELECT (value->>0)::bigint AS id, (value->>1)::bigint AS fence FROM json_array_elements(:claims::json) AS value)
     AS claim
 WHERE job.id = claim.id AND job.fence = claim.fence AND job.state || '' = 'running'

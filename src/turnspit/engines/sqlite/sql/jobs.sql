@@ -296,7 +296,8 @@ SELECT 1 FROM turnspit_jobs WHERE id = :id;
 -- name: return_jobs
 -- `claims` is [[id, fence], ...].
 UPDATE turnspit_jobs NOT INDEXED
-SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1, started_at = NULL
+SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'held' END, worker = NULL, attempt = attempt - 1, started_at = NULL,
+    expires_at = CASE WHEN turnspit_jobs.id NOT IN (SELECT value FROM json_each(:begun)) THEN expires_at END
 FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS fence FROM json_each(:claims)) AS claim
 WHERE turnspit_jobs.id = claim.id AND turnspit_jobs.fence = claim.fence AND state = 'running'
 RETURNING turnspit_jobs.id, cancel_requested_at, lane;
