@@ -120,7 +120,12 @@ def kind_of(tx: object) -> str:
 
 
 def sync_transaction_error(tx: object) -> InvalidTransaction:
-    """The error for a sync transaction that was given to an async verb."""
+    """The error for a sync transaction that was given to an async verb, or an async one that nobody can join."""
+    if type(tx).__module__.partition(".")[0] == "aiosqlite":
+        return InvalidTransaction(
+            "a bare aiosqlite connection cannot be joined: give a SQLAlchemy AsyncSession or AsyncConnection with "
+            "aiosqlite below it, or a sqlite3 connection to the verb without an a in front"
+        )
     return InvalidTransaction(
         f"a {type(tx).__module__.partition('.')[0]} {type(tx).__name__} is not async: "
         "use the verb without an a in front, as in task.enqueue(...)"
