@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 from turnspit.backlog import Backlogs
 from turnspit.blueprints import TaskRegistry
 from turnspit.chunks import achunks, chunks
-from turnspit.clock import end_of, give_way, sleep
+from turnspit.clock import give_way, sleep
 from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound
-from turnspit.job_waiting import is_in_loop, time_to_wait, wait_at_most, when_woken
+from turnspit.job_waiting import Patience, is_in_loop, wait_at_most, when_woken
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
@@ -266,9 +266,8 @@ class Client:
         :raises ResultTimeout: if it has not ended after ``timeout`` seconds.
         """
         self._warn_in_loop()
-        blocks = is_in_loop()
         finished = threading.Event()
-        until = end_of(timeout)
+        patience = Patience(timeout, blocks_loop=is_in_loop())
         record = self.get_record(job_id)
         if record.state.is_final:
             return record
@@ -279,7 +278,7 @@ class Client:
                 record = self.get_record(job_id)
                 if record.state.is_final:
                     return record
-                finished.wait(time_to_wait(record, until, timeout, blocks_loop=blocks))
+                finished.wait(patience.until_next_look(record))
         finally:
             stop_listening()
 
@@ -287,7 +286,7 @@ class Client:
         """``wait_final`` for async code."""
         finished = asyncio.Event()
         loop = asyncio.get_running_loop()
-        until = end_of(timeout)
+        patience = Patience(timeout)
         record = await self.aget_record(job_id)
         if record.state.is_final:
             return record
@@ -299,7 +298,7 @@ class Client:
                 record = await self.aget_record(job_id)
                 if record.state.is_final:
                     return record
-                await wait_at_most(finished, time_to_wait(record, until, timeout))
+                await wait_at_most(finished, patience.until_next_look(record))
         finally:
             await asyncio.to_thread(stop_listening)
 

@@ -2,17 +2,26 @@
 
 import asyncio
 import contextlib
+import logging
+import threading
 from collections.abc import Callable
 
-from turnspit.clock import from_moment, monotonic
+from turnspit.clock import end_of, from_moment, monotonic
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.errors import ResultTimeout
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
-__all__ = ["is_in_loop", "time_to_wait", "wait_at_most", "when_woken"]
+__all__ = ["Patience", "is_in_loop", "wait_at_most", "when_woken"]
+
+logger = logging.getLogger("turnspit")
 
 _LOOK_AGAIN = 0.5
+_SILENT = 10.0
+"""Seconds after which a caller who waits for good is told what for."""
+_telling = threading.Lock()
+_told: set[tuple[str, str]] = set()
+"""For which tasks, in which queues, this process has said so."""
 
 
 def is_in_loop() -> bool:
@@ -44,24 +53,46 @@ def when_woken(kind: WakeKind, number: int, then: Callable[[], object]) -> Calla
     return listener
 
 
-def time_to_wait(record: JobRecord, until: float | None, timeout: float | None, *, blocks_loop: bool = False) -> float:
-    """Seconds to wait for a wake, before the job is looked at again: a wake can get lost.
+class Patience:
+    """How long a caller waits for a job. Whoever waits for good is told once what for.
 
-    :param until: when to give up, by ``monotonic``; ``None``: never.
-    :param timeout: the seconds that the caller gave, for the error.
+    :param timeout: seconds, or ``None``: for good.
     :param blocks_loop: whether the caller blocks an event loop while it waits.
-    :raises ResultTimeout: if the time is over; the message says what the job may be waiting for.
     """
-    if until is None:
+
+    def __init__(self, timeout: float | None, *, blocks_loop: bool = False) -> None:
+        self._timeout = timeout
+        self._until = end_of(_SILENT if timeout is None else timeout)
+        self._blocks_loop = blocks_loop
+
+    def until_next_look(self, record: JobRecord) -> float:
+        """Seconds to wait for a wake, before the job is looked at again: a wake can get lost.
+
+        :raises ResultTimeout: if the time is over; the message says what the job may be waiting for.
+        """
+        left = _LOOK_AGAIN if self._until is None else self._until - monotonic()
+        if left > 0:
+            return min(left, _LOOK_AGAIN)
+        if self._timeout is not None:
+            raise ResultTimeout(self._still_waits(record, self._timeout))
+        self._until = None
+        if record.state is not JobState.RUNNING and _is_news(record):
+            logger.warning("%s", self._still_waits(record, _SILENT))
         return _LOOK_AGAIN
-    left = until - monotonic()
-    if left <= 0:
+
+    def _still_waits(self, record: JobRecord, seconds: float) -> str:
         why = "; a worker in this event loop cannot run it meanwhile: await job.aget_result()"
-        raise ResultTimeout(
-            f"job {record.id} ({record.task}) is still {record.state} after {timeout:g} s"
-            f"{why if blocks_loop else _why_waiting(record)}"
+        return (
+            f"job {record.id} ({record.task}) is still {record.state} after {seconds:g} s"
+            f"{why if self._blocks_loop else _why_waiting(record)}"
         )
-    return min(left, _LOOK_AGAIN)
+
+
+def _is_news(record: JobRecord) -> bool:
+    with _telling:
+        is_news = (record.task, record.queue) not in _told
+        _told.add((record.task, record.queue))
+    return is_news
 
 
 def _why_waiting(record: JobRecord) -> str:

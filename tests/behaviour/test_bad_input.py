@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 import pytest
 from pydantic import BaseModel, EmailStr
 from sqlalchemy import create_engine
@@ -241,20 +240,6 @@ def test_a_sync_session_given_to_the_async_verb(app: Turnspit, send: Any, sessio
     call = send.using(tx=session).aenqueue("ada@example.com", 7)
     assert said(InvalidTransaction, lambda: asyncio.run(call)) == (
         "a sqlalchemy Session is not async: use the verb without an a in front, as in task.enqueue(...)"
-    )
-
-
-def test_a_bare_connection_of_aiosqlite(app: Turnspit, send: Any) -> None:
-    async def main() -> str:
-        async with aiosqlite.connect(app.engine.location) as connection:
-            with pytest.raises(InvalidTransaction) as raised:
-                await send.using(tx=connection).aenqueue("ada@example.com", 7)
-            return str(raised.value)
-
-    app.migrate()
-    assert asyncio.run(main()) == (
-        "a bare aiosqlite connection cannot be joined: give a SQLAlchemy AsyncSession or AsyncConnection with "
-        "aiosqlite below it, or a sqlite3 connection to the verb without an a in front"
     )
 
 

@@ -4,21 +4,13 @@ import asyncio
 import logging
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
-from turnspit import (
-    JobCancelled,
-    JobContext,
-    JobDead,
-    JobState,
-    ResultTimeout,
-    Retry,
-    Snooze,
-    Turnspit,
-)
+from turnspit import JobCancelled, JobContext, JobDead, JobState, ResultTimeout, Retry, Snooze, Turnspit, job_waiting
 from turnspit.errors import MoveNotAllowed
 
 
@@ -309,6 +301,33 @@ def test_get_result_says_that_the_job_is_still_on_its_way(app: Turnspit, events:
         with pytest.raises(ResultTimeout) as raised:
             job.get_result(timeout=timedelta(milliseconds=20))
     assert str(raised.value) == f"job {job.id} (task) is still running after 0.02 s"
+
+
+@pytest.mark.parametrize("verb", ["get_result", "aget_result"])
+def test_who_waits_for_good_is_told_once_what_for(
+    app: Turnspit, verb: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a worker, that is for ever."""
+    monkeypatch.setattr(job_waiting, "_SILENT", 0.0)
+    monkeypatch.setattr(job_waiting, "_told", set())
+
+    @app.task(queue="mail")
+    def task() -> int:
+        return 7
+
+    jobs = [task.enqueue() for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        if verb == "get_result":
+            waiting = [threads.submit(job.get_result) for job in jobs]
+        else:
+            waiting = [threads.submit(asyncio.run, job.aget_result()) for job in jobs]
+        wait_until(lambda: caplog.records, "a warning")
+        with app.worker():
+            assert [each.result(DEADLINE) for each in waiting] == [7, 7]
+    [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert re.fullmatch(
+        r"job [12] \(task\) is still ready after 0 s; is a worker running that serves the queue 'mail'\?", said
+    )
 
 
 @pytest.mark.parametrize("timeout", [0, 0.02])

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import (
@@ -246,6 +247,20 @@ def test_a_first_use_of_the_store_inside_a_transaction(folder: Path) -> None:
         assert job.get_result(timeout=10) == 7
     app.close()
     database.dispose()
+
+
+def test_a_bare_connection_of_aiosqlite_is_refused(app: Turnspit, send: Send, path: Path) -> None:
+    async def main() -> None:
+        async with aiosqlite.connect(path) as connection:
+            await send.using(tx=connection).aenqueue(1)
+
+    app.migrate()
+    with pytest.raises(InvalidTransaction) as raised:
+        asyncio.run(main())
+    assert str(raised.value) == (
+        "a bare aiosqlite connection cannot be joined: give a SQLAlchemy AsyncSession or AsyncConnection with "
+        "aiosqlite below it, or a sqlite3 connection to the verb without an a in front"
+    )
 
 
 def test_what_is_refused_says_what_to_do(app: Turnspit, send: Send, database: Any, path: Path, folder: Path) -> None:
