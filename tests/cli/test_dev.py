@@ -10,8 +10,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.cli.conftest import Cli
-from tests.faults.program import PATIENCE, Program, wait_until
+from tests.faults.program import PATIENCE, Program
 from tests.postgres import hold_port, port_of
 from turnspit import Turnspit
 from turnspit.cli import reloading

@@ -10,7 +10,8 @@ from types import TracebackType
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from tests.faults.program import PATIENCE, Program, wait_until
+from tests.behaviour.support import wait_until
+from tests.faults.program import PATIENCE, Program
 from turnspit import Turnspit
 
 __all__ = ["Fleet", "ask", "is_alive", "write_app"]

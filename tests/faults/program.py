@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
@@ -16,14 +15,6 @@ from typing import Self
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds until something that must happen counts as not happening; far more than it takes."""
-
-
-def wait_until(is_so: Callable[[], object], what: str) -> None:
-    """Look again and again until it is so."""
-    until = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < until, f"after {PATIENCE:g} s: not {what}"
-        time.sleep(0.01)
 
 
 class Program:

@@ -10,9 +10,9 @@ from soak.proof import Proof, prove
 from soak.stores import Store
 from soak.tasks import make_app
 
-from tests.behaviour.support import change
+from tests.behaviour.support import change, wait_until
 from tests.faults.points import HEARTBEAT, LEASE
-from tests.faults.program import PATIENCE, Program, wait_until
+from tests.faults.program import PATIENCE, Program
 from turnspit import EngineUnavailable, Turnspit
 from turnspit._runtime.worker.embedded import EmbeddedWorker
 

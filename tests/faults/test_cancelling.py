@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.faults.program import wait_until
+from tests.behaviour.support import wait_until
 from tests.faults.scene import Scene
 
 

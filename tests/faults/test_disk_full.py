@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.program import wait_until
+from tests.behaviour.support import wait_until
 from turnspit import EngineUnavailable, Turnspit
 from turnspit.contract.verbs import Verb
 from turnspit.engines.sqlite.engine import SqliteEngine

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.faults.fork import Child, in_child
-from tests.faults.program import PATIENCE, lock_held, release, wait_until
+from tests.faults.program import PATIENCE, lock_held, release
 from turnspit import Turnspit
 from turnspit.contract.verbs import WakeKind
 from turnspit.engines.forks import _Forks

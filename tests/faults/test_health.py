@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, ask, make_app, write_app
-from tests.faults.program import wait_until
 from turnspit import ConfigurationError, EngineUnavailable, Health, Turnspit
 
 pytestmark = pytest.mark.on_sqlite

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.faults.conftest import Ledger
-from tests.faults.program import PATIENCE, Program, lock_held, release, wait_until
+from tests.faults.program import PATIENCE, Program, lock_held, release
 from turnspit import Turnspit
 from turnspit.states import JobState
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 from soak.ledger import entries
 
+from tests.behaviour.support import wait_until
 from tests.faults.points import LONG_LEASE
-from tests.faults.program import wait_until
 from tests.faults.scene import Scene
 
 

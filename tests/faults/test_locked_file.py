@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.program import Program, lock_held, release, wait_until
+from tests.behaviour.support import wait_until
+from tests.faults.program import Program, lock_held, release
 from tests.outages import outlive
 from turnspit import EngineUnavailable, Turnspit
 from turnspit.contract import Engine

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.faults.points import LONG_LEASE, POINTS
-from tests.faults.program import wait_until
 from tests.faults.scene import Scene
 
 IN_A_JOBS_LIFE = [

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.faults.fork import in_child
-from tests.faults.program import Program, wait_until
+from tests.faults.program import Program
 from turnspit import EngineUnavailable, Turnspit
 from turnspit.engines import open_engine
 from turnspit.engines.migrations import Execute

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, ask, make_app, write_app
-from tests.faults.program import wait_until
 from tests.programs import running
 from turnspit import Job, JobState, Turnspit
 

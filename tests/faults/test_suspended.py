@@ -5,8 +5,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.behaviour.support import wait_until
 from tests.faults.points import LONG_LEASE
-from tests.faults.program import Program, wait_until
+from tests.faults.program import Program
 from tests.faults.scene import Scene
 from turnspit.engines.sqlite.turnstile import Turnstile
 

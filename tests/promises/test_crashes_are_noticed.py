@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import url_of
-from tests.faults.program import Program, wait_until
+from tests.behaviour.support import url_of, wait_until
+from tests.faults.program import Program
 from turnspit import JobContext, JobDead, Turnspit
 
 # At once: what several threads print may share a line.

@@ -12,9 +12,9 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
+from tests.behaviour.support import wait_until
 from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, make_app, write_app
-from tests.faults.program import wait_until
 from tests.telemetry.lines import json_lines
 from tests.telemetry.spans import Spans
 from turnspit import Retry, Turnspit

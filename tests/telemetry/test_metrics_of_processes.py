@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.support import wait_until
 from tests.cli.gate import Gate
 from tests.faults.fleet import Fleet, make_app, write_app
-from tests.faults.program import wait_until
 from tests.telemetry.scraping import Samples, scrape_fleet
 from turnspit import __version__
 

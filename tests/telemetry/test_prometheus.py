@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from werkzeug.test import Client
 
-from tests.faults.program import wait_until
+from tests.behaviour.support import wait_until
 from tests.programs import running
 from tests.telemetry.scraping import Samples, read, scrape
 from turnspit import Cancel, ConfigurationError, EngineUnavailable, Retry, Snooze, Turnspit

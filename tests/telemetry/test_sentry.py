@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.program import wait_until
+from tests.behaviour.support import wait_until
 from turnspit import Cancel, ConfigurationError, Event, JobTimeout, Retry, Snooze, Turnspit
 from turnspit.telemetry.sentry import report_errors
 

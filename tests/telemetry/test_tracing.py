@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from opentelemetry import baggage, context, trace
 
+from tests.behaviour.support import wait_until
 from tests.faults.fleet import Fleet, write_app
-from tests.faults.program import wait_until
 from tests.telemetry.spans import Spans
 from turnspit import Cancel, JobContext, Retry, Snooze, Turnspit
+from turnspit.errors import InvalidTransaction
 from turnspit.telemetry.tracing import trace_jobs
 
 pytestmark = pytest.mark.on_sqlite
@@ -176,7 +177,7 @@ def test_what_could_not_be_stored_is_an_error_of_its_enqueue(app: Turnspit, span
     async def enqueue() -> None:
         await end.using(tx=object()).aenqueue()
 
-    with pytest.raises(Exception, match="tx="):
+    with pytest.raises(InvalidTransaction):
         asyncio.run(enqueue())
     sent = spans.one("enqueue end")
     assert sent.status.status_code is trace.StatusCode.ERROR
