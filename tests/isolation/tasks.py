@@ -194,6 +194,35 @@ def waits_for_all_children() -> int:
     return count
 
 
+_left: list[Callable[[], None]] = []
+
+
+@app.task(isolate=True)
+def leaves_a_thread(job: JobContext) -> None:
+    """Its thread lives on, and reports when it is told to."""
+    may_report, has_reported = threading.Event(), threading.Event()
+
+    def report() -> None:
+        may_report.wait()
+        job.progress(0.9)
+        job.log("too late")
+        job.move_cursor("steps", 8, is_complete=False)
+        with suppress(Exception):
+            job.finish(sqlite3.connect(":memory:"))
+        has_reported.set()
+
+    threading.Thread(target=report, daemon=True).start()
+    _left[:] = [may_report.set, lambda: has_reported.wait() and None]
+
+
+@app.task(isolate=True)
+def tells_the_thread() -> str:
+    """Runs where it was left, and waits until it has reported."""
+    for step in _left:
+        step()
+    return "well"
+
+
 @app.task(isolate=True)
 def hang_with_the_lock(folder: str) -> None:
     """Hangs in C, with the interpreter's lock: no thread of its process runs any more."""

@@ -68,6 +68,14 @@ def test_a_copy_that_a_task_has_forked_answers_no_job(app: Turnspit, ends: bool)
         assert [job.get_result(DEADLINE) for job in doubles] == [0, 2, 4]
 
 
+def test_what_a_job_has_left_behind_in_its_process_reports_for_no_other_job(app: Turnspit) -> None:
+    with app.worker(concurrency=1):
+        tasks.leaves_a_thread.enqueue().get_result(DEADLINE)
+        job = tasks.tells_the_thread.using(retry=Retry(attempts=1)).enqueue()
+        assert job.get_result(DEADLINE) == "well"
+    assert (job.refresh().progress, job.get_logs()) == (None, [])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork there")
 def test_a_task_that_waits_for_all_its_children_waits_for_nobody_elses(app: Turnspit) -> None:
     with app.worker(concurrency=1):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import pytest
 from tests.behaviour.support import DEADLINE, change, wait_until
 from tests.isolation import tasks
 from tests.isolation.conftest import is_alive
-from turnspit import JobCancelled, JobContext, JobDead, Retry, Snooze, Turnspit
+from turnspit import JobCancelled, JobContext, JobDead, JobTimeout, Retry, Snooze, Turnspit
 from turnspit._runtime.worker.processes import Processes
 from turnspit.context import claim_of
 from turnspit.records import NewJob
@@ -117,6 +118,25 @@ def test_a_job_that_has_ended_is_told_to_stop_and_the_next_one_in_its_process_is
         ended.stop("timeout")
         next_.stop("cancelled")
         with pytest.raises(JobCancelled):
+            call.result(DEADLINE)
+
+
+@pytest.mark.on_sqlite
+def test_where_no_thread_can_be_started_it_is_killed_at_once(
+    app: Turnspit, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = context_of(tasks.gives_in.new(str(tmp_path)))
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with ThreadPoolExecutor(1) as threads, monkeypatch.context() as patch:
+        call = threads.submit(processes.run, tasks.gives_in, context)
+        wait_until((tmp_path / "began").exists, "the beginning of the task")
+        patch.setattr(threading.Thread, "start", refuse)
+        context.ask_to_yield()
+        context.stop("timeout")
+        with pytest.raises(JobTimeout):
             call.result(DEADLINE)
 
 

@@ -146,8 +146,10 @@ class Link:
         """In another thread: while the store is away, the supervisor hears all the same that this worker lives."""
         is_due = any(monotonic() >= moment for moment in self._to_declare.values())
         if is_due and (self._declaring is None or not self._declaring.is_alive()):
-            self._declaring = threading.Thread(target=self._declare, name="turnspit-declare-dead", daemon=True)
-            self._declaring.start()
+            declaring = threading.Thread(target=self._declare, name="turnspit-declare-dead", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no thread can be started: a second later, perhaps
+                declaring.start()
+                self._declaring = declaring
 
     def _declare(self) -> None:
         """Return the jobs of siblings that died; what the store does not take now is tried again.

@@ -149,22 +149,22 @@ class _Reports(JobWrites):
 
     def report_progress(self, claim: Claim, progress: float, message: str | None, data: str | None) -> None:
         """Tell the worker."""
-        self._report({"progress": [progress, None if message is None else str(message), data]})
+        self._report(claim, {"progress": [progress, None if message is None else str(message), data]})
 
     def report_cursor(self, claim: Claim, cursor: str) -> None:
         """Tell the worker."""
-        self._report({"cursor": cursor})
+        self._report(claim, {"cursor": cursor})
 
     def report_log(self, claim: Claim, level: str, message: str) -> None:
         """Tell the worker."""
-        self._report({"log": [str(message), level]})
+        self._report(claim, {"log": [str(message), level]})
 
-    def _report(self, report: dict[str, Any]) -> None:
-        self._channel.send({"report": report})
+    def _report(self, claim: Claim, report: dict[str, Any]) -> None:
+        self._channel.send({"report": report, "of": [claim.id, claim.fence]})
 
     def _completion(self, claim: Claim, result: Any) -> Completion:
         # Before the store hears it: should this process die in between, the worker asks whether it was committed.
-        self._channel.send({"finishing": True})
+        self._channel.send({"finishing": True, "of": [claim.id, claim.fence]})
         return super()._completion(claim, result)
 
 

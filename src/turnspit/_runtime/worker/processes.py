@@ -196,9 +196,12 @@ class _Process:
     def _run(self, task: Task[Any, Any], context: JobContext) -> Any:
         if not self._is_ready:
             self._await_ready()
-        self.send({"claim": list(claim_of(context)), "module": task.function.__module__, "carrier": context.carrier})
+        claim = claim_of(context)
+        self.send({"claim": list(claim), "module": task.function.__module__, "carrier": context.carrier})
         while True:
             match self._receive():
+                case {"of": [job, fence]} if (job, fence) != (claim.id, claim.fence):
+                    continue  # from a thread or a process that an earlier job has left behind
                 case {"report": report}:
                     _report(context, report)
                 case {"finishing": True}:
@@ -262,13 +265,17 @@ class _Process:
             self._told = reason
         killer = threading.Timer(_LAST_WORDS, self.kill)
         killer.daemon = True
-        killer.start()
-        threading.Thread(target=self._tell, args=(reason,), name="turnspit-process-stop", daemon=True).start()
+        try:
+            killer.start()
+            threading.Thread(target=self._tell, args=(reason,), name="turnspit-process-stop", daemon=True).start()
+        except RuntimeError:  # none can be started: it gets no last words
+            self.kill()
 
     def ask_to_yield(self) -> None:
         """Tell its job that the worker stops: an iteration ends between two items. Does not wait."""
         said = {"yield": True}
-        threading.Thread(target=self.send, args=(said,), name="turnspit-process-yield", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # no thread can be started: it is told to stop later
+            threading.Thread(target=self.send, args=(said,), name="turnspit-process-yield", daemon=True).start()
 
     def _tell(self, reason: str) -> None:
         with self._lock:
