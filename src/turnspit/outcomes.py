@@ -22,7 +22,15 @@ class Outcome(Exception):
 
 
 class Snooze(Outcome):
-    """Run this job again after ``delay`` (seconds or ``timedelta``); costs no attempt."""
+    """Run this job again after ``delay`` (seconds or ``timedelta``); costs no attempt.
+
+    :param reason: why, for people: kept with the job.
+
+    ::
+
+        if not printer.is_ready():
+            raise Snooze(300, reason="the printer is busy")
+    """
 
     def __init__(self, delay: Duration, reason: str = "") -> None:
         super().__init__(reason)
@@ -34,6 +42,11 @@ class RateLimited(Snooze):
     then no job with the same key of its task's or queue's ``Rate`` begins, in any worker.
 
     A job without a rate is put off alone, as by ``Snooze``.
+
+    ::
+
+        if response.status_code == 429:
+            raise RateLimited(float(response.headers["Retry-After"]))
     """
 
 
@@ -41,6 +54,10 @@ class RetryAfter(Outcome):
     """This attempt failed; try again after ``delay`` (seconds or ``timedelta``), whatever the policy's own delay.
 
     The attempt counts: a job out of attempts is dead.
+
+    ::
+
+        raise RetryAfter(60, reason="the partner restarts at night")
     """
 
     def __init__(self, delay: Duration, reason: str = "") -> None:
@@ -49,8 +66,20 @@ class RetryAfter(Outcome):
 
 
 class Cancel(Outcome):
-    """This job need not be done any more: it ends as ``cancelled``."""
+    """This job need not be done any more: it ends as ``cancelled``.
+
+    ::
+
+        if order.was_withdrawn:
+            raise Cancel("the order was withdrawn")
+    """
 
 
 class GiveUp(Outcome):
-    """No attempt can succeed: the job goes to the dead letters now."""
+    """No attempt can succeed: the job becomes a dead letter now, whatever attempts it has left.
+
+    ::
+
+        if response.status_code == 402:
+            raise GiveUp("card declined")
+    """
