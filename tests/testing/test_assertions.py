@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
-from turnspit import ConfigurationError, InvalidArguments
+from turnspit import ConfigurationError, InvalidArguments, Retry
 from turnspit.testing import TestStore, override
 
 KEY = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
@@ -156,6 +156,20 @@ def test_a_mistyped_name_does_not_pass_as_not_enqueued(t: TestStore, send: Any) 
         t.assert_not_enqueued(send, state="redy")
     with pytest.raises(ConfigurationError, match=r"is it decorated with @app\.task\?"):
         t.assert_not_enqueued(send.function)
+
+
+def test_a_job_that_is_tried_again_is_retrying(t: TestStore, send: Any) -> None:
+    @t.app.task(retry=Retry(attempts=2, base=60))
+    def fail() -> None:
+        raise ConnectionError
+
+    failed = fail.enqueue()
+    send.using(delay=60).enqueue("ada@example.com", 1)
+    t.drain()
+    assert [job.id for job in t.enqueued(state="retrying")] == [failed.id]
+    t.assert_enqueued(fail, state="retrying")
+    t.assert_enqueued(fail, state="scheduled")
+    t.assert_not_enqueued(send, state="retrying")
 
 
 def test_a_task_of_another_app_is_refused(t: TestStore, send: Any) -> None:

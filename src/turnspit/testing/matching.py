@@ -12,7 +12,7 @@ from turnspit.clock import Duration, from_moment, to_duration
 from turnspit.codec import encode
 from turnspit.errors import ConfigurationError, InvalidArguments
 from turnspit.jobs import Job
-from turnspit.states import JobState
+from turnspit.states import FILTER_STATES, RETRYING, JobState
 from turnspit.tasks import Task
 
 __all__ = ["Wanted", "check_times", "find_task", "names_of"]
@@ -44,16 +44,17 @@ class Wanted:
             raise InvalidArguments(
                 f"task {self.task.name} has no argument {', '.join(unknown)}; it takes {', '.join(names) or 'none'}"
             )
-        if self.state is not None and self.state not in [str(state) for state in JobState]:
-            raise ConfigurationError(f"no state is named {self.state!r}; there are {', '.join(JobState)}")
+        if self.state is not None and self.state not in FILTER_STATES:
+            raise ConfigurationError(f"no state is named {self.state!r}; there are {', '.join(FILTER_STATES)}")
 
     def differences(self, job: Job[Any]) -> list[str]:
         """How the job differs from the expected one; empty if it matches."""
         if job.task not in names_of(self.task):
             return [f"its task is {job.task}"]
         found = [*self._other_arguments(job)]
-        for name in ("queue", "state", "priority"):
-            expected, actual = getattr(self, name), getattr(job, name)
+        state = RETRYING if self.state == RETRYING and job.is_retrying else job.state
+        for name, actual in (("queue", job.queue), ("state", state), ("priority", job.priority)):
+            expected = getattr(self, name)
             if expected is not None and actual != expected:
                 found.append(f"{name} is {_show(actual)}, not {_show(expected)}")
         if self.tag is not None and self.tag not in job.tags:
