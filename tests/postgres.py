@@ -95,4 +95,6 @@ def prepared_schema(version: int) -> Iterator[str]:
 
 @cache
 def _prepared(version: int) -> PreparedSchemas:
-    return PreparedSchemas(postgres_url(version))
+    schemas = PreparedSchemas(postgres_url(version))
+    atexit.register(schemas.close)
+    return schemas

@@ -19,7 +19,9 @@ def database() -> str:
 
 @pytest.fixture
 def schemas(database: str) -> Iterator[PreparedSchemas]:
-    yield PreparedSchemas(database)
+    schemas = PreparedSchemas(database)
+    yield schemas
+    schemas.close()
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning; DROP SCHEMA IF EXISTS one CASCADE")
 

@@ -4,9 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from unittest import mock
 
-from tests.upgrade.tomorrow import tomorrow
 from turnspit import Turnspit
 from turnspit.engines.migrations import Schema
 
@@ -27,6 +25,10 @@ def first_use(url: str) -> None:
 
 def die_in_migration(url: str, kill_point: str) -> None:
     """Migrate to tomorrow's schema, and be killed right after the step that is named."""
+    from unittest import mock
+
+    from tests.upgrade.tomorrow import tomorrow  # with the drivers of both engines, which twenty first uses do not need
+
     with tomorrow():
         steps = Schema.steps
 
