@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import os
+import sys
+import traceback
 from collections.abc import Callable
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeVar
 
 from turnspit.events import LISTENER_ERRORS, is_stopping
 
-__all__ = ["call_listener", "without_stop_iteration"]
+__all__ = ["call_listener", "leave_if_copy", "without_stop_iteration"]
 
 T = TypeVar("T")
 
@@ -39,3 +42,16 @@ def without_stop_iteration(function: Callable[[], T]) -> T:
         return function()
     except StopIteration as error:
         raise RuntimeError("the function raised StopIteration") from error
+
+
+def leave_if_copy(original: int, error: BaseException | None = None) -> None:
+    """End this process if it is a copy that a task has forked from this one, and that comes back from its function: all
+    that follows is for the original to do.
+    """
+    if os.getpid() == original:
+        return
+    if error is not None:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(error is not None))

@@ -4,12 +4,14 @@
 """
 
 import asyncio
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Protocol
 
+from turnspit._runtime.calling import leave_if_copy
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
 from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
 from turnspit._runtime.worker.conditions import Conditions
@@ -65,6 +67,7 @@ class Executor:
         self._on_free = on_free
         self._may_start = may_start
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self._clean = copy_context()
         self.suspects = Suspects(self._fill_again)
         self.concurrency = concurrency
@@ -238,6 +241,7 @@ class Executor:
                 raise  # the event loop is gone
             finish, error = self._endings.decide(running, raised)
         finally:
+            leave_if_copy(self._process, error)
             self._free(running)
         if finish is not None and running.context.finishing:
             finish, error = self._endings.confirm(claim, finish, error)

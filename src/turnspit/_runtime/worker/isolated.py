@@ -84,15 +84,6 @@ def _end_group() -> NoReturn:
     os._exit(1)
 
 
-def _end_copy(answer: Mapping[str, Any]) -> NoReturn:
-    """Not this process was asked, but the one that a task has forked it from: that one answers."""
-    if "error" in answer:
-        sys.stderr.write(answer["error"]["traceback"])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(int("error" in answer))
-
-
 def _write_stacks_to(file: int | None) -> None:
     if file is not None:
         faulthandler.enable(file, all_threads=False)
@@ -194,12 +185,8 @@ class _Isolated:
     def live(self) -> None:
         """Run jobs until told to close."""
         threading.Thread(target=self._listen, name="turnspit-listen", daemon=True).start()
-        own = os.getpid()
         while (request := self._asked.get()) is not None:
-            answer = self._run(request)
-            if os.getpid() != own:
-                _end_copy(answer)
-            self._channel.send(answer)
+            self._channel.send(self._run(request))
         if self._lifespans is not None:
             self._lifespans.close()
 

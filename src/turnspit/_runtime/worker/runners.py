@@ -6,6 +6,7 @@ because the work is done. A process is killed; a thread waits for it, so that it
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
@@ -13,7 +14,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from turnspit._runtime.calling import without_stop_iteration
+from turnspit._runtime.calling import leave_if_copy, without_stop_iteration
 from turnspit._runtime.worker.completions import refuse_coroutine
 from turnspit._runtime.worker.gathering import Gathering
 from turnspit._runtime.worker.processes import Processes
@@ -74,25 +75,36 @@ class Runners:
 
     def call_here(self, task: Task[Any, Any], context: JobContext, arguments: dict[str, Any]) -> Any:
         """Call a plain task's function in this thread, inside the app's thread middleware."""
+        original = os.getpid()
         context.thread = threading.get_ident()
         try:
-            return without_stop_iteration(
+            value = without_stop_iteration(
                 lambda: self._call_here(
                     0, context, lambda context: task.signature.call(task.function, context, arguments)
                 )
             )
+        except BaseException as error:
+            leave_if_copy(original, error)
+            raise
         finally:
             context.thread = None
+        leave_if_copy(original)
+        return value
 
     def call_batch_here(self, task: BatchTask[Any, Any], batch: Batch[Any]) -> None:
         """Call a plain batch handler in this thread; the thread middleware wraps the call, and sees its first job."""
+        original = os.getpid()
         for item in batch:
             item.job.thread = threading.get_ident()
         try:
             refuse_coroutine(task, self._call_here(0, batch[0].job, lambda _: task.handler(batch)))
+        except BaseException as error:
+            leave_if_copy(original, error)
+            raise
         finally:
             for item in batch:
                 item.job.thread = None
+        leave_if_copy(original)
 
     def _call_here(self, depth: int, context: JobContext, function: Callable[[JobContext], Any]) -> Any:
         if depth == len(self._thread_middleware):
