@@ -26,6 +26,11 @@ def place_again(order_id: int) -> None:
     with transaction.atomic():
         Order.objects.create(pk=order_id)
 
+@app.task
+def wait_for_confirm(order_id: int) -> bool:
+    confirm.enqueue(order_id).get_result(timeout=20)
+    return Order.objects.get(pk=order_id).confirmed
+
 class Running(TestCase):
     def setUp(self):
         self.t = self.enterContext(override(app))
@@ -63,6 +68,10 @@ class Running(TestCase):
                 job.get_result(timeout=20)
         self.order.refresh_from_db()
         self.assertTrue(self.order.confirmed)
+
+    def test_with_a_worker_whose_jobs_wait_for_each_other(self):
+        with app.worker(concurrency=4):
+            self.assertTrue(wait_for_confirm.enqueue(self.order.pk).get_result(timeout=20))
 """
 
 
@@ -75,4 +84,4 @@ def test_jobs_find_what_their_test_has_made(folder: Path, engine: str) -> None:
     write_settings(folder, url, "INSTALLED_APPS.append('more')\n")
     answer = manage(folder, "test", "--noinput", "more")
     assert answer.returncode == 0, answer.stderr
-    assert "Ran 5 tests" in answer.stderr
+    assert "Ran 6 tests" in answer.stderr

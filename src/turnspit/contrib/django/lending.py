@@ -7,7 +7,7 @@ that its test has made: it runs in a thread of its own.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from threading import RLock, local
+from threading import Lock, RLock, local
 from typing import Any
 from weakref import WeakSet
 
@@ -19,6 +19,7 @@ __all__ = ["close_old_connections", "connections_of_test", "give_back", "lend", 
 
 _turn = RLock()
 """A connection serves one thread at a time."""
+_noting = Lock()
 _made: WeakSet[Any] = WeakSet()
 """The connections of all threads, while tests run."""
 _here = local()
@@ -31,7 +32,7 @@ def watch_connections() -> None:
 
 def _note(connection: Any, **_: object) -> None:
     if hasattr(mail, "outbox"):  # Django's own sign of a test environment
-        with _turn:
+        with _noting:
             _made.add(connection)
 
 
@@ -39,9 +40,13 @@ def connections_of_test() -> Mapping[str, Any]:
     """The connections that are in the transaction of a ``TestCase``, by their aliases."""
     if not _made:
         return {}
-    with _turn:
+    with _noting:
         made = list(_made)
-    return {made.alias: made for made in made if any(block._from_testcase for block in made.atomic_blocks)}
+    return {each.alias: each for each in made if any(map(_is_of_test, each.atomic_blocks))}
+
+
+def _is_of_test(block: object) -> bool:
+    return bool(getattr(block, "_from_testcase", False))
 
 
 def close_old_connections() -> None:
