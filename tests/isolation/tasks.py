@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import PlainSerializer
 from typing_extensions import TypedDict
 
 from turnspit import (
@@ -89,6 +90,12 @@ def where(job: JobContext, when: datetime) -> Where:
         "wrapped": threading.current_thread().name,
         "same_job": current_job() is job and job.metadata == {"a": 1} and job.idempotency_key.endswith(str(job.id)),
     }
+
+
+@app.task(isolate=True)
+def price() -> Annotated[int, PlainSerializer(lambda amount: f"{amount} EUR")]:
+    """Has a text that is no price."""
+    return 5
 
 
 @parts.task(isolate=True)

@@ -104,6 +104,11 @@ def test_exceptions_and_outcomes_come_back_as_what_they_are(app: Turnspit) -> No
 
 
 @pytest.mark.on_sqlite
+def test_a_result_is_made_text_once(app: Turnspit) -> None:
+    with app.worker(concurrency=1):
+        assert tasks.price.enqueue().get_result(DEADLINE) == "5 EUR"
+
+
 def test_a_result_that_cannot_be_stored_is_said_and_the_job_is_completed(app: Turnspit) -> None:
     with app.worker(concurrency=1):
         job = tasks.unstorable.enqueue()

@@ -9,7 +9,7 @@ from turnspit.outcomes import GiveUp
 from turnspit.records import Claim, Completion
 from turnspit.tasks import Task
 
-__all__ = ["NotStorable", "completion_of", "refuse_coroutine"]
+__all__ = ["NotStorable", "Stored", "completion_of", "refuse_coroutine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,13 @@ class NotStorable:
     """Stands for the value of a task in another process that could not be stored."""
 
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Stands for the value of a task in another process, which is text already: made once more, it could differ."""
+
+    text: str
 
 
 def completion_of(task: Task[Any, Any], claim: Claim, value: Any, max_result: int) -> Completion:
@@ -27,6 +34,8 @@ def completion_of(task: Task[Any, Any], claim: Claim, value: Any, max_result: in
         return Completion(claim.id, claim.fence)
     if isinstance(value, NotStorable):
         return Completion(claim.id, claim.fence, note=value.note)
+    if isinstance(value, Stored):
+        return Completion(claim.id, claim.fence, value.text, task.keep_result_for)
     try:
         result = task.signature.dump_result(value, max_result)
     except InvalidPayload as error:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from turnspit._runtime.calling import leave_if_copy
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
-from turnspit._runtime.worker.completions import completion_of, refuse_coroutine
+from turnspit._runtime.worker.completions import Stored, completion_of, refuse_coroutine
 from turnspit._runtime.worker.conditions import Conditions
 from turnspit._runtime.worker.endings import Endings
 from turnspit._runtime.worker.failures import Foreign, message_of
@@ -257,7 +257,7 @@ class Executor:
         task = self._parts.tasks[claim.task]
         finish: Finish | None
         try:
-            finish = self._completion(task, claim, call.result())
+            finish = self._completion(task, running, call.result())
         except BaseException as raised:
             finish, error = self._endings.decide(running, raised)
         if finish is not None and running.context.finishing:
@@ -287,7 +287,7 @@ class Executor:
         arguments = self._load(task, claim)
         running.is_async, running.is_isolated = task.is_async, self._runners.isolates(task)
         self.time_outs.limit(running, (claim.timeout or task.timeout or self._parts.timeout) / 1_000_000)
-        return self._completion(task, claim, await self._runners.run(task, running.context, arguments))
+        return self._completion(task, running, await self._runners.run(task, running.context, arguments))
 
     def _load(self, task: Task[Any, Any], claim: Claim) -> dict[str, Any]:
         if (refused := self.conditions.refusal_of(claim)) is not None:
@@ -299,8 +299,11 @@ class Executor:
             self._parts.bus.tell_broken(BrokenAttempt(claim, "InvalidPayload", str(error)))
             raise
 
-    def _completion(self, task: Task[Any, Any], claim: Claim, value: Any) -> Completion:
+    def _completion(self, task: Task[Any, Any], running: Running, value: Any) -> Completion:
+        claim, came_as = running.claim, running.context.came_as
         refuse_coroutine(task, value)
+        if came_as is not None and not self._parts.middleware:  # which may have changed the value
+            value = Stored(came_as)
         completion = completion_of(task, claim, value, self._parts.max_result)
         if completion.note is not None:
             self._finisher.report_log(claim, "error", completion.note)
