@@ -12,6 +12,7 @@ from pydantic import BaseModel, Json
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
 from turnspit import Blueprint, ConfigurationError, JobContext, JobState, Turnspit, TurnspitError, current_job
+from turnspit._runtime.collector import Collector
 
 
 class Order(BaseModel):
@@ -293,21 +294,34 @@ def test_a_worker_s_process_does_not_look_for_garbage_in_the_program_itself(app:
     assert gc.get_freeze_count() == 0
 
 
-@pytest.mark.parametrize(("given", "kept"), [(700, 10_000), (2000, 10_000), (5000, 5000), (0, 0)])
-def test_a_worker_s_process_looks_for_garbage_less_often(app: Turnspit, given: int, kept: int) -> None:
-    @app.task
-    async def threshold() -> list[int]:
-        return list(gc.get_threshold())
-
-    job = threshold.enqueue()
-    usual = gc.get_threshold()
-    gc.set_threshold(given, 11, 12)
+@pytest.mark.parametrize(("usual", "busy"), [(700, 10_000), (2000, 10_000), (5000, 5000), (0, 0)])
+def test_a_process_with_many_jobs_in_flight_looks_for_garbage_less_often(usual: int, busy: int) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(usual, 11, 12)
     try:
-        app.run_worker(until_empty=True)
-        assert gc.get_threshold() == (given, 11, 12)
+        collector = Collector()
+        collector.follow(10)
+        assert gc.get_threshold() == (usual, 11, 12)
+        collector.follow(2000)
+        assert gc.get_threshold() == (busy, 11, 12)
+        collector.restore()
+        assert gc.get_threshold() == (usual, 11, 12)
     finally:
-        gc.set_threshold(*usual)
-    assert job.get_result(DEADLINE) == [kept, 11, 12]
+        gc.set_threshold(*before)
+
+
+def test_a_worker_s_process_follows_how_many_jobs_are_in_flight(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed: list[int] = []
+    monkeypatch.setattr(Collector, "follow", lambda _, jobs: followed.append(jobs))
+
+    @app.task
+    async def nothing() -> None: ...
+
+    app.enqueue_many(nothing.new() for _ in range(2000))
+    before = gc.get_threshold()
+    app.run_worker(until_empty=True)
+    assert max(followed) > 10
+    assert gc.get_threshold() == before
 
 
 def test_who_waits_for_a_worker_that_does_not_run_is_told(app: Turnspit) -> None:

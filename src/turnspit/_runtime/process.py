@@ -1,17 +1,16 @@
 """A worker as a process of its own: signals, and a prompt end."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
+from turnspit._runtime.collector import Collector
 from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
 from turnspit._runtime.last_resort import LastResort
 from turnspit._runtime.link import Counts, Link
@@ -29,8 +28,6 @@ _CLOSE_TIME = 5.0
 _FLUSH_TIME = 1.0
 _HUNG = 3.0
 """Seconds for which a job that is over its time-out may block the loop, where a supervisor starts another process."""
-_USUAL_THRESHOLDS = (700, 2000)
-_THRESHOLD = 10_000
 
 
 def run_worker_process(
@@ -50,29 +47,15 @@ def run_worker_process(
     :param counts: what the supervisor is told of what this process counts.
     """
     _check_place()
-    with _fewer_collections(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_live(parts, settings, on_start, health or Health(), supervisor, counts))
+    collector = Collector()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_live(parts, settings, on_start, health or Health(), supervisor, counts, collector))
         leaving = threading.Timer(_CLOSE_TIME, _leave_without_threads)
         leaving.daemon = True
         leaving.start()
     leaving.cancel()
+    collector.restore()
     return 0
-
-
-@contextmanager
-def _fewer_collections() -> Iterator[None]:
-    """Python looks for circular garbage after every 700 new objects (2,000 in later versions), which a worker's jobs in
-    flight exceed: the same objects would be looked at again and again (docs/decisions/0076). A threshold that the
-    program has set stays.
-    """
-    first, *others = gc.get_threshold()
-    if first in _USUAL_THRESHOLDS:
-        gc.set_threshold(_THRESHOLD, *others)
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(first, *others)
 
 
 def _leave_without_threads() -> None:
@@ -118,12 +101,14 @@ async def _live(
     health: Health,
     supervisor: socket.socket | None,
     counts: Counts | None,
+    collector: Collector,
 ) -> None:
     worker = Worker(parts, settings, on_register=lambda: link.say() if link is not None else None)
     loop = asyncio.get_running_loop()
     last_resort = _last_resort(loop, parts, worker, settings.grace)
     _stop_on_signals(loop, worker, last_resort, is_supervised=supervisor is not None)
     worker.registration.stop_blocked = partial(_stop_blocked, worker)
+    worker.claimer.prefetch.on_change = collector.follow
     pulse = Pulse(loop) if health.is_wanted or supervisor is not None else None
 
     def report() -> HealthReport:
@@ -145,7 +130,7 @@ async def _live(
         link.start()
     try:
         await worker.start()
-        gc.freeze()  # the program itself, which each full collection walked for 25 ms
+        collector.freeze()
         if on_start is not None and worker.id:
             on_start(worker)
         await worker.stopping.wait()

@@ -99,7 +99,7 @@ class Claimer:
         """What was known when the claim that is under way was asked for."""
         self._poll_at = 0.0
         self._after = ""
-        self._prefetch = Prefetch()
+        self.prefetch = Prefetch()
         self._claimed_at = monotonic()
         self.claiming = True
         self.has_asked = asyncio.Event()
@@ -150,7 +150,7 @@ class Claimer:
         executor = self._executor
         if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
-        return self.lanes.slots(self._prefetch.jobs)
+        return self.lanes.slots(self.prefetch.jobs)
 
     def _lanes_are_due(self) -> bool:
         return monotonic() >= self.lanes.due_at and bool(self._free_slots())
@@ -238,7 +238,7 @@ class Claimer:
             transaction = self._transact(self._engine.awrite, Portion(), request)
         else:
             transaction = self._transact(self._engine.awrite, self._finisher.take(), request)
-        if self._prefetch.jobs >= _MUCH:
+        if self.prefetch.jobs >= _MUCH:
             transaction = asyncio.ensure_future(transaction)
             await sleep(0)  # lets it be handed over
             give_way()
@@ -277,7 +277,7 @@ class Claimer:
             self._expect(self._asked_for)
         if claims:
             self._after = claims[-1].queue
-            self._prefetch.weigh(claims)
+            self.prefetch.weigh(claims)
             self._executor.add(_by_turns(await self._admission.admit(claims)))
         return True
 
@@ -317,7 +317,7 @@ class Claimer:
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
-        self._prefetch.measure(now, ended=self._finisher.finished, slots=self._executor.concurrency)
+        self.prefetch.measure(now, ended=self._finisher.finished, slots=self._executor.concurrency)
         if now >= self._poll_at:
             # Also where nothing can be claimed now: a time that has passed would make the loop spin.
             self._poll_at = now + self._settings.poll * random.uniform(0.75, 1.25)  # noqa: S311
@@ -337,16 +337,16 @@ class Claimer:
         """How many jobs to ask for: the free slots and the prefetch, once the buffer is half empty."""
         executor = self._executor
         waiting = executor.waiting
-        if waiting > self._prefetch.jobs // 2:  # first, because this is asked at the end of each job
+        if waiting > self.prefetch.jobs // 2:  # first, because this is asked at the end of each job
             return 0
         if not self.claiming or not self._may_claim() or executor.holds_back or self._finisher.is_far_behind:
             return 0
-        return max(0, executor.concurrency + self._prefetch.jobs - executor.taken - waiting) + executor.lacking
+        return max(0, executor.concurrency + self.prefetch.jobs - executor.taken - waiting) + executor.lacking
 
     async def _give_back_surplus(self) -> None:
         """Jobs that were buffered behind fast ones and now wait behind slow ones go back, for other workers."""
         buffer, surplus = self._executor.buffer, self._executor.suspects.take_idle()
-        behind = len(buffer) - self._prefetch.jobs
+        behind = len(buffer) - self.prefetch.jobs
         if behind > 0 and monotonic() - self._claimed_at >= _STALE:
             surplus += [buffer.pop() for _ in range(behind)]
         if not surplus:

@@ -3,7 +3,7 @@
 So no-op jobs come in hundreds, and slow jobs one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from turnspit.clock import monotonic
 from turnspit.records import Claim
@@ -23,6 +23,7 @@ class Prefetch:
     def __init__(self) -> None:
         self.jobs = 0
         """How many jobs to claim beyond the free slots."""
+        self.on_change: Callable[[int], None] = lambda jobs: None
         self._size = 1.0
         """Characters that a job's arguments have here."""
         self._measured_at = monotonic()
@@ -37,6 +38,7 @@ class Prefetch:
         if elapsed >= _MEASURE or (elapsed > 0 and newly >= 2 * slots):
             self.jobs = min(self._most, int(newly / elapsed * _AHEAD))
             self._measured_at, self._ended_by_then = now, ended
+            self.on_change(self.jobs)
 
     def weigh(self, claims: Sequence[Claim]) -> None:
         """Ask for fewer where the arguments of these are large."""
