@@ -21,6 +21,7 @@ __all__ = [
     "closed_connection_error",
     "drive",
     "failed_transaction_error",
+    "is_aiosqlite",
     "is_async_sqlalchemy",
     "is_django",
     "is_sqlalchemy",
@@ -120,12 +121,7 @@ def kind_of(tx: object) -> str:
 
 
 def sync_transaction_error(tx: object) -> InvalidTransaction:
-    """The error for a sync transaction that was given to an async verb, or an async one that nobody can join."""
-    if type(tx).__module__.partition(".")[0] == "aiosqlite":
-        return InvalidTransaction(
-            "a bare aiosqlite connection cannot be joined: give a SQLAlchemy AsyncSession or AsyncConnection with "
-            "aiosqlite below it, or a sqlite3 connection to the verb without an a in front"
-        )
+    """The error for a sync transaction that was given to an async verb."""
     return InvalidTransaction(
         f"a {type(tx).__module__.partition('.')[0]} {type(tx).__name__} is not async: "
         "use the verb without an a in front, as in task.enqueue(...)"
@@ -135,7 +131,8 @@ def sync_transaction_error(tx: object) -> InvalidTransaction:
 def async_transaction_error(tx: object) -> InvalidTransaction:
     """The error for an async transaction that was given to a sync verb."""
     return InvalidTransaction(
-        f"an {type(tx).__name__} is for async code: use the verb with an a in front, as in await task.aenqueue(...)"
+        f"the {type(tx).__module__.partition('.')[0]} {type(tx).__name__} is for async code: "
+        "use the verb with an a in front, as in await task.aenqueue(...)"
     )
 
 
@@ -180,6 +177,11 @@ class CallerTransaction(Protocol):
         polling.
         """
         ...
+
+
+def is_aiosqlite(tx: object) -> bool:
+    """Whether ``tx`` is a connection of ``aiosqlite``."""
+    return any(kind.__module__.startswith("aiosqlite.") for kind in type(tx).__mro__)
 
 
 def is_sqlalchemy(tx: object) -> bool:

@@ -257,8 +257,8 @@ def test_an_async_session_given_to_the_sync_verb(app: Turnspit, send: Any) -> No
     app.migrate()
     with pytest.warns(RuntimeWarning, match="a sync verb was called inside a running event loop"):
         message = asyncio.run(main())
-    assert (
-        message == "an AsyncSession is for async code: use the verb with an a in front, as in await task.aenqueue(...)"
+    assert message == (
+        "the sqlalchemy AsyncSession is for async code: use the verb with an a in front, as in await task.aenqueue(...)"
     )
 
 
@@ -276,7 +276,7 @@ def test_a_transaction_of_another_database(app: Turnspit, send: Any, folder: Pat
 def test_what_is_no_transaction(app: Turnspit, send: Any) -> None:
     app.migrate()
     assert said(InvalidTransaction, lambda: send.using(tx="begin").enqueue("ada@example.com", 7)) == (
-        "on SQLite tx= takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not str"
+        "on SQLite tx= takes a sqlite3, aiosqlite, SQLAlchemy or Django connection or a SQLAlchemy session, not str"
     )
     connection = sqlite3.connect(app.engine.location, isolation_level=None)
     assert said(InvalidTransaction, lambda: send.using(tx=connection).enqueue("ada@example.com", 7)) == (

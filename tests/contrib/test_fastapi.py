@@ -128,7 +128,9 @@ def test_the_other_kind_of_verb_is_refused(app: Turnspit, send: Send, get_sessio
 
     with pytest.raises(Exception, match=r"^a sqlalchemy Session is not async: use the verb without an a in front"):
         post(api, "/async")
-    with pytest.raises(Exception, match=r"^an AsyncSession is for async code: use the verb with an a in front"):
+    with pytest.raises(
+        Exception, match=r"^the sqlalchemy AsyncSession is for async code: use the verb with an a in front"
+    ):
         post(api, "/sync")
     assert orders(app) == []
 

@@ -1,4 +1,4 @@
-"""The caller's own transaction on the same file: ``tx=`` with ``sqlite3``, SQLAlchemy or Django."""
+"""The caller's own transaction on the same file: ``tx=`` with ``sqlite3``, ``aiosqlite``, SQLAlchemy or Django."""
 
 import os
 import sqlite3
@@ -14,14 +14,16 @@ from turnspit.transactions import (
     DjangoTransaction,
     SqlalchemyTransaction,
     async_transaction_error,
+    closed_connection_error,
     drive,
+    is_aiosqlite,
     is_async_sqlalchemy,
     is_django,
     is_sqlalchemy,
     kind_of,
 )
 
-__all__ = ["AllOrNothing", "caller_transaction"]
+__all__ = ["AllOrNothing", "caller_transaction", "run_in_aiosqlite"]
 
 T = TypeVar("T")
 
@@ -74,7 +76,7 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
     transaction: CallerTransaction
     if isinstance(tx, sqlite3.Connection):
         transaction = _Sqlite3Transaction(tx)
-    elif is_async_sqlalchemy(tx):
+    elif is_async_sqlalchemy(tx) or is_aiosqlite(tx):
         raise async_transaction_error(tx)
     elif is_sqlalchemy(tx):
         transaction = SqlalchemyTransaction(tx)
@@ -87,10 +89,23 @@ def caller_transaction(tx: object, path: Path) -> CallerTransaction:
         transaction = _DjangoSqlite(tx)
     else:
         raise InvalidTransaction(
-            f"on SQLite tx= takes a sqlite3, SQLAlchemy or Django connection or a SQLAlchemy session, not {kind_of(tx)}"
+            "on SQLite tx= takes a sqlite3, aiosqlite, SQLAlchemy or Django connection or a SQLAlchemy session, "
+            f"not {kind_of(tx)}"
         )
     _check_same_file(transaction, path)
     return transaction
+
+
+async def run_in_aiosqlite(tx: Any, function: Callable[[sqlite3.Connection], T]) -> T:
+    """Call ``function`` with the connection that ``tx`` wraps, on the thread to which that belongs. No public method of
+    ``aiosqlite`` does so; SQLAlchemy uses these too.
+    """
+    try:
+        connection = tx._conn
+    except ValueError as error:
+        raise closed_connection_error() from error
+    result: T = await tx._execute(function, connection)
+    return result
 
 
 class _ReadTooEarly(Exception):

@@ -17,7 +17,7 @@ from turnspit.engines.calls import Call
 from turnspit.engines.forks import guard_forks
 from turnspit.engines.shared_runs import SharedRuns, await_run, wait_for_run
 from turnspit.engines.sqlite.blocks import SQL
-from turnspit.engines.sqlite.caller import AllOrNothing, caller_transaction
+from turnspit.engines.sqlite.caller import AllOrNothing, caller_transaction, run_in_aiosqlite
 from turnspit.engines.sqlite.connection import ConnectionThread, Reader, Writer
 from turnspit.engines.sqlite.doctor import diagnose, find_lock
 from turnspit.engines.sqlite.errors import translate
@@ -41,7 +41,7 @@ from turnspit.engines.verbs.workflows import WorkflowVerbs
 from turnspit.errors import ConfigurationError, EngineUnavailable
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob, StoreLock
-from turnspit.transactions import cause_of, is_async_sqlalchemy, sync_transaction_error, unscoped
+from turnspit.transactions import cause_of, is_aiosqlite, is_async_sqlalchemy, sync_transaction_error, unscoped
 
 __all__ = ["SqliteEngine"]
 
@@ -213,9 +213,13 @@ class SqliteEngine(
         return result
 
     async def awrite_in(self, tx: Any, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
-        if not is_async_sqlalchemy(tx):
+        result: T
+        if is_aiosqlite(tx):
+            result = await run_in_aiosqlite(tx, lambda connection: self.write_in(connection, verb, *args, **kwargs))
+        elif is_async_sqlalchemy(tx):
+            result = await unscoped(tx).run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
+        else:
             raise sync_transaction_error(tx)
-        result: T = await unscoped(tx).run_sync(lambda sync: self.write_in(sync, verb, *args, **kwargs))
         return result
 
     def migrate(self) -> tuple[str, ...]:
