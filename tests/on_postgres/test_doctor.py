@@ -276,12 +276,12 @@ def test_the_overview_tells_of_a_lock_even_where_it_cannot_read_past_it(
         schema = app.engine.settings.schema  # type: ignore[attr-defined]
         store = StoreReader(app, redaction, JobReader(app, redaction))
         assert asyncio.run(store.overview()).attention == []
-        store.shared.forget()
+        store.cache.forget()
         holder.execute(f"LOCK TABLE {schema}.jobs IN EXCLUSIVE MODE")
         named = f"pid {holder.info.backend_pid} (report, idle in transaction, begun 0 s ago) keeps {schema}.jobs locked"
         [found] = asyncio.run(store.overview()).attention
         assert found.title == f"A lock holds the store's work up: {named}"
-        store.shared.forget()
+        store.cache.forget()
         monkeypatch.setattr(store, "_look", away)
         with pytest.raises(EngineUnavailable, match=re.escape(f"the store did not answer. {named}: let ")):
             asyncio.run(store.overview())
