@@ -117,7 +117,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         self.schedules = Schedules(self)
         self.workers = Workers(self)
         self.limits = Limits(self, limits or {})
-        self.workflows = Workflows(self, self._client)
+        self.workflows = Workflows(self)
 
     @property
     def engine(self) -> Engine:

@@ -53,10 +53,10 @@ class JobContext:
         "_reporter",
         "_stop",
         "call",
-        "came_as",
         "carrier",
         "finishing",
         "resources",
+        "result_text",
         "should_yield",
         "stop_reason",
         "thread",
@@ -79,7 +79,7 @@ class JobContext:
         """The thread in which a plain function runs now."""
         self.call: Future[Any] | None = None
         """The call of a plain function while it runs; it outlives the event loop that awaits it."""
-        self.came_as: str | None = None
+        self.result_text: str | None = None
         """The text in which the result came from a process of the job's own."""
         self.finishing = False
         """Whether ``finish()`` was called: the job is completed if its transaction commits."""

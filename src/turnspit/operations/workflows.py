@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from turnspit.client import Client, Stored, possible_id
+from turnspit.client import Stored, possible_id
 from turnspit.clock import Duration, end_of, from_moment, monotonic
 from turnspit.codec import decode
 from turnspit.contract import Engine
@@ -84,9 +84,8 @@ class Workflow:
 class Workflows:
     """Look at workflows and change what happens to them."""
 
-    def __init__(self, app: Stored, client: Client) -> None:
+    def __init__(self, app: Stored) -> None:
         self._app = app
-        self._client = client
 
     def get(self, workflow: int, *, limit: int = 1000, after: int = 0) -> Workflow:
         """One workflow with its jobs, the oldest first, and the edges that lead to them.

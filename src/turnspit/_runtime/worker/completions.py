@@ -9,7 +9,7 @@ from turnspit.outcomes import GiveUp
 from turnspit.records import Claim, Completion
 from turnspit.tasks import Task
 
-__all__ = ["NotStorable", "Stored", "completion_of", "refuse_coroutine"]
+__all__ = ["NotStorable", "ResultText", "completion_of", "refuse_coroutine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class NotStorable:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ResultText:
     """Stands for the value of a task in another process, which is text already: made once more, it could differ."""
 
     text: str
@@ -34,7 +34,7 @@ def completion_of(task: Task[Any, Any], claim: Claim, value: Any, max_result: in
         return Completion(claim.id, claim.fence)
     if isinstance(value, NotStorable):
         return Completion(claim.id, claim.fence, note=value.note)
-    if isinstance(value, Stored):
+    if isinstance(value, ResultText):
         return Completion(claim.id, claim.fence, value.text, task.keep_result_for)
     try:
         result = task.signature.dump_result(value, max_result)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from turnspit._runtime.calling import leave_if_copy
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
-from turnspit._runtime.worker.completions import Stored, completion_of, refuse_coroutine
+from turnspit._runtime.worker.completions import ResultText, completion_of, refuse_coroutine
 from turnspit._runtime.worker.conditions import Conditions
 from turnspit._runtime.worker.endings import Endings
 from turnspit._runtime.worker.failures import Foreign, message_of
@@ -300,10 +300,10 @@ class Executor:
             raise
 
     def _completion(self, task: Task[Any, Any], running: Running, value: Any) -> Completion:
-        claim, came_as = running.claim, running.context.came_as
+        claim, result_text = running.claim, running.context.result_text
         refuse_coroutine(task, value)
-        if came_as is not None and not self._parts.middleware:  # which may have changed the value
-            value = Stored(came_as)
+        if result_text is not None and not self._parts.middleware:  # which may have changed the value
+            value = ResultText(result_text)
         completion = completion_of(task, claim, value, self._parts.max_result)
         if completion.note is not None:
             self._finisher.report_log(claim, "error", completion.note)

@@ -211,7 +211,7 @@ class _Process:
                 case {"note": str(note)}:
                     return NotStorable(note)
                 case {"result": str(text)}:
-                    context.came_as = text
+                    context.result_text = text
                     return task.signature.load_result(text)
                 case {"result": None}:
                     return None

@@ -9,6 +9,7 @@ __all__ = ["Threads"]
 logger = logging.getLogger("turnspit")
 
 _AGAIN = 1.0
+"""Seconds until another thread is tried."""
 
 
 class Threads(ThreadPoolExecutor):
