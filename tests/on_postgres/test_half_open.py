@@ -160,6 +160,25 @@ def test_the_very_first_call_ends_by_its_deadline_too(url: str, proxy: Proxy, ca
         assert app.jobs.count() == (2 if call is enqueue_many else 1)
 
 
+def test_who_joins_a_first_call_has_time_of_its_own(url: str, proxy: Proxy) -> None:
+    """The store is opened once for both. The deadline at which that is given up is the first one's alone."""
+
+    async def main(app: Turnspit) -> None:
+        double = app.task(name="double")(_double)
+        cut = proxy.cut(lambda sql: "migrations" in sql, when="before", how="silence")
+        first = asyncio.create_task(double.aenqueue(1))
+        await asyncio.to_thread(cut.happened.wait, DEADLINE)
+        app.engine.deadline = DEADLINE
+        second = asyncio.create_task(double.aenqueue(2))
+        with pytest.raises(EngineUnavailable):
+            await first
+        await second
+
+    with Turnspit(proxy.url(url), deadline=LIMIT) as app:
+        asyncio.run(main(app))
+        assert app.jobs.count() == 1
+
+
 async def _double(number: int) -> int:
     return number * 2
 

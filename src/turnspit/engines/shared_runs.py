@@ -47,6 +47,11 @@ class SharedRuns:
                         raise
             return self._runs[function][0]
 
+    def under_way(self, function: Callable[[], T]) -> Future[T] | None:
+        """The run of a function that somebody else has started and that has not ended."""
+        with self._lock:
+            return self._runs[function][0] if function in self._runs else None
+
     def _run(self, function: Callable[[], T], future: Future[T]) -> None:
         try:
             result = function()

@@ -268,7 +268,15 @@ class PostgresEngine(
 
     async def _aopened(self) -> _Open:
         """Not by ``asyncio.to_thread``: callers would wait for its few threads, one deadline after another."""
-        return await await_run(self._runs.start(self._opened), self.deadline, self._late_to_begin)
+        until = monotonic() + self.deadline
+        earlier = self._runs.under_way(self._opened)
+        if earlier is not None:
+            try:
+                return await await_run(earlier, self.deadline, self._late_to_begin)
+            except EngineUnavailable:  # by the deadline of whoever began it, which is earlier than this one's
+                if monotonic() >= until:
+                    raise
+        return await await_run(self._runs.start(self._opened), until - monotonic(), self._late_to_begin)
 
     def _make_threads(self) -> _Open:
         """Start the threads. None of them connects before its first call."""
