@@ -18,7 +18,7 @@ from turnspit.engines.postgres import opening, wakeups
 
 LIMIT = 0.5
 """Seconds: the deadline of calls here."""
-MARGIN = 2.0
+MARGIN = 4.0
 """Seconds by which a busy machine may miss it."""
 UNSURE = "the call may or may not have been carried out"
 NOT_DONE = "the call was not carried out"
