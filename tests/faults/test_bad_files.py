@@ -1,5 +1,6 @@
 """Files that cannot be used, that are damaged, or that go away: one clear line each, and no harm done."""
 
+import codecs
 import os
 import shutil
 import sqlite3
@@ -35,9 +36,14 @@ def try_to_insert(url: str) -> str:
         app.close()
 
 
+def what_is_wrong(url: str) -> str:
+    return "\n".join(f"{subject}: {said}" for subject, is_well, said in Turnspit(url).engine.diagnose() if not is_well)
+
+
 def as_somebody(action: Callable[..., str], *arguments: Any) -> str:
     """As a user whose rights count: root may do anything. Modules must be loaded before, they may be root's."""
     Turnspit("sqlite:////nonexistent/jobs.db").engine.schema_sql()
+    codecs.lookup("ascii")
 
     def drop_rights() -> str:
         if os.geteuid() == 0:
@@ -59,20 +65,32 @@ def shared(folder: Path) -> Path:
 def test_a_read_only_file(url: str, path: Path, shared: Path) -> None:
     assert as_somebody(try_to_insert, url) == "1"
     path.chmod(0o444)
-    assert "jobs.db cannot be written: the file, its folder or the file system is read-only" in as_somebody(
-        try_to_insert, url
-    )
+    why = f"jobs.db cannot be written: this user may not read and write {path}; give it the right"
+    assert why in as_somebody(try_to_insert, url)
+    assert why in as_somebody(what_is_wrong, url)
     for file in path.parent.glob("jobs.db*"):
         if file.is_file():  # SQLite gives its -wal and -shm the rights of the file
             file.chmod(0o644)
     assert as_somebody(try_to_insert, url) == "2"
+    assert as_somebody(what_is_wrong, url) == ""
+
+
+def test_a_log_of_another_user(url: str, path: Path, shared: Path) -> None:
+    """As a process that died leaves it."""
+    assert as_somebody(try_to_insert, url) == "1"
+    log = Path(f"{path}-wal")
+    log.touch(0o400)
+    why = f"jobs.db cannot be written: this user may not read and write {log}; give it the right"
+    assert why in as_somebody(try_to_insert, url)
+    assert why in as_somebody(what_is_wrong, url)
 
 
 def test_a_read_only_folder(url: str, path: Path, shared: Path) -> None:
     assert as_somebody(try_to_insert, url) == "1"
     shared.chmod(0o555)
-    answer = as_somebody(try_to_insert, url)
-    assert "jobs.db cannot be" in answer
+    why = f"jobs.db cannot be written: this user may make no file in {shared}, as SQLite must; give it the right"
+    assert why in as_somebody(try_to_insert, url)
+    assert why in as_somebody(what_is_wrong, url)
     shared.chmod(0o777)
     assert as_somebody(try_to_insert, url) == "2"
 
@@ -80,7 +98,7 @@ def test_a_read_only_folder(url: str, path: Path, shared: Path) -> None:
 def test_a_new_store_in_a_read_only_folder(url: str, folder: Path) -> None:
     folder.chmod(0o555)
     answer = as_somebody(try_to_insert, url)
-    assert "jobs.db cannot be opened: check that its folder exists and that this user may write there" in answer
+    assert f"jobs.db cannot be written: this user may make no file in {folder}, as SQLite must" in answer
     folder.chmod(0o755)
 
 

@@ -151,3 +151,29 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
     assert engine.write(engine.insert_job, LARGE).id == accepted[-1] + 1
     assert all(is_well for subject, is_well, _ in engine.diagnose() if subject != "disk")
     engine.close()
+
+
+def test_doctor_takes_a_full_disk_for_no_lock(small_disk: Path) -> None:
+    engine = SqliteEngine(small_disk / "jobs.db")
+    (small_disk / "jobs.db").touch()
+    with contextlib.suppress(OSError):
+        (small_disk / "filler").write_bytes(b"x" * 2_000_000)
+    found = {subject: said for subject, is_well, said in engine.diagnose() if not is_well}
+    assert found["file"].startswith(f"store {small_disk}/jobs.db cannot grow: the disk is full")
+    assert "lock" not in found
+
+
+def test_a_file_system_that_became_read_only(small_disk: Path) -> None:
+    """Also root may not write there."""
+    engine = SqliteEngine(small_disk / "jobs.db")
+    engine.write(engine.insert_job, SMALL)
+    engine.close()
+    why = "jobs.db cannot be written: its file system is mounted read-only"
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(EngineUnavailable, match=why):
+        engine.write(engine.insert_job, SMALL)
+    assert [subject for subject, is_well, said in engine.diagnose() if not is_well and why in said] == ["file"]
+    engine.close()
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert engine.write(engine.insert_job, SMALL).id == 2
+    engine.close()

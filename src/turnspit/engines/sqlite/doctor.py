@@ -12,7 +12,7 @@ from turnspit.engines.sqlite.connection import connect_to_look
 from turnspit.engines.sqlite.errors import translate
 from turnspit.engines.sqlite.holders import age_of_process, explain_lost_log, find_holder
 from turnspit.engines.sqlite.locks import is_busy
-from turnspit.engines.sqlite.place import find_file
+from turnspit.engines.sqlite.place import explain_refusal, find_file
 from turnspit.engines.sqlite.schema import SqliteSchema, is_too_old
 from turnspit.engines.sqlite.wal_owner import refuse_foreign_wal
 from turnspit.errors import EngineUnavailable
@@ -150,6 +150,9 @@ def _journal(connection: sqlite3.Connection) -> tuple[str, bool, str]:
 
 
 def _lock(path: Path) -> tuple[str, bool, str]:
+    refusal = explain_refusal(path)
+    if refusal is not None:  # SQLite begins a transaction all the same: one that only reads
+        return "privileges", False, f"store {path} {refusal}"
     # Not through the turnstile: it may be held by a worker that waits for the lock itself.
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_LOCK_PATIENCE, isolation_level=None)
     with closing(connection):
@@ -157,6 +160,8 @@ def _lock(path: Path) -> tuple[str, bool, str]:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                return "file", False, str(translate(error, str(path)))
             reason = find_holder(path) or "another connection holds a transaction open: end it, or pass it as tx="
             return "lock", False, f"no turn to write within {_LOCK_PATIENCE:g} s ({error}): {reason}"
     found = find_lock(path)

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from turnspit.engines.sqlite.holders import explain_lost_log
+from turnspit.engines.sqlite.place import explain_refusal
 from turnspit.errors import EngineError, EngineUnavailable, InvalidTransaction, StoreFrozen, StoreRefused
 
 __all__ = ["translate"]
@@ -59,6 +60,8 @@ def translate(
     reason = _BUSY_IN_TRANSACTION if is_callers and code == sqlite3.SQLITE_BUSY else _REASONS.get(code)
     if code == sqlite3.SQLITE_IOERR:
         reason = explain_lost_log(Path(location)) or reason
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        reason = explain_refusal(Path(location)) or reason
     if str(error).startswith(_NO_TABLE):
         reason = "lacks a table that was there before: somebody dropped it; restore a backup, or see `turnspit doctor`"
         return EngineError(f"store {location} {reason} ({error})")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from turnspit.errors import StoreRefused
 
-__all__ = ["check_place", "find_file"]
+__all__ = ["check_place", "explain_refusal", "find_file"]
 
 _SMALLEST_DATABASE = 512
+_READ_ONLY = getattr(os, "ST_RDONLY", 0)  # Windows has none
+_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 def find_file(path: Path) -> os.stat_result | None:
@@ -40,3 +42,23 @@ def check_place(path: Path) -> None:
     if file is not None and 0 < file.st_size < _SMALLEST_DATABASE and stat.S_ISREG(file.st_mode):
         # SQLite would take such a short file for an empty database, and overwrite it.
         raise StoreRefused(f"store {path} is not an SQLite database: check the URL")
+
+
+def explain_refusal(path: Path) -> str | None:
+    """What the system does not let this process do with the store, after its name; ``None`` if it may write it."""
+    log = [path.with_name(path.name + ending) for ending in ("-wal", "-shm")]
+    try:
+        if _READ_ONLY and os.statvfs(path.parent).f_flag & _READ_ONLY:
+            return "cannot be written: its file system is mounted read-only"
+        for file in (path, *log):
+            if file.exists() and not _may(file, os.R_OK | os.W_OK):
+                return f"cannot be written: this user may not read and write {file}; give it the right"
+        if not all(file.exists() for file in log) and not _may(path.parent, os.W_OK | os.X_OK):
+            return f"cannot be written: this user may make no file in {path.parent}, as SQLite must; give it the right"
+    except OSError:
+        return None
+    return None
+
+
+def _may(file: Path, mode: int) -> bool:
+    return os.access(file, mode, effective_ids=_EFFECTIVE)
