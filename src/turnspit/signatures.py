@@ -69,7 +69,7 @@ class Signature:
             parameters = parameters[1:]
         self._refuse(parameters)
         self._inspected = inspect.Signature(parameters)
-        self._positional_only = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        self._positional_only = {p.name: p for p in parameters if p.kind is p.POSITIONAL_ONLY}
         self._positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.arguments = self._arguments_type(parameters, hints)
         self._adapter = self._adapt(self.arguments, "its arguments", {p.name: hints.get(p.name) for p in parameters})
@@ -97,7 +97,8 @@ class Signature:
 
     def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         given = {**dict(zip(self._positional, args, strict=False)), **kwargs}
-        if len(given) < len(args) + len(kwargs):  # too many, or one of them twice
+        is_named = self._positional_only and self._positional_only.keys() & kwargs.keys()
+        if is_named or len(given) < len(args) + len(kwargs):  # too many, or one of them twice
             self._refuse_call(args, kwargs)
         return given
 
@@ -193,9 +194,9 @@ class Signature:
     def _split(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The positional-only arguments, with defaults where an earlier one was left out; and the rest."""
         rest = dict(arguments)
-        names = [parameter.name for parameter in self._positional_only]
-        given = max((position for position, name in enumerate(names, 1) if name in rest), default=0)
-        positional = [rest.pop(each.name, each.default) for each in self._positional_only[:given]]
+        only = list(self._positional_only.values())
+        given = max((position for position, each in enumerate(only, 1) if each.name in rest), default=0)
+        positional = [rest.pop(each.name, each.default) for each in only[:given]]
         return positional, rest
 
     def dump_result(self, value: Any, limit: int) -> str:

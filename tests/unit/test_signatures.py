@@ -229,6 +229,14 @@ def test_positional_only_parameters_are_given_by_position() -> None:
     assert signature.call(task, context, {"a": 1, "c": 7, "d": 8}) == (1, 2, 7, 8)
 
 
+def test_a_call_by_position_gives_no_positional_only_parameter_by_name() -> None:
+    def task(a: int, b: int = 2, /, c: int = 3) -> None: ...
+
+    assert "positional" in refusal(task, 1, b=2)
+    assert received(task, 1, c=4) == {"a": 1, "c": 4}
+    assert received(task, a=1, b=5) == {"a": 1, "b": 5}, "all by name is a payload, as a schedule gives it"
+
+
 def test_calling_leaves_the_arguments_alone() -> None:
     def task(a: int, /) -> int:
         return a
