@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.contrib.programs import manage, write_settings
+from tests.postgres import new_database
 
 SETTINGS = """
 INSTALLED_APPS += ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
@@ -33,7 +36,7 @@ urlpatterns = [
 
 TESTS = """
 from django.contrib.auth.models import User
-from django.test import Client, TransactionTestCase
+from django.test import Client, TestCase, TransactionTestCase
 from django.urls import reverse
 
 from examples.django_shop.shop.jobs import app, send_confirmation
@@ -106,10 +109,14 @@ class Dashboard(TransactionTestCase):
 """
 
 
-def test_the_dashboard_is_part_of_the_site(tmp_path: Path) -> None:
-    write_settings(tmp_path, f"sqlite:///{tmp_path}/shop.db", SETTINGS)
+@pytest.mark.parametrize(
+    ("case", "engine"), [("TransactionTestCase", "sqlite"), ("TestCase", "sqlite"), ("TestCase", "postgres")]
+)
+def test_the_dashboard_is_part_of_the_site(tmp_path: Path, case: str, engine: str) -> None:
+    url = new_database() if engine == "postgres" else f"sqlite:///{tmp_path}/shop.db"
+    write_settings(tmp_path, url, SETTINGS)
     (tmp_path / "urls.py").write_text(URLS)
-    (tmp_path / "test_dashboard.py").write_text(TESTS)
+    (tmp_path / "test_dashboard.py").write_text(TESTS.replace("(TransactionTestCase)", f"({case})"))
     answer = manage(tmp_path, "test", "--noinput", "test_dashboard")
     assert answer.returncode == 0, answer.stderr
     assert "Ran 7 tests" in answer.stderr

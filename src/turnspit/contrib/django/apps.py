@@ -20,14 +20,7 @@ from turnspit.contrib.django.database import (
     use_file_in_tests,
     use_files_of_clones,
 )
-from turnspit.contrib.django.lending import (
-    close_old_connections,
-    connections_of_test,
-    give_back,
-    lend,
-    lent,
-    watch_connections,
-)
+from turnspit.contrib.django.lending import alent, close_old_connections, connections_of_test, lent, watch_connections
 from turnspit.contrib.django.settings import read_settings
 
 __all__ = ["TurnspitConfig"]
@@ -101,9 +94,8 @@ def _look_after_connections(app: Turnspit) -> None:
         of_test = connections_of_test()
         close = sync_to_async(close_old_connections)
         await close()
-        await sync_to_async(lend)(of_test)
         try:
-            return await call_next(job)
+            async with alent(of_test):
+                return await call_next(job)
         finally:
-            await sync_to_async(give_back)(of_test)
             await close()

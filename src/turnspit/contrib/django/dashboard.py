@@ -23,6 +23,7 @@ from django.urls import URLPattern, re_path
 from django.views.decorators.csrf import csrf_exempt
 from starlette.types import Receive, Scope, Send
 
+from turnspit.contrib.django.lending import alent, connections_of_test
 from turnspit.contrib.django.settings import read_settings
 from turnspit.web import CommandLine, Permission, make_dashboard
 from turnspit.web.wsgi import WsgiApp
@@ -74,7 +75,7 @@ def dashboard_urls(
         )
 
         async def apart(scope: Scope, receive: Receive, send: Send) -> None:
-            async with ThreadSensitiveContext():
+            async with ThreadSensitiveContext(), alent(connections_of_test()):
                 await dashboard(scope, receive, send)
 
         return WsgiApp(apart)

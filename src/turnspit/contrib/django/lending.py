@@ -1,21 +1,22 @@
-"""Lending the connections of a ``TestCase`` to the jobs that it runs.
+"""Lending the connections of a ``TestCase`` to the jobs that it runs, and to the dashboard.
 
 Such a test never commits, and connections belong to threads. So a job of ``t.drain()`` would see nothing of the models
-that its test has made: it runs in a thread of its own.
+that its test has made: it runs in a thread of its own. So would the dashboard see nothing of the test's jobs.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from threading import Lock, RLock, local
 from typing import Any
 from weakref import WeakSet
 
+from asgiref.sync import sync_to_async
 from django.core import mail
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-__all__ = ["close_old_connections", "connections_of_test", "give_back", "lend", "lent", "watch_connections"]
+__all__ = ["alent", "close_old_connections", "connections_of_test", "lent", "watch_connections"]
 
 _turn = RLock()
 """A connection serves one thread at a time."""
@@ -64,14 +65,27 @@ def lent(of_test: Mapping[str, Any]) -> Iterator[None]:
         yield
         return
     with _turn:
-        lend(of_test)
+        _lend(of_test)
         try:
             yield
         finally:
-            give_back(of_test)
+            _give_back(of_test)
 
 
-def lend(of_test: Mapping[str, Any]) -> None:
+@asynccontextmanager
+async def alent(of_test: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Use these connections in the thread that runs the sync code of this coroutine, until the block ends."""
+    if not of_test:
+        yield
+        return
+    await sync_to_async(_lend)(of_test)
+    try:
+        yield
+    finally:
+        await sync_to_async(_give_back)(of_test)
+
+
+def _lend(of_test: Mapping[str, Any]) -> None:
     """Use these connections in this thread until as many calls have given them back."""
     for alias, connection in of_test.items():
         if not _counts()[alias]:
@@ -81,7 +95,7 @@ def lend(of_test: Mapping[str, Any]) -> None:
         _counts()[alias] += 1
 
 
-def give_back(of_test: Mapping[str, Any]) -> None:
+def _give_back(of_test: Mapping[str, Any]) -> None:
     """Use this thread's own connections again."""
     for alias, connection in of_test.items():
         _counts()[alias] -= 1
