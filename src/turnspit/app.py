@@ -242,7 +242,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
         :param concurrency: how many jobs it runs at once.
         :param grace: seconds or ``timedelta`` that running jobs may go on when it stops.
         :param until_empty: it ends when nothing is ready or running any more, which may be before it ran anything:
-            enqueue first.
+            enqueue first. It logs how many jobs are left, for a retry or for later.
         :param lease: seconds or ``timedelta`` after its last heartbeat when others take its jobs.
         :param heartbeat: seconds or ``timedelta`` between heartbeats, at most half of the lease; a third by default.
         :raises ConfigurationError: for what no worker can have.

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Json
 
 from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
-from turnspit import Blueprint, ConfigurationError, JobContext, JobState, Turnspit, TurnspitError, current_job
+from turnspit import Blueprint, ConfigurationError, JobContext, JobState, Retry, Turnspit, TurnspitError, current_job
 from turnspit._runtime.collector import Collector
 
 
@@ -281,6 +282,37 @@ def test_until_empty_ends_when_everything_is_done(app: Turnspit) -> None:
         worker.wait()
     assert sorted(done) == list(range(100))
     assert app.run_worker(until_empty=True) == 0
+
+
+@pytest.mark.parametrize("kind", ["process", "thread", "coroutine"])
+def test_until_empty_says_at_its_end_what_waits_for_a_retry_or_for_later(
+    app: Turnspit, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task(retry=Retry(base=7200, jitter="none"))
+    async def fail() -> None:
+        raise ValueError
+
+    async def work_on_the_loop() -> None:
+        async with app.worker(until_empty=True) as worker:
+            await worker.await_end()
+
+    def work() -> list[str]:
+        caplog.clear()
+        if kind == "process":
+            app.run_worker(until_empty=True)
+        elif kind == "coroutine":
+            asyncio.run(work_on_the_loop())
+        else:
+            with app.worker(until_empty=True) as worker:
+                worker.wait()
+        return [each for each in caplog.messages if each.startswith("jobs that are left")]
+
+    caplog.set_level(logging.INFO, "turnspit")
+    assert work() == []
+    fail.enqueue()
+    later = fail.using(delay=3600).enqueue()
+    due = later.run_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    assert work() == [f"jobs that are left, for a retry or for later: 2; the next one is due at {due}"]
 
 
 def test_a_worker_s_process_does_not_look_for_garbage_in_the_program_itself(app: Turnspit) -> None:

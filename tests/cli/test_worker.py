@@ -53,7 +53,8 @@ def test_until_empty_works_everything_off_and_ends(cli: Cli, start: Start, store
         f"job 2 (send_confirmation) is dead: ConnectionError: no route for order 2 ({folder}/shop.py, line 21)"
         in messages
     )
-    assert messages[-1] == "worker 1 stopped"
+    assert messages[-2] == "worker 1 stopped"
+    assert messages[-1].startswith("jobs that are left, for a retry or for later: 1; the next one is due at ")
     assert [str(store.jobs.get(job).state) for job in (1, 2, 3)] == ["completed", "dead", "scheduled"]
 
 

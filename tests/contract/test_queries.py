@@ -214,6 +214,21 @@ def test_how_much_is_left_to_do(store: Store) -> None:
     assert left(tasks=frozenset()) == 0
 
 
+def test_how_much_is_left_for_later(store: Store) -> None:
+    def later(*queues: str, tasks: frozenset[str] = TASKS) -> tuple[int, int | None]:
+        return store.engine.read(store.engine.count_scheduled, queues or None, tasks)
+
+    assert later() == (0, None)
+    one_of_each(store)
+    retried = store.insert(queue="mail")
+    store.end(store.claim_one(job=retried), EndingMove.RETRY, delay=5)
+    store.insert("unknown", delay=1)
+    now = store.clock.moment
+    assert (later(), later("default"), later("mail")) == ((2, now + SECOND), (1, now + SECOND), (1, now + 5 * SECOND))
+    assert later(tasks=frozenset({"unknown"})) == (1, now + 1)
+    assert later(tasks=frozenset()) == (0, None)
+
+
 def test_attempts_of_every_listed_job(store: Store) -> None:
     jobs = store.insert_many(3)
     for job in jobs:

@@ -366,14 +366,14 @@ class EngineAndModel(RuleBasedStateMachine):
         busy = [job for job in waiting + self.model.in_state("running") if job.task in tasks]
         limited = [job for job in self.model.in_state("held") if job.lane is not None and not self.model.is_paused(job)]
         assert read(engine.count_ready_or_running, None, tasks) == len(busy) + any(job.task in tasks for job in limited)
-        for queue in QUEUES:
-            backlog = sum(job.queue == queue for job in self.model.in_state("ready", "held"))
-            assert read(engine.count_waiting, queue, 1000) == backlog
+        later = [job.run_at for job in self.model.in_state("scheduled") if job.task in tasks]
+        assert read(engine.count_scheduled, None, tasks) == (len(later), min(later, default=None))
+        queues = [job.queue for job in self.model.in_state("ready", "held")]
+        assert [read(engine.count_waiting, queue, 1000) for queue in QUEUES] == [queues.count(each) for each in QUEUES]
         duties = read(engine.find_duties, worker, None, tasks)
         assert duties.ready == bool(self.model.in_state("ready"))
         assert duties.owned == sum(job.worker == worker for job in self.model.in_state("running"))
-        unknown = [job for job in self.model.unlimited() if job.paused_by is None]
-        assert duties.held == any(job.task in tasks for job in unknown)
+        assert duties.held == any(job.task in tasks for job in self.model.unlimited() if job.paused_by is None)
         assert {f"{pause.kind} {pause.name}" for pause in read(engine.list_pauses)} == self.model.pauses
         for stats in read(engine.list_queues):
             here = [job.state for job in self.model.jobs.values() if job.queue == stats.queue]

@@ -205,6 +205,7 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "list_tasks": lambda store: final_jobs(store)[:0],
     "find_duties": lambda store: (live_worker(store)[0], None, frozenset({"send"})),
     "count_ready_or_running": lambda store: (None, frozenset({"send"})) if ready(store) else (),
+    "count_scheduled": lambda store: (None, frozenset({"send"})) if ready(store) else (),
     "find_cancelled": live_worker,
     "count_waiting": lambda store: ("default", 10) if ready(store) else (),
     "find_unknown_tasks": lambda store: held(store)[:0],
@@ -218,7 +219,6 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "group_recent_dead": lambda store: (10, 100) if final_jobs(store) else (),
 }
 READS |= LOOKS
-
 TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys", "pauses", *WORKFLOWS)
 TABLES += ("alerts", "turns")
 _CHANGING = {"id", "job", "writer", "host", "worker", "workflow", "dependency", "dependant", "cancelled_by", "after"}

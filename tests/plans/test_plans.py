@@ -221,6 +221,10 @@ CASES: dict[str, tuple[Callable[[SqliteEngine], Verb[Any]], list[str]]] = {
             *WORKFLOWS,
         ],
     ),
+    "what is left for later": (
+        lambda engine: engine.count_scheduled(("default",), TASKS),
+        [r"S\w+ turnspit_jobs USING INDEX turnspit_jobs_scheduled"],
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from turnspit._runtime.health import Health, HealthReport, HealthService, Pulse
 from turnspit._runtime.last_resort import LastResort
 from turnspit._runtime.link import Counts, Link
 from turnspit._runtime.worker.leftovers import Leftovers
+from turnspit._runtime.worker.remaining import tell_what_remains
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.context import is_inside_job
@@ -141,6 +142,7 @@ async def _live(
             _flush()
             await left.hand_back()
             os._exit(0)
+        await tell_what_remains(parts, settings)
     finally:
         last_resort.stop()
         service.stop()

@@ -53,3 +53,7 @@ class Queries(Protocol):
     def count_ready_or_running(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[int]:
         """How many jobs of these queues and tasks are ready or running now; for ``--until-empty``."""
         ...
+
+    def count_scheduled(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[tuple[int, int | None]]:
+        """How many jobs of these queues and tasks are scheduled, and when the first of them is due."""
+        ...

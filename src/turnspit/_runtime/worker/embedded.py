@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import Future
 from types import TracebackType
 
+from turnspit._runtime.worker.remaining import tell_what_remains
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
 from turnspit._runtime.worker.worker import Worker
 from turnspit.context import current_job
@@ -77,8 +78,7 @@ class EmbeddedWorker:
         if self._worker is not None:
             await self._end(self._worker)
 
-    @staticmethod
-    async def _end(worker: Worker) -> None:
+    async def _end(self, worker: Worker) -> None:
         """Stop it. Who is cancelled meanwhile waits all the same, but gives running jobs no more time: a worker whose
         end was left half-way kept its lease, and with it its jobs, until the program ended.
         """
@@ -98,6 +98,7 @@ class EmbeddedWorker:
             raise
         if interrupted is not None:
             raise interrupted
+        await tell_what_remains(self._parts, self._settings)
 
     async def await_end(self) -> None:
         """Wait until the worker wants to end by itself, with ``until_empty=True``.
@@ -123,6 +124,7 @@ class EmbeddedWorker:
             await self._worker.stopping.wait()
             left = await self._worker.stop()
             left.keep()
+            await tell_what_remains(self._parts, self._settings)
             self._ended.set_result(not left)
         except BaseException as error:
             self._ended.set_exception(error)

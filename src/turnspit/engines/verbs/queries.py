@@ -100,3 +100,8 @@ class QueryVerbs(VerbBase):
         params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
         [(count,)] = yield Statement(self.sql["count_ready_or_running"], params)
         return int(count)
+
+    def count_scheduled(self, queues: tuple[str, ...] | None, tasks: frozenset[str]) -> Verb[tuple[int, int | None]]:
+        params = {"queues": None if queues is None else to_json(queues), "tasks": to_json(sorted(tasks))}
+        [(count, next_at)] = yield Statement(self.sql["count_scheduled"], params)
+        return int(count), next_at

@@ -127,6 +127,13 @@ SELECT (
     SELECT count(*) FROM {schema}.workflows WHERE look_at IS NOT NULL AND starting_after IS NOT NULL
 );
 
+-- name: count_scheduled
+-- Once, at the end of a worker with --until-empty.
+SELECT count(*), min(run_at) FROM {schema}.jobs
+WHERE state = 'scheduled'
+  AND (:queues::json IS NULL OR queue = ANY (ARRAY(SELECT json_array_elements_text(:queues::json))))
+  AND task = ANY (ARRAY(SELECT json_array_elements_text(:tasks::json)));
+
 -- name: find_duties
 -- Every worker asks this every second or two. Each part ends at its first row; the workers that own running jobs are found
 -- by a loose index scan, as in rescue_jobs.

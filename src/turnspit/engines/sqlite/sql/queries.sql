@@ -112,6 +112,12 @@ SELECT (
     SELECT count(*) FROM turnspit_workflows WHERE look_at IS NOT NULL AND starting_after IS NOT NULL
 );
 
+-- name: count_scheduled
+-- Once, at the end of a worker with --until-empty.
+SELECT count(*), min(run_at) FROM turnspit_jobs
+WHERE state = 'scheduled' AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+  AND task IN (SELECT value FROM json_each(:tasks));
+
 -- name: find_duties
 -- Every worker asks this every second or two. Each part ends at its first row; the workers that own running jobs are found
 -- by a loose index scan.
