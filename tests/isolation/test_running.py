@@ -4,14 +4,16 @@ import logging
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.behaviour.support import DEADLINE, wait_until
 from tests.isolation import tasks
-from turnspit import Blueprint, ConfigurationError, JobDead, Retry, Turnspit
+from turnspit import Blueprint, ConfigurationError, JobContext, JobDead, Retry, Turnspit
 from turnspit._runtime.worker import processes
 from turnspit.errors import ResultNotStored
 from turnspit.testing import override
@@ -109,6 +111,23 @@ def test_a_result_is_made_text_once(app: Turnspit) -> None:
         assert tasks.price.enqueue().get_result(DEADLINE) == "5 EUR"
 
 
+@pytest.mark.on_sqlite
+def test_a_result_is_made_text_once_also_where_middleware_sees_it(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mark(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
+        value = await call_next(job)
+        if isinstance(value, dict):
+            value["thread"] = "marked"
+        return value
+
+    monkeypatch.setattr(app, "_middleware", [mark])
+    with app.worker(concurrency=1):
+        assert tasks.price.enqueue().get_result(DEADLINE) == "5 EUR"
+        assert tasks.where.enqueue(datetime.now(UTC)).get_result(DEADLINE)["thread"] == "marked"
+
+
+@pytest.mark.on_sqlite
 def test_a_result_that_cannot_be_stored_is_said_and_the_job_is_completed(app: Turnspit) -> None:
     with app.worker(concurrency=1):
         job = tasks.unstorable.enqueue()

@@ -1,5 +1,6 @@
 """What a task's value becomes in the store."""
 
+import sys
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
@@ -9,7 +10,7 @@ from turnspit.outcomes import GiveUp
 from turnspit.records import Claim, Completion
 from turnspit.tasks import Task
 
-__all__ = ["NotStorable", "ResultText", "completion_of", "refuse_coroutine"]
+__all__ = ["NotStorable", "ResultText", "completion_of", "is_unchanged", "refuse_coroutine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,15 @@ def completion_of(task: Task[Any, Any], claim: Claim, value: Any, max_result: in
     except InvalidPayload as error:
         return Completion(claim.id, claim.fence, note=str(error))
     return Completion(claim.id, claim.fence, result, task.keep_result_for)
+
+
+def is_unchanged(task: Task[Any, Any], value: Any, text: str) -> bool:
+    """Whether a value that middleware has seen is still what came as this text."""
+    try:
+        came = task.signature.load_result(text)
+        return task.signature.dump_result(value, sys.maxsize) == task.signature.dump_result(came, sys.maxsize)
+    except InvalidPayload:
+        return False
 
 
 def refuse_coroutine(task: Task[Any, Any], value: Any) -> None:

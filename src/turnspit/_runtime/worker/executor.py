@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from turnspit._runtime.calling import leave_if_copy
 from turnspit._runtime.worker.arguments import Unreadable, load_arguments
-from turnspit._runtime.worker.completions import ResultText, completion_of, refuse_coroutine
+from turnspit._runtime.worker.completions import ResultText, completion_of, is_unchanged, refuse_coroutine
 from turnspit._runtime.worker.conditions import Conditions
 from turnspit._runtime.worker.endings import Endings
 from turnspit._runtime.worker.failures import Foreign, message_of
@@ -302,7 +302,7 @@ class Executor:
     def _completion(self, task: Task[Any, Any], running: Running, value: Any) -> Completion:
         claim, result_text = running.claim, running.context.result_text
         refuse_coroutine(task, value)
-        if result_text is not None and not self._parts.middleware:  # which may have changed the value
+        if result_text is not None and (not self._parts.middleware or is_unchanged(task, value, result_text)):
             value = ResultText(result_text)
         completion = completion_of(task, claim, value, self._parts.max_result)
         if completion.note is not None:
