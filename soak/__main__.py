@@ -62,7 +62,7 @@ def soak(options: argparse.Namespace, folder: Path, console: Console) -> Report:
             _trouble(fleet, report, options, dice, console)
             fleet.stop_producing()
             with Turnspit(store.url) as app:
-                app.engine.write(app.engine.pause_schedule, app.name, "ticking", True)
+                app.engine.write(app.engine.pause_schedule, app.name, "ticking")
             _drain(fleet, report)
         finally:
             fleet.stop()

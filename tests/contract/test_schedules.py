@@ -267,7 +267,7 @@ def test_an_unchanged_schedule_keeps_its_tick_and_pause_in_a_new_release(store: 
     store.clock.advance(90)
     declare(store, "two", new(), new(name="more"))
     assert fire(store)[0] == 1, "the tick of before is not lost"
-    store.engine.write(store.engine.pause_schedule, APP, "report", True)
+    store.engine.write(store.engine.pause_schedule, APP, "report")
     declare(store, "three", new(Every(hours=1)))
     [schedule] = store.engine.read(store.engine.list_schedules, APP)
     assert (schedule.next_tick, schedule.paused_at) == (None, store.clock.moment)
@@ -275,12 +275,12 @@ def test_an_unchanged_schedule_keeps_its_tick_and_pause_in_a_new_release(store: 
 
 def test_a_pause_misses_nothing(store: Store) -> None:
     create(store, new(Every(minutes=1, missed="run_all")))
-    assert store.engine.write(store.engine.pause_schedule, APP, "report", True)
+    assert store.engine.write(store.engine.pause_schedule, APP, "report")
     store.clock.advance(10 * MINUTE)
     assert fire(store) == (0, None)
-    store.engine.write(store.engine.pause_schedule, APP, "report", False)
+    store.engine.write(store.engine.resume_schedule, APP, "report")
     assert fire(store) == (0, 60 * SECOND)
-    assert not store.engine.write(store.engine.pause_schedule, APP, "unknown", True)
+    assert not store.engine.write(store.engine.pause_schedule, APP, "unknown")
 
 
 def test_run_now(store: Store) -> None:

@@ -73,14 +73,19 @@ class WithTicks(EngineAndModel):
         return data.draw(st.sampled_from(sorted(self.schedules)))
 
     @precondition(lambda self: self.schedules)
-    @rule(data=st.data(), paused=st.booleans())
-    def pause_schedule(self, data: st.DataObject, paused: bool) -> None:
+    @rule(data=st.data())
+    def pause_schedule(self, data: st.DataObject) -> None:
         name = self.one_of_them(data)
-        assert self.write(self.engine.pause_schedule, APP, name, paused)
+        assert self.write(self.engine.pause_schedule, APP, name)
+        self.schedules[name].next_tick = None
+
+    @precondition(lambda self: self.schedules)
+    @rule(data=st.data())
+    def resume_schedule(self, data: st.DataObject) -> None:
+        name = self.one_of_them(data)
+        assert self.write(self.engine.resume_schedule, APP, name)
         schedule = self.schedules[name]
-        if paused:
-            schedule.next_tick = None
-        elif schedule.next_tick is None:
+        if schedule.next_tick is None:
             schedule.next_tick = schedule.tick_after(self.model.now)
 
     @precondition(lambda self: self.schedules)

@@ -42,7 +42,7 @@ def pause(words: StoreAndName) -> None:
     """Pause a schedule: no tick comes until it is resumed."""
     target, schedule = _find(words)
     engine = target.app.engine
-    engine.write(engine.pause_schedule, schedule.app, schedule.name, True)
+    engine.write(engine.pause_schedule, schedule.app, schedule.name)
     line(f"schedule {plain(schedule.name)} is paused")
 
 
@@ -50,7 +50,7 @@ def resume(words: StoreAndName) -> None:
     """Resume a schedule's ticks from now on; those during the pause do not count as missed."""
     target, schedule = _find(words)
     engine = target.app.engine
-    engine.write(engine.pause_schedule, schedule.app, schedule.name, False)
+    engine.write(engine.resume_schedule, schedule.app, schedule.name)
     _, schedule = _find(words)
     line(f"schedule {plain(schedule.name)} goes on; its next tick is at {absolute(schedule.next_tick)}")
 

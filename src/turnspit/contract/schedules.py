@@ -46,8 +46,12 @@ class Schedules(Protocol):
         """Schedules by app and name."""
         ...
 
-    def pause_schedule(self, app: str, name: str, paused: bool) -> Verb[bool]:
-        """Pause a schedule, or let its ticks come again from now on; whether there is such a schedule."""
+    def pause_schedule(self, app: str, name: str) -> Verb[bool]:
+        """Let no tick of a schedule come; whether there is such a schedule."""
+        ...
+
+    def resume_schedule(self, app: str, name: str) -> Verb[bool]:
+        """Let its ticks come again, from now on; whether there is such a schedule."""
         ...
 
     def delete_schedule(self, app: str, name: str, tasks: Collection[str]) -> Verb[bool]:

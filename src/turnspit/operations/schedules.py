@@ -104,12 +104,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none of this name.
         """
         engine = self._app.engine
-        _check_found(name, engine.write(engine.pause_schedule, self._app.name, name, True))
+        _check_found(name, engine.write(engine.pause_schedule, self._app.name, name))
 
     async def apause(self, name: str) -> None:
         """``pause`` for async code."""
         engine = self._app.engine
-        _check_found(name, await engine.awrite(engine.pause_schedule, self._app.name, name, True))
+        _check_found(name, await engine.awrite(engine.pause_schedule, self._app.name, name))
 
     def resume(self, name: str) -> None:
         """Resume a schedule's ticks from now on; those during the pause do not count as missed.
@@ -117,12 +117,12 @@ class Schedules:
         :raises ScheduleNotFound: if there is none of this name.
         """
         engine = self._app.engine
-        _check_found(name, engine.write(engine.pause_schedule, self._app.name, name, False))
+        _check_found(name, engine.write(engine.resume_schedule, self._app.name, name))
 
     async def aresume(self, name: str) -> None:
         """``resume`` for async code."""
         engine = self._app.engine
-        _check_found(name, await engine.awrite(engine.pause_schedule, self._app.name, name, False))
+        _check_found(name, await engine.awrite(engine.resume_schedule, self._app.name, name))
 
     def remove(self, name: str) -> None:
         """Remove a schedule that was created at run time, or whose task this app no longer has; its jobs stay.

@@ -54,9 +54,8 @@ class ScheduleVerbs(VerbBase):
         return [name for (name,) in removed]
 
     def insert_schedule(self, app: str, new: NewSchedule) -> Verb[ScheduleRecord | None]:
-        [(now,)] = yield Statement(self.sql["declare_schedules_lock"], {"app": app, "now": self.clock.now()})
-        before = yield from self.list_schedules(app, new.name)
-        if before and before[0].is_declared:
+        now, before = yield from self._lock_schedule(app, new.name)
+        if before is not None and before.is_declared:
             return None
         yield from self._store_schedule(app, new, now, is_declared=False)
         yield Wake(WakeKind.SCHEDULE)
@@ -73,19 +72,26 @@ class ScheduleVerbs(VerbBase):
         rows = yield Statement(self.sql["list_schedules"], {"app": app, "name": name})
         return [_record(row) for row in rows]
 
-    def pause_schedule(self, app: str, name: str, paused: bool) -> Verb[bool]:
+    def pause_schedule(self, app: str, name: str) -> Verb[bool]:
+        now, schedule = yield from self._lock_schedule(app, name)
+        if schedule is not None and schedule.paused_at is None:
+            yield Statement(self.sql["pause_schedule"], {"app": app, "name": name, "now": now})
+            yield Wake(WakeKind.SCHEDULE)
+        return schedule is not None
+
+    def resume_schedule(self, app: str, name: str) -> Verb[bool]:
+        now, schedule = yield from self._lock_schedule(app, name)
+        if schedule is not None and schedule.paused_at is not None:
+            following = load_rule(schedule.rule).next_tick(now, schedule.created_at)
+            yield Statement(self.sql["resume_schedule"], {"app": app, "name": name, "next_tick": following})
+            yield Wake(WakeKind.SCHEDULE)
+        return schedule is not None
+
+    def _lock_schedule(self, app: str, name: str) -> Verb[tuple[int, ScheduleRecord | None]]:
+        """The time, and the schedule of this name, if there is one. No other writer comes between."""
         [(now,)] = yield Statement(self.sql["declare_schedules_lock"], {"app": app, "now": self.clock.now()})
         found = yield from self.list_schedules(app, name)
-        if not found:
-            return False
-        [schedule] = found
-        if paused == (schedule.paused_at is not None):
-            return True
-        following = None if paused else load_rule(schedule.rule).next_tick(now, schedule.created_at)
-        params = {"app": app, "name": name, "paused_at": now if paused else None, "next_tick": following}
-        yield Statement(self.sql["pause_schedule"], params)
-        yield Wake(WakeKind.SCHEDULE)
-        return True
+        return now, found[0] if found else None
 
     def delete_schedule(self, app: str, name: str, tasks: Collection[str]) -> Verb[bool]:
         params = {"app": app, "name": name, "tasks": to_json(sorted(tasks))}

@@ -37,7 +37,11 @@ FROM {schema}.schedules
 WHERE (:app::text IS NULL OR app = :app::text) AND (:name::text IS NULL OR name = :name::text) ORDER BY app, name;
 
 -- name: pause_schedule
-UPDATE {schema}.schedules SET paused_at = :paused_at::bigint, next_tick = :next_tick::bigint, waiting = '[]'
+UPDATE {schema}.schedules SET paused_at = :now::bigint, next_tick = NULL, waiting = '[]'
+WHERE app = :app::text AND name = :name::text;
+
+-- name: resume_schedule
+UPDATE {schema}.schedules SET paused_at = NULL, next_tick = :next_tick::bigint, waiting = '[]'
 WHERE app = :app::text AND name = :name::text;
 
 -- name: delete_schedule

@@ -30,7 +30,10 @@ SELECT app, name, task, rule, job, missed, overlap, is_declared, created_at, pau
 FROM turnspit_schedules WHERE (:app IS NULL OR app = :app) AND (:name IS NULL OR name = :name) ORDER BY app, name;
 
 -- name: pause_schedule
-UPDATE turnspit_schedules SET paused_at = :paused_at, next_tick = :next_tick, waiting = '[]'
+UPDATE turnspit_schedules SET paused_at = :now, next_tick = NULL, waiting = '[]' WHERE app = :app AND name = :name;
+
+-- name: resume_schedule
+UPDATE turnspit_schedules SET paused_at = NULL, next_tick = :next_tick, waiting = '[]'
 WHERE app = :app AND name = :name;
 
 -- name: delete_schedule
