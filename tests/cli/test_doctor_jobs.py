@@ -150,4 +150,8 @@ def test_workflows_that_stand_still_are_told_with_what_lets_them_go_on() -> None
             "turnspit jobs show 1; turnspit workflows replay 7 lets it go on, turnspit workflows cancel 7 ends it",
         )
     ]
+    [told] = examine_workflows([found._replace(task=None)])
+    assert told[2].endswith(
+        "job 1 (forgotten) was cancelled, and 2 jobs wait for it; turnspit workflows cancel 7 ends it"
+    )
     assert list(examine_workflows([])) == []

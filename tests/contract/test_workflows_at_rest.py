@@ -95,6 +95,31 @@ def test_a_workflow_stands_still_where_all_that_is_left_waits_for_what_ended_bad
     assert well.states() == "rbb"
 
 
+@pytest.mark.parametrize("end", [JobState.DEAD, JobState.CANCELLED])
+def test_it_stands_still_too_where_only_what_was_cancelled_with_it_was_replayed(store: Store, end: JobState) -> None:
+    flow = Flow(store, node(), node(-1))
+    if end is JobState.DEAD:
+        flow.kill(0)
+    else:
+        store.cancel(flow.jobs[0])
+    assert standing(store) == []
+    store.replay(flow.jobs[1])
+    assert store.state(flow.jobs[1]) is JobState.BLOCKED
+    assert standing(store) == [StandingWorkflow(flow.id, "fulfil", flow.jobs[0], "send", end, 1)]
+
+
+def test_a_workflow_of_which_no_job_is_left_is_not_replayed(store: Store) -> None:
+    """It would have no end, which only a job can bring."""
+    flow = Flow(store, node(), node(-1))
+    flow.run(0, 1)
+    for job in flow.jobs:
+        store.delete(job)
+    before = flow.record
+    assert before.finished_at is not None
+    assert flow.replay(whole=True) == []
+    assert flow.record == before
+
+
 def test_a_workflow_does_not_stand_while_anything_of_it_goes_on(store: Store) -> None:
     flow = waiting_flow(store, node())
     flow.kill(0)

@@ -149,7 +149,7 @@ def test_workflows_that_stand_still_are_told_a_few_by_their_names() -> None:
     assert [(each.severity, each.link) for each in found[:2]] == [("bad", "/workflows/1"), ("bad", "/workflows/2")]
     assert found[0].title == "The workflow fulfil (1) will not go on by itself"
     assert found[0].detail.startswith("Job 10 (charge) is dead, and 1 job waits for it. Replay the workflow, ")
-    assert found[1].detail.startswith("Job 10 (forgotten) was cancelled, and 2 jobs wait for it. ")
+    assert found[1].detail == "Job 10 (forgotten) was cancelled, and 2 jobs wait for it. Cancel the workflow."
     assert [each.title for each in found[3:]] == ["5 more workflows will not go on unaided"]
 
 

@@ -163,13 +163,15 @@ def examine_workflows(standing: Sequence[StandingWorkflow], hint: str = "") -> I
         for each in standing
     )
     first = standing[0]
+    replay = (
+        f"see {program()} jobs show {hint}{first.job}; {program()} workflows replay {hint}{first.id} lets it go on, "
+    )
     yield Finding(
         "workflows",
         False,
         f"{count_of(len(standing), 'workflow')} will not go on by "
-        f"{'itself' if len(standing) == 1 else 'themselves'}: {named}; see {program()} jobs show {hint}{first.job}; "
-        f"{program()} workflows replay {hint}{first.id} lets it go on, {program()} workflows cancel {hint}{first.id} "
-        "ends it",
+        f"{'itself' if len(standing) == 1 else 'themselves'}: {named}; {replay if first.task else ''}"
+        f"{program()} workflows cancel {hint}{first.id} ends it",
     )
 
 

@@ -357,7 +357,9 @@ def _refuse_ended(workflow: Workflow) -> None:
 
 
 def _refuse_replay(workflow: Workflow, *, whole: bool) -> None:
-    why = "it has not ended" if whole and workflow.state == "running" else "no job of it is dead or cancelled"
+    why = "no job of it is dead or cancelled"
+    if whole:
+        why = "it has not ended" if workflow.state == "running" else "its jobs were deleted, or pruned with history"
     raise MoveNotAllowed(f"workflow {workflow.id} ({workflow.name}) cannot be replayed: {why}")
 
 

@@ -86,11 +86,13 @@ class WorkflowVerbs(ExtendVerbs, EndVerbs):
 
     def replay_workflow(self, workflow: int, after: int, limit: int, *, whole: bool) -> Verb[list[int]]:
         params = {"now": self.clock.now(), "workflow": workflow, "after": after, "limit": limit, "is_whole": int(whole)}
-        if whole and not (yield Statement(self.sql["replay_workflow_whole"], params)):
+        if whole and not (yield Statement(self.sql["replay_workflow_ended"], params)):
             return []
         rows = yield Statement(self.sql["replay_workflow"], params)
+        if whole and rows:
+            yield Statement(self.sql["replay_workflow_whole"], params)
         if not rows:
-            gone = (yield Statement(self.sql["replay_workflow_gone"], params)) if whole else []
+            gone = (yield Statement(self.sql["replay_workflow_gone"], params)) if whole and after else []
             yield from self.follow_ends([End(job, Outcome.DELETED) for (job,) in gone])
             return []
         tally = Tally()

@@ -210,11 +210,12 @@ def _errors(scene: Scene) -> Iterator[Attention]:
 def _workflows(scene: Scene) -> Iterator[Attention]:
     for flow in scene.standing[:_MOST_WORKFLOWS]:
         ended = "is dead" if flow.state is JobState.DEAD else "was cancelled"
+        cure = "Replay the workflow, which lets it go on, or cancel it." if flow.task else "Cancel the workflow."
         yield Attention(
             severity="bad",
             title=f"The workflow {flow.name} ({flow.id}) will not go on by itself",
             detail=f"Job {flow.job} ({flow.task or 'forgotten'}) {ended}, and {_waiting(Count(count=flow.blocked))} "
-            "for it. Replay the workflow, which lets it go on, or cancel it.",
+            f"for it. {cure}",
             link=f"/workflows/{flow.id}",
         )
     others = scene.standing[_MOST_WORKFLOWS:]

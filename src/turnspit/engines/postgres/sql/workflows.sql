@@ -156,12 +156,14 @@ SELECT id, state, workflow FROM dead UNION ALL SELECT id, state, workflow FROM e
 SELECT job FROM {schema}.workflow_jobs AS node
 WHERE workflow = :workflow AND NOT EXISTS (SELECT FROM {schema}.jobs WHERE id = node.job) ORDER BY job;
 
+-- name: replay_workflow_ended
+SELECT id FROM {schema}.workflows WHERE id = :workflow AND (finished_at IS NOT NULL OR sealed_at IS NULL) FOR UPDATE;
+
 -- name: replay_workflow_whole
 UPDATE {schema}.workflows
 SET sealed_at = NULL, finished_at = NULL, cancelled_at = NULL, reason = NULL, deadline_at = NULL,
     look_at = {now} + 86400000000
-WHERE id = :workflow AND (finished_at IS NOT NULL OR sealed_at IS NULL)
-RETURNING id;
+WHERE id = :workflow;
 
 -- name: tend_workflows
 -- One at a time; others try again later.
@@ -224,7 +226,7 @@ FROM standing, LATERAL (
     SELECT edge.dependency AS job, live.task, live.state
     FROM {schema}.jobs AS waiting, LATERAL (
         SELECT dependency FROM {schema}.workflow_edges
-        WHERE dependant = waiting.id AND on_failure = 'wait' AND is_settled = 0 OFFSET 0) AS edge
+        WHERE dependant = waiting.id AND is_settled = 0 OFFSET 0) AS edge
     LEFT JOIN LATERAL (SELECT task, state FROM {schema}.jobs WHERE id = edge.dependency LIMIT 1) AS live ON true
     WHERE waiting.workflow = standing.id AND waiting.state = 'blocked' AND coalesce(live.state, 'dead') = 'dead'
     ORDER BY waiting.workflow, waiting.id LIMIT 1) AS culprit

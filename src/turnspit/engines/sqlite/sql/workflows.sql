@@ -123,12 +123,14 @@ SELECT id, state, workflow FROM (
 SELECT job FROM turnspit_workflow_jobs
 WHERE workflow = :workflow AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = job) ORDER BY job;
 
+-- name: replay_workflow_ended
+SELECT id FROM turnspit_workflows WHERE id = :workflow AND (finished_at IS NOT NULL OR sealed_at IS NULL);
+
 -- name: replay_workflow_whole
 UPDATE turnspit_workflows
 SET sealed_at = NULL, finished_at = NULL, cancelled_at = NULL, reason = NULL, deadline_at = NULL,
     look_at = {now} + 86400000000
-WHERE id = :workflow AND (finished_at IS NOT NULL OR sealed_at IS NULL)
-RETURNING id;
+WHERE id = :workflow;
 
 -- name: tend_workflows
 -- Always: nobody else can write meanwhile.
@@ -175,7 +177,7 @@ WITH failed AS MATERIALIZED (
             FROM turnspit_jobs AS waiting INDEXED BY turnspit_jobs_workflow
             CROSS JOIN turnspit_workflow_edges AS edge ON edge.dependant = waiting.id
             WHERE waiting.workflow = failed.id AND waiting.state = 'blocked'
-              AND edge.on_failure = 'wait' AND edge.is_settled = 0
+              AND edge.is_settled = 0
               AND NOT EXISTS (SELECT 1 FROM turnspit_jobs WHERE id = edge.dependency AND state <> 'dead')
             ORDER BY waiting.id LIMIT 1) AS job
     FROM failed
