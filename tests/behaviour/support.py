@@ -12,6 +12,9 @@ from turnspit.events import EVENT_NAMES
 DEADLINE = 20.0
 """Seconds after which something that should happen has not. Long, because the machine may be busy."""
 
+SOON = 0.5
+"""Seconds: a time-out of a thread that is to run into it. Not shorter: it has to begin first, on a busy machine too."""
+
 
 def url_of(app: Turnspit) -> str:
     """The URL of an app's store, for another app or process."""

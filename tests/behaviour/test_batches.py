@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tests.behaviour.support import DEADLINE, EventLog, wait_until
+from tests.behaviour.support import DEADLINE, SOON, EventLog, wait_until
 from turnspit import (
     Batch,
     Blueprint,
@@ -126,7 +126,7 @@ def test_a_cancelled_job_leaves_its_batch(app: Turnspit) -> None:
 def test_a_batch_over_its_time_is_stopped(app: Turnspit) -> None:
     stopped = asyncio.Event()
 
-    @app.batch_task(size=2, wait=0.01, timeout=0.1, retry=Retry(attempts=1))
+    @app.batch_task(size=2, wait=0.01, timeout=SOON, retry=Retry(attempts=1))
     async def index(batch: Batch[int]) -> None:
         try:
             await asyncio.sleep(DEADLINE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, wait_until
+from tests.behaviour.support import DEADLINE, SOON, wait_until
 from turnspit import Batch, JobContext, JobDead, JobState, Retry, Turnspit
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
@@ -92,7 +92,7 @@ def test_a_job_that_waits_for_others_leaves_and_one_in_a_call_is_told(app: Turns
 def test_a_batch_over_its_time_is_told_and_counted_as_stuck(app: Turnspit) -> None:
     may_leave = threading.Event()
 
-    @app.batch_task(size=2, wait=DEADLINE, timeout=0.05, retry=Retry(attempts=1))
+    @app.batch_task(size=2, wait=DEADLINE, timeout=SOON, retry=Retry(attempts=1))
     def index(batch: Batch[int]) -> None:
         may_leave.wait(DEADLINE)
         batch[0].job.raise_if_cancelled()
@@ -104,7 +104,8 @@ def test_a_batch_over_its_time_is_told_and_counted_as_stuck(app: Turnspit) -> No
     async def main() -> None:
         worker = Worker(app.worker_parts(), WorkerSettings(concurrency=2))
         await worker.start()
-        jobs = [await index.aenqueue(number) for number in (1, 2)]
+        ids = await app.aenqueue_many(index.new(number) for number in (1, 2))
+        jobs = [await app.jobs.aget(job) for job in ids]
         await asyncio.to_thread(wait_until, lambda: len(worker.executor.time_outs.stuck) == 2, "stuck threads")
         assert [each.claim.id for each in worker.executor.time_outs.stuck] == [job.id for job in jobs]
         assert worker.executor.taken == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, change, url_of, wait_until
+from tests.behaviour.support import DEADLINE, SOON, EventLog, Gate, change, url_of, wait_until
 from turnspit import EngineUnavailable, Job, JobContext, Retry, Turnspit
 from turnspit._runtime.worker import embedded, suspects, worker
 from turnspit._runtime.worker.settings import WorkerSettings
@@ -194,7 +194,7 @@ def test_a_thread_over_its_time_out_that_fails_after_its_worker_has_failed(app: 
     """Its attempt counts, as it would have with the worker still there."""
     told, gate = threading.Event(), Gate()
 
-    @app.task(timeout=0.05, retry=Retry(attempts=3, delay=60))
+    @app.task(timeout=SOON, retry=Retry(attempts=3, delay=60))
     def charge(job: JobContext) -> None:
         job.wait_cancelled(DEADLINE)
         told.set()

@@ -177,3 +177,44 @@ def test_who_is_declared_dead_in_its_look_returns_nothing(app: Turnspit) -> None
         await worker.stop()
 
     asyncio.run(main())
+
+
+def test_what_a_stop_has_interrupted_is_not_taken_for_a_lost_claim(
+    app: Turnspit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While another job cleans up, the store knows of one more than runs here. It had begun, and does not expire."""
+    began, cleaning, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @app.task
+    async def cleans_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await may_end.wait()
+
+    @app.task
+    async def ends() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        worker = Worker(app.worker_parts(), WorkerSettings(grace=0))
+        jobs = [await cleans_up.aenqueue(), await ends.using(expires=3600).aenqueue()]
+        await worker.start()
+        async with asyncio.timeout(DEADLINE):
+            await began.wait()
+            stopping = asyncio.create_task(worker.stop())
+            await cleaning.wait()
+            while len(worker.executor.running) > 1:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0)
+            worker._reconciler.doubt()
+            await worker._reconciler.run_once()
+            may_end.set()
+            await stopping
+        for job in jobs:
+            await job.arefresh()
+            assert (job.state, job.attempt, job.expires_at) == ("ready", 0, None)
+
+    asyncio.run(main())
+    assert "answer was lost" not in caplog.text

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, EventLog, Gate, wait_until
+from tests.behaviour.support import DEADLINE, SOON, EventLog, Gate, wait_until
 from turnspit import JobCancelled, JobContext, JobDead, JobState, ResultTimeout, Retry, Snooze, Turnspit, job_waiting
 from turnspit.errors import MoveNotAllowed
 
@@ -60,7 +60,7 @@ def test_a_thread_that_ends_its_work_after_its_time_has_done_it(
 
 
 def test_what_a_late_thread_raised_is_kept_behind_the_time_out(app: Turnspit) -> None:
-    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    @app.task(timeout=SOON, retry=Retry(attempts=1))
     def slow(job: JobContext) -> None:
         job.wait_cancelled(DEADLINE)
         raise ConnectionError("the partner hung up")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, wait_until
+from tests.behaviour.support import DEADLINE, SOON, wait_until
 from turnspit import JobContext, Retry, Turnspit
 from turnspit._runtime.worker import time_outs as time_outs_module
 from turnspit._runtime.worker import worker as worker_module
@@ -22,7 +22,7 @@ def wait_in_the_bank(may_leave: threading.Event) -> None:
 def test_a_thread_over_its_time_out(app: Turnspit, caplog: pytest.LogCaptureFixture) -> None:
     may_leave = threading.Event()
 
-    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    @app.task(timeout=SOON, retry=Retry(attempts=1))
     def charge() -> str:
         wait_in_the_bank(may_leave)
         return "after all"
@@ -73,7 +73,7 @@ def test_a_worker_that_drains_does_not_wait_for_a_stuck_thread(app: Turnspit, mo
     monkeypatch.setattr(worker_module, "_LOOK_AGAIN", 0.05)
     may_leave = threading.Event()
 
-    @app.task(timeout=0.05, retry=Retry(attempts=1))
+    @app.task(timeout=SOON, retry=Retry(attempts=1))
     def charge() -> None:
         wait_in_the_bank(may_leave)
 

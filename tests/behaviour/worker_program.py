@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tests.behaviour.support import SOON
 from turnspit import JobContext, Retry, Turnspit
 from turnspit._runtime import last_resort, process
 from turnspit._runtime.worker import claimer, worker
@@ -102,7 +103,7 @@ def declare(app: Turnspit) -> Turnspit:
     for function in (on_loop, stubborn, in_thread, never_ends, to_thread, holds_output, gives_in, quick, blocks):
         app.task(function)
     app.task(name="blocks_too_long", timeout=0.05, retry=Retry(attempts=2, delay=3600))(blocks)
-    app.task(timeout=0.05, retry=Retry(attempts=2, delay=3600))(over_its_time)
+    app.task(timeout=SOON, retry=Retry(attempts=2, delay=3600))(over_its_time)
     return app
 
 

@@ -234,7 +234,7 @@ def test_a_task_that_blocks_the_loop_beyond_its_time_out_ends_its_process(
 STUCK = """
 from turnspit import Retry
 
-@app.task(timeout=0.05, retry=Retry(attempts=1))
+@app.task(timeout=0.5, retry=Retry(attempts=1))
 def stuck(gate: str) -> int:
     hang.function(gate)
     return os.getpid()

@@ -77,6 +77,8 @@ class Executor:
         """Limited jobs that could not begin at once: they go back."""
         self.conditions = Conditions()
         self.running: dict[int, Running] = {}
+        self._interrupted: set[int] = set()
+        """Jobs that the stop of this worker has ended: they go back with whatever else is left."""
         self._in_batches: Counter[str] = Counter()
         self.time_outs = TimeOuts(self.running, finisher, concurrency, self._in_batches)
         self._gathering = runners.gathering
@@ -100,9 +102,9 @@ class Executor:
 
     @property
     def claimed(self) -> set[int]:
-        """The jobs that run or wait here, under claims that are current as far as is known."""
+        """The jobs that run or wait here or are to go back, under claims that are current as far as is known."""
         running = {job for job, each in self.running.items() if each.current_claim is not None}
-        return running.union(claim.id for claim in (*self.buffer, *self.suspects.waiting))
+        return running.union(self._interrupted, (claim.id for claim in (*self.buffer, *self.suspects.waiting)))
 
     def job_of(self, task: "asyncio.Task[Any] | None") -> str | None:
         """The job that an asyncio task runs here, in words; from any thread."""
@@ -247,6 +249,8 @@ class Executor:
             finish, error = self._endings.confirm(claim, finish, error)
         if finish is not None:
             self._finisher.add(Ended(finish, claim, running.context, monotonic() - running.started, error))
+        elif running.context.stop_reason == "shutdown":
+            self._interrupted.add(claim.id)
         del error  # else it and this frame, in its traceback, name each other, and all that its job had in memory stays
         self._fill_again()
 
