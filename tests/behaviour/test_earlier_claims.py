@@ -53,7 +53,7 @@ def test_what_it_reports_is_not_stored_as_that_of_the_earlier_claim(app: Turnspi
 
 LEAVE: dict[str, Callable[[Executor], Any]] = {
     "handed back": lambda executor: executor.take(),
-    "cancelled": lambda executor: executor.take_waiting({1, 2}),
+    "cancelled": lambda executor: executor.take_jobs({1, 2}),
     "lost": lambda executor: executor.lose(),
     "ended": lambda executor: executor.fill(),
 }

@@ -197,7 +197,7 @@ class Executor:
         for running in self.running.values():
             running.context.ask_to_yield()
 
-    def take_waiting(self, jobs: Collection[int]) -> list[Claim]:
+    def take_jobs(self, jobs: Collection[int]) -> list[Claim]:
         """Take the claims of those of these jobs that have not begun here."""
         taken = self.take(lambda claim: claim.id in jobs)
         for job in jobs:
@@ -254,7 +254,7 @@ class Executor:
         del error  # else it and this frame, in its traceback, name each other, and all that its job had in memory stays
         self._fill_again()
 
-    def conclude(self, running: Running, call: Future[Any]) -> Finish | None:
+    def finish_of_leftover(self, running: Running, call: Future[Any]) -> Finish | None:
         """What became of an attempt whose thread ended after its worker did; ``None`` if it was only interrupted."""
         claim = running.claim
         error: BaseException | None = None
@@ -268,7 +268,7 @@ class Executor:
             finish, _ = self._endings.confirm(claim, finish, error)
         return finish
 
-    def abandon(self, running: Running) -> Finish | None:
+    def finish_of_cut_off(self, running: Running) -> Finish | None:
         """How an attempt ends that the end of its process cuts off; ``None`` if its job is simply handed back."""
         if running.context.finishing:
             return None  # if its transaction committed, the job is completed, and handing it back changes nothing

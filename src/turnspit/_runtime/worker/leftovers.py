@@ -75,7 +75,7 @@ class Leftovers:
         whose cancellation was requested, ends as that.
         """
         await asyncio.to_thread(self._registration.let_go)
-        await asyncio.to_thread(self._hand_over, *self._abandon())
+        await asyncio.to_thread(self._hand_over, *self._ends_and_claims())
 
     def hand_back_blocked(self) -> None:
         """``hand_back`` from another thread, where the loop is blocked: also stores what the loop would have stored."""
@@ -85,7 +85,7 @@ class Leftovers:
                 running.context.thread = threading.main_thread().ident
             is_late = running.deadline is not None and running.deadline <= monotonic()
             running.context.stop("timeout" if is_late else "shutdown")
-        finishes, returned = self._abandon()
+        finishes, returned = self._ends_and_claims()
         finishes += [each.finish for each in (*self._finisher.in_flight, *self._finisher.take_rest())]
         returned += [(claim.id, claim.fence) for claim in (*self._executor.take(), *self._executor.late)]
         self._hand_over(finishes, returned)
@@ -128,12 +128,12 @@ class Leftovers:
                 what = "could not hand back part of what it ran"
                 logger.error("worker %s %s, %s: %s; others rescue it", self._worker, what, parts, error)
 
-    def _abandon(self) -> tuple[list[Finish], list[tuple[int, int]]]:
+    def _ends_and_claims(self) -> tuple[list[Finish], list[tuple[int, int]]]:
         """The ends of those that have one, and the claims of the others."""
         finishes: list[Finish] = []
         returned: list[tuple[int, int]] = []
         for running, claim in self._claims.items():
-            finish = self._executor.abandon(running) if claim is running.claim else None
+            finish = self._executor.finish_of_cut_off(running) if claim is running.claim else None
             if finish is not None:
                 finishes.append(finish)
             elif claim is not None:
@@ -159,7 +159,7 @@ class Leftovers:
 
     def _conclude_thread(self, running: Running, call: "Future[Any]") -> None:
         """In the thread of the job, which Python waits for when the program ends."""
-        self._store(running, self._executor.conclude(running, call))
+        self._store(running, self._executor.finish_of_leftover(running, call))
 
     def _conclude_coroutine(self, running: Running, task: "asyncio.Task[None]") -> None:
         finish = self._finisher.take_finish(running.claim)

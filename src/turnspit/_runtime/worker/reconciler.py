@@ -92,7 +92,7 @@ class Reconciler:
 
     async def _stop_cancelled(self, worker: int) -> None:
         cancelled = set(await self._engine.aread(self._engine.find_cancelled, worker))
-        waiting = self._executor.take_waiting(cancelled)
+        waiting = self._executor.take_jobs(cancelled)
         for job in cancelled:
             running = self._executor.running.get(job)
             if running is not None:
