@@ -18,7 +18,7 @@ from turnspit._runtime.worker.worker import Worker
 def deaf(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> Turnspit:
     """A second app on the same store, which hears no wake at all."""
     deaf = Turnspit(url_of(app))
-    monkeypatch.setattr(type(deaf.engine.wakeups), "listen", lambda self, listener: lambda: None)
+    monkeypatch.setattr(type(deaf.engine.wakeups), "listen", lambda *_: lambda: None)
     monkeypatch.setattr(type(deaf.engine.wakeups), "arrive", property(lambda self: False))
     yield deaf
     deaf.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, Gate, change, wait_until
+from tests.behaviour.support import DEADLINE, Gate, change, count_no_more, wait_until
 from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker import claimer
 from turnspit._runtime.worker.settings import WorkerSettings
@@ -31,17 +31,6 @@ def lose_an_answer(app: Turnspit, monkeypatch: pytest.MonkeyPatch, number: int =
 
     monkeypatch.setattr(app.engine, "awrite", awrite)
     return lost
-
-
-def count_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a busy worker, where a few more jobs are not seen among those that come and go."""
-    original = app.engine.find_duties
-
-    def find_duties(*arguments: Any) -> Any:
-        duties = yield from original(*arguments)
-        return duties._replace(owned=0)
-
-    monkeypatch.setattr(app.engine, "find_duties", find_duties)
 
 
 def test_a_busy_worker_returns_them_too(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from turnspit import ConfigurationError, Turnspit, testing
 from turnspit._runtime.worker.prefetch import Prefetch
-from turnspit._runtime.worker.worker import Worker
+from turnspit._runtime.worker.wake_listener import WakeListener
 from turnspit.errors import InvalidPayload
 
 
@@ -49,7 +49,7 @@ def test_jobs_claimed_in_advance_go_back(tmp_path: Path, wakes: bool, monkeypatc
     """Also where no wake arrives: then the worker sees the pause when it looks around."""
     app = Turnspit(f"sqlite:///{tmp_path}/jobs.db")
     if not wakes:
-        monkeypatch.setattr(Worker, "_hear", lambda *_: None)
+        monkeypatch.setattr(WakeListener, "_react", lambda *_: None)
     begun, end = threading.Event(), threading.Event()
     returned = threading.Event()
     awrite = app.engine.awrite

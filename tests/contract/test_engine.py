@@ -153,6 +153,28 @@ async def _fail_beside(engine: Engine) -> None:
     await engine.awrite_beside(store_then_fail, engine, ZeroDivisionError())
 
 
+def test_a_write_is_tried_on_the_calling_thread_and_waits_for_nobody(engine: Engine) -> None:
+    assert engine.try_write(engine.insert_job, NEW) is None, "the store is not open yet"
+    threads: list[int] = []
+
+    def note_thread() -> Verb[int]:
+        threads.append(threading.get_ident())
+        return (yield from store_then_fail(engine, None))
+
+    engine.write(engine.insert_job, NEW)
+    assert engine.try_write(note_thread) is not None
+    assert threads == [threading.get_ident()]
+    gate = Gate(engine)
+    assert engine.try_write(note_thread) is None, "another call uses the connection"
+    gate.open()
+    with pytest.raises(ZeroDivisionError):
+        engine.try_write(store_then_fail, engine, ZeroDivisionError())
+    assert count(engine) == 2
+    engine.close()
+    assert engine.try_write(note_thread) is None
+    assert count(engine) == 2
+
+
 def test_writers_of_many_kinds_at_once(store: Store) -> None:
     """Threads, coroutines and another engine write beside each other, and nothing is lost or done twice."""
     engine = store.engine

@@ -12,6 +12,7 @@ from tests.postgres import server_url
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.engines import open_engine
+from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
 
 NEW = NewJob("send", "default", "{}")
@@ -137,6 +138,27 @@ def test_who_stops_listening_may_listen_again(store: Store, other: Engine) -> No
     ear.drain()
     store.insert()
     ear.wait_for(ready)
+
+
+def test_a_patient_listener_hears_what_others_did(store: Store, other: Engine) -> None:
+    """On the thread that waits for it. What its own process did it hears as the others, on the thread that did it."""
+    own, patient = Queue[str](), Queue[str]()
+
+    def note(heard: Queue[str]) -> Callable[[Wake], None]:
+        return lambda wake: heard.put(threading.current_thread().name) if ready(wake) else None
+
+    stop = other.wakeups.listen(note(own), note(patient))
+    other.read(other.count_jobs, JobFilter())
+    assert patient.get(timeout=10) == "turnspit-wakeups", "told to look at everything, once it hears"
+    assert own.empty()
+    store.insert()
+    assert patient.get(timeout=10) == "turnspit-wakeups"
+    assert own.empty()
+    other.write(other.insert_job, NEW)
+    assert own.get(timeout=10) != "turnspit-wakeups"
+    stop()
+    other.write(other.insert_job, NEW)
+    assert own.empty()
 
 
 def test_a_listener_that_fails_disturbs_no_other(store: Store, caplog: pytest.LogCaptureFixture) -> None:

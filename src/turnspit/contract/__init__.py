@@ -89,6 +89,12 @@ class Engine(
         """``write`` without waiting: the returned function waits for the answer, and returns or raises it."""
         ...
 
+    def try_write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T | None:
+        """``write`` on the calling thread, now. ``None`` if that would have to wait for another call, for a lock or for
+        a connection: nothing was done then.
+        """
+        ...
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         """``write`` for async code, from any event loop."""
         ...

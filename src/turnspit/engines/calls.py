@@ -202,41 +202,55 @@ class CallThread(ABC):
         :param new: the job, if the verb only inserts this one job.
         :returns: the call, or ``None`` if the queue was closed.
         """
-        call, queue = Call(make_verb, new), self._queue
-        me, runs_here = threading.get_ident(), False
+        call, queue, me = Call(make_verb, new), self._queue, threading.get_ident()
         if me in (self._used_by, queue.submitting):
             raise EngineUnavailable(
                 "the store was called by a signal handler in the middle of another call of the same thread: "
                 "let the handler set a flag, and call from outside of it"
             )
+        is_only_caller, self._last_caller = self._last_caller == me, me
+        if here and is_only_caller and self.run_here(call):
+            return call
         try:
             with queue.lock:
                 queue.submitting = me
                 is_closed = queue.is_closed
                 if not is_closed:
-                    runs_here = here and self._last_caller == me and self._used_by is None and not queue.waiting
-                    self._last_caller = me
-                    if runs_here:
-                        self._borrow(me)
-                    else:
-                        self._append(call)
-                        queue.work.notify()
+                    call.hand_over()
+                    queue.waiting.append(call)
+                    queue.work.notify()
                 queue.submitting = None
-            if runs_here and not self._serve_here(call):
-                self._append(call)  # the thread is notified below, once it may use the connection
-        except BaseException:  # Ctrl-C. The thread cleans up: here a second Ctrl-C could interrupt that too.
-            if runs_here:
-                self._used_by = _INTERRUPTED
+        except BaseException:  # Ctrl-C
             if queue.submitting == me:
                 queue.submitting = None
             call.take_back()
             self._notify_thread()
             raise
-        if runs_here:
+        return None if is_closed else call
+
+    def run_here(self, call: Call) -> bool:
+        """Run a call on the calling thread; ``False`` if it would have to wait, and nothing was done."""
+        queue, me, is_borrowed = self._queue, threading.get_ident(), False
+        try:
+            with queue.lock:
+                queue.submitting = me
+                is_borrowed = self._used_by is None and not queue.waiting and not queue.is_closed
+                if is_borrowed:
+                    self._borrow(me)
+                queue.submitting = None
+            has_run = is_borrowed and self._serve_here(call)
+        except BaseException:  # Ctrl-C. The thread cleans up: here a second Ctrl-C could interrupt that too.
+            if is_borrowed:
+                self._used_by = _INTERRUPTED
+            if queue.submitting == me:
+                queue.submitting = None
+            self._notify_thread()
+            raise
+        if is_borrowed:
             self._used_by = None
             if queue.waiting or queue.is_closed:  # came while the connection was borrowed; what comes later notifies
                 self._notify_thread()
-        return None if is_closed else call
+        return has_run
 
     def _borrow(self, me: int) -> None:
         """Let a caller use the connection, watched by this thread."""
@@ -244,10 +258,6 @@ class CallThread(ABC):
         if self.watch is not None and not self._is_watching:
             self._is_watching = True
             self._queue.work.notify()
-
-    def _append(self, call: Call) -> None:
-        call.hand_over()
-        self._queue.waiting.append(call)
 
     def _notify_thread(self) -> None:
         queue = self._queue

@@ -48,6 +48,10 @@ class _WatchedEngine:
 
         return answer
 
+    def try_write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T | None:
+        with _Timed(verb, self._called):
+            return self._engine.try_write(verb, *args, **kwargs)
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         with _Timed(verb, self._called):
             return await self._engine.awrite(verb, *args, **kwargs)

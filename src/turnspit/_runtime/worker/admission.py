@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 from turnspit._runtime.worker.arguments import load_arguments
@@ -28,12 +29,16 @@ class Admission:
         self._tasks = tasks
 
     async def admit(self, claims: list[Claim]) -> list[Claim]:
-        """Those that may begin now. One whose keys cannot be made is among them: its attempt fails and says why."""
+        """Those that may begin now, of each queue in turn.
+
+        One whose keys cannot be made is among them: its attempt fails and says why.
+        """
         try:
-            return await self._put_in_lanes(await self._settle_keys(claims))
+            admitted = await self._put_in_lanes(await self._settle_keys(claims))
         except BaseException:
             self._executor.conditions.forget(*claims)  # they do not begin here: whoever looks for them hands them back
             raise
+        return _by_turns(admitted)
 
     def _try(self, claim: Claim, make: Callable[[], T]) -> T | None:
         """What functions of the application's own make of a job's arguments; ``None`` where one raises."""
@@ -105,3 +110,13 @@ def _new_job(task: Task[Any, Any], claim: Claim, arguments: dict[str, Any]) -> A
         metadata=claim.metadata,
         lane=task.lane_of(claim.queue, arguments),
     )
+
+
+def _by_turns(claims: list[Claim]) -> list[Claim]:
+    """One claim of each queue in turn, so that no queue's jobs wait behind all of another's."""
+    lines: dict[str, list[Claim]] = {}
+    for claim in claims:
+        lines.setdefault(claim.queue, []).append(claim)
+    if len(lines) <= 1:
+        return claims
+    return [claim for turn in zip_longest(*lines.values()) for claim in turn if claim is not None]

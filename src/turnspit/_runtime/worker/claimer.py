@@ -8,10 +8,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from enum import IntEnum
-from itertools import zip_longest
 from typing import Any
 
 from turnspit._runtime.outage import Outage
@@ -22,12 +20,14 @@ from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit._runtime.worker.lanes import Lanes
 from turnspit._runtime.worker.prefetch import Prefetch
 from turnspit._runtime.worker.settings import WorkerSettings
+from turnspit._runtime.worker.standing_claim import StandingClaim
+from turnspit._runtime.worker.work import Work
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import give_way, monotonic, sleep
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineUnavailable, StoreFrozen, TurnspitError
-from turnspit.records import Claim, ClaimRequest, FinishReport, ProgressReport
+from turnspit.records import Claim, ClaimAtOnce, ClaimRequest, FinishReport, ProgressReport
 
 __all__ = ["Claimer", "exchange"]
 
@@ -47,19 +47,6 @@ def exchange(engine: Engine, portion: Portion, request: ClaimRequest | None) -> 
     report.locked = progress.locked
     claims = (yield from engine.claim_jobs(request)) if request is not None else []
     return report, claims
-
-
-class Work(IntEnum):
-    """What a worker knows of jobs that it could claim."""
-
-    NONE = 0
-    """The last claim left none."""
-    POSSIBLE = 1
-    """Something became ready, or the last claim may have left some."""
-    SEEN = 2
-    """The store has seen ready jobs. They may wait behind jobs that nobody knows, which only the full claim, by
-    ``claim_jobs``, sets aside.
-    """
 
 
 class Claimer:
@@ -104,19 +91,28 @@ class Claimer:
         self.claiming = True
         self.has_asked = asyncio.Event()
         """Set when the store was asked for the first time, whatever became of it."""
-        self.exchanging = asyncio.Lock()
-        """Held while an exchange is under way; who holds it knows that no claim is in flight."""
+        self._lock = asyncio.Lock()
+        self.standing_claim = StandingClaim(engine, lambda: self.claiming and may_claim())
+
+    @contextlib.asynccontextmanager
+    async def exchanging(self) -> AsyncIterator[None]:
+        """Entered for each exchange; who is in it knows that no claim is in flight."""
+        async with self._lock:
+            await self._end_standing_claim()
+            yield
 
     def signal(self) -> None:
         """Something may be due: look."""
         self._signal.set()
 
-    def work_waits(self, *, was_seen: bool = False) -> None:
+    def work_waits(self, *, was_seen: bool = False, was_asked_for: bool = False) -> None:
         """There may be jobs to claim.
 
         :param was_seen: the store has seen some, which may be of tasks that nobody knows.
+        :param was_asked_for: the standing claim was sent, and its answer tells if there may be more.
         """
-        self._expect(Work.SEEN if was_seen else Work.POSSIBLE)
+        if not was_asked_for:
+            self._expect(Work.SEEN if was_seen else Work.POSSIBLE)
         self.lanes.woken()
         self._signal.set()
 
@@ -135,9 +131,33 @@ class Claimer:
             has_worked = await self._round()
             self.has_asked.set()
             if not has_worked:
+                self._prepare_standing_claim()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._time_to_wait()):
                         await self._signal.wait()
+
+    def _prepare_standing_claim(self) -> None:
+        """Only while nothing runs here: behind a task that keeps the loop busy, others can begin jobs sooner."""
+        demand = self._demand() if self._executor.is_idle and not self._work else 0
+        if demand:
+            self.standing_claim.prepare(self._request_for(demand))
+
+    async def _end_standing_claim(self) -> None:
+        """Begin with what it brought, if it was sent."""
+        try:
+            sent = await self.standing_claim.withdraw()
+            if sent is None:
+                return
+            self._asked_for, self._claimed_at = Work.POSSIBLE, monotonic()
+            claims, is_partial = sent.answer or ClaimAtOnce([], True)
+            if is_partial:
+                self._expect(Work.POSSIBLE)
+            await self._take_in(claims, sent.request)
+            await sleep(0)  # the jobs begin before this goes on
+        except Exception as error:
+            self._on_doubt()
+            self._expect(Work.POSSIBLE)
+            self._outage.failed("claimer", error, 0.0)
 
     def _time_to_wait(self) -> float | None:
         if not self.claiming:
@@ -157,7 +177,7 @@ class Claimer:
 
     async def flush(self) -> None:
         """Store everything that ended; raises if the store does not take it."""
-        async with self.exchanging:
+        async with self.exchanging():
             if self._storing is not None:
                 await self._storing
             left = self._finisher.waiting
@@ -175,7 +195,7 @@ class Claimer:
 
     async def _round(self) -> bool:
         """One exchange, if one is due; whether one was."""
-        async with self.exchanging:
+        async with self.exchanging():
             request = self._request()
             try:
                 return await self._exchange(request)
@@ -273,13 +293,18 @@ class Claimer:
             self._finisher.settle(portion, report)
             self._finisher.teller.add(portion.ended, report)
             self._executor.fill()  # one with a crash behind it waits until what ended before it is stored
-        if request is not None and len(claims) >= request.limit:
+        if request is not None:
+            await self._take_in(claims, request)
+        return True
+
+    async def _take_in(self, claims: list[Claim], request: ClaimRequest) -> None:
+        """Begin with what a claim has brought."""
+        if len(claims) >= request.limit:
             self._expect(self._asked_for)
         if claims:
             self._after = claims[-1].queue
             self.prefetch.weigh(claims)
-            self._executor.add(_by_turns(await self._admission.admit(claims)))
-        return True
+            self._executor.add(await self._admission.admit(claims))
 
     async def _ask(
         self, write: Callable[..., Any], portion: Portion, request: ClaimRequest | None
@@ -331,6 +356,9 @@ class Claimer:
         # Forgotten before the claim: a wake that comes while it is under way must not be lost.
         self._asked_for, self._work = self._work, Work.NONE
         self._claimed_at = now
+        return self._request_for(demand)
+
+    def _request_for(self, demand: int) -> ClaimRequest:
         return ClaimRequest(self._worker(), demand, self._tasks().names, self._settings.queues, self._after)
 
     def _demand(self) -> int:
@@ -358,13 +386,3 @@ class Claimer:
             # They may have gone back: to begin one here could be to run it beside its next claim.
             self._on_doubt()
             logger.warning("worker %s could not hand back %s jobs yet: %s", self._worker(), len(surplus), error)
-
-
-def _by_turns(claims: list[Claim]) -> list[Claim]:
-    """One claim of each queue in turn, so that no queue's jobs wait behind all of another's."""
-    lines: dict[str, list[Claim]] = {}
-    for claim in claims:
-        lines.setdefault(claim.queue, []).append(claim)
-    if len(lines) <= 1:
-        return claims
-    return [claim for turn in zip_longest(*lines.values()) for claim in turn if claim is not None]

@@ -9,7 +9,6 @@ from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.registration import Registration
 from turnspit.codec import decode_list
 from turnspit.contract import Engine
-from turnspit.contract.verbs import WakeKind
 from turnspit.records import Claim, Duties, PauseRecord
 
 __all__ = ["Reconciler"]
@@ -65,16 +64,16 @@ class Reconciler:
         """
         self._is_in_doubt = True
 
-    def note(self, kind: WakeKind) -> None:
-        """What the next look is about."""
-        self._is_paused = self._is_paused or kind is WakeKind.PAUSE
+    def note_pause(self) -> None:
+        """Something was paused: look for what waits here and is concerned."""
+        self._is_paused = True
 
     async def _return_paused(self) -> None:
         """Hand back what waits here and is paused. Limited jobs stay: they begin at once or go back by themselves."""
         pauses = await self._engine.aread(self._engine.list_pauses)
         if not pauses:
             return
-        async with self._claimer.exchanging:  # a claim that is under way may have begun before the pause
+        async with self._claimer.exchanging():  # a claim that is under way may have begun before the pause
             waiting = self._executor.take(lambda claim: claim.lane is None and _is_paused(claim, pauses))
             await self._return(waiting)
 
@@ -82,7 +81,7 @@ class Reconciler:
         return self._executor.claimed | self._finisher.unstored
 
     async def _return_unanswered(self, worker: int) -> None:
-        async with self._claimer.exchanging:
+        async with self._claimer.exchanging():
             if self._registration.id != worker:
                 return  # declared dead meanwhile: it has no jobs, and whoever rescues them counts the crash
             returned = await self._engine.awrite(self._engine.return_unanswered_claims, worker, self._known_jobs())

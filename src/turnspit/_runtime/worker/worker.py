@@ -24,9 +24,9 @@ from turnspit._runtime.worker.registration import Registration
 from turnspit._runtime.worker.runners import Runners
 from turnspit._runtime.worker.running import Running
 from turnspit._runtime.worker.settings import WorkerParts, WorkerSettings
+from turnspit._runtime.worker.wake_listener import WakeListener
 from turnspit.clock import monotonic, sleep
 from turnspit.context import JobContext
-from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.errors import EngineUnavailable, TurnspitError, WorkerDied
 from turnspit.records import Duties, JobRecord
 
@@ -44,7 +44,6 @@ _EMPTY_CHECK = 0.02
 _LOOK_AGAIN = 1.0
 _ADMIT_AT_ONCE = 1000
 _RESCUE_INTERVAL = 60.0
-_SERVED_BY = {WakeKind.SCHEDULED: "promoter", WakeKind.SCHEDULE: "scheduler", WakeKind.WORKFLOW: "tender"}
 
 
 class Worker:
@@ -156,7 +155,8 @@ class Worker:
                 raise
         if not self.id:
             return
-        self._stop_listening = self._engine.wakeups.listen(self._hear)
+        listener = WakeListener(self._loop, self.claimer, self._reconciler, self.services)
+        self._stop_listening = self._engine.wakeups.listen(listener.hear, listener.hear_of_others)
         claiming = asyncio.create_task(self.claimer.run(), name="turnspit claimer")
         claiming.add_done_callback(self._stop_without_claimer)
         self._tasks = [claiming, asyncio.create_task(self._start_services(), name="turnspit services")]
@@ -196,20 +196,6 @@ class Worker:
         """Call ``on_dead`` for a job that this worker rescued and that has now crashed its workers too often."""
         context = JobContext.of_record(record, self.finisher, self.executor.resources)
         await self.finisher.teller.call_on_dead(context, WorkerDied(record.reason or "its worker died"))
-
-    def _hear(self, wake: Wake) -> None:
-        """Pass a wake on to the loop; called in another thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
-            self._loop.call_soon_threadsafe(self._react, wake.kind)
-
-    def _react(self, kind: WakeKind) -> None:
-        if kind is WakeKind.READY:
-            self.claimer.work_waits()
-        elif kind in (WakeKind.CANCEL, WakeKind.PAUSE):
-            self._reconciler.note(kind)
-            self.services["reconciler"].wake()
-        elif kind in _SERVED_BY:
-            self.services[_SERVED_BY[kind]].wake()
 
     def _act_on(self, duties: Duties) -> None:
         """Act on what the lookout saw, whether a wake told of it or not."""
@@ -315,7 +301,7 @@ class Worker:
         for running in told:
             running.stop("shutdown")
         await self._wait_for_stopped(told)
-        async with self.claimer.exchanging:  # an exchange that is cancelled half-way would not know what it stored
+        async with self.claimer.exchanging():  # an exchange that is cancelled half-way would not know what it stored
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -328,7 +314,7 @@ class Worker:
         return left
 
     async def _hand_back_buffer(self) -> None:
-        async with self.claimer.exchanging:
+        async with self.claimer.exchanging():
             claims = [(claim.id, claim.fence) for claim in (*self.executor.take(), *self.executor.late)]
             self.executor.late.clear()
         if claims:

@@ -150,6 +150,12 @@ class PostgresEngine(
         pool, call = self._hand_over(_writers, lambda: verb(*args, **kwargs))
         return lambda: cast("T", wait_for_answer(call, self.deadline, self._late, pool))
 
+    def try_write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T | None:
+        opened, call = self._open, Call(lambda: verb(*args, **kwargs))
+        if opened is None or not opened.writers.run_here(call):
+            return None
+        return cast("T", call.answer())
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         pool, call = await self._ahand_over(_writers, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call, self.deadline, self._late, pool))

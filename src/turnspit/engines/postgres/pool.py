@@ -33,6 +33,10 @@ class Pool:
         """Hand over a verb; ``None`` if the pool was closed. See ``CallThread.submit``."""
         return self._thread.submit(make_verb, here=here, new=new)
 
+    def run_here(self, call: Call) -> bool:
+        """See ``CallThread.run_here``."""
+        return self._thread.run_here(call)
+
     def help(self) -> None:
         """An answer takes long: give up lost connections, and start a helper for the calls that wait."""
         with self._lock:

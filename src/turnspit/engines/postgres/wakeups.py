@@ -28,6 +28,7 @@ import psycopg
 from turnspit.clock import monotonic
 from turnspit.contract.verbs import Statement, Wake
 from turnspit.contract.wakeups import Listener
+from turnspit.engines.listeners import Listeners
 from turnspit.engines.merging import EVERYTHING, from_text, merge, to_text
 from turnspit.engines.postgres.errors import one_line
 from turnspit.engines.postgres.opening import Connection, connect, cut
@@ -59,7 +60,7 @@ class PostgresWakeups:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._token = os.urandom(8).hex()
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._lock = threading.Lock()
         self._sender: _SenderThread | None = None
         self._receiver: _ReceiverThread | None = None
@@ -87,7 +88,7 @@ class PostgresWakeups:
             payload = self.payload_at_once(merged)
             if payload is None or not notify(payload):
                 self._send_soon(merged)
-        self._dispatch(merged)
+        self._listeners.tell_of_own(merged)
 
     def payload_at_once(self, wakes: Sequence[Wake]) -> str | None:
         """The payload to notify with now; ``None`` where wakes follow closely, and a thread sends them together."""
@@ -125,14 +126,14 @@ class PostgresWakeups:
         params = {"channel": self._settings.channel, "payload": "\n" + to_text(merge(wakes))}
         return Statement("SELECT pg_notify(:channel, :payload)", params)
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
+    def listen(self, listener: Listener, patient: Listener | None = None) -> Callable[[], None]:
         with self._lock:
-            self._listeners = [*self._listeners, listener]
+            self._listeners.add(listener, patient)
             self._start()
 
         def end() -> None:
             with self._lock:
-                self._listeners = [each for each in self._listeners if each is not listener]
+                self._listeners.remove(listener, patient)
                 receiver = self._receiver if not self._listeners else None
                 if receiver is not None:
                     self._receiver = None
@@ -143,7 +144,7 @@ class PostgresWakeups:
 
     def _start(self) -> None:
         if self._receiver is None and self._listeners and not self._paused and not self._settings.poll_only:
-            self._receiver = _ReceiverThread(self._settings, self._token, self._dispatch)
+            self._receiver = _ReceiverThread(self._settings, self._token, self._listeners.tell_of_others)
 
     def pause(self) -> None:
         """Close threads and connections, keep the listeners."""
@@ -159,14 +160,6 @@ class PostgresWakeups:
         with self._lock:
             self._paused = False
             self._start()
-
-    def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
-        for listener in self._listeners:
-            for wake in wakes:
-                try:
-                    listener(wake)
-                except Exception:
-                    logger.exception("a wake-up listener failed")
 
 
 class _SenderThread:

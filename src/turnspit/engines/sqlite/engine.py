@@ -175,6 +175,12 @@ class SqliteEngine(
         call = self._hand_over(_writer, lambda: verb(*args, **kwargs))
         return lambda: cast("T", wait_for_answer(call, self.deadline, self._late))
 
+    def try_write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T | None:
+        opened, call = self._open, Call(lambda: verb(*args, **kwargs))
+        if opened is None or not self._is_current(opened) or not opened.writer.run_here(call):
+            return None
+        return cast("T", call.answer())
+
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         call = await self._ahand_over(_writer, lambda: verb(*args, **kwargs), new=self.only_new(verb, args))
         return cast("T", await await_answer(call, self.deadline, self._late))

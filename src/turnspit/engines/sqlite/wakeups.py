@@ -20,6 +20,7 @@ from pathlib import Path
 from turnspit.clock import monotonic
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.contract.wakeups import Listener
+from turnspit.engines.listeners import Listeners
 from turnspit.engines.merging import EVERYTHING, from_text, merge, to_text
 from turnspit.engines.sqlite.connection import connect_to_look
 
@@ -49,7 +50,7 @@ class SqliteWakeups:
     def __init__(self, path: Path, folder: Path) -> None:
         self._path = path
         self._folder = _socket_folder(folder)
-        self._listeners: list[Listener] = []
+        self._listeners = Listeners()
         self._lock = threading.Lock()
         self._thread: _ListenerThread | None = None
         self._sender: socket.socket | None = None
@@ -69,20 +70,20 @@ class SqliteWakeups:
         if not (others or self._listeners):
             return
         merged = merge(wakes)
-        self._dispatch(merged)
+        self._listeners.tell_of_own(merged)
         if others:
             message = to_text(merged).encode()
             for name in others:
                 self._send_to(name, message)
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
+    def listen(self, listener: Listener, patient: Listener | None = None) -> Callable[[], None]:
         with self._lock:
-            self._listeners = [*self._listeners, listener]
+            self._listeners.add(listener, patient)
             self._start()
 
         def end() -> None:
             with self._lock:
-                self._listeners = [each for each in self._listeners if each is not listener]
+                self._listeners.remove(listener, patient)
                 thread = self._thread if not self._listeners else None
                 if thread is not None:
                     self._thread = None
@@ -93,7 +94,7 @@ class SqliteWakeups:
 
     def _start(self) -> None:
         if self._thread is None and self._listeners and not self._paused:
-            self._thread = _ListenerThread(self._path, self._folder, self._dispatch)
+            self._thread = _ListenerThread(self._path, self._folder, self._listeners.tell_of_others)
 
     @property
     def is_listening(self) -> bool:
@@ -116,14 +117,6 @@ class SqliteWakeups:
         with self._lock:
             self._paused = False
             self._start()
-
-    def _dispatch(self, wakes: tuple[Wake, ...]) -> None:
-        for listener in self._listeners:
-            for wake in wakes:
-                try:
-                    listener(wake)
-                except Exception:
-                    logger.exception("a wake-up listener failed")
 
     def _other_sockets(self, wakes: list[Wake]) -> list[str]:
         """The sockets of other listeners. Only for new jobs an older look is good enough: somebody who waits for the
