@@ -47,12 +47,14 @@ def outlive(
     caplog.set_level(logging.WARNING, "turnspit")
     with ExitStack() as stack:
         apps = [stack.enter_context(Turnspit(url, deadline=0.5)) for _ in range(2)]
-        work = _Work(apps)
+        patient = stack.enter_context(Turnspit(url))
+        work = _Work([*apps, patient])
         for app in apps:
             app.jobs.count()
             stack.enter_context(app.worker(concurrency=2, lease=_LEASE, heartbeat=_LEASE / 4))
-        jobs = [apps[0].tasks["hold"].enqueue(number) for number in range(4)]
+        jobs = [patient.tasks["hold"].enqueue(number) for number in range(4)]
         wait_until(lambda: len(work.begun) == 4, "running jobs")
+        since = len(caplog.records)
         with outage():
             wait_until(lambda: len(_who_said(caplog, _BEGINS)) == 2, "a word of each worker")
             work.may_end[0].set()
@@ -61,6 +63,7 @@ def outlive(
             work.may_end[1].set()
             wait_until(lambda: len(work.ended) == 2, "handlers that end meanwhile")
         wait_until(lambda: len(_who_said(caplog, _ENDS)) == 2, "a word of each worker")
+        said = [record.getMessage() for record in caplog.records[since:]]
         for event in work.may_end:
             event.set()
         for number, job in enumerate(jobs):
@@ -68,13 +71,9 @@ def outlive(
             assert job.get_result(DEADLINE) == number
     assert Counter(work.begun) == Counter(job.id for job in jobs), "each ran once"
     assert not re.search("is dead: it stopped|declared dead|returned .* jobs", caplog.text)
-    if is_whole:
-        assert _said(caplog, _BEGINS) == _said(caplog, _ENDS) == 2
-        assert len(caplog.records) <= 8, caplog.text
-
-
-def _said(caplog: pytest.LogCaptureFixture, words: str) -> int:
-    return len(_records(caplog, words))
+    if is_whole:  # the workers' short deadline may pass before and afterwards too, where a machine has much else to do
+        assert all(sum(words in each for each in said) <= 2 for words in (_BEGINS, _ENDS)), caplog.text
+        assert len(said) <= 8, caplog.text
 
 
 def _who_said(caplog: pytest.LogCaptureFixture, words: str) -> set[str]:
