@@ -81,6 +81,21 @@ def test_a_process_that_says_nothing_any_more_is_replaced(
     assert "was killed by SIGKILL; another one starts now" in said[2:]
 
 
+def test_the_time_in_which_all_stood_still_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that was paused: all of its workers were killed when it went on."""
+    now, killed = [0.0], []
+    monkeypatch.setattr(supervisor_module, "monotonic", lambda: now[0])
+    supervisor = Supervisor(SupervisorSettings(processes=2, grace=1.0, lease=15.0), lambda slot, line: [])
+    child: Any = SimpleNamespace(is_registered=True, heard_at=0.0, name="process 1", signal=killed.append)
+    supervisor._children[4711] = child
+    for now[0] in (1.0, 3601.0, *range(3602, 3660)):
+        supervisor._kill_silent()
+    assert killed == []
+    now[0] = 3661.5
+    supervisor._kill_silent()
+    assert killed == [signal.SIGKILL]
+
+
 ENDS = """import os, sys; os.write(int(sys.argv[1]), b'{"over": true}' + bytes([10]))"""
 
 

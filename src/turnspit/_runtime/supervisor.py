@@ -124,6 +124,7 @@ class Supervisor:
         """Workers that died and whose jobs no sibling has returned yet."""
         self._stopping = False
         self._kill_at = 0.0
+        self._looked_at = monotonic()
         self._exit_code = 0
         self._pulse: Pulse | None = None
 
@@ -206,9 +207,15 @@ class Supervisor:
         self._changed.set()
 
     def _kill_silent(self) -> None:
-        """Kill processes that say nothing: C code that keeps Python's lock hangs all their threads."""
+        """Kill processes that say nothing: C code that keeps Python's lock hangs all their threads.
+
+        Time in which this process stood still is not counted: a paused container stands still with all of them.
+        """
         limit = max(_LEASES * self._settings.lease, _LEAST_SILENCE)
+        stood_still = max(0.0, monotonic() - self._looked_at - _LOOK)
+        self._looked_at = monotonic()
         for child in self._children.values():
+            child.heard_at += stood_still
             silent = monotonic() - child.heard_at
             if child.is_registered and silent > limit:
                 logger.error("%s has said nothing for %.0f s: killing it", child.name, silent)
