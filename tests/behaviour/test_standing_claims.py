@@ -84,6 +84,15 @@ def test_where_it_would_have_to_wait_the_worker_claims_as_ever(
 
 
 @pytest.mark.usefixtures("wakes_alone")
+def test_a_task_that_is_made_meanwhile_is_claimed_too(app: Turnspit, producer: Turnspit) -> None:
+    """The claim that is ready does not name it."""
+    triple = producer.task(name="triple")(_double)
+    with idle_worker(app):
+        app.task(name="triple")(_double)
+        assert triple.enqueue(3).get_result(DEADLINE) == 6
+
+
+@pytest.mark.usefixtures("wakes_alone")
 def test_a_worker_that_runs_a_job_has_none(app: Turnspit, producer: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its event loop may be busy for long with a task that computes; others could begin meanwhile."""
     tried: list[Any] = []
@@ -175,7 +184,7 @@ def test_what_it_brings_to_a_worker_that_stops_goes_back(
 
 
 def test_one_that_was_withdrawn_is_not_sent(app: Turnspit) -> None:
-    claim = StandingClaim(app.engine, lambda: True)
+    claim = StandingClaim(app.engine, lambda _: True)
     assert not claim.send(), "none was prepared"
     claim.prepare(REQUEST)
     assert asyncio.run(claim.withdraw()) is None
@@ -183,7 +192,7 @@ def test_one_that_was_withdrawn_is_not_sent(app: Turnspit) -> None:
 
 
 def test_it_is_sent_once_and_not_by_a_worker_whose_lease_ran_out(app: Turnspit) -> None:
-    claim = StandingClaim(app.engine, lambda: False)
+    claim = StandingClaim(app.engine, lambda _: False)
     claim.prepare(REQUEST)
     assert claim.send()
     assert not claim.send()
@@ -214,5 +223,5 @@ def test_who_is_cancelled_while_it_waits_leaves_the_answer_to_the_next(
         return await claim.withdraw()
 
     monkeypatch.setattr(app.engine, "try_write", wait)
-    claim = StandingClaim(app.engine, lambda: True)
+    claim = StandingClaim(app.engine, lambda _: True)
     assert asyncio.run(main()) == Sent(REQUEST, answer)

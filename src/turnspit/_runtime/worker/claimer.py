@@ -92,7 +92,7 @@ class Claimer:
         self.has_asked = asyncio.Event()
         """Set when the store was asked for the first time, whatever became of it."""
         self._lock = asyncio.Lock()
-        self.standing_claim = StandingClaim(engine, lambda: self.claiming and may_claim())
+        self.standing_claim = StandingClaim(engine, self._may_send)
 
     @contextlib.asynccontextmanager
     async def exchanging(self) -> AsyncIterator[None]:
@@ -141,6 +141,10 @@ class Claimer:
         demand = self._demand() if self._executor.is_idle and not self._work else 0
         if demand:
             self.standing_claim.prepare(self._request_for(demand))
+
+    def _may_send(self, prepared: ClaimRequest) -> bool:
+        """Whether it would be prepared again: not by a worker that has another number or more tasks now."""
+        return self.claiming and self._may_claim() and prepared == self._request_for(prepared.limit)
 
     async def _end_standing_claim(self) -> None:
         """Begin with what it brought, if it was sent."""

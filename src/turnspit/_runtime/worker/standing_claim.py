@@ -17,7 +17,7 @@ class Sent(NamedTuple):
 
     request: ClaimRequest
     answer: ClaimAtOnce | None
-    """``None`` if the store could not be asked without waiting, or should not be asked any more."""
+    """``None`` if the store could not be asked without waiting, or is to be asked for something else now."""
 
 
 class StandingClaim:
@@ -26,12 +26,12 @@ class StandingClaim:
     To wake the event loop and then the writer's thread for it would take a tenth of what a job waits for an idle worker
     (docs/decisions/0077).
 
-    :param may_claim: asked on the thread that sends it.
+    :param may_send: asked on the thread that sends it.
     """
 
-    def __init__(self, engine: Engine, may_claim: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, may_send: Callable[[ClaimRequest], bool]) -> None:
         self._engine = engine
-        self._may_claim = may_claim
+        self._may_send = may_send
         self._lock = threading.Lock()
         self._prepared: ClaimRequest | None = None
         self._sent: Future[Sent] | None = None
@@ -54,7 +54,7 @@ class StandingClaim:
         return True
 
     def _ask(self, request: ClaimRequest) -> ClaimAtOnce | None:
-        return self._engine.try_write(self._engine.claim_jobs_at_once, request) if self._may_claim() else None
+        return self._engine.try_write(self._engine.claim_jobs_at_once, request) if self._may_send(request) else None
 
     async def withdraw(self) -> Sent | None:
         """From now on it is not sent. What became of it if it was; raises what the store raised."""
