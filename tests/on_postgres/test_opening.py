@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NoReturn
+from socket import socketpair
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ from turnspit import EngineUnavailable
 from turnspit.engines import open_engine
 from turnspit.engines.postgres import engine as engine_module
 from turnspit.engines.postgres.engine import PostgresEngine
+from turnspit.engines.postgres.opening import cut
 from turnspit.records import NewJob
 
 NEW = NewJob("send", "default", "{}")
@@ -72,3 +75,13 @@ def test_a_signal_handler_may_open_what_its_thread_is_opening(store_url: str, mo
     monkeypatch.setattr(engine, "prepare", handle_signal)
     assert engine._opened() is opened[0]
     engine.close()
+
+
+def test_who_cuts_a_connection_that_its_thread_closes_meanwhile_cuts_no_other() -> None:
+    """The number of its socket was asked for before, and is that of another connection when it is used."""
+    other, far_end = socketpair()
+    with other, far_end:
+        closed: Any = SimpleNamespace(fileno=other.fileno, closed=True)
+        cut(closed)
+        far_end.send(b"well")
+        assert other.recv(10) == b"well"

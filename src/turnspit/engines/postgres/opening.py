@@ -93,4 +93,5 @@ def patiently(attempt: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
 def cut(connection: Connection) -> None:
     """Shut a connection's socket down, so that a thread that waits for an answer on it gets an error."""
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as own:
-        own.shutdown(socket.SHUT_RDWR)
+        if not connection.closed:  # else the number may be another socket's by now
+            own.shutdown(socket.SHUT_RDWR)
