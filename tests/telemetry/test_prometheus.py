@@ -16,6 +16,7 @@ from tests.behaviour.support import wait_until
 from tests.programs import running
 from tests.telemetry.scraping import Samples, read, scrape
 from turnspit import Cancel, ConfigurationError, EngineUnavailable, Retry, Snooze, Turnspit
+from turnspit.records import ClaimAtOnce, ClaimRequest
 from turnspit.telemetry.metrics import METRICS
 from turnspit.telemetry.prometheus import Metrics
 from turnspit.telemetry.recorder import recorder_of
@@ -141,6 +142,19 @@ def test_asking_again_at_once_asks_the_store_once(app: Turnspit, metrics: Collec
     for _ in range(5):
         samples(metrics)
     assert samples(metrics)["turnspit_store_seconds_count", "look"] == 1
+
+
+@pytest.mark.on_sqlite
+def test_a_call_that_would_have_had_to_wait_and_was_not_made_is_not_timed(
+    app: Turnspit, metrics: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = app.engine
+    assert samples(metrics)["turnspit_store_up",] == 1
+    answers = [None, ClaimAtOnce([], is_partial=False)]
+    monkeypatch.setattr(app.store._watched[0], "try_write", lambda *_: answers.pop(0))  # type: ignore[index]
+    for _ in range(2):
+        engine.try_write(engine.claim_jobs_at_once, ClaimRequest(1, 1, frozenset()))
+    assert samples(metrics)["turnspit_store_seconds_count", "claim_jobs_at_once"] == 1
 
 
 @pytest.mark.on_sqlite

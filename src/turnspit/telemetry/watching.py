@@ -49,8 +49,11 @@ class _WatchedEngine:
         return answer
 
     def try_write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T | None:
-        with _Timed(verb, self._called):
-            return self._engine.try_write(verb, *args, **kwargs)
+        timed = _Timed(verb, self._called)
+        with timed:
+            answer = self._engine.try_write(verb, *args, **kwargs)
+            timed.was_made = answer is not None
+        return answer
 
     async def awrite(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T:
         with _Timed(verb, self._called):
@@ -80,16 +83,19 @@ class _WatchedEngine:
 class _Timed:
     """One call, timed from its construction."""
 
-    __slots__ = ("_called", "_name", "_started")
+    __slots__ = ("_called", "_name", "_started", "was_made")
 
     def __init__(self, verb: Callable[..., object], called: Called) -> None:
         self._name = getattr(verb, "__name__", "call").strip("_")
         self._called = called
         self._started = monotonic()
+        self.was_made = True
+        """Whether the store was asked: else there is nothing to report."""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         failed = kind.__name__ if kind is not None and issubclass(kind, EngineError) else None
-        self._called(self._name, monotonic() - self._started, failed)
+        if self.was_made:
+            self._called(self._name, monotonic() - self._started, failed)
