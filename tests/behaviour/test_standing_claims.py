@@ -1,10 +1,12 @@
 """The claim that an idle worker has ready: sent by the thread that hears of a job, and received before any other."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,8 +14,10 @@ from tests.behaviour.support import DEADLINE, Gate, count_no_more, url_of, wait_
 from turnspit import EngineUnavailable, Turnspit
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.standing_claim import Sent, StandingClaim
+from turnspit._runtime.worker.wake_listener import WakeListener
 from turnspit._runtime.worker.worker import Worker
 from turnspit.contract import Engine
+from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.records import ClaimAtOnce, ClaimRequest
 
 Answered = Callable[[ClaimAtOnce | None], ClaimAtOnce | None]
@@ -118,6 +122,110 @@ def test_when_it_brings_all_that_it_asked_for_more_is_claimed(app: Turnspit, pro
     with idle_worker(app, concurrency=2):
         producer.enqueue_many(producer.tasks["double"].new(number) for number in range(50))
         wait_until(lambda: app.jobs.count(state="completed") == 50, "the end of all")
+
+
+@pytest.mark.usefixtures("wakes_alone")
+def test_it_asks_for_as_many_as_can_begin_at_once(
+    app: Turnspit, producer: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the worker was so fast with before is no measure of what comes next, and others may be idle too."""
+    limits: list[int] = []
+    prepare = StandingClaim.prepare
+
+    def note_limit(claim: StandingClaim, request: ClaimRequest) -> None:
+        limits.append(request.limit)
+        prepare(claim, request)
+
+    monkeypatch.setattr(StandingClaim, "prepare", note_limit)
+    with idle_worker(app, concurrency=2) as worker:
+        producer.enqueue_many(producer.tasks["double"].new(number) for number in range(2000))
+        wait_until(lambda: app.jobs.count(state="completed") == 2000, "the end of all")
+        wait_until(lambda: is_ready(worker), "a standing claim")
+    assert set(limits) == {2}
+
+
+def hear_of_a_job(worker: Worker) -> None:
+    worker._engine.wakeups._listeners.tell_of_others([Wake(WakeKind.READY)])  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def tried(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What standing claims have asked the store for."""
+    tried: list[Any] = []
+    monkeypatch.setattr(app.engine, "try_write", lambda *arguments: tried.append(arguments))
+    return tried
+
+
+@pytest.mark.usefixtures("producer")
+def test_a_worker_on_an_event_loop_with_other_code_sends_none(app: Turnspit, tried: list[Any]) -> None:
+    """A request that blocks the loop of a web app would hold up a job that others could begin."""
+
+    async def main() -> None:
+        async with app.worker() as embedded:
+            worker = embedded._worker
+            assert worker is not None
+            await asyncio.to_thread(wait_until, lambda: is_ready(worker), "a standing claim")
+            hear_of_a_job(worker)
+
+    asyncio.run(main())
+    assert not tried
+
+
+@pytest.mark.usefixtures("producer")
+def test_a_worker_whose_event_loop_has_ended_sends_none(app: Turnspit) -> None:
+    """Its lease is still kept: nobody would run what it claims."""
+
+    async def main() -> Worker:
+        worker = Worker(app.worker_parts(), WorkerSettings())
+        await worker.start()
+        await asyncio.to_thread(wait_until, lambda: is_ready(worker), "a standing claim")
+        return worker
+
+    worker = asyncio.run(main())
+    assert not worker.claimer.standing_claim.send()
+    assert worker._stop_listening is not None
+    worker._stop_listening()
+    worker.registration.let_go()
+
+
+def test_a_worker_whose_event_loop_stands_still_sends_none(app: Turnspit, tried: list[Any]) -> None:
+    loop = asyncio.new_event_loop()
+    claimer = SimpleNamespace(standing_claim=StandingClaim(app.engine, lambda _: True))
+    claimer.standing_claim.prepare(REQUEST)
+    listener = WakeListener(loop, cast("Any", claimer), cast("Any", None), {})
+    listener.hear_of_others(Wake(WakeKind.READY))
+    loop.close()
+    listener.hear_of_others(Wake(WakeKind.READY))
+    assert not tried
+
+
+@pytest.mark.usefixtures("producer")
+def test_while_its_answer_is_not_received_the_worker_does_not_take_its_queues_for_empty(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+
+    def hold(*_: Any) -> ClaimAtOnce:
+        gate.pass_through()
+        return ClaimAtOnce([], is_partial=False)
+
+    monkeypatch.setattr(app.engine, "try_write", hold)
+    with idle_worker(app) as worker:
+        claimer = worker.claimer
+        wait_until(lambda: claimer.found_nothing, "that it found nothing")
+
+        def send() -> None:
+            while not claimer.standing_claim.send():  # something else may withdraw it just then
+                claimer.standing_claim.prepare(claimer._request_for(10))
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        gate.wait_for()
+        assert not claimer.found_nothing
+        gate.open()
+        sending.join()
+        worker._loop.call_soon_threadsafe(claimer.signal)
+        wait_until(lambda: claimer.found_nothing, "the receipt of the answer")
 
 
 def test_one_whose_answer_is_lost_costs_no_attempt(
@@ -225,3 +333,52 @@ def test_who_is_cancelled_while_it_waits_leaves_the_answer_to_the_next(
     monkeypatch.setattr(app.engine, "try_write", wait)
     claim = StandingClaim(app.engine, lambda _: True)
     assert asyncio.run(main()) == Sent(REQUEST, answer)
+
+
+def test_the_error_of_the_store_is_raised_and_said_nowhere_else(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+
+    def fail(*_: Any) -> None:
+        gate.pass_through()
+        raise EngineUnavailable("the answer was lost")
+
+    async def main() -> None:
+        claim.prepare(REQUEST)
+        sending = asyncio.create_task(asyncio.to_thread(claim.send))
+        await asyncio.to_thread(gate.wait_for)
+        waiting = asyncio.create_task(claim.withdraw())
+        await asyncio.sleep(0)  # it waits
+        gate.open()
+        with pytest.raises(EngineUnavailable, match="the answer was lost"):
+            await waiting
+        assert await sending
+        assert await claim.withdraw() is None
+
+    monkeypatch.setattr(app.engine, "try_write", fail)
+    claim = StandingClaim(app.engine, lambda _: True)
+    asyncio.run(main())
+    gc.collect()  # an error that nobody has seen is logged with its future's end
+    assert not caplog.text
+
+
+def test_a_store_that_does_not_answer_it_holds_up_nobody_beyond_the_deadline(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        claim.prepare(REQUEST)
+        sending = asyncio.create_task(asyncio.to_thread(claim.send))
+        await asyncio.to_thread(gate.wait_for)
+        with pytest.raises(EngineUnavailable, match=r"within 0.01 s: the call may or may not have been carried out"):
+            await claim.withdraw()
+        assert await claim.withdraw() is None
+        gate.open()
+        assert await sending
+
+    monkeypatch.setattr(app.engine, "deadline", 0.01)
+    monkeypatch.setattr(app.engine, "try_write", lambda *_: gate.pass_through())
+    claim = StandingClaim(app.engine, lambda _: True)
+    asyncio.run(main())

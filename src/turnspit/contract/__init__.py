@@ -51,6 +51,8 @@ class Engine(
     location: str
     """Where the store is, absolute, without secrets; for banners."""
     clock: Clock
+    deadline: float
+    """Seconds that a call waits for the store."""
     has_two_writers: bool
     """Whether ``awrite_beside`` can run at the same time as ``awrite``. A store with one writer runs one at a time."""
 

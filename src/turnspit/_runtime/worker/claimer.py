@@ -126,6 +126,12 @@ class Claimer:
 
     async def run(self) -> None:
         """Exchange whenever something is due, until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self.standing_claim.cancel()  # nobody would receive what it brings
+
+    async def _run(self) -> None:
         while True:
             self._signal.clear()
             has_worked = await self._round()
@@ -138,9 +144,9 @@ class Claimer:
 
     def _prepare_standing_claim(self) -> None:
         """Only while nothing runs here: behind a task that keeps the loop busy, others can begin jobs sooner."""
-        demand = self._demand() if self._executor.is_idle and not self._work else 0
-        if demand:
-            self.standing_claim.prepare(self._request_for(demand))
+        if self._executor.is_idle and not self._work and self._demand():
+            # Not the prefetch: it was measured with the last jobs, and others may be idle too.
+            self.standing_claim.prepare(self._request_for(self._executor.concurrency))
 
     def _may_send(self, prepared: ClaimRequest) -> bool:
         """Whether it would be prepared again: not by a worker that has another number or more tasks now."""
@@ -194,8 +200,8 @@ class Claimer:
 
     @property
     def found_nothing(self) -> bool:
-        """Whether the last claim found the queues empty."""
-        return self._work is Work.NONE
+        """Whether the last claim found the queues empty, and none is under way."""
+        return self._work is Work.NONE and not (self._lock.locked() or self.standing_claim.was_sent)
 
     async def _round(self) -> bool:
         """One exchange, if one is due; whether one was."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 
 from turnspit._runtime.worker.remaining import tell_what_remains
@@ -68,7 +69,7 @@ class EmbeddedWorker:
             self._thread.join()
 
     async def __aenter__(self) -> "EmbeddedWorker":
-        self._worker = Worker(self._parts, self._settings)
+        self._worker = Worker(self._parts, replace(self._settings, shares_loop=True))
         await self._worker.start()
         return self
 

@@ -35,6 +35,8 @@ class WorkerSettings:
     heartbeat: float = 5.0
     poll: float = 1.0
     """After how long a worker that heard of nothing looks again whether the jobs in its buffer may begin."""
+    shares_loop: bool = False
+    """Whether other code than its jobs runs on its event loop, and may block it while the worker is idle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

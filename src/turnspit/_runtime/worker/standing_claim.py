@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from turnspit.contract import Engine
+from turnspit.errors import EngineUnavailable
 from turnspit.records import ClaimAtOnce, ClaimRequest
 
 __all__ = ["Sent", "StandingClaim"]
@@ -36,9 +37,19 @@ class StandingClaim:
         self._prepared: ClaimRequest | None = None
         self._sent: Future[Sent] | None = None
 
+    @property
+    def was_sent(self) -> bool:
+        """Whether it may have brought what nobody has received yet."""
+        return self._sent is not None
+
     def prepare(self, request: ClaimRequest) -> None:
-        """Let it be sent at the next wake, once, unless it is withdrawn before."""
+        """Let it be sent at the next wake, once, unless it is cancelled or withdrawn before."""
         self._prepared = request
+
+    def cancel(self) -> None:
+        """From now on it is not sent."""
+        with self._lock:
+            self._prepared = None
 
     def send(self) -> bool:
         """Claim on this thread, if a claim is prepared; whether one was. Then it is to be withdrawn."""
@@ -47,6 +58,7 @@ class StandingClaim:
             if request is None:
                 return False
             sent = self._sent = Future()
+        sent.set_running_or_notify_cancel()  # so that nobody who gives up waiting can cancel it
         try:
             sent.set_result(Sent(request, self._ask(request)))
         except Exception as error:
@@ -57,13 +69,29 @@ class StandingClaim:
         return self._engine.try_write(self._engine.claim_jobs_at_once, request) if self._may_send(request) else None
 
     async def withdraw(self) -> Sent | None:
-        """From now on it is not sent. What became of it if it was; raises what the store raised."""
-        with self._lock:
-            self._prepared = None
+        """From now on it is not sent. What became of it if it was; who is cancelled meanwhile leaves that to the next.
+
+        :raises EngineUnavailable: if the store did not answer in time: it may have claimed jobs all the same.
+        """
+        self.cancel()
         sent = self._sent
         if sent is None:
             return None
-        if not sent.done():
-            await asyncio.wait([asyncio.wrap_future(sent)])
+        try:
+            answer = sent.result() if sent.done() else await self._answer(sent)
+        except Exception:
+            self._sent = None
+            raise
         self._sent = None
-        return sent.result()
+        return answer
+
+    async def _answer(self, sent: Future[Sent]) -> Sent:
+        engine = self._engine
+        try:
+            async with asyncio.timeout(engine.deadline):
+                return await asyncio.wrap_future(sent)
+        except TimeoutError:
+            raise EngineUnavailable(
+                f"store {engine.location} did not answer within {engine.deadline:g} s: "
+                "the call may or may not have been carried out"
+            ) from None

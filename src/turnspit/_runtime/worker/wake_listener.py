@@ -41,8 +41,8 @@ class WakeListener:
 
     def hear_of_others(self, wake: Wake) -> None:
         """Of what another process did, on a thread that may ask the store."""
-        was_asked_for = wake.kind is WakeKind.READY and self._claimer.standing_claim.send()
-        self._react_soon(wake.kind, was_asked_for=was_asked_for)
+        is_ready = wake.kind is WakeKind.READY and self._loop.is_running()
+        self._react_soon(wake.kind, was_asked_for=is_ready and self._claimer.standing_claim.send())
 
     def _react_soon(self, kind: WakeKind, *, was_asked_for: bool = False) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended

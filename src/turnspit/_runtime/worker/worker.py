@@ -156,7 +156,8 @@ class Worker:
         if not self.id:
             return
         listener = WakeListener(self._loop, self.claimer, self._reconciler, self.services)
-        self._stop_listening = self._engine.wakeups.listen(listener.hear, listener.hear_of_others)
+        patient = None if self._settings.shares_loop else listener.hear_of_others
+        self._stop_listening = self._engine.wakeups.listen(listener.hear, patient)
         claiming = asyncio.create_task(self.claimer.run(), name="turnspit claimer")
         claiming.add_done_callback(self._stop_without_claimer)
         self._tasks = [claiming, asyncio.create_task(self._start_services(), name="turnspit services")]
