@@ -92,8 +92,8 @@ class Engine(
         ...
 
     def try_write(self, verb: Callable[Q, Verb[T]], *args: Q.args, **kwargs: Q.kwargs) -> T | None:
-        """``write`` on the calling thread, now. ``None`` if that would have to wait for another call, for a lock or for
-        a connection: nothing was done then.
+        """``write`` on the calling thread, now. ``None`` if that would have to wait for another call or a connection,
+        or for more than half a second for a lock: nothing was done then.
         """
         ...
 
