@@ -308,6 +308,16 @@ def test_it_is_sent_once_and_not_by_a_worker_whose_lease_ran_out(app: Turnspit) 
     assert asyncio.run(claim.withdraw()) is None
 
 
+async def begin_both(claim: StandingClaim, gate: Gate) -> tuple["asyncio.Task[bool]", "asyncio.Task[Sent | None]"]:
+    """The claim is sent and stands at the gate in the store, and somebody waits for what it brings."""
+    claim.prepare(REQUEST)
+    sending = asyncio.create_task(asyncio.to_thread(claim.send))
+    await asyncio.to_thread(gate.wait_for)
+    waiting = asyncio.create_task(claim.withdraw())
+    await asyncio.sleep(0)  # it waits
+    return sending, waiting
+
+
 def test_who_is_cancelled_while_it_waits_leaves_the_answer_to_the_next(
     app: Turnspit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,11 +328,7 @@ def test_who_is_cancelled_while_it_waits_leaves_the_answer_to_the_next(
         return answer
 
     async def main() -> Sent | None:
-        claim.prepare(REQUEST)
-        sending = asyncio.create_task(asyncio.to_thread(claim.send))
-        await asyncio.to_thread(gate.wait_for)
-        waiting = asyncio.create_task(claim.withdraw())
-        await asyncio.sleep(0)  # it waits
+        sending, waiting = await begin_both(claim, gate)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -345,11 +351,7 @@ def test_the_error_of_the_store_is_raised_and_said_nowhere_else(
         raise EngineUnavailable("the answer was lost")
 
     async def main() -> None:
-        claim.prepare(REQUEST)
-        sending = asyncio.create_task(asyncio.to_thread(claim.send))
-        await asyncio.to_thread(gate.wait_for)
-        waiting = asyncio.create_task(claim.withdraw())
-        await asyncio.sleep(0)  # it waits
+        sending, waiting = await begin_both(claim, gate)
         gate.open()
         with pytest.raises(EngineUnavailable, match="the answer was lost"):
             await waiting
