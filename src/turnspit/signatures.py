@@ -11,6 +11,7 @@
 
 import dataclasses
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,6 +32,13 @@ from typing_extensions import TypedDict
 from turnspit.codec import decode, encode
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload
+
+if sys.version_info < (3, 14):
+    _parameters = inspect.signature
+else:  # leaves annotations unread: they may name what only a type checker imports
+    from annotationlib import Format
+
+    _parameters = partial(inspect.signature, annotation_format=Format.STRING)
 
 __all__ = ["Signature", "check_function", "check_isolated", "check_parameters", "describe_validation_error"]
 
@@ -63,7 +71,7 @@ class Signature:
             raise ConfigurationError(f"task {task}: an annotation cannot be resolved: {error}") from error
         self._hints = hints
         self._partly: dict[frozenset[str], Callable[[Mapping[str, Any]], Any]] = {}
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(_parameters(function).parameters.values())
         self.takes_context = bool(parameters) and hints.get(parameters[0].name) is JobContext
         if self.takes_context:
             parameters = parameters[1:]
@@ -339,7 +347,7 @@ def check_function(function: Callable[..., Any], decorator: str) -> None:
         )
     place = function.__qualname__.rpartition(".")[0]
     is_in_class = place and not place.endswith("<locals>")
-    if is_in_class and next(iter(inspect.signature(function).parameters), None) in ("self", "cls"):
+    if is_in_class and next(iter(_parameters(function).parameters), None) in ("self", "cls"):
         raise ConfigurationError(
             f"{decorator} belongs on a function, not on the method {function.__qualname__}: the worker that runs it "
             f"has no {place.rpartition('.')[2]}; declare a function that makes one, or a @staticmethod"
@@ -354,7 +362,7 @@ def check_parameters(function: Callable[..., Any], what: str, *names: str) -> No
     :raises ConfigurationError: if it cannot.
     """
     try:
-        inspect.signature(function).bind(*names)
+        _parameters(function).bind(*names)
     except ValueError:
         return  # one in C that does not say what it takes
     except TypeError as error:

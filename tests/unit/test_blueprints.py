@@ -211,6 +211,13 @@ def test_a_hook_that_could_not_be_called_is_refused_at_once(
     assert str(raised.value) == message
 
 
+def test_a_hook_is_annotated_with_what_only_a_type_checker_imports(app: Turnspit) -> None:
+    deferred = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
+    names: dict[str, Any] = {}
+    exec(f"{deferred}def handler(event: Imported) -> None: ...", names)
+    assert app.on("dead")(names["handler"]) is names["handler"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -5,7 +5,7 @@ import gc
 __all__ = ["Collector"]
 
 _USUAL_THRESHOLDS = (700, 2000)
-"""After so many new objects Python collects where the program has not set a threshold: up to 3.13, from 3.14 on."""
+"""After so many new objects Python collects where the program has not set a threshold: up to 3.12, from 3.13 on."""
 _OBJECTS = 5
 """The objects that a short job takes, about."""
 
