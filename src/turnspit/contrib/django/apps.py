@@ -20,6 +20,7 @@ from turnspit.contrib.django.database import (
     use_file_in_tests,
     use_files_of_clones,
 )
+from turnspit.contrib.django.declared_tasks import blueprint, listeners
 from turnspit.contrib.django.lending import alent, close_old_connections, connections_of_test, lent, watch_connections
 from turnspit.contrib.django.settings import read_settings
 
@@ -46,6 +47,9 @@ class TurnspitConfig(AppConfig):
             for name in settings.modules:
                 if config is not self and module_has_submodule(config.module, name):
                     app.discover(f"{config.name}.{name}")
+        app.include(blueprint)
+        for listener in listeners:
+            app.on("completed", "cancelled", "dead")(listener)
         _look_after_connections(app)
         prepare_processes(app, "django:setup")
 

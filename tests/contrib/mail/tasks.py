@@ -1,0 +1,54 @@
+"""Tasks as Django's documentation has them."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from tests.contrib.mail.models import Letter
+from turnspit import current_job
+from turnspit.contrib.django.task_framework import task
+
+if TYPE_CHECKING:
+    from elsewhere import Address
+
+
+class Refused(Exception):
+    """Nobody takes the letter."""
+
+
+@task(queue_name="email", priority=5)
+def send_letter(letter_id: int, sender: str = "the shop") -> str:
+    letter = Letter.objects.get(pk=letter_id)
+    letter.sent = True
+    letter.save(update_fields=["sent"])
+    return f"{letter.to} from {sender}"
+
+
+@task
+async def send_many(*to: "Address", **options: Any) -> dict[str, Any]:
+    return {"to": to, **options}
+
+
+@task(takes_context=True)
+def refuse(context: Any, to: str) -> None:
+    current_job().log(f"attempt {context.attempt} with {len(context.task_result.errors)} errors")
+    raise Refused(to)
+
+
+@task(takes_context=True)
+async def refuse_async(context: Any) -> None:
+    raise Refused(context.task_result.status)
+
+
+@task(backend="urgent")
+def refuse_once() -> None:
+    raise ValueError("never")
+
+
+@task
+def keep_nothing() -> object:
+    return object()
+
+
+@task(backend="alone")
+def find_process() -> int:
+    return os.getpid()
