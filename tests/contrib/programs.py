@@ -20,6 +20,6 @@ def manage(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     (folder / "manage.py").write_text(
         "import os, sys; os.environ['DJANGO_SETTINGS_MODULE'] = 'project'\n"
         "from django.core.management import execute_from_command_line\n"
-        "execute_from_command_line(sys.argv)\n"
+        "if __name__ == '__main__': execute_from_command_line(sys.argv)\n"
     )
     return run(folder, "manage.py", *words)

@@ -138,13 +138,13 @@ class RolledBack(TestCase):
 """
 
 
-SPAWNED = pytest.param(
-    "spawn",
-    marks=pytest.mark.skipif(django.VERSION < (6, 1), reason="Django before 6.1 cannot copy a file to a new process"),
+IN_NEW_PROCESSES = pytest.mark.skipif(
+    django.VERSION < (6, 1), reason="Django before 6.1 cannot copy a file to a new process"
 )
+SPAWNED = [pytest.param(method, marks=IN_NEW_PROCESSES) for method in ("spawn", "forkserver")]
 
 
-@pytest.mark.parametrize("processes", ["", "fork", SPAWNED])
+@pytest.mark.parametrize("processes", ["", "fork", *SPAWNED])
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 def test_a_test_whose_worker_has_used_the_database_leaves_it_to_be_dropped(
     folder: Path, engine: str, processes: str
