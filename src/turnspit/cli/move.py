@@ -1,5 +1,6 @@
 """``turnspit move``: everything to another store."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -49,7 +50,8 @@ def move(
         raise WrongUsage("where to? Name the new store, as in postgresql://shop@db.example.com/shop")
     patience = parse_duration(wait, "--wait").total_seconds()
     old, new = find_store(source).app.engine, find_store(target, must_exist=False).app.engine
-    with _bars() as bars:
+    bars = _bars()
+    with nullcontext() if bars.disable else bars:  # before rich 14.3 a disabled one wrote an empty line
         tasks = {}
 
         def show(step: str, table: str, done: int, total: int) -> None:
