@@ -12,6 +12,7 @@ from tests.postgres import server_url
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.engines import open_engine
+from turnspit.engines.sqlite import wakeups as sqlite_wakeups
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
 
@@ -138,6 +139,16 @@ def test_who_stops_listening_may_listen_again(store: Store, other: Engine) -> No
     ear.drain()
     store.insert()
     ear.wait_for(ready)
+
+
+def test_who_stops_listening_waits_for_nothing(store: Store, other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result came 50 ms late, because the thread that had heard of it was waiting for more."""
+    monkeypatch.setattr(sqlite_wakeups, "_POLL", 60.0)
+    store.insert()
+    ear = Ear(other)
+    thread = getattr(other.wakeups, "_thread", None)  # on PostgreSQL one goes on listening for some seconds
+    ear.stop()
+    assert thread is None or not thread._thread.is_alive()
 
 
 def test_a_patient_listener_hears_what_others_did(store: Store, other: Engine) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import resource
 import select
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.behaviour.support import DEADLINE, wait_until
+from tests.behaviour.support import DEADLINE, url_of, wait_until
 from tests.postgres import new_schema, server
 from tests.proxy import Cut, Proxy
 from turnspit import Turnspit
@@ -24,6 +25,38 @@ def test_it_holds_no_snapshot(app: Turnspit, send: Any, plain_url: str) -> None:
         channel = app.engine.settings.channel  # type: ignore[attr-defined]
         query = "SELECT state, backend_xid, backend_xmin FROM pg_stat_activity WHERE query = %s"
         assert connection.execute(query, (f"LISTEN {channel}",)).fetchall() == [("idle", None, None)]
+
+
+@pytest.fixture
+def waiting(app: Turnspit, send: Any) -> Iterator[Turnspit]:
+    """Another app, which enqueues and waits for results as another process does, while ``app`` has a worker."""
+    with Turnspit(url_of(app)) as waiting, app.worker():
+        waiting.task(send.function)
+        yield waiting
+
+
+def listening(app: Turnspit) -> list[threading.Thread]:
+    """The thread that listens for this app, if one does."""
+    receiver = app.engine.wakeups._receiver  # type: ignore[attr-defined]
+    return [] if receiver is None else [receiver._thread]
+
+
+def test_who_waits_for_one_result_after_the_other_keeps_the_connection(waiting: Turnspit) -> None:
+    """To connect takes longer than many a job."""
+    send = waiting.tasks["send"]
+    assert send.enqueue(1).get_result(DEADLINE) == 1
+    first = listening(waiting)
+    for number in range(3):
+        assert send.enqueue(number).get_result(DEADLINE) == number
+    assert listening(waiting) == first != []
+
+
+def test_one_that_nobody_uses_is_closed(waiting: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wakeups, "_UNUSED", 0.0)
+    monkeypatch.setattr(wakeups, "_QUESTION", 0.01)
+    for number in range(2):
+        assert waiting.tasks["send"].enqueue(number).get_result(DEADLINE) == number
+        wait_until(lambda: not listening(waiting), "the end of its thread")
 
 
 def test_a_process_with_many_open_files_listens(app: Turnspit, send: Any) -> None:

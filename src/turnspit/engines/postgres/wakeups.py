@@ -47,6 +47,10 @@ _QUESTION = 15.0
 """Seconds of silence after which a listener asks whether its connection still works."""
 _ANSWER = 5.0
 """Seconds without an answer after which a connection is given up."""
+_UNUSED = 10.0
+"""Seconds for which the listening connection is kept though nobody listens: a connection for each result that somebody
+waits for would take longer than many a job.
+"""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _JOIN_TIMEOUT = 5.0
 _EXIT_TIMEOUT = 1.0
@@ -66,6 +70,7 @@ class PostgresWakeups:
         self._receiver: _ReceiverThread | None = None
         self._paused = False
         self._covered_until = 0.0
+        self._unused_since = 0.0
 
     @property
     def arrive(self) -> bool:
@@ -134,17 +139,24 @@ class PostgresWakeups:
         def end() -> None:
             with self._lock:
                 self._listeners.remove(listener, patient)
-                receiver = self._receiver if not self._listeners else None
-                if receiver is not None:
-                    self._receiver = None
-            if receiver is not None:
-                receiver.close()
+                self._unused_since = monotonic()
 
         return end
 
+    def _is_unused(self, receiver: "_ReceiverThread") -> bool:
+        """Whether nobody has listened for some time; then this thread is the receiver no longer."""
+        with self._lock:
+            is_used = bool(self._listeners) or monotonic() - self._unused_since < _UNUSED
+            if is_used or self._receiver is not receiver:
+                return False
+            self._receiver = None
+            return True
+
     def _start(self) -> None:
         if self._receiver is None and self._listeners and not self._paused and not self._settings.poll_only:
-            self._receiver = _ReceiverThread(self._settings, self._token, self._listeners.tell_of_others)
+            self._receiver = _ReceiverThread(
+                self._settings, self._token, self._listeners.tell_of_others, self._is_unused
+            )
 
     def pause(self) -> None:
         """Close threads and connections, keep the listeners."""
@@ -258,10 +270,17 @@ def _send_last_wakes() -> None:
 class _ReceiverThread:
     """Waits for notifications on a connection of its own."""
 
-    def __init__(self, settings: Settings, token: str, dispatch: Callable[[tuple[Wake, ...]], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        token: str,
+        dispatch: Callable[[tuple[Wake, ...]], None],
+        is_unused: "Callable[[_ReceiverThread], bool]",
+    ) -> None:
         self._settings = settings
         self._token = token
         self._dispatch = dispatch
+        self._is_unused = is_unused
         self._stopping = threading.Event()
         self._heard: list[str] = []
         """Payloads that are still to be passed on."""
@@ -273,7 +292,7 @@ class _ReceiverThread:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
+        while self._goes_on():
             began = monotonic()
             try:
                 self._listen()
@@ -287,6 +306,12 @@ class _ReceiverThread:
                 logger.log(level, "the listening connection was lost (%s): listening again soon", one_line(error))
                 self._stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311  (jitter, not a secret)
         self._stop_receiver.close()
+        self._stop_sender.close()
+
+    def _goes_on(self) -> bool:
+        if not self._stopping.is_set() and self._is_unused(self):
+            self._stopping.set()
+        return not self._stopping.is_set()
 
     def _listen(self) -> None:
         with ExitStack() as limits:
@@ -297,7 +322,7 @@ class _ReceiverThread:
             self._was_listening = True
             self.is_listening = True
             self._dispatch(EVERYTHING)  # for what was committed before, no notification will come
-            while not self._stopping.is_set():
+            while self._goes_on():
                 self._wait(connection)
                 self._pass_on()
         finally:
@@ -333,7 +358,6 @@ class _ReceiverThread:
             self._stop_sender.send(b".")
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=_JOIN_TIMEOUT)
-        self._stop_sender.close()
 
 
 @contextlib.contextmanager

@@ -240,6 +240,7 @@ class _ListenerThread:
 
     def close(self) -> None:
         self._stopping.set()
+        self._interrupt()
         with contextlib.suppress(OSError):
             self._address.unlink()
             self._address.parent.rmdir()  # only the folder under the temporary one is ever empty
@@ -247,6 +248,13 @@ class _ListenerThread:
             self._thread.join(timeout=5)
         if self._socket is not None:
             self._socket.close()
+
+    def _interrupt(self) -> None:
+        """Let the thread notice now that it is to stop: whoever waited for a result waits for it."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                sender.sendto(b"", str(self._address))
 
 
 def _socket_folder(folder: Path) -> Path:
