@@ -2,12 +2,14 @@
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from turnspit import Event, Turnspit
+from turnspit._runtime.worker.worker import Worker
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.events import EVENT_NAMES
 
@@ -115,3 +117,17 @@ def count_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
         return duties._replace(owned=0)
 
     monkeypatch.setattr(app.engine, "find_duties", find_duties)
+
+
+def has_a_claim_ready(worker: Worker) -> bool:
+    return worker._engine.wakeups.arrive and worker.claimer.standing_claim._prepared is not None
+
+
+@contextmanager
+def idle_worker(app: Turnspit, **options: Any) -> Iterator[Worker]:
+    """A worker that has a claim ready."""
+    with app.worker(**options) as embedded:
+        worker = embedded._worker
+        assert worker is not None
+        wait_until(lambda: has_a_claim_ready(worker), "a standing claim")
+        yield worker

@@ -8,7 +8,7 @@ import pytest
 
 from turnspit import Concurrency, EngineUnavailable, JobContext, Turnspit
 from turnspit._runtime.worker import claimer
-from turnspit._runtime.worker.claimer import exchange
+from turnspit._runtime.worker.exchanges import exchange
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher
 from turnspit._runtime.worker.running import Running

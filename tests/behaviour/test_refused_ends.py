@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.support import DEADLINE, EventLog
+from tests.writes import after_writes
 from turnspit import EngineUnavailable, JobContext, JobDead, Retry, RetryAfter, Turnspit
 from turnspit._runtime.worker import finisher as finisher_module
 from turnspit._runtime.worker.settings import WorkerSettings
@@ -152,24 +153,20 @@ def test_a_claim_that_the_store_refuses_keeps_back_no_end(
         monkeypatch.setattr(app.engine, "claim_jobs_at_once", claim_at_once)
 
 
-def test_a_dead_letter_whose_answer_was_lost_is_told(
-    app: Turnspit, monkeypatch: pytest.MonkeyPatch, events: EventLog
-) -> None:
+def test_a_dead_letter_whose_answer_was_lost_is_told(app: Turnspit, events: EventLog) -> None:
     told: list[int] = []
-    write, lost = app.engine.awrite, list[Any]()
+    lost: list[Any] = []
 
-    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
-        answer = await write(verb, *arguments, **options)
+    def lose(verb: Any, arguments: tuple[Any, ...], answer: Any) -> None:
         if verb.__name__ == "exchange" and arguments[1].ended and not lost:
             lost.append(answer)
             raise EngineUnavailable("the call may or may not have been carried out")
-        return answer
 
     @app.task(retry=Retry(attempts=1), on_dead=lambda job, error: told.append(job.id))
     async def fails() -> None:
         raise ValueError
 
-    monkeypatch.setattr(app.engine, "awrite", awrite)
+    after_writes(app, lose)
     with app.worker():
         job = fails.enqueue()
         events.wait("dead", job.id)

@@ -4,13 +4,12 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, Gate, count_no_more, url_of, wait_until
+from tests.behaviour.support import DEADLINE, Gate, count_no_more, has_a_claim_ready, idle_worker, url_of, wait_until
 from turnspit import EngineUnavailable, Turnspit
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.standing_claim import Sent, StandingClaim
@@ -41,20 +40,6 @@ def when_sent(engine: Engine, monkeypatch: pytest.MonkeyPatch, answered: Answere
     """Let each standing claim have this answer in place of the store's."""
     original = engine.try_write
     monkeypatch.setattr(engine, "try_write", lambda *arguments: answered(original(*arguments)))
-
-
-def is_ready(worker: Worker) -> bool:
-    return worker._engine.wakeups.arrive and worker.claimer.standing_claim._prepared is not None
-
-
-@contextmanager
-def idle_worker(app: Turnspit, **options: Any) -> Iterator[Worker]:
-    """A worker that has a claim ready."""
-    with app.worker(**options) as embedded:
-        worker = embedded._worker
-        assert worker is not None
-        wait_until(lambda: is_ready(worker), "a standing claim")
-        yield worker
 
 
 @pytest.mark.usefixtures("wakes_alone")
@@ -140,7 +125,7 @@ def test_it_asks_for_as_many_as_can_begin_at_once(
     with idle_worker(app, concurrency=2) as worker:
         producer.enqueue_many(producer.tasks["double"].new(number) for number in range(2000))
         wait_until(lambda: app.jobs.count(state="completed") == 2000, "the end of all")
-        wait_until(lambda: is_ready(worker), "a standing claim")
+        wait_until(lambda: has_a_claim_ready(worker), "a standing claim")
     assert set(limits) == {2}
 
 
@@ -164,7 +149,7 @@ def test_a_worker_on_an_event_loop_with_other_code_sends_none(app: Turnspit, tri
         async with app.worker() as embedded:
             worker = embedded._worker
             assert worker is not None
-            await asyncio.to_thread(wait_until, lambda: is_ready(worker), "a standing claim")
+            await asyncio.to_thread(wait_until, lambda: has_a_claim_ready(worker), "a standing claim")
             hear_of_a_job(worker)
 
     asyncio.run(main())
@@ -178,7 +163,7 @@ def test_a_worker_whose_event_loop_has_ended_sends_none(app: Turnspit) -> None:
     async def main() -> Worker:
         worker = Worker(app.worker_parts(), WorkerSettings())
         await worker.start()
-        await asyncio.to_thread(wait_until, lambda: is_ready(worker), "a standing claim")
+        await asyncio.to_thread(wait_until, lambda: has_a_claim_ready(worker), "a standing claim")
         return worker
 
     worker = asyncio.run(main())
@@ -273,7 +258,7 @@ def test_what_it_brings_to_a_worker_that_stops_goes_back(
         worker = Worker(app.worker_parts(), WorkerSettings(grace=0))
         await worker.start()
         while not brought:
-            await asyncio.to_thread(wait_until, lambda: is_ready(worker), "a standing claim")
+            await asyncio.to_thread(wait_until, lambda: has_a_claim_ready(worker), "a standing claim")
             job = await producer.tasks["double"].aenqueue(4)
             await asyncio.to_thread(wait_until, lambda job=job: job.refresh().state != "ready", "its claim")
         stopping = asyncio.create_task(worker.stop())

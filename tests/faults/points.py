@@ -17,6 +17,7 @@ from soak.programs import write_down_ends
 from soak.tasks import make_app
 
 from tests.faults.programs import say
+from tests.writes import after_writes
 from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit.contract.verbs import Statement, Verb
@@ -72,10 +73,9 @@ def after_block(app: Turnspit, verb: str, block: str) -> None:
 
 def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Callable[[], None]) -> None:
     """Do something once an exchange with the store is committed and before its worker hears of it, the first time."""
-    original, done = app.engine.awrite, []
+    done = []
 
-    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
-        answer = await original(verb, *arguments, **options)
+    def look(verb: Any, arguments: tuple[Any, ...], answer: Any) -> None:
         portion, claims = next((each for each in arguments if isinstance(each, Portion)), None), []
         if verb.__name__ == "claim_jobs_at_once":
             portion, claims = Portion(), answer.claims
@@ -84,23 +84,20 @@ def after_exchange(app: Turnspit, is_it: Callable[[Any, Any], bool], then: Calla
         if portion is not None and not done and is_it(portion, claims):
             done.append(True)
             then()
-        return answer
 
-    app.engine.awrite = awrite  # type: ignore[method-assign]
+    after_writes(app, look)
 
 
 def after_finish_at_once(app: Turnspit, then: Callable[[], None]) -> None:
     """The same, of what a worker stores without claiming."""
-    original, done = app.engine.awrite, []
+    done = []
 
-    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
-        answer = await original(verb, *arguments, **options)
+    def look(verb: Any, arguments: tuple[Any, ...], answer: Any) -> None:
         if verb.__name__ == "finish_jobs_at_once" and not done:
             done.append(True)
             then()
-        return answer
 
-    app.engine.awrite = awrite  # type: ignore[method-assign]
+    after_writes(app, look)
 
 
 def lose() -> None:

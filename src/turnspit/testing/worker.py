@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 
 from turnspit._runtime.maintenance.rescuer import Rescuer
-from turnspit._runtime.worker.claimer import exchange
+from turnspit._runtime.worker.exchanges import exchange
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Ended, Finisher, Portion
 from turnspit._runtime.worker.lifespans import open_lifespans

@@ -1,7 +1,7 @@
-"""Exchanges with the store: what ended goes out, new jobs come in, in one transaction.
+"""Exchanges with the store: what ended goes out, new jobs come in.
 
-A busy worker on a store with two writers does the two by transactions of their own, neither waiting for the other
-(docs/decisions/0071).
+In one transaction, or, on a store with two writers, by transactions of their own, neither waiting for the other
+(docs/decisions/0071 and 0078).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Any
 from turnspit._runtime.outage import Outage
 from turnspit._runtime.service import Backoff
 from turnspit._runtime.worker.admission import Admission
+from turnspit._runtime.worker.exchanges import exchange, store
 from turnspit._runtime.worker.executor import Executor
 from turnspit._runtime.worker.finisher import Finisher, Portion
 from turnspit._runtime.worker.lanes import Lanes
@@ -25,11 +26,10 @@ from turnspit._runtime.worker.work import Work
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import give_way, monotonic, sleep
 from turnspit.contract import Engine
-from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineUnavailable, StoreFrozen, TurnspitError
-from turnspit.records import Claim, ClaimAtOnce, ClaimRequest, FinishReport, ProgressReport
+from turnspit.records import Claim, ClaimAtOnce, ClaimRequest, FinishReport
 
-__all__ = ["Claimer", "exchange"]
+__all__ = ["Claimer"]
 
 logger = logging.getLogger("turnspit")
 
@@ -38,15 +38,6 @@ _MUCH = 500
 """With so many jobs ahead, the event loop is so busy that other threads hardly get their turn."""
 _BUSY = 50
 """With fewer ended jobs than this, a second transaction costs the store more than it saves."""
-
-
-def exchange(engine: Engine, portion: Portion, request: ClaimRequest | None) -> Verb[tuple[FinishReport, list[Claim]]]:
-    """Store a portion and claim, in one transaction."""
-    progress = (yield from engine.record_progress(portion.updates)) if portion.updates else ProgressReport()
-    report = (yield from engine.finish_jobs(portion.finishes)) if portion.ended else FinishReport()
-    report.locked = progress.locked
-    claims = (yield from engine.claim_jobs(request)) if request is not None else []
-    return report, claims
 
 
 class Claimer:
@@ -84,6 +75,8 @@ class Claimer:
         self._work = Work.SEEN  # so that the first claim leaves none
         self._asked_for = Work.NONE
         """What was known when the claim that is under way was asked for."""
+        self._more_waits = False
+        """Whether the last claim brought all that it asked for."""
         self._poll_at = 0.0
         self._after = ""
         self.prefetch = Prefetch()
@@ -253,21 +246,21 @@ class Claimer:
         self._finisher.retry()
 
     async def _store_and_claim(self, request: ClaimRequest | None) -> bool:
-        """Store what ended and claim: together, or by two transactions of their own where that pays; whether there was
-        anything to do.
-        """
+        """Store what ended and claim; whether the store was waited for."""
         is_storing = self._storing is not None
         if request is None and (is_storing or not self._finisher.is_due):
             return False
-        if self._engine.has_two_writers and (is_storing or self._finisher.waiting >= _BUSY):
-            if not is_storing:
+        portion = Portion()
+        if self._engine.has_two_writers and not (request is not None and self._goes_along()):
+            if not is_storing and (self._finisher.is_due or self._finisher.waiting >= _BUSY):
                 self._storing = asyncio.create_task(self._store_beside(), name="turnspit store")
-            transaction: Awaitable[bool] = self._transact(self._engine.awrite_beside, Portion(), request)
+            if request is None:
+                return False
         elif self._finisher.is_searching:
             await self._transact(self._engine.awrite, self._finisher.take(), None)
-            transaction = self._transact(self._engine.awrite, Portion(), request)
         else:
-            transaction = self._transact(self._engine.awrite, self._finisher.take(), request)
+            portion = self._finisher.take()
+        transaction: Awaitable[bool] = self._transact(self._engine.awrite, portion, request)
         if self.prefetch.jobs >= _MUCH:
             transaction = asyncio.ensure_future(transaction)
             await sleep(0)  # lets it be handed over
@@ -275,15 +268,19 @@ class Claimer:
         await transaction
         return True
 
+    def _goes_along(self) -> bool:
+        """Whether what ended is stored by the transaction that claims, though the two could go at a time: where few
+        ended, that costs the store less, and no job waits for it that has just been enqueued.
+        """
+        is_little = self._storing is None and self._finisher.waiting < _BUSY
+        return is_little and (self._more_waits or self._finisher.may_release)
+
     async def _store_beside(self) -> None:
         """Store what ended; neither claims nor jobs wait for it."""
         try:
-            await self._transact(self._engine.awrite, self._finisher.take(), None)
+            await self._transact(self._engine.awrite_beside, self._finisher.take(), None)
         except Exception as error:
             await self._wait_after(error, "finisher", self._storing_backoff)
-        else:
-            self._storing_backoff.reset()
-            self._outage.answered("finisher")
         finally:
             self._storing = None
             self._signal.set()
@@ -300,6 +297,8 @@ class Claimer:
                 self._finisher.put_back(portion)
             raise
         if portion:
+            self._storing_backoff.reset()
+            self._outage.answered("finisher")
             self._finisher.settle(portion, report)
             self._finisher.teller.add(portion.ended, report)
             self._executor.fill()  # one with a crash behind it waits until what ended before it is stored
@@ -309,7 +308,8 @@ class Claimer:
 
     async def _take_in(self, claims: list[Claim], request: ClaimRequest) -> None:
         """Begin with what a claim has brought."""
-        if len(claims) >= request.limit:
+        self._more_waits = len(claims) >= request.limit
+        if self._more_waits:
             self._expect(self._asked_for)
         if claims:
             self._after = claims[-1].queue
@@ -325,7 +325,7 @@ class Claimer:
         if request is not None:
             return FinishReport(), await self._claim(write, request)
         if portion:
-            return await self._store(write, portion), []
+            return await store(self._engine, write, portion), []
         return FinishReport(), []
 
     async def _claim(self, write: Callable[..., Any], request: ClaimRequest) -> list[Claim]:
@@ -338,17 +338,6 @@ class Claimer:
         elif is_partial:
             self._expect(self._asked_for)
         return claims
-
-    async def _store(self, write: Callable[..., Any], portion: Portion) -> FinishReport:
-        """Try the fastest way first, and finish in full what that leaves."""
-        if portion.is_plain:
-            done = set(await write(self._engine.finish_jobs_at_once, portion.finishes))
-            portion = Portion([each for each in portion.ended if each.claim.id not in done])
-            if not portion:
-                return FinishReport()
-        report: FinishReport
-        report, _ = await write(exchange, self._engine, portion, None)
-        return report
 
     def _request(self) -> ClaimRequest | None:
         now = monotonic()
