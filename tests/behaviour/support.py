@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from turnspit import Event, Turnspit
+from turnspit import Event, Job, Turnspit
+from turnspit._runtime.worker.embedded import EmbeddedWorker
 from turnspit._runtime.worker.worker import Worker
 from turnspit.contract.verbs import Statement, Verb
 from turnspit.events import EVENT_NAMES
@@ -117,6 +118,12 @@ def count_no_more(app: Turnspit, monkeypatch: pytest.MonkeyPatch) -> None:
         return duties._replace(owned=0)
 
     monkeypatch.setattr(app.engine, "find_duties", find_duties)
+
+
+def has_begun(embedded: EmbeddedWorker, job: Job[Any]) -> bool:
+    """Whether this worker runs the job: the store says so before the worker has its claim."""
+    running = None if embedded._worker is None else embedded._worker.executor.running.get(job.id)
+    return running is not None and running.begun
 
 
 def has_a_claim_ready(worker: Worker) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tests.behaviour.support import DEADLINE, SOON, EventLog, wait_until
+from tests.behaviour.support import DEADLINE, SOON, EventLog, has_begun, wait_until
 from turnspit import (
     Batch,
     Blueprint,
@@ -114,8 +114,8 @@ def test_a_cancelled_job_leaves_its_batch(app: Turnspit) -> None:
         sizes.append(len(batch))
 
     first = index.enqueue(1)
-    with app.worker():
-        wait_until(lambda: first.refresh().state is JobState.RUNNING, "it gathers")
+    with app.worker() as worker:
+        wait_until(lambda: has_begun(worker, first), "it gathers")
         app.jobs.cancel(first.id)
         wait_until(lambda: first.refresh().state is JobState.CANCELLED, "it was cancelled")
         for number in (2, 3, 4):
@@ -147,8 +147,8 @@ def test_a_worker_that_stops_runs_what_has_gathered(app: Turnspit) -> None:
     async def index(batch: Batch[int]) -> None: ...
 
     job = index.enqueue(1)
-    with app.worker():
-        wait_until(lambda: job.refresh().state is JobState.RUNNING, "it gathers")
+    with app.worker() as worker:
+        wait_until(lambda: has_begun(worker, job), "it gathers")
     assert job.refresh().state is JobState.COMPLETED
 
 

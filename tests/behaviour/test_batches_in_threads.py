@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.support import DEADLINE, SOON, wait_until
+from tests.behaviour.support import DEADLINE, SOON, has_begun, wait_until
 from turnspit import Batch, JobContext, JobDead, JobState, Retry, Turnspit
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
@@ -76,8 +76,8 @@ def test_a_job_that_waits_for_others_leaves_and_one_in_a_call_is_told(app: Turns
             told.set()
 
     first = index.enqueue(1)
-    with app.worker(concurrency=1):
-        wait_until(lambda: first.refresh().state is JobState.RUNNING, "it gathers")
+    with app.worker(concurrency=1) as worker:
+        wait_until(lambda: has_begun(worker, first), "it gathers")
         app.jobs.cancel(first.id)
         wait_until(lambda: first.refresh().state is JobState.CANCELLED, "it was cancelled")
         others = [index.enqueue(number) for number in (2, 3, 4)]
