@@ -24,6 +24,7 @@ from turnspit.hooks import HookDeclarer
 from turnspit.jobs import Job
 from turnspit.limits import Rate
 from turnspit.operations import Jobs, Limits, Queues, Schedules, Workers, Workflows
+from turnspit.other_queues import TellsWhatToWrite
 from turnspit.payloads import Payloads
 from turnspit.queues import Queue, QueueLimits, check_queues
 from turnspit.records import NewJob
@@ -42,7 +43,7 @@ __all__ = ["Turnspit"]
 _SECOND = 1_000_000
 
 
-class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower):
+class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower, TellsWhatToWrite):
     """An application's jobs: its tasks and the store where their jobs live.
 
     Constructing it opens nothing; the store is opened by the first call that needs it.

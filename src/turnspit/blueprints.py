@@ -21,6 +21,7 @@ from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError
 from turnspit.keys import Key
 from turnspit.limits import Concurrency, Rate
+from turnspit.other_queues import tell_option
 from turnspit.retries import Retry
 from turnspit.schedules import Rule, schedule_names
 from turnspit.task_options import TaskOptions
@@ -174,7 +175,9 @@ class TaskDeclarer:
         """
         unknown = options.keys() - _OPTIONS
         if unknown:
-            raise ConfigurationError(f"@task has no option {', '.join(sorted(unknown))}; it has {', '.join(_OPTIONS)}")
+            raise ConfigurationError(
+                f"@task has no option {', '.join(sorted(unknown))}; it has {', '.join(_OPTIONS)}{tell_option(unknown)}"
+            )
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any]:
             task = make_task(function, self._prefix, TaskOptions(queue=queue or self._default_queue, **options))

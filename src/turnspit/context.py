@@ -20,6 +20,7 @@ from turnspit.clock import Duration, from_moment, to_seconds
 from turnspit.codec import decode, decode_list, decode_object, encode
 from turnspit.errors import JobCancelled, JobTimeout, TurnspitError
 from turnspit.iterating import Iteration
+from turnspit.other_queues import TellsWhatToWrite
 from turnspit.records import Claim, JobRecord
 from turnspit.reporting import Reporter, Silent
 from turnspit.workflows import WorkflowBuilder
@@ -33,7 +34,7 @@ _MOST_DATA = 64 * 1024
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-class JobContext:
+class JobContext(TellsWhatToWrite):
     """The running job: who it is, what it may use, and how it reports.
 
     ::

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from turnspit.clock import Duration, from_moment, to_seconds
 from turnspit.codec import decode, decode_list, decode_object
 from turnspit.errors import JobCancelled, JobDead, ResultNotStored
+from turnspit.other_queues import TellsWhatToWrite
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState
 
@@ -93,7 +94,7 @@ class JobLog:
     message: str
 
 
-class Job(Generic[R]):
+class Job(TellsWhatToWrite, Generic[R]):
     """A snapshot of one job; ``refresh()`` reads it again.
 
     ::

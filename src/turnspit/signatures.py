@@ -32,6 +32,7 @@ from typing_extensions import TypedDict
 from turnspit.codec import decode, encode
 from turnspit.context import JobContext
 from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload
+from turnspit.other_queues import tell_using
 
 if sys.version_info < (3, 14):
     _parameters = inspect.signature
@@ -66,10 +67,9 @@ class Signature:
     def __init__(self, function: Callable[..., Any], task: str) -> None:
         self._task = task
         try:
-            hints = typing.get_type_hints(function, include_extras=True)
+            self._hints = hints = typing.get_type_hints(function, include_extras=True)
         except (NameError, SyntaxError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"task {task}: an annotation cannot be resolved: {error}") from error
-        self._hints = hints
         self._partly: dict[frozenset[str], Callable[[Mapping[str, Any]], Any]] = {}
         parameters = list(_parameters(function).parameters.values())
         self.takes_context = bool(parameters) and hints.get(parameters[0].name) is JobContext
@@ -100,7 +100,8 @@ class Signature:
         except ValidationError as error:
             if args:
                 self._refuse_call(args, kwargs)  # says better which are missing
-            raise InvalidArguments(f"{self._task}: {describe_validation_error(error)}") from error
+            told = tell_using(self._task, given.keys() - self.names)
+            raise InvalidArguments(f"{self._task}: {describe_validation_error(error)}{told}") from error
         return arguments
 
     def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -118,7 +119,8 @@ class Signature:
         try:
             self._inspected.bind(*args, **kwargs)
         except TypeError as error:
-            raise InvalidArguments(f"{self._task}: {error}; it takes {self._outline()}") from None
+            told = tell_using(self._task, kwargs.keys() - self.names)
+            raise InvalidArguments(f"{self._task}: {error}; it takes {self._outline()}{told}") from None
 
     def bind_partly(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], is_later: Callable[[Any], bool]
@@ -345,12 +347,11 @@ def check_function(function: Callable[..., Any], decorator: str) -> None:
             f"{decorator} belongs on a function that returns: {function.__qualname__} has a yield, and nobody would "
             "run it to its end"
         )
-    place = function.__qualname__.rpartition(".")[0]
-    is_in_class = place and not place.endswith("<locals>")
-    if is_in_class and next(iter(_parameters(function).parameters), None) in ("self", "cls"):
+    first = next(iter(_parameters(function).parameters.values()), None)
+    if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
         raise ConfigurationError(
-            f"{decorator} belongs on a function, not on the method {function.__qualname__}: the worker that runs it "
-            f"has no {place.rpartition('.')[2]}; declare a function that makes one, or a @staticmethod"
+            f"{decorator} belongs on a function, not on a method: {function.__qualname__} takes {first.name}, and a "
+            "worker has none; for the running job write job: JobContext there, and make other objects in the function"
         )
 
 

@@ -25,6 +25,7 @@ from turnspit.enqueuer import Enqueuer
 from turnspit.errors import ConfigurationError, InvalidArguments, InvalidPayload, NotIncluded, TurnspitError
 from turnspit.jobs import Job
 from turnspit.limits import make_fair_key, make_lane
+from turnspit.other_queues import TellsWhatToWrite
 from turnspit.placeholders import contains_placeholder, template_of
 from turnspit.records import NewJob
 from turnspit.retries import Retry
@@ -61,7 +62,7 @@ class TakesItems(Protocol[T, Others]):
     def new(self, items: list[T], /, *args: Others.args, **kwargs: Others.kwargs) -> NewJob[Any]: ...
 
 
-class Task(Generic[P, R]):
+class Task(TellsWhatToWrite, Generic[P, R]):
     """A declared function. ``enqueue`` stores a call of it; a plain call is a plain call."""
 
     is_async: bool
@@ -396,5 +397,4 @@ def _plain_call(task: Task[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str
 
 
 def _stored_policy(retry: Retry | None) -> str | None:
-    policy = check_retry(retry)
-    return None if policy is None else policy.to_json()
+    return None if (policy := check_retry(retry)) is None else policy.to_json()

@@ -80,6 +80,21 @@ def test_completion_can_be_shown(folder: Path) -> None:
     [
         (("jbos",), "No such command 'jbos'. Did you mean 'jobs'? (see turnspit --help)"),
         (("jobs", "lst"), "No such command 'lst'. Did you mean 'list'? (see turnspit jobs --help)"),
+        (("flower",), "No such command 'flower': turnspit dashboard (see turnspit --help)"),
+        (
+            ("dead", "retry"),
+            (
+                "No such command 'retry': turnspit jobs replay, or turnspit dead replay for all that failed for good "
+                "(see turnspit dead --help)"
+            ),
+        ),
+        (
+            ("worker", "-A", "shop"),
+            (
+                "No such option: -A: the app goes behind the command, as in turnspit worker shop.jobs:app "
+                "(see turnspit worker --help)"
+            ),
+        ),
         (("queues", "list", "a", "b"), "Got unexpected extra argument(s) (b) (see turnspit queues list --help)"),
         (("migrate", "--sqll"), "No such option: --sqll (Possible options: --sql) (see turnspit migrate --help)"),
     ],

@@ -53,6 +53,13 @@ def wrong_arguments() -> None:
     app.enqueue_many([send.new(3)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+def words_of_other_queues() -> None:
+    """That an error says what to write instead makes none of them right. (Pyright says it twice: it knows no type.)"""
+    send.delay("ada")  # type: ignore[attr-defined]  # pyright: ignore
+    app.send_task("send")  # type: ignore[attr-defined]  # pyright: ignore
+    send.enqueue("ada").get()  # type: ignore[attr-defined]  # pyright: ignore
+
+
 def wrong_items() -> None:
     """``map`` gives the first argument lists of items, and the others as they are."""
     import_rows.map(["7"], tenant_id=7)  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]

@@ -50,6 +50,9 @@ async def async_generator() -> AsyncIterator[int]:
     yield 1
 
 
+def bound(self, order_id: int) -> None: ...  # type: ignore[no-untyped-def]
+
+
 class Shop:
     def method(self, order_id: int) -> None: ...
     @staticmethod
@@ -85,8 +88,15 @@ def fine(number: int = 1) -> int:
         (
             Shop.method,
             (
-                "@task belongs on a function, not on the method Shop.method: the worker that runs it has no Shop; "
-                "declare a function that makes one, or a @staticmethod"
+                "@task belongs on a function, not on a method: Shop.method takes self, and a worker has none; "
+                "for the running job write job: JobContext there, and make other objects in the function"
+            ),
+        ),
+        (
+            bound,
+            (
+                "@task belongs on a function, not on a method: bound takes self, and a worker has none; "
+                "for the running job write job: JobContext there, and make other objects in the function"
             ),
         ),
         (lambda: 1, "a lambda has no name to find it again by: give @task a named function"),

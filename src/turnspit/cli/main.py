@@ -57,6 +57,19 @@ _GROUPS = {
 """The commands of a group are the keys of its module's EXAMPLES. A function whose name Python has already (list, set)
 ends in an underscore.
 """
+_INSTEAD = {
+    "'beat'": "schedules fire in every worker, and there is nothing else to start",
+    "'flower'": "turnspit dashboard",
+    "'inspect'": "turnspit workers list, or turnspit jobs list --state running",
+    "'status'": "turnspit doctor, or turnspit queues list",
+    "'purge'": "turnspit jobs delete --state ready",
+    "'retry'": "turnspit jobs replay, or turnspit dead replay for all that failed for good",
+    "'requeue'": "turnspit jobs replay",
+    "-A": "the app goes behind the command, as in turnspit worker shop.jobs:app",
+    "-l": "--log-level",
+    "-Q": "--queues",
+}
+"""What people of other queues type, and what to type here."""
 _RUNNING = "Run jobs"
 _LOOKING = "Look at jobs and change them"
 _STORE = "Look after the store"
@@ -180,5 +193,7 @@ def _explain_usage(error: Any) -> int:
         sys.stderr.write(error.format_message() + "\n")
     else:
         command = error.ctx.command_path if error.ctx is not None else "turnspit"
-        complain(f"{error.format_message().rstrip('.')} (see {command} --help)")
+        message = error.format_message().rstrip(".")
+        instead = next((f": {text}" for word, text in _INSTEAD.items() if message.endswith(f" {word}")), "")
+        complain(f"{message}{instead} (see {command} --help)")
     return 2
