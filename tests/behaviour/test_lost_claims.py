@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.behaviour.support import DEADLINE, Gate, change, count_no_more, wait_until
-from turnspit import JobContext, Turnspit
+from turnspit import Concurrency, JobContext, Turnspit
 from turnspit._runtime.worker import claimer
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
+from turnspit.context import claim_of
 from turnspit.errors import EngineUnavailable
 
 
@@ -166,6 +167,42 @@ def test_who_is_declared_dead_in_its_look_returns_nothing(app: Turnspit) -> None
         await worker.stop()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("concurrency", [None, Concurrency(1)], ids=["plain", "limited"])
+def test_who_is_declared_dead_in_its_claim_begins_nothing_of_it(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch, concurrency: Concurrency | None
+) -> None:
+    """As after a suspension, when the claim's answer is read last. It began beside the run of whoever had the job then."""
+    original, gate, ran, held = app.engine.awrite, Gate(), list[int](), list[int]()
+
+    async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:
+        answer = await original(verb, *arguments, **options)
+        if not held and getattr(answer, "claims", ()):
+            held.extend(claim.fence for claim in answer.claims)
+            await asyncio.to_thread(gate.pass_through)
+        return answer
+
+    monkeypatch.setattr(app.engine, "awrite", awrite)
+
+    @app.task(concurrency=concurrency)
+    async def task(job: JobContext) -> None:
+        ran.append(claim_of(job).fence)
+
+    async def main() -> None:
+        worker = Worker(app.worker_parts(), WorkerSettings(heartbeat=0.05))
+        job = await task.aenqueue()
+        await worker.start()
+        await asyncio.to_thread(gate.wait_for)
+        number = worker.registration.id
+        await asyncio.to_thread(worker.rescuer.declare_dead, number)
+        await asyncio.to_thread(wait_until, lambda: worker.registration.id > number, "its return")
+        gate.open()
+        await job.aget_result(DEADLINE)
+        await worker.stop()
+
+    asyncio.run(main())
+    assert (held, ran) == ([1], [2])
 
 
 def test_what_a_stop_has_interrupted_is_not_taken_for_a_lost_claim(

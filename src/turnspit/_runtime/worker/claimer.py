@@ -307,14 +307,18 @@ class Claimer:
         return True
 
     async def _take_in(self, claims: list[Claim], request: ClaimRequest) -> None:
-        """Begin with what a claim has brought."""
+        """Begin with what a claim has brought, unless its worker was declared dead meanwhile: others have its jobs."""
         self._more_waits = len(claims) >= request.limit
         if self._more_waits:
             self._expect(self._asked_for)
         if claims:
             self._after = claims[-1].queue
             self.prefetch.weigh(claims)
-            self._executor.add(await self._admission.admit(claims))
+            admitted = await self._admission.admit(claims)
+            if request.worker == self._worker():
+                self._executor.add(admitted)
+            else:
+                self._executor.conditions.forget(*admitted)
 
     async def _ask(
         self, write: Callable[..., Any], portion: Portion, request: ClaimRequest | None

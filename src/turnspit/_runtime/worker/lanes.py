@@ -62,7 +62,9 @@ class Lanes:
         return max(free, min(executor.concurrency, prefetch // 4) if prefetch else 0)
 
     async def claim(self, slots: int) -> bool:
-        """Begin limited jobs in so many slots; whether there were any."""
+        """Begin limited jobs in so many slots; whether there were any. If the worker was declared dead meanwhile, others
+        have them.
+        """
         request = LimitedRequest(self._worker(), slots, self._tasks().names, self._settings.queues)
         self.due_at = math.inf  # before the claim: a wake that comes while it is under way must not be lost
         try:
@@ -75,7 +77,8 @@ class Lanes:
             if not found.claims:
                 wait = max(_AGAIN, wait)
             self.due_at = min(self.due_at, monotonic() + wait)
-        self._executor.add_limited(found.claims, found.rated, found.admitted_after + _BEGINS_WITHIN)
+        if request.worker == self._worker():
+            self._executor.add_limited(found.claims, found.rated, found.admitted_after + _BEGINS_WITHIN)
         return bool(found.claims)
 
     async def give_back_late(self) -> None:
