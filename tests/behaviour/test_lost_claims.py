@@ -173,7 +173,7 @@ def test_who_is_declared_dead_in_its_look_returns_nothing(app: Turnspit) -> None
 def test_who_is_declared_dead_in_its_claim_begins_nothing_of_it(
     app: Turnspit, monkeypatch: pytest.MonkeyPatch, concurrency: Concurrency | None
 ) -> None:
-    """As after a suspension, when the claim's answer is read last. It began beside the run of whoever had the job then."""
+    """As after a suspension, when the claim's answer is read last. It began beside the run of the job's next claim."""
     original, gate, ran, held = app.engine.awrite, Gate(), list[int](), list[int]()
 
     async def awrite(verb: Any, *arguments: Any, **options: Any) -> Any:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from tests.behaviour.support import DEADLINE, wait_until
 from tests.postgres import server_url
 from turnspit import JobContext, Retry, Turnspit, testing
+from turnspit._runtime.worker import finisher
 from turnspit.errors import JobDead, LostClaim, ResultNotStored
 
 ONCE = Retry(attempts=1)
@@ -243,6 +244,36 @@ def test_a_transaction_left_open_holds_up_nobody_else(
         assert job.refresh().state == "running"
         left[0].commit()
         assert job.get_result(timeout=DEADLINE) == "late"
+
+
+def test_who_asks_for_an_open_transaction_asks_seldom(
+    app: Turnspit, shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not whenever another job ends: that was a warning and a slower transaction each time. But again when it stops."""
+    if app.engine.location.endswith(".db"):
+        pytest.skip("on SQLite an open transaction holds the whole file")
+    monkeypatch.setattr(finisher, "_ASK_AGAIN", 3600.0)
+    left: list[Any] = []
+
+    @app.task(retry=ONCE)
+    def charge(job: JobContext) -> None:
+        session = Session(shop.database)
+        job.finish(session, "late")
+        left.append(session)
+
+    @app.task
+    async def other() -> None: ...
+
+    with app.worker():
+        job = charge.enqueue()
+        wait_until(lambda: "is still open" in caplog.text, "a word about the open transaction")
+        for _ in range(5):
+            other.enqueue().get_result(timeout=DEADLINE)
+        asked = caplog.text.count("is still open")
+        left[0].commit()
+    assert asked == 1
+    assert job.get_result(timeout=0) == "late"
+    assert job.attempts[-1].outcome == "completed"
 
 
 def test_in_the_test_kit(app: Turnspit, shop: Shop) -> None:

@@ -183,13 +183,9 @@ class Claimer:
         async with self.exchanging():
             if self._storing is not None:
                 await self._storing
-            left = self._finisher.waiting
-            # Attempts that the store cannot decide yet come back behind the others: ask about each only once.
+            self._finisher.ask_for_undecided()
             while portion := self._finisher.take():
-                if await self._transact(self._engine.awrite, portion, None):
-                    left -= len(portion.ended)
-                if left <= 0:
-                    break
+                await self._transact(self._engine.awrite, portion, None)
 
     @property
     def found_nothing(self) -> bool:

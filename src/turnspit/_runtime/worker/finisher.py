@@ -108,6 +108,9 @@ class Finisher(JobWrites):
         """How many ends go into a portion: fewer while it is looked for the one that the store refuses."""
         self._refused: list[Ended] = []
         self._refused_alarm = Alarm(self._ask_for_refused)
+        self._undecided: list[Ended] = []
+        """Those whose job.finish() is in a transaction that is still open."""
+        self._undecided_alarm = Alarm(self.ask_for_undecided)
         self.finished = 0
         self.may_release = False
         """Whether what is to be stored may make others of a workflow ready: then whoever stores it claims too."""
@@ -190,22 +193,23 @@ class Finisher(JobWrites):
     @property
     def is_far_behind(self) -> bool:
         """Whether the store or the listeners cannot keep up with the jobs: then nothing more should begin."""
-        return self.teller.is_far_behind or len(self._ended) + len(self.in_flight) >= _FAR_BEHIND
+        unstored = len(self._ended) + len(self.in_flight) + len(self._undecided)
+        return self.teller.is_far_behind or unstored >= _FAR_BEHIND
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is stored."""
-        return not (self._ended or self._reports or self.in_flight or self._refused)
+        return not (self._ended or self._reports or self.in_flight or self._undecided or self._refused)
 
     @property
     def is_storing(self) -> bool:
         """Whether an end is not stored yet. One that the store refuses does not count: it may do so for good."""
-        return bool(self._ended or self.in_flight)
+        return bool(self._ended or self.in_flight or self._undecided)
 
     @property
     def unstored(self) -> set[int]:
         """The jobs whose end is not stored yet."""
-        return {each.claim.id for each in (*self._ended, *self.in_flight, *self._refused)}
+        return {each.claim.id for each in (*self._ended, *self.in_flight, *self._undecided, *self._refused)}
 
     def take(self) -> Portion:
         """Take what has waited longest, as much as one transaction should carry; what is left is due at once.
@@ -269,14 +273,16 @@ class Finisher(JobWrites):
 
     def take_rest(self) -> list[Ended]:
         """Take all that ended and is not on its way to the store, for whoever stores it instead of the claimer."""
-        rest, self._ended = self._ended, []
+        rest = [*self._undecided, *self._ended]
+        self._undecided, self._ended = [], []
         return rest
 
     def take_finish(self, claim: Claim) -> Finish | None:
         """How this attempt ended, for whoever stores that alone; ``None`` if it was interrupted."""
-        for place, ended in enumerate(self._ended):
-            if ended.claim is claim:
-                return self._ended.pop(place).finish
+        for unstored in (self._ended, self._undecided):
+            for place, ended in enumerate(unstored):
+                if ended.claim is claim:
+                    return unstored.pop(place).finish
         return None
 
     def put_back(self, portion: Portion) -> None:
@@ -309,22 +315,29 @@ class Finisher(JobWrites):
             logger.warning("job %s: claim %s was no longer current, its end was not stored", job, fence)
         undecided = [each for each in portion.ended if (each.claim.id, each.claim.fence) in report.undecided]
         if undecided:
-            self._ask_again(undecided)
+            self._set_aside(undecided)
         ended = {(each.claim.id, each.claim.fence) for each in portion.ended} - report.undecided
         for claim in report.locked - ended:
             if claim in portion.reports:
                 self._keep(portion.reports[claim])
                 self._alarm.set(_ASK_AGAIN)
 
-    def _ask_again(self, undecided: list[Ended]) -> None:
+    def _set_aside(self, undecided: list[Ended]) -> None:
         for each in undecided:
             logger.warning(
                 "job %s (%s) has returned, but the transaction of its job.finish() is still open: looking again",
                 each.claim.id,
                 each.claim.task,
             )
-        self._ended += undecided
-        self._alarm.set(_ASK_AGAIN)
+        self._undecided += undecided
+        self._undecided_alarm.set(_ASK_AGAIN)
+
+    def ask_for_undecided(self) -> None:
+        """Ask the store again about attempts that it could not decide."""
+        self._undecided_alarm.clear()
+        self._ended += self._undecided
+        self._undecided = []
+        self._set_due()
 
     async def stored(self, portion: Portion, report: FinishReport) -> None:
         """The portion is stored: tell whoever listens, before this returns."""

@@ -62,8 +62,9 @@ class Lanes:
         return max(free, min(executor.concurrency, prefetch // 4) if prefetch else 0)
 
     async def claim(self, slots: int) -> bool:
-        """Begin limited jobs in so many slots; whether there were any. If the worker was declared dead meanwhile, others
-        have them.
+        """Begin limited jobs in so many slots; whether there were any.
+
+        Others have those of a worker that was declared dead meanwhile.
         """
         request = LimitedRequest(self._worker(), slots, self._tasks().names, self._settings.queues)
         self.due_at = math.inf  # before the claim: a wake that comes while it is under way must not be lost
