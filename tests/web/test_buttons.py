@@ -7,10 +7,10 @@ import pytest
 
 from tests.web.conftest import ORIGIN, Site, TestClient
 from turnspit import Cron, Job, Rate
+from turnspit.operations import Portions
 from turnspit.records import BlockedLoop, NewJob, NewWorker
 from turnspit.testing import TestStore
 from turnspit.web import make_dashboard
-from turnspit.web.bulk import Bulk
 from turnspit.web.reading import jobs
 
 
@@ -127,7 +127,7 @@ def test_a_change_that_fails_says_so(site: Site, shop: TestStore, monkeypatch: p
     def fail(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(Bulk, "_call", fail)
+    monkeypatch.setattr(Portions, "next", fail)
     site.post("/jobs/bulk", verb="cancel", q="queue:slow", back="/jobs")
     while "failed: KeyError: 'a bug'" not in site.text("/jobs"):
         pass
@@ -151,11 +151,34 @@ def test_jobs_beyond_those_that_are_counted_can_be_changed(
 def test_a_change_at_a_rate_can_be_stopped(site: Site, shop: TestStore) -> None:
     shop.app.enqueue_many(shop.app.tasks["send"].new(to=str(number)) for number in range(500))
     site.post("/jobs/bulk", verb="delete", q="task:send", rate="1", back="/jobs")
-    assert site.post("/bulk/1/stop", back="/jobs") == "good: stopped"
+    [change] = site.client.get("/api/bulk").json()
+    assert site.post(f"/bulk/{change['id']}/stop", back="/jobs") == "good: stopped"
     while "; stopped" not in site.text("/jobs"):
         pass
-    assert shop.app.jobs.count() >= 490
+    [change] = site.client.get("/api/bulk").json()
+    assert shop.app.jobs.count() == 500 - change["changed"] >= 490
     assert site.post("/bulk/2/stop", back="/jobs").startswith("bad: there is no change 2")
+
+
+def test_a_change_that_ends_with_its_process_leaves_a_line_in_the_log(
+    shop: TestStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its page has gone with the process. What it has not reached is as it was, and its number is no other's."""
+    shop.app.enqueue_many(shop.app.tasks["send"].new(to=str(number)) for number in range(3))
+    numbers = set()
+    for left in (2, 1):
+        dashboard = make_dashboard(shop.app, only_loopback=True)
+        with TestClient(dashboard, base_url=ORIGIN) as client:
+            Site(client).post("/jobs/bulk", verb="cancel", q="task:send", rate="0.01", back="/jobs")
+            while (change := client.get("/api/bulk").json()[0])["changed"] == 0:
+                pass
+            numbers.add(change["id"])
+        assert shop.app.jobs.count(state="ready") == left
+        assert caplog.messages[-1] == (
+            f"this process ends, and with it what local began on the dashboard: 1 of {left + 1} jobs that match "
+            "'task:send' were cancelled; the others are as they were, and the same change goes on with them"
+        )
+    assert len(numbers) == 2
 
 
 @pytest.mark.parametrize(

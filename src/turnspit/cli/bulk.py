@@ -12,9 +12,10 @@ from turnspit.app import Turnspit
 from turnspit.cli.errors import Failed, WrongUsage
 from turnspit.cli.loading import find_store
 from turnspit.cli.options import split_ids
-from turnspit.cli.output import complain, count_of, line, note, print_json
-from turnspit.errors import JobNotFound, MoveNotAllowed
-from turnspit.operations import FilterFields, JobChange
+from turnspit.cli.output import complain, count_of, describe_duration, line, note, print_json
+from turnspit.cli.portions import work_through
+from turnspit.errors import JobNotFound, MoveNotAllowed, TurnspitError
+from turnspit.operations import FilterFields, JobChange, Portions, check_rate, make_filter
 from turnspit.states import JobState
 
 __all__ = ["DELETE", "REPLAY", "RUN_NOW", "Change", "cancel_because", "carry_out"]
@@ -25,8 +26,9 @@ class Change:
     """A change of jobs, and the function that makes it."""
 
     kind: JobChange
-    call: Callable[..., int]
-    """``(app, job_id, all=, **fields)``: how many jobs were changed."""
+    call: Callable[[Turnspit, int], int]
+    """Changes the job with this id."""
+    reason: str = ""
 
     @property
     def name(self) -> str:
@@ -34,66 +36,85 @@ class Change:
         return self.kind.done.replace(" ", "_")
 
 
-def _replay(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
-    return app.jobs.replay(job_id, **fields)
-
-
-def _delete(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
-    return app.jobs.delete(job_id, **fields)
-
-
-def _run_now(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
-    return app.jobs.run_now(job_id, **fields)
-
-
-REPLAY = Change(operations.REPLAY, _replay)
-RUN_NOW = Change(operations.RUN_NOW, _run_now)
-DELETE = Change(operations.DELETE, _delete)
+REPLAY = Change(operations.REPLAY, lambda app, job_id: app.jobs.replay(job_id))
+RUN_NOW = Change(operations.RUN_NOW, lambda app, job_id: app.jobs.run_now(job_id))
+DELETE = Change(operations.DELETE, lambda app, job_id: app.jobs.delete(job_id))
 
 
 def cancel_because(reason: str) -> Change:
     """Cancelling, with a reason to keep."""
-
-    def cancel(app: Turnspit, job_id: int | None = None, **fields: Any) -> int:
-        return app.jobs.cancel(job_id, reason=reason, **fields)
-
-    return Change(operations.CANCEL, cancel)
+    return Change(operations.CANCEL, lambda app, job_id: app.jobs.cancel(job_id, reason=reason), reason)
 
 
 def carry_out(
-    change: Change, words: Iterable[str] | None, fields: FilterFields, *, all_: bool, yes: bool, as_json: bool
+    change: Change,
+    words: Iterable[str] | None,
+    fields: FilterFields,
+    *,
+    all_: bool,
+    yes: bool,
+    as_json: bool,
+    rate: float | None = None,
 ) -> None:
     """Make a change to the jobs that were named.
 
+    :param rate: at most so many jobs a second.
     :raises WrongUsage: if it is not clear which ones are meant.
     :raises ConfigurationError: if jobs in the state that was named cannot be changed so.
     """
     name, ids = split_ids(words)
-    _check(change, ids, fields, all_=all_)
+    _check(change, ids, fields, rate, all_=all_)
     app = find_store(name).app
     if ids:
         _change_each(change, app, ids, as_json=as_json)
         return
     count = _count(change, app, fields)
     if count and not yes:
-        _ask(change, count)
-    done = change.call(app, **fields, all=all_) if count else 0
+        _ask(change, count, rate)
+    _change_all(change, app, fields, count, rate, as_json=as_json)
+
+
+def _change_all(
+    change: Change, app: Turnspit, fields: FilterFields, count: int, rate: float | None, *, as_json: bool
+) -> None:
+    filter_ = make_filter({"state": change.kind.default_state, **fields})
+    portions = Portions(app.engine, change.kind, filter_, rate=rate, reason=change.reason)
+    try:
+        signal = work_through(app.engine, portions, count, change.kind.done) if count else None
+    except TurnspitError:
+        if portions.changed:
+            note(_left(change, portions.changed, count))
+        raise
     if as_json:
-        print_json({change.name: done, "errors": []})
-    elif done:
-        line(f"{count_of(done, 'job')} {change.kind.done}")
+        print_json({change.name: portions.changed, "errors": []})
+    elif portions.changed:
+        line(f"{count_of(portions.changed, 'job')} {change.kind.done}")
     else:
         note(f"no job that can be {change.kind.done} matches")
+    if signal is not None:
+        note(_left(change, portions.changed, count))
+        raise typer.Exit(128 + signal)
 
 
-def _check(change: Change, ids: list[int], fields: FilterFields, *, all_: bool) -> None:
+def _left(change: Change, changed: int, count: int) -> str:
+    """What a change that ended too early has done."""
+    return (
+        f"stopped after {changed:,} of {count_of(count, 'job')}: the others are as they were, "
+        f"and the same command goes on to {change.kind.verb} them"
+    )
+
+
+def _check(change: Change, ids: list[int], fields: FilterFields, rate: float | None, *, all_: bool) -> None:
     if ids and (fields or all_):
         raise WrongUsage("name jobs by their ids or by a filter, not both")
     if not (ids or fields or all_):
         raise WrongUsage(
             f"which jobs? Name their ids, give a filter (as --task or --error), or --all to {change.kind.verb} all"
         )
+    if ids and rate is not None:
+        raise WrongUsage("--rate is for a filter or --all: jobs that are named by their ids are few")
     change.kind.check_state(fields.get("state"))
+    check_rate(rate)
 
 
 def _change_each(change: Change, app: Turnspit, ids: list[int], *, as_json: bool) -> None:
@@ -125,9 +146,10 @@ def _count(change: Change, app: Turnspit, fields: FilterFields) -> int:
     return sum(app.jobs.count(**FilterFields(**fields, state=state)) for state in change.kind.meant_states)
 
 
-def _ask(change: Change, count: int) -> None:
+def _ask(change: Change, count: int, rate: float | None) -> None:
     """On a terminal, show how many jobs there are and ask; a script is not asked."""
     if not sys.stdin.isatty():
         return
-    if not typer.confirm(f"{change.kind.verb} {count_of(count, 'job')}?", err=True):
+    pace = "" if rate is None else f" in {describe_duration(count / rate)}"
+    if not typer.confirm(f"{change.kind.verb} {count_of(count, 'job')}{pace}?", err=True):
         raise Failed("nothing was changed")

@@ -10,7 +10,7 @@ from turnspit.cli.documents import group_document
 from turnspit.cli.filters import takes_filter
 from turnspit.cli.launching import program
 from turnspit.cli.loading import find_store
-from turnspit.cli.options import All, AsJson, StoreAndIds, StoreArgument, TaskName, Yes
+from turnspit.cli.options import All, AsJson, JobsASecond, StoreAndIds, StoreArgument, TaskName, Yes
 from turnspit.cli.output import count_of, new_table, note, plain, print_json, print_table, when
 from turnspit.operations import FilterFields
 
@@ -23,6 +23,7 @@ EXAMPLES = {
         "turnspit dead replay shop.jobs:app 113 114",
         "turnspit dead replay shop.jobs:app --group 0594dee86b69",
         "turnspit dead replay shop.jobs:app --all --yes",
+        "turnspit dead replay shop.jobs:app --task call_partner --rate 50",
     ),
 }
 
@@ -64,6 +65,7 @@ def replay(
     ] = None,
     *,
     fields: FilterFields,
+    rate: JobsASecond = None,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -71,4 +73,4 @@ def replay(
     """Make dead letters live again, with their history: by id, by group, by filter, or all."""
     if group is not None:
         fields["fingerprint"] = group
-    bulk.carry_out(bulk.REPLAY, words, fields, all_=all_, yes=yes, as_json=as_json)
+    bulk.carry_out(bulk.REPLAY, words, fields, rate=rate, all_=all_, yes=yes, as_json=as_json)

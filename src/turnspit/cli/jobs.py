@@ -13,7 +13,17 @@ from turnspit.cli.documents import job_details, job_document
 from turnspit.cli.errors import WrongUsage
 from turnspit.cli.filters import takes_filter
 from turnspit.cli.loading import find_store
-from turnspit.cli.options import After, All, AsJson, StoreAndIds, StoreArgument, Yes, check_cursor, split_ids
+from turnspit.cli.options import (
+    After,
+    All,
+    AsJson,
+    JobsASecond,
+    StoreAndIds,
+    StoreArgument,
+    Yes,
+    check_cursor,
+    split_ids,
+)
 from turnspit.cli.output import (
     count_of,
     new_table,
@@ -107,12 +117,13 @@ def replay(
     words: StoreAndIds = None,
     *,
     fields: FilterFields,
+    rate: JobsASecond = None,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Make final jobs live again, with their history: by id, by filter, or all. Without --state: dead letters."""
-    bulk.carry_out(bulk.REPLAY, words, fields, all_=all_, yes=yes, as_json=as_json)
+    bulk.carry_out(bulk.REPLAY, words, fields, rate=rate, all_=all_, yes=yes, as_json=as_json)
 
 
 @takes_filter(without=["fingerprint"])

@@ -22,6 +22,7 @@ __all__ = [
     "CreatedBefore",
     "Error",
     "Fingerprint",
+    "JobsASecond",
     "OfWorkflow",
     "Queue",
     "State",
@@ -82,6 +83,12 @@ After = Annotated[
     typer.Option("--after", metavar="CURSOR", help="The next page: the cursor that the last one ended with."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+JobsASecond = Annotated[
+    float | None,
+    typer.Option(
+        "--rate", metavar="N", help="At most N jobs a second. Ctrl-C ends it; the same command goes on with the rest."
+    ),
+]
 All = Annotated[bool, typer.Option("--all", help="Every job that the command can change.", rich_help_panel=_FILTERS)]
 State = Annotated[
     str | None,

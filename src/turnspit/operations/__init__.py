@@ -7,6 +7,7 @@ from turnspit.operations.jobs import Jobs
 from turnspit.operations.limits import LimitInfo, Limits
 from turnspit.operations.moving import Moved, MovedRows, move_store, thaw_store
 from turnspit.operations.pages import is_id
+from turnspit.operations.portions import Portions, check_rate
 from turnspit.operations.queues import Pause, Queues, QueueStats
 from turnspit.operations.schedules import Schedule, Schedules
 from turnspit.operations.workers import WorkerInfo, Workers
@@ -26,6 +27,7 @@ __all__ = [
     "Moved",
     "MovedRows",
     "Pause",
+    "Portions",
     "QueueStats",
     "Queues",
     "Schedule",
@@ -35,6 +37,7 @@ __all__ = [
     "Workflow",
     "WorkflowJob",
     "Workflows",
+    "check_rate",
     "is_id",
     "make_filter",
     "move_store",

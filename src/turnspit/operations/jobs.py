@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NoReturn, Unpack
 
 from turnspit.client import Client, Stored, possible_id
-from turnspit.clock import Duration, to_duration, to_moment
+from turnspit.clock import Duration, sleep, thread_sleep, to_duration, to_moment
 from turnspit.codec import check_text
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb
@@ -16,17 +16,14 @@ from turnspit.operations.changes import CANCEL, DELETE, REPLAY, RUN_NOW, JobChan
 from turnspit.operations.dead_groups import DeadGroup, to_dead_groups
 from turnspit.operations.filters import FilterFields, check_id, make_filter
 from turnspit.operations.pages import check_size, position_of
+from turnspit.operations.portions import Portions
 from turnspit.records import JobChanges, JobRecord
 from turnspit.states import JobState
 from turnspit.task_options import check_priority
 
 __all__ = ["Jobs"]
 
-Ids = Sequence[int | tuple[int, JobState]]
 DeadGroups = list[DeadGroup]  # inside Jobs, ``list`` is the method
-
-_PORTION = 1000
-_BY_A_PERSON = "cancelled by a person"
 
 
 class Jobs:
@@ -107,7 +104,7 @@ class Jobs:
         :raises MoveNotAllowed: if that job is final.
         """
         filter_ = _chosen(CANCEL, job_id, fields, all_=all)
-        total = self._repeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
+        total = self._repeat(CANCEL, filter_, reason=reason, tx=tx)
         if not total and job_id is not None:
             _explain_cancel(Job(self._client.get_record(job_id, tx), self._client))
         return total
@@ -123,29 +120,50 @@ class Jobs:
     ) -> int:
         """``cancel`` for async code."""
         filter_ = _chosen(CANCEL, job_id, fields, all_=all)
-        total = await self._arepeat(self._app.engine.cancel_jobs, filter_, reason or _BY_A_PERSON, tx=tx)
+        total = await self._arepeat(CANCEL, filter_, reason=reason, tx=tx)
         if not total and job_id is not None:
             _explain_cancel(Job(await self._client.aget_record(job_id, tx), self._client))
         return total
 
-    def replay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+    def replay(
+        self,
+        job_id: int | None = None,
+        *,
+        rate: float | None = None,
+        all: bool = False,
+        **fields: Unpack[FilterFields],
+    ) -> int:
         """Make final jobs live again, with their history; how many. Without ``job_id`` and ``state``: dead letters.
 
         A job whose unique key another job holds by now stays as it is, and is not counted.
+
+        :param rate: at most so many jobs a second; the call lasts as long as that takes. If it is interrupted, the jobs
+            that it has not reached are still dead letters, and the same call goes on with them.
+
+        ::
+
+            app.jobs.replay(task="call_partner", rate=50)
 
         :raises JobNotFound: if ``job_id`` is no job.
         :raises MoveNotAllowed: if that job is not final, or another one holds its unique key.
         """
         filter_ = _chosen(REPLAY, job_id, fields, all_=all)
-        total = self._repeat(self._app.engine.replay_jobs, filter_, is_done=_is_live)
+        total = self._repeat(REPLAY, filter_, rate=rate)
         if not total and job_id is not None:
             _explain_replay(self.get(job_id))
         return total
 
-    async def areplay(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+    async def areplay(
+        self,
+        job_id: int | None = None,
+        *,
+        rate: float | None = None,
+        all: bool = False,
+        **fields: Unpack[FilterFields],
+    ) -> int:
         """``replay`` for async code."""
         filter_ = _chosen(REPLAY, job_id, fields, all_=all)
-        total = await self._arepeat(self._app.engine.replay_jobs, filter_, is_done=_is_live)
+        total = await self._arepeat(REPLAY, filter_, rate=rate)
         if not total and job_id is not None:
             _explain_replay(await self.aget(job_id))
         return total
@@ -157,7 +175,7 @@ class Jobs:
         :raises MoveNotAllowed: if that job is running.
         """
         filter_ = _chosen(DELETE, job_id, fields, all_=all)
-        total = self._repeat(self._app.engine.delete_jobs, filter_)
+        total = self._repeat(DELETE, filter_)
         if not total and job_id is not None:
             _refuse("deleted", self.get(job_id), "cancel it first")
         return total
@@ -165,7 +183,7 @@ class Jobs:
     async def adelete(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``delete`` for async code."""
         filter_ = _chosen(DELETE, job_id, fields, all_=all)
-        total = await self._arepeat(self._app.engine.delete_jobs, filter_)
+        total = await self._arepeat(DELETE, filter_)
         if not total and job_id is not None:
             _refuse("deleted", await self.aget(job_id), "cancel it first")
         return total
@@ -221,7 +239,7 @@ class Jobs:
             app.jobs.run_now(task="call_partner")  # its API works again
         """
         filter_ = _chosen(RUN_NOW, job_id, fields, all_=all)
-        total = self._repeat(self._app.engine.run_jobs_now, filter_)
+        total = self._repeat(RUN_NOW, filter_)
         if not total and job_id is not None:
             _refuse("run now", self.get(job_id), "only a waiting job can be")
         return total
@@ -229,7 +247,7 @@ class Jobs:
     async def arun_now(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
         """``run_now`` for async code."""
         filter_ = _chosen(RUN_NOW, job_id, fields, all_=all)
-        total = await self._arepeat(self._app.engine.run_jobs_now, filter_)
+        total = await self._arepeat(RUN_NOW, filter_)
         if not total and job_id is not None:
             _refuse("run now", await self.aget(job_id), "only a waiting job can be")
         return total
@@ -244,38 +262,38 @@ class Jobs:
 
     def _repeat(
         self,
-        verb: Callable[..., Verb[Any]],
+        change: JobChange,
         filter_: JobFilter,
-        *args: object,
-        is_done: Callable[[Any], bool] = bool,
+        *,
+        rate: float | None = None,
+        reason: str = "",
         tx: object | None = None,
     ) -> int:
-        """Apply a verb portion by portion, each beginning after the largest id of the one before; how many jobs."""
-        engine, total, after = self._app.engine, 0, 0
+        """Change all jobs of a filter portion by portion; how many."""
+        engine = self._app.engine
+        portions = Portions(engine, change, filter_, rate=rate, reason=reason)
         inside: Callable[..., Any] = engine.write_in
         write: Callable[..., Any] = engine.write if tx is None else partial(inside, tx)
-        while done := write(verb, filter_, *args, after, _PORTION):
-            total, after = total + sum(map(is_done, done)), _last_id(done)
-            if filter_.id is not None:
-                break  # asking for more could fail, and look as if nothing was done
-        return total
+        while portions.take(write(*portions.next())):
+            thread_sleep(portions.rest())
+        return portions.changed
 
     async def _arepeat(
         self,
-        verb: Callable[..., Verb[Any]],
+        change: JobChange,
         filter_: JobFilter,
-        *args: object,
-        is_done: Callable[[Any], bool] = bool,
+        *,
+        rate: float | None = None,
+        reason: str = "",
         tx: object | None = None,
     ) -> int:
-        engine, total, after = self._app.engine, 0, 0
+        engine = self._app.engine
+        portions = Portions(engine, change, filter_, rate=rate, reason=reason)
         inside: Callable[..., Any] = engine.awrite_in
         write: Callable[..., Any] = engine.awrite if tx is None else partial(inside, tx)
-        while done := await write(verb, filter_, *args, after, _PORTION):
-            total, after = total + sum(map(is_done, done)), _last_id(done)
-            if filter_.id is not None:
-                break  # asking for more could fail, and look as if nothing was done
-        return total
+        while portions.take(await write(*portions.next())):
+            await sleep(portions.rest())
+        return portions.changed
 
     def _page(self, records: Sequence[Any], limit: int) -> Page[Job[Any]]:
         after = str(records[-1].id) if len(records) == limit else None
@@ -332,12 +350,3 @@ def _explain_replay(job: Job[Any]) -> NoReturn:
     if job.state.is_final:
         _refuse("replayed", job, "another job holds its unique key; replay it when that one has ended")
     _refuse("replayed", job, "only a completed, cancelled or dead job can be")
-
-
-def _is_live(replayed: tuple[int, JobState]) -> bool:
-    return not replayed[1].is_final
-
-
-def _last_id(ids: Ids) -> int:
-    last = ids[-1]
-    return last if isinstance(last, int) else last[0]

@@ -1,20 +1,19 @@
 """Changes to many jobs: started by a person, carried out in portions in the background, and stopped by anybody."""
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from secrets import randbelow
+from typing import NamedTuple
 
 from starlette.requests import Request
 
 from turnspit.clock import monotonic, sleep, utc_now
-from turnspit.contract.verbs import Verb
 from turnspit.errors import ConfigurationError, JobNotFound, TurnspitError
 from turnspit.jobs import JobFilter
-from turnspit.operations import CANCEL, DELETE, REPLAY, RUN_NOW, JobChange
+from turnspit.operations import CANCEL, DELETE, REPLAY, RUN_NOW, JobChange, Portions, check_rate
 from turnspit.web.answer_cache import AnswerCache
 from turnspit.web.audit import audit, who
 from turnspit.web.changes import REASON
@@ -27,8 +26,8 @@ __all__ = ["BULK_VERBS", "Bulk", "BulkChange"]
 
 logger = logging.getLogger("turnspit")
 
-_PORTION = 500
 _KEPT = 20
+_NUMBERS = 2**48
 _SHOWN = 120.0
 """Seconds that a change is still shown after it has ended."""
 
@@ -52,6 +51,7 @@ class BulkChange:
     """One such change, while it runs and a while after."""
 
     id: int
+    """No other process has this number: to stop a change never stops one of another process, or of one before."""
     verb: str
     search: str
     """What was searched for, as text."""
@@ -65,6 +65,7 @@ class BulkChange:
     changed: int = 0
     state: str = "running"
     """``running``, ``done``, ``stopped`` or ``failed``."""
+    was_asked_to_stop: bool = False
     error: str | None = None
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
@@ -81,13 +82,12 @@ class Bulk:
         self._app = app
         self._jobs = jobs
         self._cache = cache
-        self._numbers = itertools.count(1)
         self._changes: dict[int, BulkChange] = {}
 
     @property
     def changes(self) -> Sequence[BulkChange]:
         """The changes that run or ended lately, the newest first."""
-        return sorted(self._changes.values(), key=lambda each: -each.id)
+        return list(reversed(self._changes.values()))
 
     @property
     def shown(self) -> Sequence[BulkChange]:
@@ -120,12 +120,11 @@ class Bulk:
         await check_permission(request, BULK_VERBS[verb].permission)
         if filter_.is_empty:
             raise ConfigurationError(f"a search that is empty means every job: narrow it to {verb} some")
-        if rate is not None and not 0 < rate <= 100_000:
-            raise ConfigurationError("a rate is more than 0 and at most 100,000 jobs a second")
+        check_rate(rate)
         expected = await self.expect(verb, filter_)
-        change = BulkChange(next(self._numbers), verb, search, expected, who(request), rate, utc_now())
+        change = BulkChange(randbelow(_NUMBERS) + 1, verb, search, expected, who(request), rate, utc_now())
         self._changes[change.id] = change
-        for old in sorted(self._changes)[:-_KEPT]:
+        for old in list(self._changes)[:-_KEPT]:
             if self._changes[old].state != "running":
                 del self._changes[old]
         audit(request, f"{verb} many", search=search, expected=expected.count, bulk=change.id, rate=rate)
@@ -142,6 +141,7 @@ class Bulk:
             raise JobNotFound(f"there is no change {number}: it ended a while ago, or another process began it")
         await check_permission(request, BULK_VERBS[change.verb].permission)
         audit(request, "stop", bulk=number, changed=change.changed)
+        change.was_asked_to_stop = True
         change.task.cancel()
         return change
 
@@ -152,6 +152,8 @@ class Bulk:
             change.state = "done"
         except asyncio.CancelledError:
             change.state = "stopped"
+            if not change.was_asked_to_stop:
+                _tell_of_end(change)
         except TurnspitError as error:
             change.state, change.error = "failed", str(error)
         except Exception as error:
@@ -162,35 +164,32 @@ class Bulk:
             self._cache.forget()
 
     async def _work_through(self, change: BulkChange, filter_: JobFilter) -> None:
-        """Change portion after portion, each beginning after the largest id of the one before."""
-        call, after, began = self._call(change.verb), 0, monotonic()
-        size = _PORTION if change.rate is None else max(1, min(_PORTION, round(change.rate)))
-        engine, begun_with = self._app.engine, change.changed
-        while portion := await engine.awrite(call, filter_, after, size):
-            change.changed += sum(is_done for _, is_done in portion)
-            after = portion[-1][0]
-            if change.rate is not None:
-                due = began + (change.changed - begun_with) / change.rate
-                await sleep(max(0.0, due - monotonic()))
+        engine, before, is_more = self._app.engine, change.changed, True
+        portions = Portions(engine, BULK_VERBS[change.verb].change, filter_, rate=change.rate, reason=REASON)
+        while is_more:
+            writing = asyncio.ensure_future(engine.awrite(*portions.next()))
+            try:
+                is_more = portions.take(await asyncio.shield(writing))
+            except asyncio.CancelledError:
+                portions.take(await writing)  # what is on its way to the store is counted, too
+                raise
+            finally:
+                change.changed = before + portions.changed
+            await sleep(portions.rest() if is_more else 0.0)
 
-    def _call(self, verb: str) -> "Callable[[JobFilter, int, int], Verb[list[tuple[int, bool]]]]":
-        """``(filter, after, limit)``: the ids of a portion, and whether each was changed."""
-        engine = self._app.engine
 
-        def replay(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
-            return [(job, not state.is_final) for job, state in (yield from engine.replay_jobs(filter_, after, limit))]
-
-        def cancel(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
-            done = yield from engine.cancel_jobs(filter_, REASON, after, limit)
-            return [(job, True) for job, _ in done]
-
-        def delete(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
-            return [(job, True) for job in (yield from engine.delete_jobs(filter_, after, limit))]
-
-        def run(filter_: JobFilter, after: int, limit: int) -> Verb[Any]:
-            return [(job, True) for job, _ in (yield from engine.run_jobs_now(filter_, after, limit))]
-
-        return {"replay": replay, "cancel": cancel, "run": run, "delete": delete}[verb]
+def _tell_of_end(change: BulkChange) -> None:
+    """A change ends with its process, and no page tells of it afterwards."""
+    logger.warning(
+        "this process ends, and with it what %s began on the dashboard: %s of %s%s jobs that match %s were %s; the "
+        "others are as they were, and the same change goes on with them",
+        change.who,
+        change.changed,
+        change.expected.count,
+        "+" if change.expected.at_least else "",
+        ascii(change.search),
+        change.done_word,
+    )
 
 
 def _filters(verb: str, filter_: JobFilter) -> Sequence[JobFilter]:
