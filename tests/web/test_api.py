@@ -1,15 +1,21 @@
 """The JSON API: the same as the screens, for programs."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pydantic_core import core_schema
+from pydantic_core import core_schema, to_json
 
 from tests.web.conftest import ORIGIN, Site, TestClient
-from turnspit import Cron, EngineUnavailable
+from turnspit import Cron, EngineUnavailable, JobState
+from turnspit.records import JobRecord
 from turnspit.testing import TestStore
 from turnspit.web import make_dashboard
+from turnspit.web.models import Count, DeadGroupDocument, DeadGroups
+from turnspit.web.models.answers import Done
+from turnspit.web.models.writing import write_json
+from turnspit.web.reading import jobs
+from turnspit.web.reading.jobs import JobReader
 
 TOKEN = "a-token-that-nobody-guesses"
 
@@ -225,6 +231,54 @@ def test_reading_is_all_that_a_reader_may(shop: TestStore) -> None:
                     )
                     checked += 1
         assert checked == 18
+
+
+def test_a_page_ends_early_where_it_would_carry_too_much(
+    api: Api, shop: TestStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`next` leads to the rest. A job that is too much by itself has a page of its own."""
+    monkeypatch.setattr(jobs, "PREVIEW", 100)
+    monkeypatch.setattr(jobs, "CARRIED", 1000)
+    sizes = [10, 300, 300, 300, 300, 2000, 10, 10]
+    shop.app.enqueue_many(shop.app.tasks["send"].new(to="x" * size) for size in sizes)
+    pages, before = list[list[int]](), {}
+    while True:
+        page = api("GET", "/jobs", limit=4, **before)
+        assert not any(job["is_cut"] for job in page["jobs"]), "arguments are whole, however long they are"
+        pages.append([len(job["args"]["to"]) for job in page["jobs"]])
+        assert not page["is_partial"]
+        if page["next"] is None:
+            break
+        before = {"before": page["next"]}
+    assert pages == [[10, 10], [2000], [300, 300, 300], [300, 10]]
+
+
+def test_a_job_that_is_deleted_while_its_page_is_read_is_left_out(
+    api: Api, shop: TestStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PREVIEW", 100)
+    shop.app.enqueue_many(shop.app.tasks["send"].new(to="x" * 300) for _ in range(3))
+    read = JobReader._whole
+
+    async def delete_first(self: JobReader, record: JobRecord) -> Any:
+        if record.id == 2:
+            await shop.app.jobs.adelete(2)
+        return await read(self, record)
+
+    monkeypatch.setattr(JobReader, "_whole", delete_first)
+    page = api("GET", "/jobs", limit=3)
+    assert [job["id"] for job in page["jobs"]] == [3, 1]
+
+
+def test_what_is_written_in_pieces_is_what_pydantic_writes() -> None:
+    now = datetime(2030, 1, 2, 3, 4, 5, 678, UTC)
+    group = DeadGroupDocument(
+        fingerprint="f", task="tâche \n\"", error_type="E", message="", count=Count(count=7, at_least=True),
+        newest_id=2**60, first_at=now, last_at=now,
+    )  # fmt: skip
+    for document in (DeadGroups(groups=[group, group], count=group.count), [group], [], None, [Done()]):
+        assert write_json(document) == to_json(document)
+    assert write_json([{"a": float("nan")}, [1.5, {"b": [JobState.DEAD]}]]) == b'[{"a":null},[1.5,{"b":["dead"]}]]'
 
 
 @pytest.fixture

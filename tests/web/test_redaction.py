@@ -10,6 +10,7 @@ from tests.web.conftest import ORIGIN, text_of
 from tests.web.test_access import person
 from turnspit import JobContext, Retry, Turnspit, Unique
 from turnspit.testing import TestStore
+from turnspit.web.models import writing
 from turnspit.web.reading.jobs import PREVIEW
 from turnspit.web.redaction import ELSEWHERE, Redaction
 
@@ -72,6 +73,13 @@ def test_a_list_has_the_beginning_of_long_arguments(shop: TestStore) -> None:
 def test_long_arguments_do_not_hold_up_the_event_loop(shop: TestStore, monkeypatch: pytest.MonkeyPatch) -> None:
     read, threads = Redaction.of, set[str]()
     monkeypatch.setattr(Redaction, "of", lambda *given: (threads.add(threading.current_thread().name), read(*given))[1])
+    write, writers = writing.to_json, set[str]()
+
+    def note_writer(*given: Any, **options: Any) -> bytes:
+        writers.add(threading.current_thread().name)
+        return write(*given, **options)
+
+    monkeypatch.setattr(writing, "to_json", note_writer)
 
     @shop.app.task
     def greet(name: str) -> None: ...
@@ -83,6 +91,18 @@ def test_long_arguments_do_not_hold_up_the_event_loop(shop: TestStore, monkeypat
             client.get(path)
             assert threads, path
             assert {name.partition("_")[0] for name in threads} == {"asyncio"}, path
+        client.get(f"/api/jobs/{job.id}")
+    assert {name.partition("_")[0] for name in writers} == {"asyncio"}, "JSON, too"
+
+
+def test_a_value_of_which_nothing_is_hidden_is_not_copied() -> None:
+    redaction = Redaction(["*password*"], [])
+    value = {"rows": [{"id": 1, "names": ["ada"]}, {}], "n": None}
+    assert redaction.of("send", value) is value
+    value["rows"][0]["password"] = "x"  # type: ignore[index]
+    shown = redaction.of("send", value)
+    assert shown == {"rows": [{"id": 1, "names": ["ada"], "password": "[hidden]"}, {}], "n": None}
+    assert value["rows"][0]["password"] == "x"  # type: ignore[index]
 
 
 def quoting(app: Turnspit, name: str, queue: str) -> Any:

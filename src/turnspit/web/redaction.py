@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from functools import cached_property, lru_cache
+from operator import is_
 from typing import Any, overload
 
 from turnspit.codec import check_text
@@ -143,9 +144,14 @@ class Redaction:
             yield value
 
     def _of(self, value: Any) -> Any:
+        """The value itself where nothing of it is hidden: a copy of long arguments would be thousands of objects."""
         if isinstance(value, Mapping):
-            return {name: HIDDEN if self.hides(None, str(name)) else self._of(each) for name, each in value.items()}
-        return [self._of(each) for each in value] if isinstance(value, list) else value
+            shown = {name: HIDDEN if self.hides(None, str(name)) else self._of(each) for name, each in value.items()}
+            return value if all(map(is_, shown.values(), value.values())) else shown
+        if isinstance(value, list):
+            items = [self._of(each) for each in value]
+            return value if all(map(is_, items, value)) else items
+        return value
 
     def limit_key(self, task: str, names: Collection[str] | None, key: str) -> str:
         """A limit's key as it may be shown: whole, or not at all.

@@ -26,6 +26,7 @@ from turnspit.web.models import (
     QueueDocument,
     ScheduleDocument,
     WorkerDocument,
+    WrittenJobsPage,
 )
 from turnspit.web.models.answers import BulkDocument, Done, Enqueued, QueueScale, ScheduledJob, TaskDocument
 from turnspit.web.models.workflows import WorkflowDetails, WorkflowsPage
@@ -101,10 +102,10 @@ async def get_overview(call: Call) -> Overview:
 
 
 @_operation("GET", "/jobs", "The newest jobs that match", JobsPage, query=requests.JobsQuery)
-async def list_jobs(call: Call) -> JobsPage:
+async def list_jobs(call: Call) -> WrittenJobsPage:
     filter_ = call.query.filter()
     refuse_hidden(call.site, filter_)
-    return await call.site.jobs.search(filter_, call.query.limit, call.query.before, preview=None)
+    return await call.site.jobs.search_whole(filter_, call.query.limit, call.query.before)
 
 
 @_operation("GET", "/jobs/count", "How many jobs match, up to ten thousand", Count, query=requests.CountQuery)

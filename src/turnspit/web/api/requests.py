@@ -78,7 +78,7 @@ class CountQuery(Request):
 class JobsQuery(CountQuery):
     """A page of jobs, the newest first."""
 
-    limit: int = Field(50, ge=1, le=500)
+    limit: int = Field(50, ge=1, le=500, description="A page also ends where its arguments come to 8 MB.")
     before: int | None = Field(None, ge=1, le=LARGEST_ID, description="The `next` of the page before.")
 
 

@@ -1,9 +1,10 @@
 """From a request to an operation and back."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,6 +14,7 @@ from turnspit.signatures import describe_validation_error
 from turnspit.web.api.openapi import make_openapi
 from turnspit.web.api.operations import OPERATIONS, Call, Operation
 from turnspit.web.forms import read_body, read_id
+from turnspit.web.models.writing import write_json
 from turnspit.web.paths import root_of
 from turnspit.web.site import Site
 
@@ -38,14 +40,13 @@ def api_routes(site: Site, version: str) -> list[Route]:
 
 
 def _endpoint(site: Site, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
-    adapter = TypeAdapter[Any](operation.answer)
-
     async def answer(request: Request) -> Response:
         number = read_id(request) if "id" in request.path_params else 0
         query = None if operation.query is None else _checked(operation.query, dict(request.query_params))
         body = None if operation.body is None else await _read(request, operation.body)
         found = await operation.handle(Call(site, request, number, query, body))
-        return Response(adapter.dump_json(found), operation.status, media_type="application/json")
+        content = await asyncio.to_thread(write_json, found)
+        return Response(content, operation.status, media_type="application/json")
 
     return answer
 

@@ -9,6 +9,7 @@ from turnspit.web.models.jobs import (
     JobDocument,
     JobsPage,
     LogDocument,
+    WrittenJobsPage,
 )
 from turnspit.web.models.store import (
     Attention,
@@ -49,4 +50,5 @@ __all__ = [
     "Series",
     "TaskFigures",
     "WorkerDocument",
+    "WrittenJobsPage",
 ]

@@ -6,7 +6,16 @@ from typing import Any
 from turnspit.states import JobState
 from turnspit.web.models.base import Count, Document
 
-__all__ = ["AttemptDocument", "DeadGroupDocument", "DeadGroups", "JobDetails", "JobDocument", "JobsPage", "LogDocument"]
+__all__ = [
+    "AttemptDocument",
+    "DeadGroupDocument",
+    "DeadGroups",
+    "JobDetails",
+    "JobDocument",
+    "JobsPage",
+    "LogDocument",
+    "WrittenJobsPage",
+]
 
 
 class JobDocument(Document):
@@ -98,6 +107,16 @@ class JobsPage(Document):
     """Ask for the next page with ``before=``."""
     is_partial: bool
     """Whether only the newest jobs were looked through: older ones may match, behind ``next``."""
+
+
+class WrittenJobsPage(Document):
+    """A ``JobsPage`` whose jobs are JSON already. As objects they would be millions, and Python's collector of circular
+    garbage stops everything each time that it looks through them.
+    """
+
+    jobs: list[bytes]
+    next: str | None
+    is_partial: bool
 
 
 class DeadGroupDocument(Document):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json
@@ -23,11 +24,13 @@ from turnspit.web.models import (
     JobDocument,
     JobsPage,
     LogDocument,
+    WrittenJobsPage,
 )
+from turnspit.web.models.writing import write_json
 from turnspit.web.redaction import Redaction, Texts
 from turnspit.web.served import Served
 
-__all__ = ["DEPTH", "MOST", "JobReader"]
+__all__ = ["CARRIED", "DEPTH", "MOST", "JobReader"]
 
 DEPTH = 20_000
 """How many of the newest live jobs, and of the newest final ones, a search looks through if no index answers it."""
@@ -37,6 +40,9 @@ MOST = 10_000
 
 PREVIEW = 20_000
 """Characters of arguments and metadata that are read for a list: fifty jobs with a megabyte each took seconds."""
+
+CARRIED = 8_000_000
+"""Characters of arguments and metadata that a page of the API carries, unless its only job has more."""
 
 _LOG_LINES = 500
 _SECOND = 1_000_000
@@ -49,18 +55,41 @@ class JobReader:
         self._app = app
         self._redaction = redaction
 
-    async def search(
-        self, filter_: JobFilter, limit: int, before: int | None, *, preview: int | None = PREVIEW
-    ) -> JobsPage:
-        """The newest jobs that match, among those that were looked through; without ``preview``, with all of their
-        arguments.
-        """
+    async def search(self, filter_: JobFilter, limit: int, before: int | None) -> JobsPage:
+        """The newest jobs that match, among those that were looked through, with the beginning of long arguments."""
         engine = self._app.engine
-        found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH, preview)
-        jobs = await self._documents(found.records, preview)
+        found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH, PREVIEW)
+        jobs = await self._documents(found.records, PREVIEW)
         return JobsPage(
             jobs=jobs, next=None if found.before is None else str(found.before), is_partial=found.is_partial
         )
+
+    async def search_whole(self, filter_: JobFilter, limit: int, before: int | None) -> WrittenJobsPage:
+        """``search`` with whole arguments and metadata. A page ends early where it would carry too much of them."""
+        engine = self._app.engine
+        found = await engine.aread(engine.search_jobs, filter_, limit, before, DEPTH, PREVIEW)
+        records, size, following = list[JobRecord](), 0, found.before
+        for record in found.records:
+            whole = await self._whole(record)
+            if whole is None:
+                continue
+            size += len(whole.args) + len(whole.metadata or "")
+            if records and size > CARRIED:
+                following = records[-1].id
+                break
+            records.append(whole)
+        jobs = await asyncio.to_thread(lambda: [write_json(self._document(each, None)) for each in records])
+        return WrittenJobsPage(
+            jobs=jobs, next=None if following is None else str(following), is_partial=found.is_partial
+        )
+
+    async def _whole(self, record: JobRecord) -> JobRecord | None:
+        """A job with all of its arguments and metadata; ``None`` if it was deleted meanwhile."""
+        if not _is_cut(record.args, record.metadata):
+            return record
+        engine = self._app.engine
+        whole = await engine.aread(engine.get_job, record.id)
+        return None if whole is None else replace(record, args=whole.args, metadata=whole.metadata)
 
     async def count(self, filter_: JobFilter) -> Count:
         """How many jobs match, up to ten thousand."""
