@@ -60,6 +60,12 @@ def _read(number: int, name: str, sql: str) -> Migration:
     return Migration(number, name, int(works_with[1]), sql)
 
 
+@cache
+def _tables_made_by(migration: Migration) -> list[str]:
+    # Remembered, because on SQLite every call in a caller's own transaction looks whether its tables are there.
+    return _TABLE.findall(migration.sql)
+
+
 class Schema(ABC):
     """The tables of one engine: how they are made and brought up to date, on whatever connection."""
 
@@ -130,7 +136,7 @@ class Schema(ABC):
         pending = tuple(migration.name for migration in known if migration.number > current)
         # A newer release may have done away with some.
         applied = [each for each in known if each.number <= current <= known[-1].number]
-        made = (table for migration in applied for table in _TABLE.findall(self.named(migration.sql)))
+        made = (self.named(table) for migration in applied for table in _tables_made_by(migration))
         missing = tuple(table for table in made if table not in tables)
         return SchemaStatus(current, known[-1].number, pending, works_with or 0, missing)
 
