@@ -105,7 +105,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower, Tell
         self.max_payload = max_payload
         self._retry = check_retry(retry) or Retry()
         self.timeout = check_timeout(timeout)
-        self._max_result = max_result
+        self.max_result = max_result
         self._max_crashes = check_max_crashes(max_crashes)
         self._keep_history = None if keep_history is None else to_duration(keep_history, "keep_history")
         self._keep_dead = None if keep_dead is None else to_duration(keep_dead, "keep_dead")
@@ -347,7 +347,7 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower, Tell
             lifespans=tuple(self._lifespans) if self._replaced_lifespans is None else self._replaced_lifespans,
             retry=self._retry,
             timeout=self.timeout,
-            max_result=self._max_result,
+            max_result=self.max_result,
             max_crashes=self._max_crashes,
             history_retention=self._keep_history,
             dead_retention=self._keep_dead,

@@ -12,7 +12,7 @@ from turnspit.other_queues import TellsWhatToWrite
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState
 
-__all__ = ["Attempt", "Job", "JobFilter", "JobLog", "JobStore", "Page"]
+__all__ = ["Attempt", "Job", "JobFilter", "JobLog", "JobStore", "Page", "kept_result"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -338,6 +338,11 @@ class Page(list[T]):
     def __init__(self, items: list[T], after: str | None) -> None:
         super().__init__(items)
         self.next = after
+
+
+def kept_result(job: Job[R]) -> R:
+    """What ``get_result`` returns or raises for a job that had ended when the snapshot was taken. For adapters."""
+    return job._result()
 
 
 def _seconds(timeout: Duration | None) -> float | None:

@@ -22,4 +22,5 @@ TASKS = {
 TASKS |= {
     "alone": {"BACKEND": BACKEND, "OPTIONS": {"isolate": True, "unique": Unique()}},
     "twin": {"BACKEND": BACKEND, "QUEUES": []},
+    "quiet": {"BACKEND": BACKEND, "OPTIONS": {"keep_result": False}},
 }

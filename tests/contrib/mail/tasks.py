@@ -45,7 +45,12 @@ def refuse_once() -> None:
 
 
 @task
-def keep_nothing() -> object:
+def return_something(kind: str) -> Any:
+    return {"bytes": (b"ada",), "object": object(), "not a number": float("nan"), "large": "x" * 2**20}[kind]
+
+
+@task(backend="quiet")
+def return_nothing() -> object:
     return object()
 
 

@@ -16,10 +16,11 @@ from tests.contrib.mail.settings import BACKEND
 from tests.contrib.mail.tasks import (
     Refused,
     find_process,
-    keep_nothing,
     refuse,
     refuse_async,
     refuse_once,
+    return_nothing,
+    return_something,
     send_letter,
     send_many,
 )
@@ -105,7 +106,9 @@ class Enqueueing(TestCase):
             result.refresh()
 
     def test_there_is_no_result_of_what_django_has_not_enqueued(self) -> None:
-        for result_id in ("7000", "nonsense", "-1", str(2**70), str(native.enqueue().id)):
+        known = send_letter.enqueue(7).id
+        others = ("7000", "nonsense", "-1", str(2**70), None, f"0{known}", f" {known}", str(native.enqueue().id))
+        for result_id in others:
             with self.assertRaises(TaskResultDoesNotExist):
                 send_letter.get_result(result_id)
 
@@ -124,6 +127,21 @@ class Enqueueing(TestCase):
         self.assertEqual((found.status, found.is_finished, found.attempts), (TaskResultStatus.FAILED, True, 0))
         self.assertEqual(found.errors[0].exception_class.__name__, "JobCancelled")
         self.assertIn("too late", found.errors[0].traceback)
+
+    def test_a_job_of_an_alias_that_is_gone_has_a_result(self) -> None:
+        result_id = send_letter.using(backend="twin").enqueue(7).id
+        with override_settings(TASKS={"default": {"BACKEND": BACKEND, "QUEUES": []}}):
+            result = send_letter.get_result(result_id)
+            result.refresh()
+        self.assertEqual((result.backend, result.task), ("default", send_letter))
+
+    def test_a_whole_number_is_a_priority_whatever_its_type(self) -> None:
+        self.assertEqual(send_letter.using(priority=7.0).enqueue(7).task.priority, 7)
+
+    def test_a_job_may_be_enqueued_when_the_transaction_has_committed(self) -> None:
+        with self.captureOnCommitCallbacks(execute=True):
+            transaction.on_commit(lambda: send_letter.enqueue(7))
+        self.assertEqual([job.args for job in app.jobs.list()], [{"letter_id": 7}])
 
     async def test_async_code(self) -> None:
         result = await send_many.aenqueue("ada")
@@ -239,14 +257,14 @@ class Running(TestCase):
         self.assertIn("Refused: RUNNING", result.errors[0].traceback)
 
     def test_a_store_that_is_away_before_it_begins_costs_no_attempt(self) -> None:
-        result = refuse_once.enqueue()
+        result = refuse_async.enqueue()
         with mock.patch.object(app.jobs, "get", side_effect=EngineUnavailable):
             self.t.drain()
         self.assertEqual(app.jobs.get(int(result.id)).attempt, 0)
         self.t.advance(1)
         self.t.drain()
         result.refresh()
-        self.assertEqual([error.exception_class for error in result.errors], [ValueError])
+        self.assertEqual([error.exception_class for error in result.errors], [Refused])
 
     def test_a_unique_task_is_enqueued_once(self) -> None:
         calls = heard(self, "task_enqueued")
@@ -254,11 +272,34 @@ class Running(TestCase):
         self.assertEqual(second, first)
         self.assertEqual(len(calls), 1)
 
-    def test_a_result_that_is_not_kept_is_none(self) -> None:
-        result = keep_nothing.enqueue()
+    def test_a_result_is_kept_as_django_keeps_it(self) -> None:
+        result = return_something.enqueue("bytes")
+        self.t.drain(reraise=True)
+        result.refresh()
+        self.assertEqual((result.status, result.return_value), (TaskResultStatus.SUCCESSFUL, ["ada"]))
+
+    def test_a_task_whose_result_cannot_be_kept_has_failed_and_is_not_tried_again(self) -> None:
+        for kind, complaint in (("object", "Unsupported type"), ("not a number", "NaN"), ("large", "over the limit")):
+            result = return_something.enqueue(kind)
+            self.t.drain()
+            result.refresh()
+            self.assertEqual((result.status, result.attempts), (TaskResultStatus.FAILED, 1))
+            self.assertTrue(issubclass(result.errors[0].exception_class, TypeError))
+            self.assertIn(complaint, result.errors[0].traceback)
+
+    def test_where_no_result_is_kept_any_will_do(self) -> None:
+        result = return_nothing.enqueue()
         self.t.drain(reraise=True)
         result.refresh()
         self.assertEqual((result.status, result.return_value), (TaskResultStatus.SUCCESSFUL, None))
+
+    def test_where_only_django_listens_the_store_is_not_asked(self) -> None:
+        for each, argument in ((send_letter, self.letter.pk), (send_many, "ada")):
+            result, path = each.enqueue(argument), each.module_path
+            with mock.patch.object(app.jobs, "get", side_effect=AssertionError), self.assertLogs(LOGGER, "INFO") as log:
+                self.t.drain(reraise=True)
+            states = [f"Task id={result.id} path={path} state={state}" for state in ("RUNNING", "SUCCESSFUL")]
+            self.assertEqual([record.getMessage() for record in log.records], states)
 
     def test_a_receiver_that_fails_harms_no_job(self) -> None:
         def fail(**_: Any) -> None:

@@ -27,6 +27,7 @@ from turnspit import (
     ConfigurationError,
     EngineUnavailable,
     Event,
+    GiveUp,
     InvalidPayload,
     JobNotFound,
     Snooze,
@@ -50,18 +51,26 @@ from turnspit.contrib.django.task_framework import (
     InvalidTaskBackend,
     TaskContext,
     TaskResultDoesNotExist,
+    TaskResultStatus,
+    is_heard,
     normalize_json,
     task_enqueued,
     task_finished,
     task_started,
 )
-from turnspit.contrib.django.task_results import metadata_of, result_of
+from turnspit.contrib.django.task_results import brief_result, metadata_of, result_of
 from turnspit.signatures import check_function
 
-__all__ = ["TurnspitBackend"]
+__all__ = ["ResultNotJson", "TurnspitBackend"]
 
 _OPTIONS = ("retry", "timeout", "isolate", "keep_result", "unique", "rate", "concurrency", "fair_key", "on_dead")
+_checked: dict[str, Mapping[str, Any]] = {}
+"""The options of each alias that are right: Django makes a back end for each request and each job that asks for one."""
 _NOT_INSTALLED = 'TASKS names Turnspit\'s back end, but "turnspit.contrib.django" is not among the INSTALLED_APPS'
+
+
+class ResultNotJson(GiveUp, TypeError):
+    """A task returned what Django does not keep. Its work is done, so that no other attempt does it again."""
 
 
 class TurnspitBackend(BaseTaskBackend):
@@ -77,10 +86,13 @@ class TurnspitBackend(BaseTaskBackend):
 
     def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
         super().__init__(alias, params)
+        if _checked.get(alias) == self.options:
+            return
         try:
             _check_options(self.options)
         except (ConfigurationError, ValueError) as error:
             raise InvalidTaskBackend(f"TASKS[{alias!r}]['OPTIONS']: {error}") from error
+        _checked[alias] = self.options
 
     def check(self, **_: Any) -> Iterator[CheckMessage]:
         """What ``manage.py check`` says."""
@@ -103,7 +115,7 @@ class TurnspitBackend(BaseTaskBackend):
                 f"task: for those of TASKS[{self.alias!r}], declare it with @task(backend={self.alias!r})"
             )
         signature = CallSignature(task.func, takes_context=task.takes_context)
-        options = {"name": task.module_path, "queue": task.queue_name, "priority": task.priority, **self.options}
+        options = {"name": task.module_path, "queue": task.queue_name, "priority": int(task.priority), **self.options}
         try:
             check_function(task.func, "@task")
             blueprint.task(**options)(_by_name(task, signature))
@@ -114,14 +126,15 @@ class TurnspitBackend(BaseTaskBackend):
     def enqueue(self, task: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Store a job, as a part of the ``atomic()`` around it.
 
-        :raises TypeError: if the function does not take these arguments, or they are not JSON.
+        :raises TypeError: if the function does not take these arguments, or they are of types that JSON has not.
+        :raises InvalidPayload: if they cannot be stored, as NaN, or are too large.
         """
         self.validate_task(task)
         _find_app()
         at = task.run_after
         bound = blueprint.tasks[task.module_path].using(
             at=timezone.make_aware(at) if at is not None and timezone.is_naive(at) else at,
-            priority=task.priority,
+            priority=int(task.priority),
             queue=task.queue_name,
             metadata=metadata_of(task, len(args)),
         )
@@ -139,9 +152,9 @@ class TurnspitBackend(BaseTaskBackend):
         """
         try:
             job = _find_app().jobs.get(int(result_id))
-        except (JobNotFound, ValueError):
+        except (JobNotFound, TypeError, ValueError):
             raise TaskResultDoesNotExist(result_id) from None
-        if job.task not in declared:
+        if job.task not in declared or str(job.id) != str(result_id):
             raise TaskResultDoesNotExist(result_id)
         return result_of(job)
 
@@ -171,18 +184,19 @@ def _by_name(task: Any, signature: CallSignature) -> Callable[..., Any]:
     """The function that the worker runs, which takes the arguments by name."""
 
     def run(**arguments: Any) -> Any:
-        result, sender = _find_running()
-        task_started.send_robust(sender, task_result=result)
+        result = _begin() if is_asked_for() else _begin_briefly(task)
         args, kwargs = signature.call(arguments)
-        return task.func(*_context(result), *args, **kwargs)
+        return _as_json(task, task.func(*context(result), *args, **kwargs))
 
     async def run_async(**arguments: Any) -> Any:
-        result, sender = await sync_to_async(_find_running)()
-        await task_started.asend_robust(sender, task_result=result)
+        result = await sync_to_async(_begin)() if is_asked_for() else _begin_briefly(task)
         args, kwargs = signature.call(arguments)
-        return await task.func(*_context(result), *args, **kwargs)
+        return _as_json(task, await task.func(*context(result), *args, **kwargs))
 
-    def _context(result: Any) -> tuple[Any, ...]:
+    def is_asked_for() -> bool:
+        return task.takes_context or is_heard(task_started)
+
+    def context(result: Any) -> tuple[Any, ...]:
         return (TaskContext(task_result=result),) if task.takes_context else ()
 
     function = run_async if iscoroutinefunction(task.func) else run
@@ -191,19 +205,50 @@ def _by_name(task: Any, signature: CallSignature) -> Callable[..., Any]:
     return function
 
 
-def _find_running() -> tuple[Any, type]:
+def _begin() -> Any:
+    """Tell of the attempt that begins here, and return its result."""
     try:
         result = result_of(_find_app().jobs.get(current_job().id))
     except EngineUnavailable as error:
         raise Snooze(1) from error  # the function was not called yet: that costs no attempt
-    return result, type(result.task.get_backend())
+    task_started.send_robust(type(result.task.get_backend()), task_result=result)
+    return result
+
+
+def _begin_briefly(task: Any) -> Any:
+    """``_begin`` where nobody looks at what only the store knows."""
+    result = brief_result(current_job().id, task, TaskResultStatus.RUNNING)
+    task_started.send_robust(TurnspitBackend, task_result=result)
+    return result
+
+
+def _as_json(task: Any, value: Any) -> Any:
+    """What a function returned, as Django keeps it.
+
+    :raises ResultNotJson: if it cannot be kept.
+    """
+    kept = blueprint.tasks[task.module_path]
+    if not kept.keeps_result:
+        return value
+    try:
+        result = normalize_json(value)
+        kept.signature.dump_result(result, _find_app().max_result)
+    except (InvalidPayload, TypeError, ValueError) as error:
+        raise ResultNotJson(f"the result of {task.module_path} cannot be kept: {error}") from error
+    return result
 
 
 @listeners.append
 async def _tell_finished(event: Event) -> None:
-    if event.task in declared:
-        async with alent(connections_of_test()):
-            await sync_to_async(_send_finished)(event)
+    found = declared.get(event.task)
+    if found is None:
+        return
+    if event.name == "completed" and not is_heard(task_finished):
+        result = brief_result(event.job_id, found.task, TaskResultStatus.SUCCESSFUL)
+        task_finished.send_robust(TurnspitBackend, task_result=result)
+        return
+    async with alent(connections_of_test()):
+        await sync_to_async(_send_finished)(event)
 
 
 def _send_finished(event: Event) -> None:

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from turnspit import Job, JobState, errors
 from turnspit.contrib.django.declared_tasks import declared
-from turnspit.contrib.django.task_framework import TaskError, TaskResult, TaskResultStatus
+from turnspit.contrib.django.task_framework import TaskError, TaskResult, TaskResultStatus, task_backends
 from turnspit.errors import ResultError
-from turnspit.jobs import Attempt
+from turnspit.jobs import Attempt, kept_result
 
-__all__ = ["metadata_of", "result_of"]
+__all__ = ["brief_result", "metadata_of", "result_of"]
 
 _KEY = "django.tasks"
 _STATUS = {
@@ -39,12 +39,12 @@ def result_of(job: Job[Any]) -> Any:
     found = declared[job.task]
     told = job.metadata.get(_KEY, {})  # nothing for a job that the dashboard or the command line enqueued
     args, kwargs = found.signature.as_given(job.args, told.get("positional", 0))
-    run_after = told.get("run_after")
+    run_after, backend = told.get("run_after"), told.get("backend")
     task = _changed(
         found.task,
         priority=job.priority,
         queue_name=job.queue,
-        backend=told.get("backend", found.task.backend),
+        backend=backend if backend in task_backends else found.task.backend,  # TASKS may not name it any more
         run_after=None if run_after is None else datetime.fromisoformat(run_after),
     )
     runs = job.attempts
@@ -66,8 +66,26 @@ def result_of(job: Job[Any]) -> Any:
         result.errors.append(TaskError(exception_class_path="turnspit.errors.JobCancelled", traceback=job.reason or ""))
     if job.state is JobState.COMPLETED:
         with suppress(ResultError):  # where it was not kept, it is None
-            object.__setattr__(result, "_return_value", job.get_result(timeout=0))
+            object.__setattr__(result, "_return_value", kept_result(job))
     return result
+
+
+def brief_result(job_id: int, task: Any, status: Any) -> Any:
+    """What is known of a result without a look into the store: enough for Django's own log."""
+    return TaskResult(
+        task=task,
+        id=str(job_id),
+        status=status,
+        enqueued_at=None,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        args=[],
+        kwargs={},
+        backend=task.backend,
+        errors=[],
+        worker_ids=[],
+    )
 
 
 def _changed(task: Any, **changes: Any) -> Any:
