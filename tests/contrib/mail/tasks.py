@@ -3,6 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from tests.contrib.mail.models import Letter
 from turnspit import current_job
 from turnspit.contrib.django.task_framework import task
@@ -57,3 +59,8 @@ def return_nothing() -> object:
 @task(backend="alone")
 def find_process() -> int:
     return os.getpid()
+
+
+@task(backend="alone")
+def look_around() -> list[Any]:
+    return [os.getpid(), Letter.objects.count(), settings.EMAIL_BACKEND]

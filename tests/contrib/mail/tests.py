@@ -1,5 +1,6 @@
 """The project's own tests, which ``tests/contrib/test_django_tasks.py`` runs."""
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from tests.contrib.mail.settings import BACKEND
 from tests.contrib.mail.tasks import (
     Refused,
     find_process,
+    look_around,
     refuse,
     refuse_async,
     refuse_once,
@@ -316,6 +318,16 @@ class Running(TestCase):
 
 
 class Working(TransactionTestCase):
+    def test_an_isolated_task_works_with_the_tests_database(self) -> None:
+        self.addCleanup(app.jobs.delete, all=True)
+        Letter.objects.create(to="ada@example.com")
+        result = look_around.enqueue()
+        app.run_worker(until_empty=True)
+        result.refresh()
+        process, letters, emails_go_to = result.return_value
+        self.assertNotEqual(process, os.getpid())
+        self.assertEqual((letters, emails_go_to), (1, "django.core.mail.backends.locmem.EmailBackend"))
+
     def test_a_worker_on_the_database(self) -> None:
         self.addCleanup(app.jobs.delete, all=True)
         letter = Letter.objects.create(to="ada@example.com")

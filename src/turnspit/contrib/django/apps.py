@@ -13,6 +13,7 @@ from django.utils.module_loading import module_has_submodule
 from turnspit import JobContext, Turnspit
 from turnspit._runtime.worker.processes import prepare_processes
 from turnspit.contrib.django.checks import check_transaction_mode
+from turnspit.contrib.django.child_processes import name_databases_of_tests
 from turnspit.contrib.django.database import (
     DjangoTransactions,
     remove_logs_of_tests,
@@ -51,7 +52,7 @@ class TurnspitConfig(AppConfig):
         for listener in listeners:
             app.on("completed", "cancelled", "dead")(listener)
         _look_after_connections(app)
-        prepare_processes(app, "django:setup")
+        prepare_processes(app, "turnspit.contrib.django.child_processes:set_up")
 
 
 def _keep_jobs_in(app: Turnspit, alias: str) -> None:
@@ -93,7 +94,10 @@ def _look_after_connections(app: Turnspit) -> None:
 
     @app.middleware
     async def on_the_loop(job: JobContext, call_next: Callable[[JobContext], Any]) -> Any:
-        if not app.tasks[job.task].is_async:
+        task = app.tasks[job.task]
+        if task.isolate:
+            name_databases_of_tests()
+        if not task.is_async:
             return await call_next(job)
         of_test = connections_of_test()
         close = sync_to_async(close_old_connections)
