@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import threading
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -15,7 +14,7 @@ from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound
-from turnspit.job_waiting import Patience, is_in_loop, wait_at_most, when_woken
+from turnspit.job_waiting import Patience, about, is_in_loop, set_at_wakes, set_at_wakes_in_loop, wait_at_most
 from turnspit.jobs import Job
 from turnspit.limits import Limit
 from turnspit.queues import Queue
@@ -266,41 +265,31 @@ class Client:
         :raises ResultTimeout: if it has not ended after ``timeout`` seconds.
         """
         self._warn_in_loop()
-        finished = threading.Event()
         patience = Patience(timeout, blocks_loop=is_in_loop())
         record = self.get_record(job_id)
         if record.state.is_final:
             return record
-        stop_listening = self._app.engine.wakeups.listen(when_woken(WakeKind.FINISHED, job_id, finished.set))
-        try:
+        with set_at_wakes(self._app.engine, about(WakeKind.FINISHED, job_id)) as finished:
             while True:
                 finished.clear()
                 record = self.get_record(job_id)
                 if record.state.is_final:
                     return record
                 finished.wait(patience.until_next_look(record))
-        finally:
-            stop_listening()
 
     async def await_final(self, job_id: int, timeout: float | None) -> JobRecord:
         """``wait_final`` for async code."""
-        finished = asyncio.Event()
-        loop = asyncio.get_running_loop()
         patience = Patience(timeout)
         record = await self.aget_record(job_id)
         if record.state.is_final:
             return record
-        listener = when_woken(WakeKind.FINISHED, job_id, lambda: loop.call_soon_threadsafe(finished.set))
-        stop_listening = self._app.engine.wakeups.listen(listener)
-        try:
+        with set_at_wakes_in_loop(self._app.engine, about(WakeKind.FINISHED, job_id)) as finished:
             while True:
                 finished.clear()
                 record = await self.aget_record(job_id)
                 if record.state.is_final:
                     return record
                 await wait_at_most(finished, patience.until_next_look(record))
-        finally:
-            await asyncio.to_thread(stop_listening)
 
     def load_result(self, record: JobRecord) -> Any:
         """The stored result as what the task returns; as JSON values where the task is unknown here."""

@@ -5,10 +5,8 @@ wakes and every quarter of a second, and what has changed becomes events: so not
 progress comes as it is stored.
 """
 
-import asyncio
-import threading
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from turnspit.clock import monotonic
 from turnspit.codec import decode
@@ -16,7 +14,7 @@ from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import ConfigurationError, JobNotFound, WorkflowNotFound
 from turnspit.events import Event, FollowedName
-from turnspit.job_waiting import wait_at_most
+from turnspit.job_waiting import set_at_wakes, set_at_wakes_in_loop, wait_at_most
 from turnspit.jobs import JobFilter
 from turnspit.records import AttemptRecord, JobRecord
 from turnspit.states import JobState
@@ -64,9 +62,7 @@ class EventFollower:
                 print(event.name, event.progress, event.progress_message)
         """
         following = _Following(self.engine, job, workflow)
-        woken = threading.Event()
-        stop = self.engine.wakeups.listen(_when_relevant(woken.set))
-        try:
+        with set_at_wakes(self.engine, _is_relevant) as woken:
             while True:
                 woken.clear()
                 began = monotonic()
@@ -74,16 +70,11 @@ class EventFollower:
                 if following.has_ended:
                     return
                 woken.wait(_pause(began))
-        finally:
-            stop()
 
     async def aevents(self, *, job: int | None = None, workflow: int | None = None) -> AsyncIterator[Event]:
         """``events`` for async code: ``async for event in app.aevents(workflow=7)``."""
         following = _Following(self.engine, job, workflow)
-        woken = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        stop = self.engine.wakeups.listen(_when_relevant(lambda: loop.call_soon_threadsafe(woken.set)))
-        try:
+        with set_at_wakes_in_loop(self.engine, _is_relevant) as woken:
             while True:
                 woken.clear()
                 began = monotonic()
@@ -92,8 +83,6 @@ class EventFollower:
                 if following.has_ended:
                     return
                 await wait_at_most(woken, _pause(began))
-        finally:
-            await asyncio.to_thread(stop)
 
 
 class _Seen:
@@ -192,12 +181,8 @@ class _Following:
         )
 
 
-def _when_relevant(then: Callable[[], object]) -> Callable[[Wake], None]:
-    def listener(wake: Wake) -> None:
-        if wake.kind in _RELEVANT:
-            then()
-
-    return listener
+def _is_relevant(wake: Wake) -> bool:
+    return wake.kind in _RELEVANT
 
 
 def _pause(began: float) -> float:

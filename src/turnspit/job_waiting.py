@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from turnspit.clock import end_of, from_moment, monotonic
+from turnspit.contract import Engine
 from turnspit.contract.verbs import Wake, WakeKind
 from turnspit.errors import ResultTimeout
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
-__all__ = ["Patience", "is_in_loop", "wait_at_most", "when_woken"]
+__all__ = ["Patience", "about", "is_in_loop", "set_at_wakes", "set_at_wakes_in_loop", "wait_at_most"]
 
 logger = logging.getLogger("turnspit")
 
@@ -40,17 +41,48 @@ async def wait_at_most(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
 
 
-def when_woken(kind: WakeKind, number: int, then: Callable[[], object]) -> Callable[[Wake], None]:
-    """A listener that calls ``then`` at each wake of this kind that may be about this job or workflow.
+def about(kind: WakeKind, number: int) -> Callable[[Wake], bool]:
+    """Tells which wakes are of this kind, and may be about this job or workflow.
 
     :param number: the id of the job or workflow.
     """
+    return lambda wake: wake.kind is kind and (not wake.jobs or number in wake.jobs)
+
+
+@contextlib.contextmanager
+def set_at_wakes(engine: Engine, is_relevant: Callable[[Wake], bool]) -> Iterator[threading.Event]:
+    """An event that is set at each relevant wake of the store, as long as the block lasts."""
+    woken = threading.Event()
 
     def listener(wake: Wake) -> None:
-        if wake.kind is kind and (not wake.jobs or number in wake.jobs):
-            then()
+        if is_relevant(wake):
+            woken.set()
 
-    return listener
+    stop = engine.wakeups.listen(listener)
+    try:
+        yield woken
+    finally:
+        stop()
+
+
+@contextlib.contextmanager
+def set_at_wakes_in_loop(engine: Engine, is_relevant: Callable[[Wake], bool]) -> Iterator[asyncio.Event]:
+    """``set_at_wakes`` for async code."""
+    woken, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def listener(wake: Wake) -> None:
+        if not is_relevant(wake):
+            return
+        try:
+            loop.call_soon_threadsafe(woken.set)
+        except RuntimeError:  # the loop was closed, and the block has not ended: nobody else would end this
+            stop()
+
+    stop = engine.wakeups.listen(listener)
+    try:
+        yield woken
+    finally:
+        stop()
 
 
 class Patience:

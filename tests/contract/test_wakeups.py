@@ -1,17 +1,21 @@
 """The bell: heard in this process and in others, and hints only."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, Queue
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.contract.store import Store
 from tests.postgres import server_url
+from turnspit.clock import monotonic
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.engines import open_engine
+from turnspit.engines.listeners import Listeners
 from turnspit.engines.sqlite import wakeups as sqlite_wakeups
 from turnspit.jobs import JobFilter
 from turnspit.records import NewJob
@@ -141,14 +145,57 @@ def test_who_stops_listening_may_listen_again(store: Store, other: Engine) -> No
     ear.wait_for(ready)
 
 
-def test_who_stops_listening_waits_for_nothing(store: Store, other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result came 50 ms late, because the thread that had heard of it was waiting for more."""
+def test_the_thread_that_nobody_needs_any_more_ends_at_once(
+    store: Store, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who closes the store or forks waits for that: none of its connections may be open then."""
     monkeypatch.setattr(sqlite_wakeups, "_POLL", 60.0)
     store.insert()
     ear = Ear(other)
     thread = getattr(other.wakeups, "_thread", None)  # on PostgreSQL one goes on listening for some seconds
     ear.stop()
+    other.close()
     assert thread is None or not thread._thread.is_alive()
+
+
+def test_who_stops_listening_waits_for_nobody_who_is_told(store: Store, other: Engine) -> None:
+    """Event loops call it."""
+    store.insert()
+    told, let_go = threading.Event(), threading.Event()
+
+    def is_told(wake: Wake) -> None:
+        told.set()
+        let_go.wait(20)
+
+    stop = other.wakeups.listen(is_told)
+    assert told.wait(20), "told to look at everything, once it hears"
+    began = monotonic()
+    stop()
+    assert monotonic() - began < 4
+    let_go.set()
+
+
+def test_a_signal_handler_may_listen_while_its_thread_begins_to(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    add, heard = Listeners.add, list[Ear]()
+
+    def interrupted(listeners: Listeners, *arguments: Any) -> None:
+        add(listeners, *arguments)
+        if not heard:
+            signal.raise_signal(signal.SIGUSR1)
+
+    def handle(*_: Any) -> None:
+        heard.append(None)  # type: ignore[arg-type]
+        heard[0] = Ear(store.engine)
+
+    monkeypatch.setattr(Listeners, "add", interrupted)
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        ear = Ear(store.engine)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    store.insert()
+    for each in (ear, *heard):
+        each.wait_for(ready)
 
 
 def test_a_patient_listener_hears_what_others_did(store: Store, other: Engine) -> None:

@@ -25,7 +25,8 @@ class Wakeups(Protocol):
         ...
 
     def listen(self, listener: Listener, patient: Listener | None = None) -> Callable[[], None]:
-        """Call ``listener``, in any thread, for every wake from now on; the returned function ends that.
+        """Call ``listener``, in any thread, for every wake from now on; the returned function, which never blocks, ends
+        that.
 
         :param patient: called in its place for wakes that came from other processes. The thread that calls it does
             nothing but wait for them, so it may ask the store something.

@@ -1,7 +1,5 @@
 """What a person does with workflows: ``app.workflows``."""
 
-import asyncio
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +11,7 @@ from turnspit.codec import decode
 from turnspit.contract import Engine
 from turnspit.contract.verbs import Verb, WakeKind
 from turnspit.errors import ConfigurationError, MoveNotAllowed, ResultTimeout, WorkflowNotFound
-from turnspit.job_waiting import wait_at_most, when_woken
+from turnspit.job_waiting import about, set_at_wakes, set_at_wakes_in_loop, wait_at_most
 from turnspit.jobs import JobFilter, Page
 from turnspit.operations.pages import check_after, check_size, position_of
 from turnspit.records import WorkflowJobRecord, WorkflowRecord
@@ -194,34 +192,24 @@ class Workflows:
             app.workflows.wait_ended(flow, timeout=60)
         """
         until = end_of(timeout)
-        ended = threading.Event()
-        stop = self._app.engine.wakeups.listen(when_woken(WakeKind.WORKFLOW, workflow, ended.set))
-        try:
+        with set_at_wakes(self._app.engine, about(WakeKind.WORKFLOW, workflow)) as ended:
             while True:
                 ended.clear()
                 found = self.get(workflow, limit=1)
                 if found.state != "running" and (whole := self.get(workflow)).state != "running":
                     return whole
                 ended.wait(_time_to_wait(found, until))
-        finally:
-            stop()
 
     async def await_ended(self, workflow: int, timeout: Duration | None = None) -> Workflow:
         """``wait_ended`` for async code."""
         until = end_of(timeout)
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        listener = when_woken(WakeKind.WORKFLOW, workflow, lambda: loop.call_soon_threadsafe(ended.set))
-        stop = self._app.engine.wakeups.listen(listener)
-        try:
+        with set_at_wakes_in_loop(self._app.engine, about(WakeKind.WORKFLOW, workflow)) as ended:
             while True:
                 ended.clear()
                 found = await self.aget(workflow, limit=1)
                 if found.state != "running" and (whole := await self.aget(workflow)).state != "running":
                     return whole
                 await wait_at_most(ended, _time_to_wait(found, until))
-        finally:
-            await asyncio.to_thread(stop)
 
     def get_results(self, workflow: int) -> dict[str, Any]:
         """What its completed jobs returned, by their names in the workflow. Find jobs without a name by ``app.jobs``.

@@ -370,7 +370,7 @@ class Worker:
 
     async def _close(self) -> None:
         if self._stop_listening is not None:
-            await asyncio.to_thread(self._stop_listening)
+            self._stop_listening()
         await self.finisher.teller.finish(_TELL_TIME)
         if self._telling is not None:
             self._telling.cancel()

@@ -65,7 +65,7 @@ class PostgresWakeups:
         self._settings = settings
         self._token = os.urandom(8).hex()
         self._listeners = Listeners()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may wait for a result while its thread begins to wait for one
         self._sender: _SenderThread | None = None
         self._receiver: _ReceiverThread | None = None
         self._paused = False

@@ -51,8 +51,10 @@ class SqliteWakeups:
         self._path = path
         self._folder = _socket_folder(folder)
         self._listeners = Listeners()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may wait for a result while its thread begins to wait for one
         self._thread: _ListenerThread | None = None
+        self._ending: list[_ListenerThread] = []
+        """Threads that were told to stop, and may still have their connection open."""
         self._sender: socket.socket | None = None
         self._paused = False
         self._sockets: list[str] = []
@@ -84,11 +86,10 @@ class SqliteWakeups:
         def end() -> None:
             with self._lock:
                 self._listeners.remove(listener, patient)
-                thread = self._thread if not self._listeners else None
-                if thread is not None:
+                if not self._listeners and self._thread is not None:
+                    self._thread.stop()
+                    self._ending = [each for each in (*self._ending, self._thread) if each.is_alive]
                     self._thread = None
-            if thread is not None:
-                thread.close()
 
         return end
 
@@ -105,9 +106,10 @@ class SqliteWakeups:
         """Close sockets and connections, keep the listeners."""
         with self._lock:
             self._paused = True
-            thread, self._thread = self._thread, None
+            threads = self._ending if self._thread is None else [*self._ending, self._thread]
+            self._thread, self._ending = None, []
             sender, self._sender = self._sender, None
-        if thread is not None:
+        for thread in threads:
             thread.close()
         if sender is not None:
             sender.close()
@@ -203,6 +205,8 @@ class _ListenerThread:
                 self._dispatch(wakes)
         if self._connection is not None:
             self._connection.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def _has_changed(self) -> bool:
         """Whether anybody committed since the last look; ``False`` while the store cannot be read."""
@@ -238,19 +242,27 @@ class _ListenerThread:
             return EVERYTHING
         return merge([wake for each in messages for wake in from_text(each.decode(errors="replace"))])
 
-    def close(self) -> None:
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may still have its connection open."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Let the thread end soon, and do not wait for that."""
         self._stopping.set()
         self._interrupt()
         with contextlib.suppress(OSError):
             self._address.unlink()
             self._address.parent.rmdir()  # only the folder under the temporary one is ever empty
+
+    def close(self) -> None:
+        """End the thread, with its connection."""
+        self.stop()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
-        if self._socket is not None:
-            self._socket.close()
 
     def _interrupt(self) -> None:
-        """Let the thread notice now that it is to stop: whoever waited for a result waits for it."""
+        """Let the thread notice now that it is to stop."""
         if self._socket is not None:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
