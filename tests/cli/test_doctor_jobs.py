@@ -13,6 +13,7 @@ from turnspit.cli.doctor_jobs import (
     examine_loads,
     examine_workflows,
     failing_tasks,
+    recovered_tasks,
 )
 from turnspit.cli.doctor_workers import Finding
 from turnspit.clock import from_moment
@@ -37,8 +38,8 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "utc_now", lambda: from_moment(NOW))
 
 
-def ended(task: str, outcome: str, count: int) -> CounterRecord:
-    return CounterRecord(0, "default", task, outcome, count, 0)
+def ended(task: str, outcome: str, count: int, minute: int = 0) -> CounterRecord:
+    return CounterRecord(minute, "default", task, outcome, count, 0)
 
 
 def test_tasks_fail_by_the_share_of_their_attempts() -> None:
@@ -52,7 +53,7 @@ def test_tasks_fail_by_the_share_of_their_attempts() -> None:
 def test_a_failing_task_is_told_with_its_error_and_how_it_goes_on() -> None:
     error = {"error_type": "ConnectionRefusedError", "reason": "no smtp"}
     job = JobRecord(7, "down", "email", JobState.SCHEDULED, "{}", **error)
-    found = list(examine_failures({"down": (1200, 1300), "shaky": (20, 100)}, {"down": job, "shaky": None}, "shop "))
+    found = list(examine_failures({"down": (1200, 1300), "shaky": (20, 100)}, {"down": job, "shaky": None}, hint="shop "))
     assert found[0] == Finding(
         "failing",
         False,
@@ -61,6 +62,20 @@ def test_a_failing_task_is_told_with_its_error_and_how_it_goes_on() -> None:
         is_notable=True,
     )
     assert (found[1].level, found[1].detail) == ("notable", "20 of 100 attempts of shaky failed within 15 minutes")
+
+
+def test_a_task_that_failed_and_goes_again_is_no_fault() -> None:
+    counters = [ended("mended", "failed", 20, 1), ended("mended", "completed", 5, 1), ended("mended", "completed", 9, 2)]
+    counters += [ended("down", "completed", 5, 1), ended("down", "failed", 20, 2), ended("down", "crashed", 1, 3)]
+    assert recovered_tasks(counters) == {"mended"}
+
+    failing = failing_tasks(counters)
+    [mended, down] = examine_failures(failing, {}, recovered_tasks(counters))
+    assert (down.level, mended.level) == ("fault", "notable")
+    assert mended.detail == "20 of 34 attempts of mended failed within 15 minutes, none of the newest"
+
+    waits = JobRecord(7, "mended", "email", JobState.SCHEDULED, "{}", error_type="OSError")
+    assert [each.level for each in examine_failures(failing, {"mended": waits}, {"mended"})] == ["fault", "fault"]
 
 
 def test_workers_that_die_are_told_with_the_job_that_has_seen_most_of_them_die() -> None:

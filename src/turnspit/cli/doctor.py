@@ -13,6 +13,7 @@ from turnspit.cli.doctor_jobs import (
     examine_loads,
     examine_workflows,
     failing_tasks,
+    recovered_tasks,
 )
 from turnspit.cli.doctor_workers import (
     Finding,
@@ -109,7 +110,7 @@ def _look_at_work(target: Target) -> list[Finding]:
             *examine_progress(running, queues, workers, pauses, now, hint),
             *examine_time_outs(running, target.time_outs, workers, now, hint),
             *examine_crashes(counters, running, hint),
-            *examine_failures(named, newest, hint),
+            *examine_failures(named, newest, recovered_tasks(counters), hint),
             *examine_workflows(engine.read(engine.find_standing_workflows, _MOST), hint),
             *examine_schedules(engine.read(engine.list_schedules), workers, now),
             *examine_limits(target.app.limits.full_keys(_MOST), limited, hint),

@@ -1,7 +1,7 @@
 """What ``turnspit doctor`` finds about jobs: tasks that fail, queues that fall behind, workflows that stand still."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from turnspit.alerts import BAD_ERROR_RATE, NOTABLE_ERROR_RATE, count_failures
 from turnspit.cli.doctor_workers import Finding, some
@@ -9,6 +9,7 @@ from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, describe_duration, when
 from turnspit.loads import seconds_since
 from turnspit.records import (
+    FAILED_OUTCOMES,
     CounterRecord,
     DeadGroupRecord,
     FullKey,
@@ -28,6 +29,7 @@ __all__ = [
     "examine_loads",
     "examine_workflows",
     "failing_tasks",
+    "recovered_tasks",
 ]
 
 FAILING_MINUTES = 15
@@ -49,23 +51,39 @@ def failing_tasks(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int
     return dict(sorted(often.items(), key=lambda each: -each[1][0]))
 
 
+def recovered_tasks(counters: Iterable[CounterRecord]) -> frozenset[str]:
+    """The tasks that have completed jobs in a later minute than the last in which one of their attempts failed."""
+    completed: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    for counter in counters:
+        newest = completed if counter.outcome == "completed" else failed if counter.outcome in FAILED_OUTCOMES else {}
+        newest[counter.task] = max(counter.minute, newest.get(counter.task, 0))
+    return frozenset(task for task, minute in completed.items() if minute > failed.get(task, 0))
+
+
 def examine_failures(
-    failing: Mapping[str, tuple[int, int]], newest: Mapping[str, JobRecord | None], hint: str = ""
+    failing: Mapping[str, tuple[int, int]],
+    newest: Mapping[str, JobRecord | None],
+    recovered: Collection[str] = (),
+    hint: str = "",
 ) -> Iterator[Finding]:
     """Tasks whose attempts fail.
 
     :param failing: as ``failing_tasks`` gives it.
     :param newest: of each task a job whose last attempt failed.
+    :param recovered: as ``recovered_tasks`` gives it. No fault, unless a job still waits for another attempt.
     """
     for task, (failed, attempts) in failing.items():
         job = newest.get(task)
         error = "" if job is None else f": {': '.join(filter(None, (job.error_type, job.reason)))}"
         now = f"; once it is mended, {program()} jobs run-now {hint}--task {task} does not wait for their next attempts"
         waits = job is not None and job.state is JobState.SCHEDULED
+        is_over = task in recovered and not waits
         yield Finding(
             "failing",
-            failed < BAD_ERROR_RATE * attempts,
-            f"{failed:,} of {count_of(attempts, 'attempt')} of {task} failed within {FAILING_MINUTES} minutes{error}"
+            is_over or failed < BAD_ERROR_RATE * attempts,
+            f"{failed:,} of {count_of(attempts, 'attempt')} of {task} failed within {FAILING_MINUTES} minutes"
+            f"{', none of the newest' if is_over else ''}{error}"
             + ("" if job is None else f"; see {program()} jobs show {hint}{job.id}")
             + (now if waits else ""),
             is_notable=True,
