@@ -249,6 +249,7 @@ def test_a_worker_whose_slots_are_full_of_old_jobs_is_found(
         assert found[0].detail == (
             "box:41#1 has begun no job for 6 min: its 2 slots run 2 jobs, 1 (make_invoice) for 9 min, while others "
             "wait in email, with 4 jobs ready: see turnspit jobs show shop:app 1; start another worker, or turnspit "
+            "queues pause shop:app --task make_invoice, so that they do not hang in the next one too, and turnspit "
             "workers stop shop:app 1"
         )
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.cli.test_doctor_workers import MINUTE, NOW, worker
+from turnspit.clock import from_moment
 from turnspit.records import ScheduleRecord, StandingWorkflow, StoreLock, WorkerRecord
 from turnspit.states import JobState
-from turnspit.web.models import Attention, Count, DeadGroups, Latency, QueueDocument, Series
+from turnspit.web.models import Attention, Count, DeadGroupDocument, DeadGroups, Latency, QueueDocument, Series
 from turnspit.web.reading.attention import Scene, find_attention
 
 
@@ -49,6 +50,32 @@ def test_where_a_store_has_moved_nothing_else_is_advised() -> None:
     [only] = attention(queue(1), workers=(), closed="it has moved to new.db: point the app's URL there")
     assert only.severity == "bad"
     assert only.detail == "It has moved to new.db: point the app's URL there."
+
+
+@pytest.mark.parametrize(("running", "told"), [(9, False), (10, True)])
+def test_a_queue_is_behind_because_every_slot_is_taken(running: int, told: bool) -> None:
+    [behind] = attention(queue(1, workers=1), workers=[replace(worker(), running=running, concurrency=10)])
+    assert behind.title == "The queue q001 is behind by 1 min 30 s"
+    assert behind.detail.endswith("All their slots are taken: look at Workers for jobs that hang there.") is told
+
+
+@pytest.mark.parametrize(("error", "replay"), [("KeyError", "abc"), ("WorkerDied", None)])
+def test_no_button_replays_what_kills_its_worker(error: str, replay: str | None) -> None:
+    at = from_moment(NOW)
+    group = DeadGroupDocument(
+        fingerprint="abc",
+        task="poison",
+        error_type=error,
+        message="",
+        count=Count(count=1),
+        first_at=at,
+        last_at=at,
+        newest_id=7,
+    )
+    scene = Scene(NOW, "shop", [], {}, DeadGroups(groups=[group], count=Count(count=1)), [], [], [])
+    [dead] = find_attention(scene)
+    assert dead.replay == replay
+    assert ("it kills its worker again" in dead.detail) is (replay is None)
 
 
 @pytest.mark.parametrize(

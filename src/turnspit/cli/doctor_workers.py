@@ -143,7 +143,8 @@ def examine_progress(
             f"{worker.name} has begun no job for {describe_duration(idle)}: its {count_of(worker.concurrency, 'slot')} "
             f"run {count_of(len(jobs), 'job')}, {longest.id} ({longest.task}) for "
             f"{runs_for}, while others wait in {_counted(waiting, 'ready')}: "
-            f"see {program()} jobs show {hint}{longest.id}; start another worker, or {program()} workers stop "
+            f"see {program()} jobs show {hint}{longest.id}; start another worker, or {program()} queues pause {hint}"
+            f"--task {longest.task}, so that they do not hang in the next one too, and {program()} workers stop "
             f"{hint}{worker.id}",
             is_notable=True,
         )

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
 from turnspit.alerts import BAD_ERROR_RATE, FEWEST_ATTEMPTS, NOTABLE_ERROR_RATE
 from turnspit.clock import to_moment
+from turnspit.errors import WorkerDied
 from turnspit.records import ScheduleRecord, StandingWorkflow, StoreLock, WorkerRecord
 from turnspit.states import JobState
 from turnspit.web.models import Attention, Count, DeadGroups, PauseDocument, QueueDocument
@@ -125,7 +127,7 @@ def _queues(scene: Scene) -> Iterator[Attention]:
     behind = [queue for queue in waiting if queue.workers and (queue.oldest_seconds or 0.0) > _LONG_WAIT]
     unknown = [queue for queue in open_ if queue.unknown]
     yield from _worst(unserved, _unserved, "have no worker", "bad")
-    yield from _worst(behind, _behind, "are behind", "warn")
+    yield from _worst(behind, partial(_behind, scene), "are behind", "warn")
     yield from _worst(unknown, _unknown, "have jobs whose task no live worker knows", "bad")
 
 
@@ -168,14 +170,17 @@ def _unserved(queue: QueueDocument) -> Attention:
     )
 
 
-def _behind(queue: QueueDocument) -> Attention:
+def _behind(scene: Scene, queue: QueueDocument) -> Attention:
     rate = queue.completed_per_minute
     left = f"that takes {duration(queue.ready.count / rate * 60)} at {rate:.0f} a minute" if rate else "none ended"
+    serving = [worker for worker in scene.workers if worker.live and worker.serves(queue.name)]
+    is_full = all(worker.running >= worker.concurrency for worker in serving)
+    full = " All their slots are taken: look at Workers for jobs that hang there." if is_full else ""
     return Attention(
         severity="warn",
         title=f"The queue {queue.name} is behind by {duration(queue.oldest_seconds or 0.0)}",
         detail=f"{_waiting(queue.ready)} for {queue.workers} live "
-        f"{'worker' if queue.workers == 1 else 'workers'}; {left}, as in the last 5 minutes.",
+        f"{'worker' if queue.workers == 1 else 'workers'}; {left}, as in the last 5 minutes.{full}",
         link=_link(queue),
     )
 
@@ -233,13 +238,15 @@ def _dead(scene: Scene) -> Iterator[Attention]:
     recent = [group for group in scene.dead.groups if scene.now - to_moment(group.last_at) < _RECENTLY * _SECOND]
     for group in recent[:_MOST_GROUPS]:
         ago = duration((scene.now - to_moment(group.last_at)) / _SECOND)
+        kills = group.error_type == WorkerDied.__name__
+        warning = " Replayed as it is, it kills its worker again: mend it first." if kills else ""
         yield Attention(
             severity="warn",
             title=f"{group.task}: {group.error_type}, {count_text(group.count)} dead "
             f"{'letter' if group.count.count == 1 else 'letters'}",
-            detail=f"{group.message[:160] or 'No message'}. The newest is {ago} old.",
+            detail=f"{group.message[:160] or 'No message'}. The newest is {ago} old.{warning}",
             link="/jobs?" + urlencode({"q": f"state:dead group:{quote_word(group.fingerprint)}"}),
-            replay=group.fingerprint,
+            replay=None if kills else group.fingerprint,
         )
     more = len(recent) - _MOST_GROUPS
     if more > 0:
