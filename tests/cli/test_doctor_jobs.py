@@ -53,7 +53,9 @@ def test_tasks_fail_by_the_share_of_their_attempts() -> None:
 def test_a_failing_task_is_told_with_its_error_and_how_it_goes_on() -> None:
     error = {"error_type": "ConnectionRefusedError", "reason": "no smtp"}
     job = JobRecord(7, "down", "email", JobState.SCHEDULED, "{}", **error)
-    found = list(examine_failures({"down": (1200, 1300), "shaky": (20, 100)}, {"down": job, "shaky": None}, hint="shop "))
+    found = list(
+        examine_failures({"down": (1200, 1300), "shaky": (20, 100)}, {"down": job, "shaky": None}, hint="shop ")
+    )
     assert found[0] == Finding(
         "failing",
         False,
@@ -65,7 +67,11 @@ def test_a_failing_task_is_told_with_its_error_and_how_it_goes_on() -> None:
 
 
 def test_a_task_that_failed_and_goes_again_is_no_fault() -> None:
-    counters = [ended("mended", "failed", 20, 1), ended("mended", "completed", 5, 1), ended("mended", "completed", 9, 2)]
+    counters = [
+        ended("mended", "failed", 20, 1),
+        ended("mended", "completed", 5, 1),
+        ended("mended", "completed", 9, 2),
+    ]
     counters += [ended("down", "completed", 5, 1), ended("down", "failed", 20, 2), ended("down", "crashed", 1, 3)]
     assert recovered_tasks(counters) == {"mended"}
 

@@ -316,6 +316,24 @@ def test_ticks_that_are_due_and_have_not_come_are_found() -> None:
     assert list(examine_schedules(schedules[:-1], [worker(live=False)], NOW)) == []
 
 
+def test_a_schedule_that_fires_faster_than_its_jobs_end_is_found() -> None:
+    runaway = schedule("sync", -1, task="sync")
+    waiting = TaskStats("sync", 50, 0, 0, 8, 0, NOW - 2 * MINUTE)
+    others = [schedule("daily", -9, task="fine"), runaway._replace(name="alone", overlap="skip")]
+    assert list(examine_schedules([runaway, *others], [worker()], NOW, [waiting], "shop:app ")) == [
+        Finding(
+            "schedules",
+            True,
+            "fired while many jobs of the same task wait: sync (sync); if these are its own, turnspit schedules pause "
+            'shop:app sync, and for good overlap="skip"',
+            is_notable=True,
+        )
+    ]
+    for fewer in (waiting._replace(ready=19), waiting._replace(oldest_ready_at=NOW)):
+        assert list(examine_schedules([runaway], [worker()], NOW, [fewer])) == []
+    assert list(examine_schedules([runaway], [], NOW, [waiting])) == []
+
+
 @pytest.mark.usefixtures("_now")
 def test_pauses_are_named_and_jobs_that_are_held_are_no_fault() -> None:
     pauses = [PauseRecord("queue", "email", NOW - 5 * MINUTE), PauseRecord("task", "send", NOW - 4 * MINUTE)]

@@ -112,7 +112,7 @@ def _look_at_work(target: Target) -> list[Finding]:
             *examine_crashes(counters, running, hint),
             *examine_failures(named, newest, recovered_tasks(counters), hint),
             *examine_workflows(engine.read(engine.find_standing_workflows, _MOST), hint),
-            *examine_schedules(engine.read(engine.list_schedules), workers, now),
+            *examine_schedules(engine.read(engine.list_schedules), workers, now, tasks, hint),
             *examine_limits(target.app.limits.full_keys(_MOST), limited, hint),
             *examine_loads(target.app.queues.loads(), pauses),
             *examine_dead(dead, sum(task.dead for task in tasks), now, hint),

@@ -24,6 +24,8 @@ __all__ = [
 _SECOND = 1_000_000
 _SHOWN = 5
 _LATE = 60.0
+_PILE = 20
+"""So many jobs of a task wait if the ticks of its schedule pile up."""
 """Seconds after which a tick that has not come, or a worker that begins nothing, is notable."""
 _STANDSTILL = 300.0
 """Seconds after which a worker that begins nothing is a fault. Not earlier: tasks may well run for minutes."""
@@ -187,9 +189,13 @@ def examine_time_outs(
 
 
 def examine_schedules(
-    schedules: Sequence[ScheduleRecord], workers: Sequence[WorkerRecord], now: int
+    schedules: Sequence[ScheduleRecord],
+    workers: Sequence[WorkerRecord],
+    now: int,
+    tasks: Sequence[TaskStats] = (),
+    hint: str = "",
 ) -> Iterator[Finding]:
-    """Schedules whose tick is due and has not come.
+    """Schedules whose tick is due and has not come, and those whose ticks come faster than their jobs end.
 
     :param now: the store's time.
     """
@@ -210,6 +216,23 @@ def examine_schedules(
     paused = [each.name for each in schedules if each.paused_at is not None]
     if paused:
         yield Finding("schedules", True, f"paused: {some(paused)}", is_notable=True)
+    if has_workers:
+        yield from _piling(schedules, tasks, now, hint)
+
+
+def _piling(schedules: Sequence[ScheduleRecord], tasks: Sequence[TaskStats], now: int, hint: str) -> Iterator[Finding]:
+    late = {task.task for task in tasks if task.ready >= _PILE and seconds_since(task.oldest_ready_at, now) > _LATE}
+    found = [each for each in schedules if each.task in late and each.paused_at is None and each.overlap == "allow"]
+    if found:
+        pause = f"{program()} schedules pause {hint}{found[0].name}"
+        named = some(f"{each.name} ({each.task})" for each in found)
+        yield Finding(
+            "schedules",
+            True,
+            f"fired while many jobs of the same task wait: {named}; if these are its own, {pause}, and for good "
+            'overlap="skip"',
+            is_notable=True,
+        )
 
 
 def _workers(live: Sequence[WorkerRecord], serving: Sequence[WorkerRecord], waiting: int, hint: str) -> Finding:
