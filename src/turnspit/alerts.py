@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from typing import NamedTuple
 
 from turnspit.clock import Duration, to_duration, to_seconds
@@ -209,9 +210,8 @@ def _error_rates(counters: Iterable[CounterRecord], limit: float) -> Iterator[Fo
         share = failed / count
         if share > limit:
             said = f"{failed:,} of {count:,} attempts of task {task} failed within {ERROR_MINUTES} minutes"
-            yield Found(
-                "error_rate", f"task {task}", share, f"{said} ({share:.0%}): see turnspit jobs list --task {task}"
-            )
+            see = f"see turnspit jobs list --task {quote(task)}"
+            yield Found("error_rate", f"task {task}", share, f"{said} ({share:.0%}): {see}")
 
 
 def _dead(counters: Iterable[CounterRecord], limit: int) -> Iterator[Found]:
@@ -233,7 +233,9 @@ def _without_worker(sight: Sight, limit: float) -> Iterator[Found]:
         age = seconds_since(queue.oldest_ready_at, now)
         if queue.ready and age > limit and not everywhere and queue.queue not in served:
             said = f"no live worker serves queue {queue.queue}, whose jobs have waited for {age:.0f} s"
-            yield Found("no_worker", f"queue {queue.queue}", age, f"{said}: start one with --queues {queue.queue}")
+            yield Found(
+                "no_worker", f"queue {queue.queue}", age, f"{said}: start one with --queues {quote(queue.queue)}"
+            )
     known = {name for worker in live for name in worker.tasks}
     for task in sight.unknown:
         age = seconds_since(task.since, now)

@@ -1,6 +1,7 @@
 """What ``turnspit doctor`` makes of work that goes wrong although workers live."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,20 @@ def test_a_task_that_failed_and_goes_again_is_no_fault() -> None:
 
     waits = JobRecord(7, "mended", "email", JobState.SCHEDULED, "{}", error_type="OSError")
     assert [each.level for each in examine_failures(failing, {"mended": waits}, {"mended"})] == ["fault", "fault"]
+
+
+def test_what_a_shell_would_take_for_more_than_a_name_is_quoted() -> None:
+    """Whoever may enqueue chooses names, and these commands are copied."""
+    job = JobRecord(7, "down", "email", JobState.SCHEDULED, "{}", error_type="E", reason="no")
+    [found] = examine_failures({"x; rm -r ~": (9, 9)}, {"x; rm -r ~": job})
+    assert "jobs run-now --task 'x; rm -r ~' does" in found.detail
+
+
+def test_a_long_error_is_one_line_with_its_beginning() -> None:
+    """A database's message has many lines, and two thousand characters would hide what else was found."""
+    dead = replace(group(3, NOW, "f1"), error_type="Refused", message="no\nway\t " + "m" * 2000)
+    [found] = examine_dead([dead], 3, NOW)
+    assert f"charge with Refused: no way {'m' * 184}…, the newest now" in found.detail
 
 
 def test_workers_that_die_are_told_with_the_job_that_has_seen_most_of_them_die() -> None:

@@ -198,6 +198,16 @@ def test_many_names_are_cut() -> None:
     assert said.endswith("box:45#5 (all queues) and 3 more")
 
 
+def test_a_name_in_a_command_is_quoted() -> None:
+    """Whoever may enqueue chooses names, and commands are copied."""
+    odd = "x; rm -r ~"
+    found = {
+        each.subject: each for each in examine([task(odd, ready=1)], [queue(odd, ready=1)], [worker(queues=["email"])])
+    }
+    assert found["queues"].detail.endswith(f"start one with --queues '{odd}'")
+    assert found["tasks"].detail.endswith(f"turnspit jobs cancel --task '{odd}'")
+
+
 def test_many_queues_and_tasks_that_nobody_serves_are_one_line_each() -> None:
     tasks = [task(f"old{number}", ready=number) for number in range(1, 8)]
     queues = [queue(f"q{number:03}", ready=250 if number else 900) for number in range(200)]
@@ -347,6 +357,10 @@ def test_pauses_are_named_and_jobs_that_are_held_are_no_fault() -> None:
             ),
         ),
         (pauses[1:], "task send since 4 min ago: its jobs wait for turnspit queues resume shop:app --task send"),
+        (
+            [PauseRecord("tag", "a b", NOW - MINUTE)],
+            "tag a b since 60 s ago: its jobs wait for turnspit queues resume shop:app --tag 'a b'",
+        ),
     ):
         held = [task("send", held=2)]
         found = {each.subject: each for each in examine(held, queues, [worker()], "shop:app ", pauses=named)}

@@ -82,6 +82,15 @@ def test_a_pause_is_named_with_what_ends_it(pause: PauseRecord, end: str) -> Non
     assert said.endswith(f"; turnspit queues resume shop:app {end}")
 
 
+def test_a_name_in_a_command_is_quoted() -> None:
+    """Whoever may enqueue chooses names, and commands are copied."""
+    odd = "x; rm -r ~"
+    said = say_obstacle(replace(HELD, queue=odd), [PauseRecord("queue", odd, 1)], [worker()])
+    assert said.endswith(f"queues resume --queue '{odd}'")
+    knowing = replace(worker(), tasks=frozenset({odd}))
+    assert say_obstacle(replace(HELD, task=odd), [], [knowing]).endswith(f"jobs list --task '{odd}'")
+
+
 def test_show_says_it_of_a_stored_job(cli: Cli) -> None:
     cli("enqueue", "shop", "make_invoice", "order_id=7")
     assert "  waits for  a worker that knows make_invoice: none is alive\n" in cli("jobs", "show", "shop", "1").out

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.conftest import Cli
+from turnspit.cli import dead
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,18 @@ def test_dead_groups_of_one_task(cli: Cli) -> None:
     answer = cli("dead", "groups", "shop", "--task", "other")
     assert (answer.code, answer.out) == (0, "")
     assert answer.err.startswith("no dead letters at ")
+
+
+@pytest.mark.usefixtures("later")
+def test_the_largest_groups_are_shown_and_how_to_see_all(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = cli("dead", "groups", "shop", "--limit", "1")
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["COUNT", "2"]
+    assert answer.err.startswith("1 of 2 groups shown; --limit 2 shows all\n3 dead letters; replay a group: ")
+    assert len(json.loads(cli("dead", "groups", "shop", "--limit", "1", "--json").out)["groups"]) == 1
+    monkeypatch.setattr(dead, "_MOST", 1)
+    assert cli("dead", "groups", "shop").out == answer.out
+    assert len(json.loads(cli("dead", "groups", "shop", "--json").out)["groups"]) == 2
+    assert cli("dead", "groups", "shop", "--limit", "0").code == 2
 
 
 @pytest.mark.usefixtures("later")

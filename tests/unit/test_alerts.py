@@ -82,6 +82,8 @@ def test_the_error_rate() -> None:
         "4 of 10 attempts of task send failed within 10 minutes (40%): see turnspit jobs list --task send"
     )
     assert subjects(rule(error_rate=0.4), sight(errors=errors)) == []
+    [found] = find_alerts(rule(error_rate=0.3), sight(errors=[counted("x; rm -r ~", "failed", 10)]))
+    assert found.text.endswith("see turnspit jobs list --task 'x; rm -r ~'"), "it is copied into a shell"
     assert subjects(rule(error_rate=0.3, task="fine"), sight(errors=errors)) == []
 
 

@@ -184,7 +184,7 @@ def test_the_figures_of_the_screens(api: Api, shop: TestStore) -> None:
     assert api("GET", "/metrics", minutes="360", queue="email")["span"] == 360
     [task] = api("GET", "/tasks")
     assert (task["name"], task["args_schema"]["required"]) == ("send", ["to"])
-    assert api("GET", "/dead") == {"groups": [], "count": {"count": 0, "at_least": False}}
+    assert api("GET", "/dead") == {"groups": [], "count": {"count": 0, "at_least": False}, "all_groups": 0}
     assert api("GET", "/workers") == []
 
 
@@ -276,7 +276,7 @@ def test_what_is_written_in_pieces_is_what_pydantic_writes() -> None:
         fingerprint="f", task="tâche \n\"", error_type="E", message="", count=Count(count=7, at_least=True),
         newest_id=2**60, first_at=now, last_at=now,
     )  # fmt: skip
-    for document in (DeadGroups(groups=[group, group], count=group.count), [group], [], None, [Done()]):
+    for document in (DeadGroups(groups=[group, group], count=group.count, all_groups=2), [group], [], None, [Done()]):
         assert write_json(document) == to_json(document)
     assert write_json([{"a": float("nan")}, [1.5, {"b": [JobState.DEAD]}]]) == b'[{"a":null},[1.5,{"b":["dead"]}]]'
 

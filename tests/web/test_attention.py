@@ -41,7 +41,7 @@ def attention(
     schedules: Sequence[ScheduleRecord] = (),
     **more: Any,
 ) -> list[Attention]:
-    dead = DeadGroups(groups=[], count=Count(count=0))
+    dead = DeadGroups(groups=[], count=Count(count=0), all_groups=0)
     scene = Scene(NOW, "shop", queues, {}, dead, workers, schedules, [], **more)
     return find_attention(scene)
 
@@ -97,6 +97,12 @@ def test_two_hundred_queues_hide_nothing_else(workers: int, ready: int, unknown:
     assert found[-1].title.startswith(last)
     assert found[-1].detail.startswith(f"{195 * (ready or unknown):,} jobs wait in q00")
     assert found[-1].detail.endswith(", ….")
+
+
+def test_a_name_in_a_command_to_copy_is_quoted() -> None:
+    """Whoever may enqueue chooses it."""
+    [found] = attention(queue(7).model_copy(update={"name": "x; rm -r ~"}))
+    assert found.command == "turnspit worker APP --queues 'x; rm -r ~'"
 
 
 def test_limited_jobs_too_want_a_worker() -> None:

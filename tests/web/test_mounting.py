@@ -6,6 +6,7 @@ import subprocess
 import sys
 from http import HTTPStatus
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -157,3 +158,23 @@ def test_where_its_extra_is_missing_it_says_what_to_install() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert re.fullmatch(r"the dashboard needs starlette\S*: pip install 'turnspit\[dashboard\]'\n", answer.stdout)
+
+
+def test_what_a_wsgi_process_leaves_unfinished_is_in_its_log(folder: Path) -> None:
+    """Its event loop is in a thread, which ends with the process whatever it does."""
+    code = (
+        "from werkzeug.test import Client\n"
+        "from turnspit import Turnspit\n"
+        "app = Turnspit('sqlite:///shop.db')\n"
+        "@app.task\n"
+        "def send(): ...\n"
+        "app.enqueue_many(send.new() for _ in range(3))\n"
+        "client = Client(app.dashboard(authorize=lambda *_: True).wsgi)\n"
+        "body = {'verb': 'cancel', 'task': 'send', 'rate': 0.01}\n"
+        "client.post('/api/bulk', headers={'Origin': 'http://localhost'}, json=body)\n"
+        "while client.get('/api/bulk').json[0]['changed'] == 0: pass\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "1 of 3 jobs that match 'task:send' were cancelled; the others are as they were" in answer.stderr

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 
 from turnspit.alerts import BAD_ERROR_RATE, NOTABLE_ERROR_RATE, count_failures
 from turnspit.cli.doctor_workers import Finding, some
@@ -35,6 +36,8 @@ __all__ = [
 FAILING_MINUTES = 15
 _LATE = 60.0
 _RECENTLY = 3600.0
+_SHOWN = 200
+"""Characters of an error."""
 
 
 def failing_tasks(counters: Iterable[CounterRecord]) -> dict[str, tuple[int, int]]:
@@ -75,8 +78,9 @@ def examine_failures(
     """
     for task, (failed, attempts) in failing.items():
         job = newest.get(task)
-        error = "" if job is None else f": {': '.join(filter(None, (job.error_type, job.reason)))}"
-        now = f"; once it is mended, {program()} jobs run-now {hint}--task {task} does not wait for their next attempts"
+        error = "" if job is None else f": {_error(job.error_type, job.reason)}"
+        run_now = f"{program()} jobs run-now {hint}--task {quote(task)}"
+        now = f"; once it is mended, {run_now} does not wait for their next attempts"
         waits = job is not None and job.state is JobState.SCHEDULED
         is_over = task in recovered and not waits
         yield Finding(
@@ -163,12 +167,18 @@ def examine_dead(groups: Sequence[DeadGroupRecord], total: int, now: int, hint: 
     recent = [group for group in groups if seconds_since(group.last_at, now) < _RECENTLY]
     if recent:
         most = max(recent, key=lambda group: group.count)
-        error = ": ".join(filter(None, (most.error_type, most.message)))
+        error = _error(most.error_type, most.message)
         text = (
             f"{total:,}, {most.count:,} of them {most.task} with {error}, the newest {when(most.last_at)}: mend it, "
             f"and {program()} dead replay {hint}--group {most.fingerprint}; see {program()} dead groups {hint}"
         ).rstrip()
     yield Finding("dead letters", True, text, is_notable=bool(recent))
+
+
+def _error(kind: str | None, message: str | None) -> str:
+    """An error in one line, of which a long message has its beginning: jobs show has all of it."""
+    text = " ".join(": ".join(filter(None, (kind, message))).split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def examine_workflows(standing: Sequence[StandingWorkflow], hint: str = "") -> Iterator[Finding]:

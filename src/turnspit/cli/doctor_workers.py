@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from turnspit.cli.launching import program
@@ -146,7 +147,7 @@ def examine_progress(
             f"run {count_of(len(jobs), 'job')}, {longest.id} ({longest.task}) for "
             f"{runs_for}, while others wait in {_counted(waiting, 'ready')}: "
             f"see {program()} jobs show {hint}{longest.id}; start another worker, or {program()} queues pause {hint}"
-            f"--task {longest.task}, so that they do not hang in the next one too, and {program()} workers stop "
+            f"--task {quote(longest.task)}, so that they do not hang in the next one too, and {program()} workers stop "
             f"{hint}{worker.id}",
             is_notable=True,
         )
@@ -224,7 +225,7 @@ def _piling(schedules: Sequence[ScheduleRecord], tasks: Sequence[TaskStats], now
     late = {task.task for task in tasks if task.ready >= _PILE and seconds_since(task.oldest_ready_at, now) > _LATE}
     found = [each for each in schedules if each.task in late and each.paused_at is None and each.overlap == "allow"]
     if found:
-        pause = f"{program()} schedules pause {hint}{found[0].name}"
+        pause = f"{program()} schedules pause {hint}{quote(found[0].name)}"
         named = some(f"{each.name} ({each.task})" for each in found)
         yield Finding(
             "schedules",
@@ -283,7 +284,7 @@ def _unknown_tasks(tasks: Sequence[TaskStats], serving: Sequence[WorkerRecord], 
         False,
         f"no live worker knows {named}: start a worker whose code declares "
         f"{'it' if len(unknown) == 1 else 'them'} (a renamed task keeps its old name in aliases=), "
-        f"or {program()} jobs cancel {hint}--task {one if len(unknown) == 1 else 'NAME'}",
+        f"or {program()} jobs cancel {hint}--task {quote(one) if len(unknown) == 1 else 'NAME'}",
     )
 
 
@@ -295,7 +296,7 @@ def _unserved_queues(queues: Sequence[QueueRecord], serving: Sequence[WorkerReco
     unserved = {name: count for name, count in waiting.items() if count}
     if unserved:
         named, first = _counted(unserved, "waiting"), ",".join(_largest(unserved))
-        yield Finding("queues", False, f"no live worker serves {named}: start one with --queues {first}")
+        yield Finding("queues", False, f"no live worker serves {named}: start one with --queues {quote(first)}")
 
 
 def _paused(pauses: Sequence[PauseRecord], queues: Sequence[QueueRecord], hint: str) -> Iterator[Finding]:
@@ -306,7 +307,7 @@ def _paused(pauses: Sequence[PauseRecord], queues: Sequence[QueueRecord], hint: 
         f"{pause.kind} {pause.name} since {when(pause.paused_at)}{ready.get((pause.kind, pause.name), '')}"
         for pause in pauses
     )
-    resume = f"{program()} queues resume {hint}--{pauses[0].kind} {pauses[0].name}"
+    resume = f"{program()} queues resume {hint}--{pauses[0].kind} {quote(pauses[0].name)}"
     yield Finding("paused", False, f"{named}: {'its' if len(pauses) == 1 else 'their'} jobs wait for {resume}")
 
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 
 from turnspit.app import Turnspit
@@ -42,7 +43,7 @@ class Target:
     @property
     def hint(self) -> str:
         """What a suggested command needs to find the same target: nothing, or the name and a space."""
-        return f"{self.typed} " if self.typed else ""
+        return f"{quote(self.typed)} " if self.typed else ""
 
     @property
     def time_outs(self) -> dict[str, int]:

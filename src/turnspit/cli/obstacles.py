@@ -1,6 +1,7 @@
 """What keeps a job from going on, and what to do about it."""
 
 from collections.abc import Sequence
+from shlex import quote
 
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, when
@@ -37,7 +38,7 @@ def say_obstacle(
     """The same of a ready or held job, from what is known of pauses and workers."""
     pause = _pause_of(record, pauses)
     if pause is not None:
-        resume = f"{program()} queues resume {hint}--{pause.kind} {pause.name}"
+        resume = f"{program()} queues resume {hint}--{pause.kind} {quote(pause.name)}"
         return f"the end of a pause: {pause.kind} {pause.name} since {when(pause.paused_at)}; {resume}"
     live = [worker for worker in workers if worker.takes_jobs]
     knowing = [worker for worker in live if record.task in worker.tasks]
@@ -47,7 +48,7 @@ def say_obstacle(
         return f"a worker that {wanted}: " + _none_of(live)
     if record.state is JobState.HELD:
         limits = f"{program()} limits list {hint}".rstrip()
-        jobs = f"{program()} jobs list {hint}--task {record.task}"
+        jobs = f"{program()} jobs list {hint}--task {quote(record.task)}"
         return (
             f"a limit of {record.task} or of queue {record.queue}: see {limits}; or, if that is one in order, an "
             f"earlier job of its key, which runs or waits for its next attempt: see {jobs}"

@@ -3,9 +3,11 @@ each open connection occupies one of the server's threads.
 """
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +16,7 @@ from starlette.types import ASGIApp, Message, Scope
 __all__ = ["WsgiApp"]
 
 _LARGEST = 4 * 1024 * 1024
+_PATIENCE = 2.0
 
 
 class WsgiApp:
@@ -38,6 +41,7 @@ class WsgiApp:
             if self._loop is None or self._loop[0] != os.getpid():
                 loop = asyncio.new_event_loop()
                 threading.Thread(target=loop.run_forever, name="turnspit-dashboard", daemon=True).start()
+                atexit.register(_end, loop, os.getpid())
                 self._loop = os.getpid(), loop
             return self._loop[1]
 
@@ -57,6 +61,20 @@ class WsgiApp:
 
         await self._app(scope, receive, send)
         return status, headers, b"".join(parts)
+
+
+def _end(loop: asyncio.AbstractEventLoop, process: int) -> None:
+    """Let what runs in the background know that the process ends, as ``asyncio.run`` does for other servers."""
+
+    async def cancel() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    if os.getpid() == process:  # a fork inherits this, but not the loop's thread
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(cancel(), loop).result(_PATIENCE)
 
 
 def _number(environ: dict[str, Any], name: str) -> int:

@@ -137,3 +137,6 @@ class DeadGroups(Document):
 
     groups: list[DeadGroupDocument]
     count: Count
+    """Of all groups."""
+    all_groups: int
+    """How many groups there are; a screen has the newest."""

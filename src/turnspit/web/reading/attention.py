@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -165,7 +166,7 @@ def _unserved(queue: QueueDocument) -> Attention:
         severity="bad",
         title=f"No worker serves the queue {queue.name}: {_waiting(_served_by_one(queue))}",
         detail=f"{oldest}Start a worker for it, or let one serve all queues.",
-        command=f"turnspit worker APP --queues {queue.name}",
+        command=f"turnspit worker APP --queues {quote(queue.name)}",
         link=_link(queue),
     )
 
@@ -248,11 +249,15 @@ def _dead(scene: Scene) -> Iterator[Attention]:
             link="/jobs?" + urlencode({"q": f"state:dead group:{quote_word(group.fingerprint)}"}),
             replay=None if kills else group.fingerprint,
         )
-    more = len(recent) - _MOST_GROUPS
-    if more > 0:
+    more = Count(
+        count=len(recent) - _MOST_GROUPS,
+        at_least=len(recent) == len(scene.dead.groups) < scene.dead.all_groups,  # those that were left out are older
+    )
+    if more.count > 0:
         yield Attention(
             severity="warn",
-            title=f"{more} more {'group' if more == 1 else 'groups'} of dead letters within the last hour",
+            title=f"{count_text(more)} more {'group' if more == Count(count=1) else 'groups'} of dead letters "
+            "within the last hour",
             detail="They died of other errors than those above.",
             link="/dead",
         )

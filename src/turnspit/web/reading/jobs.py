@@ -147,14 +147,20 @@ class JobReader:
             is_known=record.task in self._app.tasks,
         )
 
-    async def dead_groups(self) -> DeadGroups:
-        """The newest ten thousand dead letters by what went wrong."""
+    async def dead_groups(self, most: int | None = None) -> DeadGroups:
+        """The newest ten thousand dead letters by what went wrong.
+
+        :param most: only so many of the groups, the newest. To look for hidden values in the arguments of ten thousand
+            took seconds.
+        """
         engine = self._app.engine
         recent = await engine.aread(engine.group_recent_dead, MOST, PREVIEW)
+        at_least = not recent.is_complete
         groups = await asyncio.to_thread(
-            lambda: [self._group(group, at_least=not recent.is_complete) for group in recent.groups]
+            lambda: [self._group(group, at_least=at_least) for group in recent.groups[:most]]
         )
-        return DeadGroups(groups=groups, count=_total(groups, at_least=not recent.is_complete))
+        count = Count(count=sum(group.count for group in recent.groups), at_least=at_least)
+        return DeadGroups(groups=groups, count=count, all_groups=len(recent.groups))
 
     def _group(self, group: DeadGroupRecord, *, at_least: bool) -> DeadGroupDocument:
         is_cut = _is_cut(group.args, group.metadata)
@@ -257,8 +263,3 @@ def _attempt(record: AttemptRecord, texts: Texts) -> AttemptDocument:
 
 def _log(line: LogLine, texts: Texts) -> LogDocument:
     return LogDocument(attempt=line.attempt, at=from_moment(line.at), level=line.level, message=texts(line.message))
-
-
-def _total(groups: Sequence[DeadGroupDocument], *, at_least: bool) -> Count:
-    """All dead letters of these groups."""
-    return Count(count=sum(group.count.count for group in groups), at_least=at_least)

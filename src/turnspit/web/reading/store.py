@@ -51,6 +51,7 @@ _UPCOMING = 5
 _RUNNING = 500
 _STANDING = 100
 _LARGE = 10_000
+_MOST_DEAD_GROUPS = 200
 """Unfinished jobs of a workflow of which the overview does not say that it stands still: each would be looked at."""
 
 
@@ -100,6 +101,10 @@ class StoreReader:
     async def dead_groups(self) -> DeadGroups:
         """Dead letters by what went wrong."""
         return await self.cache.get("dead", _NOW, self._jobs.dead_groups)
+
+    async def newest_dead_groups(self) -> DeadGroups:
+        """``dead_groups``, with as many of them as a screen shows."""
+        return await self.cache.get("newest dead", _NOW, lambda: self._jobs.dead_groups(_MOST_DEAD_GROUPS))
 
     async def metrics(self, span: int = 60, queue: str | None = None) -> Metrics:
         """Throughput, latency and errors of the last ``span`` minutes, of all queues or one."""
@@ -163,7 +168,7 @@ class StoreReader:
             app=self._app.name,
             queues=queues,
             tasks=tally(counters, now, 60, 1, lambda record: record.task),
-            dead=await self.dead_groups(),
+            dead=await self.newest_dead_groups(),
             workers=workers,
             schedules=await self._schedule_records(),
             pauses=await self.pauses(),

@@ -24,7 +24,7 @@ def busiest(queues: Sequence[QueueDocument]) -> Sequence[QueueDocument]:
 
 async def dead(site: Site, view: View) -> Screen:
     """Dead letters by what went wrong."""
-    return Screen("dead.html", "Dead letters", {"found": await site.store.dead_groups()})
+    return Screen("dead.html", "Dead letters", {"found": await site.store.newest_dead_groups()})
 
 
 async def queues(site: Site, view: View) -> Screen:
