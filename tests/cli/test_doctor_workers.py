@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from turnspit.cli import output
+from turnspit.cli.doctor import excuse_workers
 from turnspit.cli.doctor_workers import (
     Finding,
     examine,
@@ -324,6 +325,19 @@ def test_ticks_that_are_due_and_have_not_come_are_found() -> None:
         Finding("schedules", True, "paused: off", is_notable=True),
     ]
     assert list(examine_schedules(schedules[:-1], [worker(live=False)], NOW)) == []
+
+
+def test_workers_whose_heartbeat_the_store_cannot_take_are_excused() -> None:
+    full, fine = Finding("disk", False, "0.0 GB free"), Finding("tasks", True, "known")
+    gone, died = Finding("workers", False, "none is alive"), Finding("lost worker", False, "box:41#1 is silent")
+    assert excuse_workers([gone, died, fine]) == [gone, died, fine]
+    excuse = "; or one lives, and only looks so because of what is said of disk: then it goes on by itself"
+    assert [found.detail for found in excuse_workers([full, gone, died, fine])] == [
+        "0.0 GB free",
+        f"none is alive{excuse}",
+        f"box:41#1 is silent{excuse}",
+        "known",
+    ]
 
 
 def test_a_schedule_that_fires_faster_than_its_jobs_end_is_found() -> None:

@@ -34,7 +34,7 @@ from turnspit.loads import LOAD_MOST
 from turnspit.records import JobRecord
 from turnspit.states import JobState
 
-__all__ = ["EXAMPLES", "doctor"]
+__all__ = ["EXAMPLES", "doctor", "excuse_workers"]
 
 _MOST = 1000
 """Running jobs that are looked at for their workers, and workflows that stand still."""
@@ -42,6 +42,8 @@ _MOST_TASKS = 3
 """Failing tasks that are named."""
 _REACHED = ("connection", "file")
 """If one of these fails, the store cannot be reached: asking it for its jobs would only wait."""
+_TAKES_NOTHING = ("lock", "locks", "role", "disk")
+"""If one of these fails, the store is read and not written."""
 _FIRST = (
     *_REACHED, "lock", "locks", "schema", "move", "role", "privileges", "disk", "workers", "connections", "event loop",
     "paused", "queues", "tasks", "progress", "time-outs", "failing", "workflows", "schedules", "lost worker", "limits",
@@ -62,6 +64,7 @@ def doctor(app: StoreArgument = None, as_json: AsJson = False) -> None:
     findings = [Finding(*found, is_notable=found[0] == "advice") for found in engine.diagnose()]
     if all(finding.ok for finding in findings if finding.subject in _REACHED):
         findings += _look_at_work(target)
+    findings = excuse_workers(findings)
     findings.sort(key=_weight)
     is_well = all(finding.ok for finding in findings)
     if as_json:
@@ -70,6 +73,18 @@ def doctor(app: StoreArgument = None, as_json: AsJson = False) -> None:
         line("store ", (plain(engine.location), "cyan"))
         print_table(_table(findings))
     raise typer.Exit(int(not is_well))
+
+
+def excuse_workers(findings: list[Finding]) -> list[Finding]:
+    """Say of workers that look dead that they may live, where the store takes no heartbeat of theirs."""
+    hinder = next((found.subject for found in findings if not found.ok and found.subject in _TAKES_NOTHING), None)
+    excuse = f"; or one lives, and only looks so because of what is said of {hinder}: then it goes on by itself"
+    return [
+        found._replace(detail=found.detail + excuse)
+        if hinder is not None and not found.ok and found.subject in ("workers", "lost worker")
+        else found
+        for found in findings
+    ]
 
 
 def _weight(finding: Finding) -> tuple[int, int]:
