@@ -51,7 +51,7 @@ class Fleet:
         self._names = [f"worker {number}" for number in range(1, workers + 1)] + ["producer"]
         self.failed_starts = 0
         """Workers that ended at their start because the store was away, or because they were suspended beyond their
-        deadline, as they should, and were started again.
+        deadline or told to stop before they could hear it, as they should, and were started again.
         """
         self._suspended_at_start: set[int] = set()
         self._started: dict[str, float] = {}
@@ -206,10 +206,16 @@ class Fleet:
             process.kill()
             process.wait()
         else:
-            if process.returncode != 0:
-                self.unexpected.append(f"{name} ended with {process.returncode} after SIGTERM")
+            self.note_stop(name, process)
         self._start(name)
         self._await(fault, began, lambda: not self.store.running_of(process.pid))
+
+    def note_stop(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """A worker that was told to stop has ended. Before it has begun it may die of the signal."""
+        if process.returncode == -signal.SIGTERM and not self._has_begun(process):
+            self.failed_starts += 1
+        elif process.returncode != 0:
+            self.unexpected.append(f"{name} ended with {process.returncode} after SIGTERM")
 
     def _outage(self, fault: Fault, befall: Callable[[float], None]) -> None:
         with self._shut():
