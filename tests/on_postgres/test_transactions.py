@@ -33,6 +33,27 @@ def test_psycopg(app: Turnspit, send: Any, connection: psycopg.Connection[Any], 
     assert enqueued(app) == ([1, 2, 3] if commit else [])
 
 
+def test_a_job_and_its_notification_are_one_statement(
+    app: Turnspit, send: Any, connection: psycopg.Connection[Any], plain_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send.using(tx=connection).enqueue(1)  # sees to which database this leads
+    connection.commit()
+    statements, execute = [], psycopg.Cursor.execute
+
+    def note(self: psycopg.Cursor[Any], query: Any, *args: Any, **options: Any) -> Any:
+        statements.append(query)
+        return execute(self, query, *args, **options)
+
+    with psycopg.connect(plain_url, autocommit=True) as listener:
+        listener.execute(f"LISTEN {app.engine.settings.channel}")  # type: ignore[attr-defined]
+        monkeypatch.setattr(psycopg.Cursor, "execute", note)
+        send.using(tx=connection).enqueue(2)
+        monkeypatch.undo()
+        assert len(statements) == 1
+        connection.commit()
+        assert len(list(listener.notifies(timeout=DEADLINE, stop_after=1))) == 1
+
+
 def test_savepoints_behave(app: Turnspit, send: Any, connection: psycopg.Connection[Any]) -> None:
     with connection.transaction():
         send.using(tx=connection).enqueue(1)
@@ -202,11 +223,19 @@ def test_the_right_verb_is_named(app: Turnspit, send: Any, connection: psycopg.C
     asyncio.run(main(call, connection.info.dsn))
 
 
-def test_an_error_in_the_callers_transaction_is_told_in_one_line(app: Turnspit, send: Any, plain_url: str) -> None:
-    with psycopg.connect(plain_url) as connection:
-        connection.execute("SET TRANSACTION READ ONLY")
-        with pytest.raises(EngineError, match=r"in the transaction given as tx=: cannot execute INSERT"):
-            send.using(tx=connection).enqueue(1)
+def test_an_error_in_the_callers_transaction_is_told_in_one_line(
+    app: Turnspit, send: Any, connection: psycopg.Connection[Any]
+) -> None:
+    send.using(tx=connection).enqueue(1)
+    connection.execute("SET LOCAL ROLE pg_monitor")
+    with pytest.raises(EngineError, match=r"in the transaction given as tx=: permission denied for schema \w+$"):
+        send.using(tx=connection).enqueue(2)
+
+
+def test_a_transaction_that_is_read_only(app: Turnspit, send: Any, connection: psycopg.Connection[Any]) -> None:
+    connection.execute("SET TRANSACTION READ ONLY")
+    with pytest.raises(EngineError, match=r"tx=: it is read-only, so that nothing can be stored in it$"):
+        send.using(tx=connection).enqueue(1)
 
 
 def test_the_first_use_of_a_store_may_be_a_callers_transaction() -> None:

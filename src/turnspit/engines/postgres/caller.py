@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -42,6 +43,8 @@ _IDENTIFY = Statement(
     {},
 )
 """Identifies a database: its name, its oid, and when its server was started, which tells servers apart."""
+_READ_ONLY = "25006"
+"""The SQLSTATE of a transaction, or a server, in which nothing can be written."""
 _TAKES = "a psycopg, asyncpg, SQLAlchemy or Django connection, or a SQLAlchemy session"
 
 Announce = Callable[[list[Wake]], Statement | None]
@@ -92,8 +95,11 @@ class CallerTransactions:
         transaction = _async(tx)
         try:
             await self._acheck(transaction)
-            result, wakes = await adrive(make_verb(), transaction.execute)
-            notification = announce(wakes)
+            notice = _Notice(announce)
+            result, wakes = await adrive(
+                make_verb(), lambda statement: transaction.execute(notice.sent_with(statement))
+            )
+            notification = notice.of_others(wakes)
             if notification is not None:
                 await transaction.execute(notification)
         except Exception as error:
@@ -104,8 +110,9 @@ class CallerTransactions:
         try:
             transaction = join()
             self._check(transaction)
-            result, wakes = drive(make_verb(), transaction.execute)
-            notification = announce(wakes)
+            notice = _Notice(announce)
+            result, wakes = drive(make_verb(), lambda statement: transaction.execute(notice.sent_with(statement)))
+            notification = notice.of_others(wakes)
             if notification is not None:
                 transaction.execute(notification)
         except Exception as error:
@@ -150,7 +157,38 @@ class CallerTransactions:
         line = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
         if state == FROZEN:
             return StoreFrozen(f"store {self._location} {line}")
+        if state == _READ_ONLY:
+            line = "it is read-only, so that nothing can be stored in it"
         return EngineError(f"store {self._location}, in the transaction given as tx=: {line}")
+
+
+class _Notice:
+    """Notifies of what one verb did. Where a statement tells beforehand what it will wake, the notification travels
+    with it, which saves the caller a round trip.
+    """
+
+    def __init__(self, announce: Announce) -> None:
+        self._announce = announce
+        self._sent: list[Wake] = []
+
+    def sent_with(self, statement: Statement) -> Statement:
+        """The statement, with the notification of its wake."""
+        notification = None if statement.wake is None else self._announce([statement.wake])
+        if statement.wake is None or notification is None:
+            return statement
+        self._sent.append(statement.wake)
+        params = clean(statement.params) | clean(notification.params)
+        return Statement(_with_notification(statement.sql), params)
+
+    def of_others(self, wakes: list[Wake]) -> Statement | None:
+        """The notification of all wakes that were not sent; ``None`` if there is none to send."""
+        return self._announce([wake for wake in wakes if wake not in self._sent])
+
+
+@cache
+def _with_notification(sql: str) -> str:
+    stored = sql.rstrip().rstrip(";")
+    return f"WITH stored AS ({stored}) SELECT stored.* FROM stored, pg_notify(:channel, :payload)"  # noqa: S608
 
 
 class _Psycopg:
