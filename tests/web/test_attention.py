@@ -72,7 +72,7 @@ def test_no_button_replays_what_kills_its_worker(error: str, replay: str | None)
         last_at=at,
         newest_id=7,
     )
-    scene = Scene(NOW, "shop", [], {}, DeadGroups(groups=[group], count=Count(count=1)), [], [], [])
+    scene = Scene(NOW, "shop", [], {}, DeadGroups(groups=[group], count=Count(count=1), all_groups=1), [], [], [])
     [dead] = find_attention(scene)
     assert dead.replay == replay
     assert ("it kills its worker again" in dead.detail) is (replay is None)
