@@ -58,3 +58,15 @@ def test_a_project_without_turnspit_is_told(tmp_path: Path) -> None:
     answer = manage(tmp_path, "shell", "-c", code)
     assert "(turnspit.E001) TASKS names Turnspit's back end, but" in answer.stdout
     assert "ImproperlyConfigured: TASKS names Turnspit's back end, but" in answer.stderr
+
+
+def test_a_project_without_a_database_has_isolated_tasks_in_its_tests(tmp_path: Path) -> None:
+    write_project(tmp_path, f"sqlite:///{tmp_path}/mail.db", "DATABASES = {}\nTURNSPIT['DATABASE'] = None")
+    code = (
+        "import subprocess, sys\nfrom django.core import mail\n"
+        "from turnspit.contrib.django.child_processes import name_databases_of_tests\n"
+        "mail.outbox = []\nname_databases_of_tests()\n"
+        "code = 'from turnspit.contrib.django.child_processes import set_up; set_up(); print(1)'\n"
+        "print(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True))"
+    )
+    assert "stdout='1\\n'" in ask(tmp_path, code)

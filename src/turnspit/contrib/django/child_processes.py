@@ -4,7 +4,6 @@ import json
 import os
 
 import django
-from django import conf
 from django.core import mail
 from django.db import connections
 
@@ -26,7 +25,7 @@ def set_up() -> None:
     """Set Django up in such a process."""
     names = json.loads(os.environ.get(_VARIABLE, "{}"))
     for alias, name in names.items():
-        conf.settings.DATABASES[alias]["NAME"] = name
+        connections.settings[alias]["NAME"] = name
     django.setup()
     if names:
         from django.test.utils import setup_test_environment  # noqa: PLC0415  (no worker needs it)

@@ -132,8 +132,10 @@ class TurnspitBackend(BaseTaskBackend):
         self.validate_task(task)
         _find_app()
         at = task.run_after
+        if at is not None and timezone.is_naive(at):
+            at = timezone.make_aware(at, timezone.get_default_timezone())
         bound = blueprint.tasks[task.module_path].using(
-            at=timezone.make_aware(at) if at is not None and timezone.is_naive(at) else at,
+            at=at,
             priority=int(task.priority),
             queue=task.queue_name,
             metadata=metadata_of(task, len(args)),

@@ -98,7 +98,10 @@ def _changed(task: Any, **changes: Any) -> Any:
 
 def _moment(moment: datetime | None) -> datetime | None:
     """As Django's own ``timezone.now()`` is."""
-    return moment if moment is None or conf.settings.USE_TZ else timezone.make_naive(moment)
+    if moment is None or conf.settings.USE_TZ:
+        return moment
+    naive: datetime = timezone.make_naive(moment, timezone.get_default_timezone())
+    return naive
 
 
 def _error_of(run: Attempt) -> Any:
