@@ -48,7 +48,15 @@ def refuse_once() -> None:
 
 @task
 def return_something(kind: str) -> Any:
-    return {"bytes": (b"ada",), "object": object(), "not a number": float("nan"), "large": "x" * 2**20}[kind]
+    circle: list[Any] = []
+    circle.append(circle)
+    return {
+        "bytes": (b"ada",),
+        "object": object(),
+        "not a number": float("nan"),
+        "circle": circle,
+        "large": "x" * 2**20,
+    }[kind]
 
 
 @task(backend="quiet")

@@ -284,7 +284,12 @@ class Running(TestCase):
         self.assertEqual((result.status, result.return_value), (TaskResultStatus.SUCCESSFUL, ["ada"]))
 
     def test_a_task_whose_result_cannot_be_kept_has_failed_and_is_not_tried_again(self) -> None:
-        for kind, complaint in (("object", "Unsupported type"), ("not a number", "NaN"), ("large", "over the limit")):
+        for kind, complaint in (
+            ("object", "Unsupported type"),
+            ("not a number", "NaN"),
+            ("circle", "recursion"),
+            ("large", "over the limit"),
+        ):
             result = return_something.enqueue(kind)
             self.t.drain()
             result.refresh()

@@ -235,7 +235,7 @@ def _as_json(task: Any, value: Any) -> Any:
     try:
         result = normalize_json(value)
         kept.signature.dump_result(result, _find_app().max_result)
-    except (InvalidPayload, TypeError, ValueError) as error:
+    except (InvalidPayload, RecursionError, TypeError, ValueError) as error:
         raise ResultNotJson(f"the result of {task.module_path} cannot be kept: {error}") from error
     return result
 
