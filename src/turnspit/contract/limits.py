@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from turnspit.contract.verbs import Verb
+from turnspit.errors import EngineUnavailable
 from turnspit.records import FullKey, LimitChange, LimitedClaims, LimitedRequest, LimitRule
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "NotItsTurn"]
+
+
+class NotItsTurn(EngineUnavailable):
+    """Another claim of limited jobs took too long. Nothing was claimed."""
 
 
 class Limits(Protocol):
@@ -19,6 +24,8 @@ class Limits(Protocol):
         (and with a burst, no window of ``per * burst / allowed`` more than the burst); no concurrency key has more
         running jobs than its limit. Lanes take turns, the one that was served least recently first, with an equal
         share of the slots; inside a lane larger priority first, then smaller id.
+
+        :raises NotItsTurn: if another such claim takes long. A worker that waited for it would claim no other jobs.
         """
         ...
 

@@ -9,6 +9,7 @@ from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit.blueprints import TaskRegistry
 from turnspit.clock import monotonic
 from turnspit.contract import Engine
+from turnspit.contract.limits import NotItsTurn
 from turnspit.records import LimitedRequest
 
 __all__ = ["Lanes"]
@@ -17,6 +18,8 @@ logger = logging.getLogger("turnspit")
 
 _BEGINS_WITHIN = 0.05
 _AGAIN = 0.01
+_AFTER_OTHERS = 0.1
+"""Seconds for jobs without limits, after a claim has waited in vain for its turn."""
 
 
 class Lanes:
@@ -64,12 +67,16 @@ class Lanes:
     async def claim(self, slots: int) -> bool:
         """Begin limited jobs in so many slots; whether there were any.
 
-        Others have those of a worker that was declared dead meanwhile.
+        Others have those of a worker that was declared dead meanwhile. Behind a claim that takes long, as that of a
+        worker that stands still, this one tries again later: jobs without limits must not wait for it.
         """
         request = LimitedRequest(self._worker(), slots, self._tasks().names, self._settings.queues)
         self.due_at = math.inf  # before the claim: a wake that comes while it is under way must not be lost
         try:
             found = await self._engine.awrite(self._engine.claim_limited_jobs, request)
+        except NotItsTurn:
+            self.due_at = monotonic() + _AFTER_OTHERS
+            return False
         except BaseException:
             self.due_at = 0.0
             raise

@@ -5,8 +5,10 @@ from operator import attrgetter
 from typing import Any
 
 import pydantic_core
+from psycopg.errors import LockNotAvailable
 
 from turnspit.contract.jobs import MOST_QUEUES
+from turnspit.contract.limits import NotItsTurn
 from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.verbs.claims import MOST_HELD
@@ -35,6 +37,12 @@ class PostgresJobVerbs(JobVerbs):
                     f"the {name} of a job of task {new.task} hold text with a NUL character, which PostgreSQL cannot "
                     "store: remove it, or send the bytes as base64 (pydantic.Base64Bytes)"
                 )
+
+    def lock_limits(self) -> Verb[None]:
+        try:
+            yield from super().lock_limits()
+        except LockNotAvailable as error:
+            raise NotItsTurn(f"the limited jobs of the store are being claimed by another worker: {error}") from error
 
     def insert_each(self, new: Sequence[NewJob[Any]]) -> Verb[list[Inserted]]:
         for job in new:

@@ -57,7 +57,7 @@ class LimitVerbs(VerbBase):
         until_next, tags_are_paused = yield from self._look(params)
         if until_next is None or until_next > 0:
             return LimitedClaims(until_next=until_next)
-        yield Statement(self.sql["claim_limited_jobs_lock"], {})
+        yield from self.lock_limits()
         is_more = yield from self._list_lanes()
         yield from self._unpark_lanes(params)
         claims: list[Claim] = []
@@ -80,6 +80,13 @@ class LimitVerbs(VerbBase):
             yield Wake(WakeKind.READY)
         until_next, _ = yield from self._look(params)
         return LimitedClaims(tuple(claims), frozenset(rated), started, until_next)
+
+    def lock_limits(self) -> Verb[None]:
+        """Wait until no other claim of limited jobs is under way.
+
+        :raises NotItsTurn: if that takes too long.
+        """
+        yield Statement(self.sql["claim_limited_jobs_lock"], {})
 
     def _look(self, params: dict[str, Any]) -> Verb[tuple[int | None, bool]]:
         """Microseconds until there is something to do (0: now), and whether any tag is paused."""
