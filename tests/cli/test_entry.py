@@ -89,6 +89,13 @@ def test_completion_can_be_shown(folder: Path) -> None:
             ),
         ),
         (
+            ("dead", "list"),
+            (
+                "No such command 'list': turnspit jobs list, or turnspit dead groups for all that failed for good "
+                "(see turnspit dead --help)"
+            ),
+        ),
+        (
             ("worker", "-A", "shop"),
             (
                 "No such option: -A: the app goes behind the command, as in turnspit worker shop.jobs:app "

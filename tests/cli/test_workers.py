@@ -117,6 +117,17 @@ def test_a_quiet_worker_says_so(cli: Cli, app: Turnspit, store_url: str) -> None
     assert (row[:4], row[-3:]) == (["1", "api-1:77", "quiet", "0.0.9"], ["0", "of", "4"])  # between them, how long ago
 
 
+def test_workers_that_ended_are_below_those_that_are_there(cli: Cli, app: Turnspit, store_url: str) -> None:
+    app.migrate()
+    for number in range(1, 4):
+        new = NewWorker(f"api-{number}", 77, "0.0.9", None, frozenset({"greet"}), 4, LEASE)
+        app.engine.write(app.engine.register_worker, new)
+    app.engine.write(app.engine.retire_worker, 3)
+    assert [row.split()[0] for row in cli("workers", "list", store_url).out.splitlines()[1:]] == ["2", "1", "3"]
+    found = json.loads(cli("workers", "list", store_url, "--json").out)["workers"]
+    assert [worker["id"] for worker in found] == [2, 1, 3]
+
+
 @pytest.mark.parametrize("words", [("stop",), ("stop", "STORE", "worker-1"), ("quiet", "STORE", "1", "2")])
 def test_what_cannot_be_meant(cli: Cli, store_url: str, words: tuple[str, ...]) -> None:
     answer = cli("workers", *(store_url if word == "STORE" else word for word in words))

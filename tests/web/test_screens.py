@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.conftest import Site, text_of
 from turnspit import Cron, Retry
-from turnspit.records import DeadGroupRecord
+from turnspit.records import DeadGroupRecord, NewWorker
 from turnspit.testing import TestStore
 from turnspit.web.reading.jobs import JobReader
 
@@ -209,3 +209,13 @@ def test_what_is_live_is_the_same_part_of_the_page(site: Site, shop: TestStore, 
     part = site.client.get("/live", params={"page": page, "once": "1"}).text
     assert part.strip()
     assert part.strip() in site.get(page)
+
+
+def test_workers_that_ended_are_below_those_that_are_there(site: Site, shop: TestStore) -> None:
+    engine = shop.app.engine
+    for number in range(1, 4):
+        new = NewWorker(f"web-{number}", 7, "0.1.0", None, frozenset({"send"}), 9, 60_000_000)
+        engine.write(engine.register_worker, new)
+    engine.write(engine.retire_worker, 3)
+    text = site.text("/workers")
+    assert text.index("web-2:7") < text.index("web-1:7") < text.index("web-3:7")

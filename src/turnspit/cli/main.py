@@ -65,6 +65,8 @@ _INSTEAD = {
     "'purge'": "turnspit jobs delete --state ready",
     "'retry'": "turnspit jobs replay, or turnspit dead replay for all that failed for good",
     "'requeue'": "turnspit jobs replay",
+    "'list'": "turnspit jobs list, or turnspit dead groups for all that failed for good",
+    "'show'": "turnspit jobs show",
     "-A": "the app goes behind the command, as in turnspit worker shop.jobs:app",
     "-l": "--log-level",
     "-Q": "--queues",

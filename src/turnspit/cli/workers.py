@@ -46,9 +46,10 @@ def list_(
     live: Annotated[bool, typer.Option("--live", help="Only live workers: those whose lease is running.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show live workers, and those that ended within the last hour: what each runs, its memory and its heartbeat."""
+    """Show live workers, and below them those that ended within the last hour: what each runs, memory, heartbeat."""
     engine = find_store(app).app.engine
     found = [record for record in engine.read(engine.list_workers) if record.live or not live]
+    found.sort(key=lambda record: record.stopped_at is not None)
     running = engine.read(engine.list_jobs, JobFilter(state=JobState.RUNNING), _MOST, None) if found else []
     jobs = {record.id: [job for job in running if job.worker == record.name] for record in found}
     now = engine.clock.now() or to_moment(utc_now())

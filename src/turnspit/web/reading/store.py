@@ -239,7 +239,7 @@ class StoreReader:
                 stopped_at=from_moment(record.stopped_at),
                 jobs=by_worker[record.id],
             )
-            for record in records
+            for record in sorted(records, key=lambda each: each.stopped_at is not None)
         ]
 
     async def _schedule_records(self) -> list[ScheduleRecord]:
