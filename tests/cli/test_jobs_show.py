@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from turnspit import JobContext, Turnspit
+from turnspit.records import NewJob
 
 DEAD = """\
 job 1  send_confirmation  dead
@@ -178,3 +179,13 @@ def test_the_last_day_of_time_is_shown_where_it_is_later_too(cli: Cli, monkeypat
     time.tzset()
     assert cli("enqueue", "shop", "make_invoice", "order_id=7", "--at", "9999-12-31T23:59:00Z").code == 0
     assert "due        9999-12-31 23:59:00 UTC (in " in cli("jobs", "show", "shop", 1).out
+
+
+@pytest.mark.parametrize("stored", ["null", "7", '"text"', "no JSON"])
+def test_tags_that_are_no_list_are_none(cli: Cli, store: Turnspit, stored: str) -> None:
+    """As a program that writes into the table itself may leave them."""
+    engine = store.engine
+    engine.write(engine.insert_job, NewJob("make_invoice", "default", '{"order_id":7}', tags=stored))
+    answer = cli("jobs", "show", "sqlite:///shop.db", "1")
+    assert answer.code == 0
+    assert "tags" not in answer.out

@@ -23,7 +23,7 @@ from turnspit.cli.output import (
     state_text,
     when,
 )
-from turnspit.codec import stored_value
+from turnspit.codec import decode_list, stored_value
 from turnspit.records import AttemptRecord, JobRecord, LogLine
 from turnspit.states import JobState
 
@@ -68,7 +68,7 @@ def _rows(record: JobRecord) -> Iterator[tuple[str, str | Text]]:
     yield "error" if record.error_type else "reason", Text(plain(reason), "red" if record.error_type else "")
     yield "queue", f"{record.queue}, priority {record.priority}"
     yield "arguments", _pretty(record.args)
-    yield "tags", ", ".join(map(str, stored_value(record.tags))) if record.tags else ""
+    yield "tags", ", ".join(map(str, decode_list(record.tags)))
     yield "metadata", _pretty(record.metadata) if record.metadata else ""
     yield "enqueued", absolute(record.created_at)
     yield "due", absolute(record.run_at) if record.run_at != record.created_at else ""

@@ -5,7 +5,7 @@ from shlex import quote
 
 from turnspit.cli.launching import program
 from turnspit.cli.output import count_of, when
-from turnspit.codec import stored_value
+from turnspit.codec import decode_list
 from turnspit.contract import Engine
 from turnspit.records import JobRecord, PauseRecord, WorkerRecord
 from turnspit.states import JobState
@@ -104,5 +104,5 @@ def _say_blocked(worker: WorkerRecord, hint: str) -> str:
 
 
 def _pause_of(record: JobRecord, pauses: Sequence[PauseRecord]) -> PauseRecord | None:
-    names = {"queue": [record.queue], "task": [record.task], "tag": stored_value(record.tags) if record.tags else []}
+    names = {"queue": [record.queue], "task": [record.task], "tag": decode_list(record.tags)}
     return next((pause for pause in pauses if pause.name in names[pause.kind]), None)
