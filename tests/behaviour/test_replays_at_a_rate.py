@@ -51,6 +51,17 @@ def test_a_replay_at_a_rate_rests_after_each_portion(failed: TestStore, rests: l
     assert set(rests[5:]) == {0.0}
 
 
+def test_what_waits_for_a_later_attempt_runs_now_at_a_rate(failed: TestStore, rests: list[float]) -> None:
+    jobs, task = failed.app.jobs, failed.app.tasks["call_partner"]
+    failed.app.enqueue_many(task.using(delay=3600).new(number) for number in range(20))
+    assert jobs.run_now(task="call_partner", rate=80) == 20
+    assert rests == [0.1, 0.1, 0.05]
+    assert jobs.count(state="ready") == 20
+    failed.app.enqueue_many(task.using(delay=3600).new(number) for number in range(5))
+    assert asyncio.run(jobs.arun_now(task="call_partner", rate=10)) == 5
+    assert rests[3:] == [0.1] * 5
+
+
 def test_what_an_error_has_cut_short_goes_on_with_the_rest(
     failed: TestStore, rests: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

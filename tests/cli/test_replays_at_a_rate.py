@@ -31,6 +31,13 @@ def test_jobs_are_replayed_at_a_rate(cli: Cli, store: Turnspit, group: str) -> N
     assert store.jobs.count(state="ready") == 3
 
 
+def test_waiting_jobs_run_now_at_a_rate(cli: Cli, store: Turnspit, shop: Any) -> None:
+    shop.app.enqueue_many(shop.make_invoice.using(delay=60).new(order_id=number) for number in range(3))
+    answer = cli("jobs", "run-now", "shop", "--task", "make_invoice", "--rate", "20")
+    assert (answer.code, answer.out, answer.err) == (0, "3 jobs made ready\n", "")
+    assert store.jobs.count(state="ready") == 3
+
+
 def test_how_far_it_is_is_said_where_no_terminal_shows_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portions, "_TELL", 0.0)
     answer = cli("dead", "replay", "shop", "--all", "--rate", "10", "--json")

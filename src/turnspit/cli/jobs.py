@@ -52,7 +52,7 @@ EXAMPLES = {
     "show": ("turnspit jobs show shop.jobs:app 113",),
     "run-now": (
         "turnspit jobs run-now shop.jobs:app 113",
-        "turnspit jobs run-now shop.jobs:app --task call_partner",
+        "turnspit jobs run-now shop.jobs:app --task call_partner --rate 50",
     ),
     "replay": (
         "turnspit jobs replay shop.jobs:app 113",
@@ -131,6 +131,7 @@ def run_now(
     words: StoreAndIds = None,
     *,
     fields: FilterFields,
+    rate: JobsASecond = None,
     all_: All = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -140,7 +141,7 @@ def run_now(
     Also those that wait for their next attempt, for example after an outage of what they call; attempts made so far
     still count.
     """
-    bulk.carry_out(bulk.RUN_NOW, words, fields, all_=all_, yes=yes, as_json=as_json)
+    bulk.carry_out(bulk.RUN_NOW, words, fields, rate=rate, all_=all_, yes=yes, as_json=as_json)
 
 
 @takes_filter(without=["fingerprint"])

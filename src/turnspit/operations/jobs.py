@@ -225,12 +225,20 @@ class Jobs:
             _refuse("updated", await self.aget(job_id), "only a waiting job can be")
         return Job(record, self._client)
 
-    def run_now(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+    def run_now(
+        self,
+        job_id: int | None = None,
+        *,
+        rate: float | None = None,
+        all: bool = False,
+        **fields: Unpack[FilterFields],
+    ) -> int:
         """Make waiting jobs ready, whatever their time; how many. Without ``job_id`` and ``state``: scheduled ones.
 
         Also those that wait for their next attempt, for example after an outage of what they call; attempts made so far
         still count.
 
+        :param rate: at most so many jobs a second, as in ``replay``.
         :raises JobNotFound: if ``job_id`` is no job.
         :raises MoveNotAllowed: if that job is not waiting any more.
 
@@ -239,15 +247,22 @@ class Jobs:
             app.jobs.run_now(task="call_partner")  # its API works again
         """
         filter_ = _chosen(RUN_NOW, job_id, fields, all_=all)
-        total = self._repeat(RUN_NOW, filter_)
+        total = self._repeat(RUN_NOW, filter_, rate=rate)
         if not total and job_id is not None:
             _refuse("run now", self.get(job_id), "only a waiting job can be")
         return total
 
-    async def arun_now(self, job_id: int | None = None, *, all: bool = False, **fields: Unpack[FilterFields]) -> int:
+    async def arun_now(
+        self,
+        job_id: int | None = None,
+        *,
+        rate: float | None = None,
+        all: bool = False,
+        **fields: Unpack[FilterFields],
+    ) -> int:
         """``run_now`` for async code."""
         filter_ = _chosen(RUN_NOW, job_id, fields, all_=all)
-        total = await self._arepeat(RUN_NOW, filter_)
+        total = await self._arepeat(RUN_NOW, filter_, rate=rate)
         if not total and job_id is not None:
             _refuse("run now", await self.aget(job_id), "only a waiting job can be")
         return total
