@@ -18,6 +18,7 @@ __all__ = ["EXAMPLES", "HELP", "groups", "replay"]
 
 _MOST = 50
 """Groups that a person is shown: of three thousand, the largest would have scrolled away."""
+_LARGEST = 1_000_000
 
 HELP = "Look at the dead letters, and replay them."
 EXAMPLES = {
@@ -36,7 +37,7 @@ def groups(
     task: TaskName = None,
     limit: Annotated[
         int | None,
-        option("--limit", "N", f"How many groups at most. Default: {_MOST}, and all with --json.", min=1),
+        option("--limit", "N", f"How many groups at most. Default: {_MOST}, and all with --json.", min=1, max=_LARGEST),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
