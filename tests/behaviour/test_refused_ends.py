@@ -11,10 +11,13 @@ from tests.behaviour.support import DEADLINE, EventLog
 from tests.writes import after_writes
 from turnspit import EngineUnavailable, JobContext, JobDead, Retry, RetryAfter, Turnspit
 from turnspit._runtime.worker import finisher as finisher_module
+from turnspit._runtime.worker.finisher import Ended
 from turnspit._runtime.worker.settings import WorkerSettings
 from turnspit._runtime.worker.worker import Worker
+from turnspit.context import claim_of
 from turnspit.contract.verbs import Verb
 from turnspit.errors import EngineError
+from turnspit.records import Completion, FinishReport
 
 
 class Busy(RetryAfter):
@@ -199,5 +202,31 @@ def test_a_worker_stops_in_order_whatever_the_store_says_of_an_end(
         await worker.stop()
         assert [((await job.arefresh()).state, job.attempt) for job in jobs] == [("ready", 0)] * 2
         assert [each.stopped_at is not None for each in await app.engine.aread(app.engine.list_workers)] == [True]
+
+    asyncio.run(main())
+
+
+def test_progress_that_did_not_go_along_with_the_search_for_a_refused_end_is_stored_soon(
+    app: Turnspit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited until its job reported again, or another one ended."""
+    monkeypatch.setattr(finisher_module, "_PROGRESS_DELAY", 0.0)
+    claims = [claim_of(JobContext.detached())._replace(id=number, fence=1) for number in range(3)]
+
+    async def main() -> None:
+        due = asyncio.Event()
+        finisher = finisher_module.Finisher(app.worker_parts(), is_idle=lambda: False, signal=due.set)
+        for claim in claims[1:]:
+            finisher.add(Ended(Completion(claim.id, claim.fence), claim, JobContext.detached(), 0.0))
+        assert finisher.refuse(finisher.take(), EngineError("one of them"), is_alone=True)
+        finisher.report_progress(claims[0], 0.5, None, None)
+        for _ in range(2):
+            portion = finisher.take()
+            assert (len(portion.ended), portion.reports) == (1, {})
+            finisher.settle(portion, FinishReport())
+        due.clear()
+        async with asyncio.timeout(DEADLINE):
+            await due.wait()
+        assert [update.progress for update in finisher.take().updates] == [0.5]
 
     asyncio.run(main())

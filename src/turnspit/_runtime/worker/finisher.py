@@ -1,7 +1,7 @@
 """Collects what ended, and what running jobs report, until it is stored.
 
-A finish waits at most 10 ms, and 2 ms where nothing else runs: then it is stored, or before that with a claim. One that
-could not be stored stays here and is tried again.
+An end is stored after 10 ms at the latest, after 2 ms where nothing else runs, and before that where a claim takes it
+along. What could not be stored stays here and is tried again.
 """
 
 import asyncio
@@ -225,6 +225,8 @@ class Finisher(JobWrites):
         portion = Portion(ended, self._take_reports(ended))
         self._ended = self._ended[most:]
         self._due = bool(self._ended)
+        if self._reports:
+            self._alarm.set(_PROGRESS_DELAY)
         self.may_release = any(each.claim.workflow is not None for each in self._ended)
         self.in_flight = portion.ended
         return portion
