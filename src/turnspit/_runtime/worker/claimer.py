@@ -265,8 +265,10 @@ class Claimer:
         return True
 
     def _goes_along(self) -> bool:
-        """Whether what ended is stored by the transaction that claims, though the two could go at a time: where few
-        ended, that costs the store less, and no job waits for it that has just been enqueued.
+        """Whether the transaction that claims stores what ended too, though the two could go at the same time.
+
+        Where few jobs ended that costs the store less. But a job that has just been enqueued would wait for it: so only
+        where others wait anyway, or are about to be released.
         """
         is_little = self._storing is None and self._finisher.waiting < _BUSY
         return is_little and (self._more_waits or self._finisher.may_release)

@@ -143,8 +143,8 @@ class PostgresWakeups:
 
         return end
 
-    def _is_unused(self, receiver: "_ReceiverThread") -> bool:
-        """Whether nobody has listened for some time; then this thread is the receiver no longer."""
+    def _let_go_unused(self, receiver: "_ReceiverThread") -> bool:
+        """Keep this receiver no longer if nobody has listened for some time; whether that was so."""
         with self._lock:
             is_used = bool(self._listeners) or monotonic() - self._unused_since < _UNUSED
             if is_used or self._receiver is not receiver:
@@ -155,7 +155,7 @@ class PostgresWakeups:
     def _start(self) -> None:
         if self._receiver is None and self._listeners and not self._paused and not self._settings.poll_only:
             self._receiver = _ReceiverThread(
-                self._settings, self._token, self._listeners.tell_of_others, self._is_unused
+                self._settings, self._token, self._listeners.tell_of_others, self._let_go_unused
             )
 
     def pause(self) -> None:
@@ -275,12 +275,12 @@ class _ReceiverThread:
         settings: Settings,
         token: str,
         dispatch: Callable[[tuple[Wake, ...]], None],
-        is_unused: "Callable[[_ReceiverThread], bool]",
+        let_go_unused: "Callable[[_ReceiverThread], bool]",
     ) -> None:
         self._settings = settings
         self._token = token
         self._dispatch = dispatch
-        self._is_unused = is_unused
+        self._let_go_unused = let_go_unused
         self._stopping = threading.Event()
         self._heard: list[str] = []
         """Payloads that are still to be passed on."""
@@ -309,7 +309,7 @@ class _ReceiverThread:
         self._stop_sender.close()
 
     def _goes_on(self) -> bool:
-        if not self._stopping.is_set() and self._is_unused(self):
+        if not self._stopping.is_set() and self._let_go_unused(self):
             self._stopping.set()
         return not self._stopping.is_set()
 
