@@ -287,9 +287,10 @@ class Turnspit(TaskDeclarer, HookDeclarer, WorkflowDeclarer, EventFollower, Tell
         """The dashboard and the JSON API as an ASGI app, to be mounted in FastAPI, Starlette or Django; its ``wsgi`` is
         the same for Flask. Needs ``turnspit[dashboard]``.
 
-        :param authorize: ``authorize(request, action)``, plain or async: whether this Starlette request may do this.
-            The actions are ``read``, ``enqueue``, ``replay``, ``cancel``, ``delete``, ``edit``, ``run``, ``pause``,
-            ``limit`` and ``worker``; without ``read`` nothing is shown.
+        :param authorize: ``authorize(request, action)``, plain or async: whether this Starlette request may do this. A
+            response, as to a sign-in, means no, and is sent to who asks for a page. The actions are ``read``,
+            ``enqueue``, ``replay``, ``cancel``, ``delete``, ``edit``, ``run``, ``pause``, ``limit`` and ``worker``;
+            without ``read`` nothing is shown.
         :param token: whoever shows it comes in. Default: ``$TURNSPIT_DASHBOARD_TOKEN``. One of the two is needed.
         :param read_only: whether nothing can be changed from there.
         :param identify: the name of whoever sent a request, for the audit.

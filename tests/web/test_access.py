@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount
+from werkzeug.utils import redirect
 
 from tests.web.conftest import ORIGIN, Site, TestClient, text_of
 from turnspit import ConfigurationError
@@ -138,6 +140,29 @@ def test_the_hosts_own_answer_decides_each_action(shop: TestStore) -> None:
         assert client.post(f"/jobs/{job.id}/cancel", headers=operator).status_code == 303
     assert job.refresh().state == "cancelled"
     assert set(asked) == {str(each) for each in Permission}
+
+
+def test_the_hosts_own_answer_may_lead_to_its_sign_in(shop: TestStore) -> None:
+    async def authorize(request: Request, action: str) -> bool | Response:
+        return True if "x-user" in request.headers else RedirectResponse("/sign-in", 303)
+
+    with person(shop, ORIGIN, authorize=authorize) as client:
+        answer = client.get("/jobs")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert "frame-ancestors" in answer.headers["content-security-policy"]
+        for path in ("/api/jobs", "/live"):
+            assert client.get(path).status_code == 403
+        assert client.post("/jobs/chosen", headers={"Origin": ORIGIN}).status_code == 403
+        assert client.get("/jobs", headers={"X-User": "ada"}).status_code == 200
+
+
+def test_a_response_of_another_framework_lets_nobody_in(shop: TestStore) -> None:
+    """It is true, as every object, and who wrote it did not mean yes."""
+    with (
+        person(shop, ORIGIN, authorize=lambda *_: redirect("/sign-in")) as client,
+        pytest.raises(ConfigurationError, match=r"a Starlette response, as in RedirectResponse\('/login'\), not <Resp"),
+    ):
+        client.get("/")
 
 
 BUTTONS = {

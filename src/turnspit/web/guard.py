@@ -86,13 +86,15 @@ class Guard:
     async def _refusal_by_identity(self, request: Request) -> Response | None:
         """The response to a request that shows no token, or whose sender may not read; ``None`` if it is let in."""
         path = path_below_root(request.scope)
+        is_page = not path.startswith("/api") and path != "/live" and request.method in SAFE_METHODS
         if not self._is_known(request):
-            if path.startswith("/api") or path == "/live" or request.method not in SAFE_METHODS:
+            if not is_page:
                 return problem(request, 401, "show the token: Authorization: Bearer ...")
             back = quote(path + (f"?{request.url.query}" if request.url.query else ""), safe="")
             return RedirectResponse(f"{root_of(request.scope)}/login?next={back}", 303)
         if Permission.READ not in await find_permissions(request):
-            return problem(request, 403, "you may not look at this dashboard")
+            refusal: Response | None = request.scope.get("turnspit.refusal") if is_page else None
+            return refusal or problem(request, 403, "you may not look at this dashboard")
         return None
 
     def _is_known(self, connection: HTTPConnection) -> bool:

@@ -7,6 +7,9 @@ from typing import TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
+
+from turnspit.errors import ConfigurationError
 
 __all__ = ["Authorize", "Permission", "check_permission", "find_permissions"]
 
@@ -33,16 +36,25 @@ class Permission(StrEnum):
     """Quiet and stop workers."""
 
 
-Authorize: TypeAlias = Callable[[Request, str], bool | Awaitable[bool]]
-"""The host application's hook: whether this request may do this."""
+Authorize: TypeAlias = Callable[[Request, str], bool | Response | Awaitable[bool | Response]]
+"""The host application's hook: whether this request may do this. A response means no, and where to sign in."""
 
 
 async def _allows(request: Request, permission: Permission) -> bool:
     authorize: Authorize | None = request.scope["turnspit.authorize"]
     if authorize is None:
         return True
-    answer = authorize(request, str(permission))
-    return bool(await answer if inspect.isawaitable(answer) else answer)
+    answer: object = authorize(request, str(permission))
+    if inspect.isawaitable(answer):
+        answer = await answer
+    if isinstance(answer, Response):
+        request.scope.setdefault("turnspit.refusal", answer)
+        return False
+    if hasattr(answer, "status_code"):  # of another framework: true, as every object, and surely not meant as yes
+        raise ConfigurationError(
+            f"authorize answers True, False or a Starlette response, as in RedirectResponse('/login'), not {answer!r}"
+        )
+    return bool(answer)
 
 
 async def check_permission(request: Request, permission: Permission) -> None:
