@@ -59,6 +59,13 @@ def test_time_that_a_slow_store_took_is_not_made_up_for(store: Store, hand: Hand
         assert portions.rest() == rest
 
 
+def test_the_slowest_rate_there_is_rests_for_a_day(store: Store, hand: Hand) -> None:
+    store.kill()
+    portions = Portions(store.engine, REPLAY, JobFilter(state=JobState.DEAD), rate=5e-324)
+    assert work(store, portions)
+    assert portions.rest() == 86_400
+
+
 def test_what_is_interrupted_goes_on_with_the_rest(store: Store) -> None:
     jobs = dead_letters(store, 4)
     assert work(store, Portions(store.engine, REPLAY, JobFilter(state=JobState.DEAD), rate=30))

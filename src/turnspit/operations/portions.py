@@ -17,6 +17,8 @@ _MOST = 1000
 _A_SECOND = 10
 """Portions: at a rate of 50, five jobs begin at a time."""
 _FASTEST = 100_000
+_LONGEST_REST = 86_400.0
+"""Seconds: of a rate that nobody can mean, and longer than a thread can sleep."""
 _BY_A_PERSON = "cancelled by a person"
 
 
@@ -67,7 +69,9 @@ class Portions:
 
     def rest(self) -> float:
         """Seconds until the next portion may begin. Time that a slow store took is not made up for."""
-        return 0.0 if self._rate is None else max(0.0, self._began + self._last / self._rate - monotonic())
+        if self._rate is None or not self._last:
+            return 0.0
+        return min(max(0.0, self._began + self._last / self._rate - monotonic()), _LONGEST_REST)
 
 
 def check_rate(rate: object) -> float | None:
