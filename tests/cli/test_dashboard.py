@@ -32,6 +32,7 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         answer = cli("dashboard", "shop.py", "--port", str(taken.getsockname()[1]))
     assert (answer.code, "cannot listen on 127.0.0.1" in answer.err) == (1, True)
+    assert answer.err.endswith("; give another with --port\n")
 
 
 @pytest.mark.parametrize(("name", "named"), [("shop.py", "shop.py"), ("sqlite:///shop.db", "APP")])

@@ -171,6 +171,8 @@ def test_dead_letters_of_the_last_hour_are_named_with_their_replay() -> None:
         "952, 50 of them charge with KeyError: 'customer', the newest 5 min ago: mend it, and turnspit dead replay "
         "shop --group f2; see turnspit dead groups shop"
     )
+    [alone] = examine_dead([few], 2, NOW)
+    assert alone.detail.startswith("2 of charge with KeyError: 'customer', the newest ")
     assert list(examine_dead([old], 900, NOW)) == [Finding("dead letters", True, "900; see turnspit dead groups")]
     assert list(examine_dead([old], 2, NOW)) == list(examine_dead([old], 900, NOW))
     assert list(examine_dead([], 0, NOW)) == []

@@ -1,5 +1,6 @@
 """``turnspit dashboard``: the dashboard and the JSON API, served here."""
 
+import errno
 import importlib.util
 import os
 import signal
@@ -130,7 +131,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise Failed(f"the dashboard cannot listen on {host}, port {port}: {error.strerror}") from None
+        cure = "; give another with --port" if error.errno == errno.EADDRINUSE else ""
+        raise Failed(f"the dashboard cannot listen on {host}, port {port}: {error.strerror}{cure}") from None
     return listener
 
 

@@ -168,8 +168,9 @@ def examine_dead(groups: Sequence[DeadGroupRecord], total: int, now: int, hint: 
     if recent:
         most = max(recent, key=lambda group: group.count)
         error = _error(most.error_type, most.message)
+        share = f"{total:,}, {most.count:,} of them" if most.count < total else f"{total:,} of"
         text = (
-            f"{total:,}, {most.count:,} of them {most.task} with {error}, the newest {when(most.last_at)}: mend it, "
+            f"{share} {most.task} with {error}, the newest {when(most.last_at)}: mend it, "
             f"and {program()} dead replay {hint}--group {most.fingerprint}; see {program()} dead groups {hint}"
         ).rstrip()
     yield Finding("dead letters", True, text, is_notable=bool(recent))
