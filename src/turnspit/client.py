@@ -114,9 +114,11 @@ class Client:
             if tx is None:
                 return self._job(new, engine.write(engine.insert_job, new), None)
             return self._job(new, engine.write_in(tx, engine.insert_job, new), None)
-        if tx is None:
-            return self._job(new, *engine.write(_insert_or_find, engine, new))
-        return self._job(new, *engine.write_in(tx, _insert_or_find, engine, new))
+        if tx is not None:
+            return self._job(new, *engine.write_in(tx, _insert_or_find, engine, new))
+        if engine.has_round_trips and (inserted := engine.write(engine.insert_job_at_once, new)) is not None:
+            return self._job(new, inserted, None)
+        return self._job(new, *engine.write(_insert_or_find, engine, new))
 
     async def aenqueue(self, new: NewJob[R], tx: object | None = None) -> Job[R]:
         """``enqueue`` for async code."""
@@ -148,9 +150,11 @@ class Client:
             if tx is None:
                 return self._job(new, await engine.awrite(engine.insert_job, new), None)
             return self._job(new, await engine.awrite_in(tx, engine.insert_job, new), None)
-        if tx is None:
-            return self._job(new, *(await engine.awrite(_insert_or_find, engine, new)))
-        return self._job(new, *(await engine.awrite_in(tx, _insert_or_find, engine, new)))
+        if tx is not None:
+            return self._job(new, *(await engine.awrite_in(tx, _insert_or_find, engine, new)))
+        if engine.has_round_trips and (inserted := await engine.awrite(engine.insert_job_at_once, new)) is not None:
+            return self._job(new, inserted, None)
+        return self._job(new, *(await engine.awrite(_insert_or_find, engine, new)))
 
     def enqueue_many(
         self, jobs: Iterable[NewJob[Any]], *, tx: object | None, chunk: int, progress: Progress | None

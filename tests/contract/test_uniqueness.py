@@ -9,7 +9,7 @@ from tests.contract.store import SECOND, Store
 from turnspit.contract.verbs import Verb, Wake, WakeKind
 from turnspit.errors import JobExists
 from turnspit.jobs import JobFilter
-from turnspit.records import OPEN_KEY, Claim, EndingMove, Inserted, NewJob, OpenClaim, ProgressUpdate, UniqueRule
+from turnspit.records import EndingMove, Inserted, NewJob, ProgressUpdate, UniqueRule
 from turnspit.states import JobState
 
 LIVE = "scheduled,held,ready,running"
@@ -26,6 +26,10 @@ def insert(store: Store, job: NewJob[Any]) -> Inserted:
     return store.engine.write(store.engine.insert_job, job)
 
 
+def insert_at_once(store: Store, job: NewJob[Any]) -> Inserted | None:
+    return store.engine.write(store.engine.insert_job_at_once, job)
+
+
 def insert_many(store: Store, *jobs: NewJob[Any]) -> list[int]:
     return store.engine.write(store.engine.insert_jobs, jobs)
 
@@ -38,6 +42,27 @@ def test_a_second_job_with_the_key_of_a_live_one_is_not_stored(store: Store) -> 
     assert store.count() == 1
     assert insert(store, new("other")).created
     assert insert(store, new(None)).created
+
+
+@pytest.mark.parametrize("delay", [0, SECOND])
+def test_a_key_that_nobody_has_used_is_taken_at_once(store: Store, delay: int) -> None:
+    job = new(args='{"n": 1}', priority=5, delay=delay)
+    first = insert_at_once(store, job)
+    if not store.engine.has_round_trips:
+        assert first is None
+        return
+    assert first is not None
+    assert first == (first.id, "scheduled" if delay else "ready", first.created_at + delay, first.created_at, True)
+    assert store.job(first.id).args == '{"n": 1}'
+    assert insert_at_once(store, job) is None
+    assert insert(store, job) == first._replace(created=False)
+    assert store.count() == 1
+
+
+def test_a_key_that_is_free_again_is_not_taken_at_once(store: Store) -> None:
+    store.complete(store.claim_one(job=insert(store, new()).id))
+    assert insert_at_once(store, new()) is None
+    assert insert(store, new()).created
 
 
 def test_a_job_is_found_by_the_key_that_it_holds(store: Store) -> None:
@@ -269,7 +294,7 @@ def test_a_thousand_at_once_give_one_job(store: Store) -> None:
     ids: list[int] = []
 
     def enqueue() -> None:
-        ids.extend(insert(store, new("one")).id for _ in range(125))
+        ids.extend((insert_at_once(store, new("one")) or insert(store, new("one"))).id for _ in range(125))
 
     threads = [threading.Thread(target=enqueue) for _ in range(8)]
     for thread in threads:
@@ -279,81 +304,6 @@ def test_a_thousand_at_once_give_one_job(store: Store) -> None:
     assert len(ids) == 1000
     assert len(set(ids)) == 1
     assert store.count() == 1
-
-
-def come_from_sql(store: Store, count: int = 1) -> list[Claim]:
-    """Jobs of a producer that does not know the task, claimed."""
-    for number in range(count):
-        store.insert(unique_key=OPEN_KEY, args=f'{{"number": {number}}}')
-    return store.claim(count)
-
-
-def settle(store: Store, *claims: Claim, rule: UniqueRule = ALIVE, delay: int = 0) -> list[int]:
-    told = [OpenClaim(claim.id, claim.fence, new(rule=rule, args=claim.args, delay=delay)) for claim in claims]
-    return store.engine.write(store.engine.settle_keys, told)
-
-
-def test_jobs_with_an_open_key_do_not_exclude_each_other_until_it_is_settled(store: Store) -> None:
-    first, second = come_from_sql(store, 2)
-    assert (first.unique_key, second.unique_key) == (OPEN_KEY, OPEN_KEY)
-    assert settle(store, second, first) == [first.id]
-    ended = store.job(second.id)
-    assert (ended.state, ended.attempt, ended.reason) == ("cancelled", 0, f"job {first.id} holds its unique key")
-    assert insert(store, new()).id == first.id
-    store.give_back(first)
-    assert store.claim_one().unique_key == "k"
-
-
-def test_settling_again_after_a_lost_answer_changes_nothing(store: Store) -> None:
-    first, second = come_from_sql(store, 2)
-    assert settle(store, first, second) == settle(store, first, second) == [first.id]
-    assert store.job(first.id).state == "running"
-
-
-def test_a_lost_claim_settles_nothing(store: Store) -> None:
-    [claim] = come_from_sql(store)
-    store.give_back(claim)
-    assert settle(store, claim) == []
-    assert insert(store, new()).created
-
-
-def test_an_open_key_that_another_job_holds_ends_its_job(store: Store) -> None:
-    holder = insert(store, new(delay=SECOND)).id
-    [claim] = come_from_sql(store)
-    assert settle(store, claim, rule=UniqueRule(LIVE, on_conflict="raise")) == []
-    assert store.job(claim.id).reason == f"job {holder} holds its unique key"
-    assert store.replay(claim.id) == []
-
-
-def test_an_open_key_replaces_what_a_waiting_holder_is_to_do(store: Store) -> None:
-    rule = UniqueRule(LIVE, on_conflict="replace")
-    holder = insert(store, new(rule=rule, delay=SECOND)).id
-    [claim] = come_from_sql(store)
-    assert settle(store, claim, rule=rule) == []
-    assert store.job(holder).args == claim.args
-    assert store.job(claim.id).state == "cancelled"
-    begun = store.claim_one()
-    assert begun.id == holder
-    [beside] = come_from_sql(store)
-    assert settle(store, beside, rule=rule) == [beside.id]
-
-
-def test_an_open_key_of_a_debounced_task_waits_for_quiet(store: Store) -> None:
-    rule = UniqueRule("scheduled,held,ready", on_conflict="replace")
-    first, second = come_from_sql(store, 2)
-    store.clock.advance(1)
-    assert settle(store, first, second, rule=rule, delay=5 * SECOND) == []
-    waits = store.job(first.id)
-    assert (waits.state, waits.attempt, waits.args) == ("scheduled", 0, second.args)
-    assert waits.run_at == store.clock.now() + 5 * SECOND
-    store.clock.advance(5)
-    store.promote()
-    assert store.claim_one().id == first.id
-
-
-def test_final_jobs_with_open_keys_live_again_side_by_side(store: Store) -> None:
-    jobs = [store.kill(claim.id) for claim in come_from_sql(store, 2) if store.give_back(claim)]
-    assert [store.replay(job) for job in jobs] == [[job] for job in jobs]
 
 
 def test_a_replaced_job_does_not_go_on_where_the_one_before_stopped(store: Store) -> None:
@@ -372,11 +322,3 @@ def test_a_replaced_job_does_not_go_on_where_the_one_before_stopped(store: Store
     assert (claim.args, claim.cursor) == ('{"n":2}', None)
     store.end(claim, EndingMove.INVALID, delay=60, patience=100)
     assert store.state(first.id) is JobState.SCHEDULED, "its patience begins anew"
-
-
-def test_a_job_that_is_to_be_cancelled_is_not_put_off_instead(store: Store) -> None:
-    """It goes on to where its worker learns of that: put off, it would have run an hour later."""
-    [claim] = come_from_sql(store)
-    store.cancel(claim.id)
-    assert settle(store, claim, delay=HOUR * SECOND) == [claim.id]
-    assert store.engine.read(store.engine.find_cancelled, store.default_worker) == [claim.id]

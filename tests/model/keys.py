@@ -39,7 +39,7 @@ class WithKeys(EngineAndModel):
         if len(new) > 1:
             ids = self.write(self.engine.insert_jobs, new)
         else:
-            inserted = self.write(self.engine.insert_job, new[0])
+            inserted = self.write(self.engine.insert_job_at_once, new[0]) or self.write(self.engine.insert_job, new[0])
             ids = [inserted.id]
             assert inserted.created == (inserted.id > self.newest)
         here: dict[str, int] = {}

@@ -8,9 +8,12 @@ import pytest
 
 from tests.conftest import schema_for
 from tests.contract.store import OwnedClock, Store
+from tests.on_postgres.cutting import cut
 from tests.postgres import VERSIONS, server_url
 from turnspit import Turnspit
 from turnspit.engines import open_engine
+
+__all__ = ["cut"]
 
 
 @pytest.fixture(params=VERSIONS)

@@ -2,18 +2,15 @@
 
 import asyncio
 import itertools
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import psycopg
 import pytest
 
-from tests.contract.store import BOOM, LEASE, SECOND, OwnedClock, Store
-from tests.on_postgres.workflow_cases import CASES, LOOKS, OPTIONS, WORKFLOWS, fan_in
-from tests.postgres import new_schema, server, server_url
-from tests.proxy import Proxy, When
+from tests.contract.store import BOOM, LEASE, SECOND, Store
+from tests.on_postgres.cutting import Cut, is_of_a_verb
+from tests.on_postgres.workflow_cases import CASES, LOOKS, OPTIONS, fan_in
+from tests.proxy import When
 from turnspit import EngineUnavailable
 from turnspit.contract.alerts import Alerts
 from turnspit.contract.control import Control
@@ -23,9 +20,7 @@ from turnspit.contract.leases import Leases
 from turnspit.contract.pauses import Pauses
 from turnspit.contract.queries import Queries
 from turnspit.contract.uniqueness import Uniqueness
-from turnspit.contract.verbs import Statement, Verb
 from turnspit.contract.workflows import Workflows
-from turnspit.engines.postgres import PostgresEngine
 from turnspit.jobs import JobFilter
 from turnspit.records import (
     OPEN_KEY,
@@ -46,6 +41,9 @@ from turnspit.records import (
 NEW = NewJob("send", "default", "{}")
 ALL = JobFilter()
 TASKS = frozenset({"send"})
+
+
+AT_ONCE = {"insert_job_at_once", "claim_jobs_at_once", "finish_jobs_at_once"}
 
 
 def claims(store: Store, count: int = 2) -> list[Any]:
@@ -219,59 +217,6 @@ READS: dict[str, Callable[[Store], tuple[Any, ...]]] = {
     "group_recent_dead": lambda store: (10, 100) if final_jobs(store) else (),
 }
 READS |= LOOKS
-TABLES = ("jobs", "history", "attempts", "logs", "workers", "counters", "outbox", "unique_keys", "pauses", *WORKFLOWS)
-TABLES += ("alerts", "turns")
-_CHANGING = {"id", "job", "writer", "host", "worker", "workflow", "dependency", "dependant", "cancelled_by", "after"}
-_CHANGING |= {"results", "starting_after"}
-
-
-class Cut(NamedTuple):
-    """What a test does: run the verb with a fault, and look at the tables."""
-
-    engine: PostgresEngine
-    store: Store
-    proxy: Proxy
-    schema: str
-    connection: psycopg.Connection[Any]
-
-    def begin(self) -> None:
-        """An empty store, and a connection that is open."""
-        self.connection.execute("; ".join(f"DELETE FROM {self.schema}.{table}" for table in TABLES))
-        self.store.clock.moment = OwnedClock().moment
-        vars(self.store).pop("default_worker", None)
-        self.engine.write(nothing)
-        self.engine.read(nothing)
-
-    def rows(self) -> Counter[Any]:
-        """Everything in the tables but what each run numbers anew."""
-        found: Counter[Any] = Counter()
-        for table in TABLES:
-            cursor = self.connection.execute(f"SELECT to_jsonb(each) FROM {self.schema}.{table} AS each")
-            for (row,) in cursor:
-                kept = sorted((key, value) for key, value in row.items() if key not in _CHANGING)
-                found[table, re.sub(r"job \d+", "job ...", str(kept))] += 1
-        return found
-
-
-def nothing() -> Verb[None]:
-    yield Statement("SELECT", {})
-
-
-def is_of_a_verb(sql: str) -> bool:
-    return not sql.startswith(("SHOW", "SET", "SELECT pg_notify", "NOTIFY"))
-
-
-@pytest.fixture(scope="module")
-def cut() -> Iterator[Cut]:
-    clock = OwnedClock()
-    with new_schema(18) as url, Proxy(server(18).port) as proxy:
-        engine = PostgresEngine(proxy.url(url), clock=clock, deadline=10)
-        direct = PostgresEngine(url, clock=clock)
-        direct.migrate()
-        with psycopg.connect(server_url(url), autocommit=True) as connection:
-            yield Cut(engine, Store(direct, clock), proxy, engine.settings.schema, connection)
-        engine.close()
-        direct.close()
 
 
 def run_all(cut: Cut, name: str, cases: Any, run: Callable[..., Any], when: When) -> list[str]:
@@ -323,6 +268,18 @@ def test_many_jobs_are_their_own_transaction(cut: Cut, when: When) -> None:
     with pytest.raises(EngineUnavailable, match="the call may or may not have been carried out"):
         engine.write(engine.insert_jobs, [NEW] * 2)
     assert cut.store.count() == (0 if when == "before" else 2)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_job_with_a_key_is_its_own_transaction(cut: Cut, when: When) -> None:
+    """If its answer is lost, the caller may call again: the key tells whether it is there."""
+    engine, new = cut.engine, NEW._replace(unique_key="k", unique_rule=UniqueRule("ready"))
+    cut.begin()
+    cut.proxy.cut(is_of_a_verb, when=when)
+    with pytest.raises(EngineUnavailable, match="the call may or may not have been carried out"):
+        engine.write(engine.insert_job_at_once, new)
+    assert (engine.write(engine.insert_job_at_once, new) is None) == (when == "after")
+    assert cut.store.count() == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -397,4 +354,4 @@ def test_a_verb_that_reads(cut: Cut, name: str, when: When) -> None:
 def test_every_verb_of_the_contract_is_here() -> None:
     nouns = (Jobs, Uniqueness, Control, Leases, Pauses, Alerts, Queries, Figures, Workflows)
     verbs = {name for noun in nouns for name in vars(noun) if not name.startswith("_")}
-    assert verbs == {*WRITES, *READS, "claim_jobs_at_once", "finish_jobs_at_once"} - {"replay_workflow, whole"}
+    assert verbs == {*WRITES, *READS, *AT_ONCE} - {"replay_workflow, whole"}

@@ -297,6 +297,26 @@ def test_who_wants_a_key_of_an_open_transaction_waits_for_its_end(
 
 
 @pytest.mark.parametrize("commit", [True, False])
+def test_a_key_that_another_transaction_stores_while_it_is_waited_for(
+    app: Turnspit, connection: psycopg.Connection[Any], plain_url: str, commit: bool
+) -> None:
+    @app.task(unique=Unique())
+    def invoice(order: int) -> None: ...
+
+    held = invoice.using(tx=connection).enqueue(7)
+    found: list[Any] = []
+    waiting = threading.Thread(target=lambda: found.append(invoice.enqueue(7)))
+    with psycopg.connect(plain_url, autocommit=True) as looking:
+        waiting.start()
+        while not looking.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+            assert waiting.is_alive()
+    connection.commit() if commit else connection.rollback()
+    waiting.join(DEADLINE)
+    assert (found[0].id == held.id, found[0].created) == (commit, not commit)
+    assert app.jobs.count() == 1
+
+
+@pytest.mark.parametrize("commit", [True, False])
 def test_cancel_joins_a_transaction(
     app: Turnspit, send: Any, connection: psycopg.Connection[Any], commit: bool
 ) -> None:

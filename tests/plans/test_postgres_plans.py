@@ -24,8 +24,10 @@ from turnspit.records import (
     NewWorker,
     ProgressUpdate,
     PruneRequest,
+    UniqueRule,
 )
 
+ALIVE = UniqueRule("scheduled,held,ready,running")
 RUNNING = range(999000, 999100)
 
 
@@ -43,6 +45,9 @@ def claim(limit: int, queues: tuple[str, ...] | None = ("default",), tasks: froz
 CASES = {
     "insert": Case(lambda engine: engine.insert_job(NewJob("send", "default", "{}")), 0),
     "insert with options": Case(lambda engine: engine.insert_job(NewJob("send", "default", "{}", delay=1)), 0),
+    "insert with a key": Case(
+        lambda engine: engine.insert_job_at_once(NewJob("send", "default", "{}", unique_key="k", unique_rule=ALIVE)), 1
+    ),
     "claim from one queue": Case(lambda engine: engine.claim_jobs(claim(100)), 250),
     "claim every queue": Case(lambda engine: engine.claim_jobs(claim(100, None)), 1500),  # a probe for each of 1,001
     "claim every tenth job": Case(lambda engine: engine.claim_jobs(claim(100, tasks=frozenset({"print"}))), 1200),

@@ -53,6 +53,8 @@ class Engine(
     clock: Clock
     deadline: float
     """Seconds that a call waits for the store."""
+    has_round_trips: bool
+    """Whether each statement travels to a server and back, so that a verb of fewer statements is worth a try."""
     has_two_writers: bool
     """Whether ``awrite_beside`` can run at the same time as ``awrite``. A store with one writer runs one at a time."""
 

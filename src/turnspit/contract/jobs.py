@@ -39,6 +39,12 @@ class Jobs(Protocol):
         """
         ...
 
+    def insert_job_at_once(self, new: NewJob[Any]) -> Verb[Inserted | None]:
+        """``insert_job`` for a job with a unique key that nobody has used for long, by the fastest way that the store
+        has. ``None``, and nothing is stored, where somebody may hold the key: ``insert_job`` finds out.
+        """
+        ...
+
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         """Store many jobs, all or none; their ids in the order given. For a key that is taken, the id of its holder.
 

@@ -82,6 +82,7 @@ class PostgresEngine(
     :param poll_only: use no LISTEN, no NOTIFY and no prepared statements, for a transaction pooler.
     """
 
+    has_round_trips = True
     has_two_writers = True
 
     def __init__(

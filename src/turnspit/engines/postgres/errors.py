@@ -112,6 +112,9 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, psycopg.errors.CheckViolation):
         # The row was to go into the default partition, when another worker attached the partition of its day.
         return "partition constraint" in str(error)
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        # Another transaction has stored this key meanwhile: now it can be seen (``insert_job_at_once``).
+        return error.diag.constraint_name == "unique_keys_pkey"
     return isinstance(error, psycopg.Error) and error.sqlstate in _RETRIED
 
 

@@ -13,7 +13,7 @@ from turnspit.contract.verbs import Row, Statement, Verb, Wake, WakeKind
 from turnspit.engines.postgres.blocks import has_nul
 from turnspit.engines.verbs.claims import MOST_HELD
 from turnspit.engines.verbs.ends import Outcome
-from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs
+from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs, inserted_as
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.engines.verbs.turns import Turn, in_turn
 from turnspit.errors import InvalidPayload
@@ -50,6 +50,14 @@ class PostgresJobVerbs(JobVerbs):
         rows = yield self._insertion(new, "id, state, run_at, created_at")
         yield from _wakes(new)
         return [Inserted(job, JobState(state), run_at, created_at) for job, state, run_at, created_at in rows]
+
+    def insert_job_at_once(self, new: NewJob[Any]) -> Verb[Inserted | None]:
+        assert new.unique_rule is not None
+        self.check_new(new)
+        held = {"states": new.unique_rule.states, "within": new.unique_rule.within}
+        params = new._asdict() | held | {"now": self.clock.now()}
+        rows = yield Statement(self.sql["insert_job_at_once"], params, ends=True)
+        return (yield from inserted_as(new, rows)) if rows else None
 
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         if not new or any(job.unique_rule is not None for job in new):

@@ -89,6 +89,7 @@ class SqliteEngine(
     """
 
     sql = SQL
+    has_round_trips = False
     has_two_writers = False
 
     def __init__(

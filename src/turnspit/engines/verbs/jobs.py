@@ -28,7 +28,7 @@ from turnspit.records import (
 )
 from turnspit.states import JobState
 
-__all__ = ["OF_NOTHING", "JobVerbs"]
+__all__ = ["OF_NOTHING", "JobVerbs", "inserted_as"]
 
 OF_NOTHING = ("null", None, None)
 """The fields of a ``Completion`` after id and fence if the task returned ``None``, which is the most common case."""
@@ -43,6 +43,17 @@ _TOGETHER = {
     EndingMove.DEAD: "finish_jobs_dead_all",
 }
 """Moves that many jobs make together, and the statements by which they do."""
+
+
+def inserted_as(new: NewJob[Any], rows: list[Row]) -> Verb[Inserted]:
+    """What became of a new job, by the row that was stored, and its wakes."""
+    [(job_id, state, run_at, created_at)] = rows
+    inserted = Inserted(job_id, JobState(state), run_at, created_at)
+    is_scheduled = inserted.state is JobState.SCHEDULED
+    yield Wake(WakeKind.SCHEDULED if is_scheduled else WakeKind.READY)
+    if has_a_time(new) and not is_scheduled:
+        yield Wake(WakeKind.SCHEDULED)
+    return inserted
 
 
 class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
@@ -79,13 +90,13 @@ class JobVerbs(ClaimVerbs, UniquenessVerbs, LimitVerbs, EndVerbs):
         rows = yield Statement(self.sql["insert_job"], params, ends=new.unique_rule is None)
         if not rows:
             raise left_out([new.task])
-        [(job_id, state, run_at, created_at)] = rows
-        state = JobState(state)
-        yield Wake(WakeKind.SCHEDULED if state is JobState.SCHEDULED else WakeKind.READY)
-        if has_a_time(new) and state is not JobState.SCHEDULED:
-            yield Wake(WakeKind.SCHEDULED)
-        yield from self.take_keys([(new, job_id)])
-        return Inserted(job_id, state, run_at, created_at)
+        inserted = yield from inserted_as(new, rows)
+        yield from self.take_keys([(new, inserted.id)])
+        return inserted
+
+    def insert_job_at_once(self, new: NewJob[Any]) -> Verb[Inserted | None]:
+        yield from ()
+        return None
 
     def insert_jobs(self, new: Sequence[NewJob[Any]]) -> Verb[list[int]]:
         for job in new:

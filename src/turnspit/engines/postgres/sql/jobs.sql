@@ -22,6 +22,32 @@ SELECT :task::text, :queue::text, :args::text::json, :priority::integer, :retry:
 FROM times
 RETURNING id, state, run_at, created_at;
 
+-- name: insert_job_at_once
+-- Nothing is stored if the key is there. If another transaction is about to store it, this waits for that one's end, and fails
+-- if it commits: the statement is run again then, and finds the key (``is_passing``).
+WITH moment AS MATERIALIZED (SELECT {now} AS now),
+times AS MATERIALIZED (
+    SELECT now, greatest(coalesce(:at::bigint, now), now + :delay::bigint) AS due FROM moment
+    WHERE NOT EXISTS (SELECT FROM {schema}.unique_keys WHERE key = :unique_key::text)
+),
+stored AS (
+    INSERT INTO {schema}.jobs (task, queue, args, priority, retry, timeout, tags, metadata, unique_key, lane,
+                               created_at, run_at, state, expires_at)
+    SELECT :task::text, :queue::text, :args::text::json, :priority::integer, :retry::text, :timeout::bigint,
+           :tags::text::json, :metadata::text::json, :unique_key::text, :lane::text, now, due,
+           CASE WHEN due > now THEN 'scheduled' WHEN :lane::text IS NULL THEN 'ready' ELSE 'held' END,
+           coalesce(:expires_at::bigint, now + :expires_in::bigint)
+    FROM times
+    RETURNING id, state, run_at, created_at
+),
+held AS (
+    INSERT INTO {schema}.unique_keys (key, job, states, until, look_at)
+    SELECT :unique_key::text, id, :states::text, created_at + :within::bigint,
+           created_at + greatest(:within::bigint, 3600000000)
+    FROM stored
+)
+SELECT id, state, run_at, created_at FROM stored;
+
 -- name: insert_jobs
 -- {columns}: what is returned of the new jobs. By the ORDER BY in the INSERT's source, ids are given and returned in the
 -- order of the list.
