@@ -180,14 +180,19 @@ def is_oldest(url: str, pid: int) -> bool:
 
 @pytest.mark.parametrize("begin", ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT txid_current()"])
 def test_a_transaction_that_holds_back_vacuum(url: str, monkeypatch: pytest.MonkeyPatch, begin: str) -> None:
-    """With a snapshot; or one that wrote and idles, which has none between its statements."""
+    """With a snapshot; or one that wrote and idles, which has none between its statements. A worker's user sees it
+    too, although not since when it is open.
+    """
     with psycopg.connect(server_url(url), application_name="report") as connection:
         connection.execute(begin)
         connection.execute("SELECT 1")
         pid = connection.info.backend_pid
-        wait_until(lambda: is_oldest(url, pid), "the end of older transactions")
+        with guest_of(url, "SELECT") as (guest, _, _):
+            wait_until(lambda: is_oldest(url, pid), "the end of older transactions")
+            seen = look(url.replace("postgres@", f"{guest}@"))["transactions"]
         monkeypatch.setattr(doctor, "_LONG", -1)
         is_well, said = look(url)["transactions"]
+    assert re.fullmatch(rf"what .* is [\d,]+ transactions behind: pid {pid} \(report\)", seen[1])
     assert not is_well
     assert f" s old: pid {pid} (report)" in said
     assert (

@@ -150,7 +150,8 @@ SELECT kind, name, extract(epoch FROM clock_timestamp() - began)::bigint, age FR
     SELECT 'pid' AS kind, pid || coalesce(' (' || nullif(application_name, '') || ')', '') AS name, xact_start AS began,
            greatest(age(backend_xmin), age(backend_xid))::bigint AS age
     FROM pg_stat_activity
-    WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+    WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL AND pid <> pg_backend_pid()
+      AND (xact_start IS NOT NULL OR query = '<insufficient privilege>')  -- of another user: its start is hidden
       AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum)  -- a vacuum holds back no other
     UNION ALL
     SELECT 'prepared transaction', gid, prepared, age(transaction)::bigint FROM pg_prepared_xacts
