@@ -273,6 +273,12 @@ class Claimer:
         is_little = self._storing is None and self._finisher.waiting < _BUSY
         return is_little and (self._more_waits or self._finisher.may_release)
 
+    async def connect_beside(self) -> None:
+        """Open the connection for what ends before anything does: once connected, a worker needs no other."""
+        if self._engine.has_two_writers:
+            with contextlib.suppress(TurnspitError):
+                await self._engine.awrite_beside(exchange, self._engine, Portion(), None)
+
     async def _store_beside(self) -> None:
         """Store what ended; neither claims nor jobs wait for it."""
         try:

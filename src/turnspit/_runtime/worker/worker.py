@@ -170,6 +170,7 @@ class Worker:
         await self.claimer.has_asked.wait()
         for service in self.services.values():
             service.start()
+        await self.claimer.connect_beside()
 
     async def _open(self) -> None:
         """Open the lifespans. One that hangs does not hold up a stop: ``request_stop`` ends the wait."""
