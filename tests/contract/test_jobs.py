@@ -138,6 +138,36 @@ def report(store: Store, job: int, fence: int, *lines: str, progress: float | No
     return reported.lost
 
 
+def logs_of(store: Store, job: int) -> list[LogLine]:
+    return list(store.engine.read(store.engine.list_logs, job))
+
+
+def test_many_jobs_report_in_one_call(store: Store) -> None:
+    def lines(*texts: str) -> tuple[LogLine, ...]:
+        return tuple(LogLine(1, None, "info", text) for text in texts)
+
+    store.insert_many(3)
+    first, second, third = store.claim(3)
+    store.complete(third)
+    updates = [
+        ProgressUpdate(first.id, first.fence, 0.25, "begun", lines("1", "2"), '{"n": 1}', "c1"),
+        ProgressUpdate(second.id, second.fence, None, None, lines(*map(str, range(1001)))),
+        ProgressUpdate(third.id, third.fence, 0.9, "late", lines("lost")),
+        ProgressUpdate(first.id, first.fence + 1, 0.9, "of another claim", lines("lost")),
+    ]
+    report = store.engine.write(store.engine.record_progress, updates)
+    assert (set(report.lost), report.locked) == ({(third.id, third.fence), (first.id, first.fence + 1)}, set())
+    again = [ProgressUpdate(each.id, each.fence, 0.5, None, lines("more")) for each in (first, second)]
+    assert store.engine.write(store.engine.record_progress, again).lost == []
+
+    record = store.job(first.id)
+    assert (record.progress, record.progress_message, record.progress_data) == (0.5, "begun", '{"n": 1}')
+    assert store.job(second.id).progress == 0.5
+    said = {each.id: [line.message for line in logs_of(store, each.id)] for each in (first, second, third)}
+    assert (said[first.id], said[third.id]) == (["1", "2", "more"], [])
+    assert said[second.id] == [*map(str, range(999)), "more than 1,000 lines: the rest is not kept"]
+
+
 def test_progress_and_lines_are_kept_with_the_job(store: Store) -> None:
     store.insert()
     claim = store.claim_one()

@@ -17,7 +17,18 @@ from turnspit.engines.verbs.jobs import OF_NOTHING, JobVerbs, inserted_as
 from turnspit.engines.verbs.rows import has_a_time, params_of_alike, to_json
 from turnspit.engines.verbs.turns import Turn, in_turn
 from turnspit.errors import InvalidPayload
-from turnspit.records import Claim, ClaimAtOnce, ClaimRequest, Completion, FinishReport, Inserted, NewJob, PruneRequest
+from turnspit.records import (
+    Claim,
+    ClaimAtOnce,
+    ClaimRequest,
+    Completion,
+    FinishReport,
+    Inserted,
+    NewJob,
+    ProgressReport,
+    ProgressUpdate,
+    PruneRequest,
+)
 from turnspit.states import JobState
 
 __all__ = ["PostgresJobVerbs"]
@@ -171,6 +182,24 @@ class PostgresJobVerbs(JobVerbs):
         results = self.sql["finish_jobs_of_some" if given else "finish_jobs_of_nothing"]
         sql = self.sql["finish_jobs"].replace("{which}", which).replace("{results}", results)
         return Statement(sql, params, ends=ends)
+
+    def record_progress(self, updates: Sequence[ProgressUpdate]) -> Verb[ProgressReport]:
+        report = ProgressReport()
+        if not updates:
+            return report
+        reported = to_json({**each._asdict(), "lines": None} for each in updates)
+        params = {"ids": to_json(each.id for each in updates), "updates": reported}
+        stored = set((yield Statement(self.sql["record_progress"], params)))
+        left = {(each.id, each.fence) for each in updates} - stored
+        if left:
+            ids = to_json(job for job, _ in left)
+            report.locked |= left.intersection((yield Statement(self.sql["record_progress_locked"], {"ids": ids})))
+            report.lost += sorted(left - report.locked)
+        heard = [each for each in updates if (each.id, each.fence) in stored and each.lines]
+        if heard:
+            lines = to_json({"job": each.id, **line._asdict()} for each in heard for line in each.lines)
+            yield Statement(self.sql["record_progress_log"], {"now": self.clock.now(), "lines": lines})
+        return report
 
     def prune_jobs(self, request: PruneRequest) -> Verb[int]:
         [(is_ours,)] = yield Statement(self.sql["prune_jobs_lock"], {})

@@ -419,24 +419,42 @@ RETURNING id;
 
 -- name: record_progress
 -- SKIP LOCKED: by finish(), a task may have locked its job in a transaction that is not committed yet.
+WITH new AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(:updates::json) AS new (
+        id bigint, fence bigint, progress double precision, message text, data text, cursor text)
+),
+found AS MATERIALIZED (
+    SELECT id, fence FROM {schema}.jobs WHERE id = {ids} AND state || '' = 'running' FOR UPDATE SKIP LOCKED
+)
 UPDATE {schema}.jobs
-SET progress = coalesce(:progress, progress), progress_message = coalesce(:message, progress_message),
-    progress_data = coalesce(:data, progress_data), cursor = coalesce(:cursor, cursor)
-WHERE id = (SELECT id FROM {schema}.jobs
-            WHERE id = :id AND fence = :fence AND state || '' = 'running' FOR UPDATE SKIP LOCKED)
-RETURNING id;
+SET progress = coalesce(new.progress, jobs.progress), progress_message = coalesce(new.message, jobs.progress_message),
+    progress_data = coalesce(new.data, jobs.progress_data), cursor = coalesce(new.cursor, jobs.cursor)
+FROM new JOIN found USING (id, fence)
+WHERE jobs.id = {ids} AND jobs.id = new.id
+RETURNING jobs.id, jobs.fence;
 
 -- name: record_progress_locked
--- Whether record_progress updated nothing because an open transaction has the row locked.
-SELECT id FROM {schema}.jobs WHERE id = :id AND fence = :fence AND state || '' = 'running';
+-- Which claims are current, of those for which record_progress updated nothing: an open transaction has their jobs locked.
+SELECT id, fence FROM {schema}.jobs WHERE id = {ids} AND state || '' = 'running';
 
 -- name: record_progress_log
 -- At most 1,000 lines a job are kept; the last one says that there were more.
+WITH new AS MATERIALIZED (
+    SELECT * FROM ROWS FROM (json_to_recordset(:lines::json) AS (
+        job bigint, attempt integer, at bigint, level text, message text)) WITH ORDINALITY
+        AS new (job, attempt, at, level, message, place)
+),
+kept AS MATERIALIZED (
+    SELECT job, (SELECT count(*) FROM (SELECT FROM {schema}.logs WHERE logs.job = each.job LIMIT 1000) AS line) AS count
+    FROM (SELECT DISTINCT job FROM new) AS each
+),
+numbered AS (
+    SELECT new.*, kept.count + row_number() OVER (PARTITION BY job ORDER BY place) AS number FROM new JOIN kept USING (job)
+)
 INSERT INTO {schema}.logs (job, attempt, at, level, message)
-SELECT :id, :attempt, {now}, CASE WHEN kept = 999 THEN 'warning' ELSE :level END,
-       CASE WHEN kept = 999 THEN 'more than 1,000 lines: the rest is not kept' ELSE :message END
-FROM (SELECT count(*) AS kept FROM (SELECT FROM {schema}.logs WHERE job = :id LIMIT 1000) AS line) AS lines
-WHERE kept < 1000;
+SELECT job, attempt, coalesce(at, {now}), CASE WHEN number = 1000 THEN 'warning' ELSE level END,
+       CASE WHEN number = 1000 THEN 'more than 1,000 lines: the rest is not kept' ELSE message END
+FROM numbered WHERE number <= 1000 ORDER BY place;
 
 -- name: prune_jobs_lock
 -- One pruner at a time; others try again later.
