@@ -74,6 +74,11 @@ def enqueue_with_key(app: Turnspit) -> None:
     app.tasks["double"].using(idempotency_key="request 1").enqueue(1)
 
 
+def enqueue_many_with_keys(app: Turnspit) -> None:
+    """In a transaction of several statements."""
+    app.enqueue_many([app.tasks["double"].using(idempotency_key="request 1").new(1)])
+
+
 CALLS = [enqueue, aenqueue, enqueue_many]
 
 
@@ -100,9 +105,11 @@ def is_well(app: Turnspit, proxy: Proxy) -> None:
         (enqueue_many, is_insert, "before", False),
         (enqueue_many, is_insert, "after", True),
         (enqueue_with_key, is_insert, "before", False),
-        (enqueue_with_key, is_insert, "after", False),
-        (enqueue_with_key, is_commit, "before", False),
-        (enqueue_with_key, is_commit, "after", True),
+        (enqueue_with_key, is_insert, "after", True),
+        (enqueue_many_with_keys, is_insert, "before", False),
+        (enqueue_many_with_keys, is_insert, "after", False),
+        (enqueue_many_with_keys, is_commit, "before", False),
+        (enqueue_many_with_keys, is_commit, "after", True),
     ],
 )
 def test_a_call_ends_by_its_deadline_and_was_done_or_not(

@@ -261,7 +261,7 @@ def test_what_a_job_reports_while_its_row_is_locked_is_kept(place: Place) -> Non
             assert begun.wait(DEADLINE)
             other.execute("SELECT FROM reports.jobs FOR UPDATE")
             may_report.set()
-            asked = "SELECT id FROM reports.jobs WHERE id ="
+            asked = "SELECT id, fence FROM reports.jobs WHERE id ="
             wait_until(lambda: any(asked in sql for sql in place.proxy.statements), "a report that finds it locked")
             assert app.jobs.get(job.id).progress is None
             other.rollback()
