@@ -49,6 +49,11 @@ class Program:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
+    def suspend(self) -> None:
+        """Stop it until SIGCONT. The signal alone is on its way for a moment, in which it could begin to write."""
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -48,7 +48,7 @@ class Scene:
         with Turnspit(self.url, deadline=0.5) as others:
             change(others, nothing)  # it opens the store
             while True:
-                victim.signal(signal.SIGSTOP)
+                victim.suspend()
                 try:
                     change(others, nothing)
                 except EngineUnavailable:

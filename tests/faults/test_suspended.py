@@ -26,7 +26,7 @@ def nobody_writes(scene: Scene) -> Iterator[None]:
 def suspend(scene: Scene, *sleepers: Program) -> None:
     with nobody_writes(scene):
         for sleeper in sleepers:
-            sleeper.signal(signal.SIGSTOP)
+            sleeper.suspend()
 
 
 def suspend_alone(scene: Scene, sleeper: Program) -> None:
