@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import turnspit
@@ -114,8 +115,7 @@ def test_importing_costs_little_beside_pydantic(tmp_path: Path) -> None:
     # As an installed package: compiled once, which an environment that keeps no bytecode would do in every process.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
-    # Processor time, each the best of several, and as a share: what the machine's other work adds is not ours.
+    # Processor time as a share, and the median of several: what the machine's other work adds falls on both.
     warm = "pydantic, pydantic.json_schema, asyncio, logging, importlib.resources, concurrent.futures"
-    measured = [run(MEASURE.format(first=warm), environment) for _ in range(5)]
-    ours, theirs = (min(run[which] for run in measured) for which in ("beyond", "first"))
-    assert ours < LONGEST_IMPORT_BESIDE_PYDANTIC * theirs
+    measured = [run(MEASURE.format(first=warm), environment) for _ in range(9)]
+    assert median(run["beyond"] / run["first"] for run in measured) < LONGEST_IMPORT_BESIDE_PYDANTIC
