@@ -274,7 +274,10 @@ class Claimer:
         return is_little and (self._more_waits or self._finisher.may_release)
 
     async def connect_beside(self) -> None:
-        """Open the connection for what ends before anything does: once connected, a worker needs no other."""
+        """Open the connection for what ends before anything does: once connected, a worker needs no other.
+
+        If that fails, the first end tries again, and says so.
+        """
         if self._engine.has_two_writers:
             with contextlib.suppress(TurnspitError):
                 await self._engine.awrite_beside(exchange, self._engine, Portion(), None)
